@@ -1,0 +1,47 @@
+"""What stage evaluate is asked to measure."""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+from ddpm_core.checks import Checks, at_least_1, not_negative, open_fraction, positive, run_checks
+
+
+@dataclass(frozen=True)
+class EvaluateConfig:
+    """How many samples, of which seeds, and the settings of each measure. Comments in params.yaml say it in words."""
+
+    n: int | Literal["test"]
+    seed: int
+    batch_size: int
+    steps: int | None
+    guidance: float | None
+    floor_draws: int
+    kid_subsets: int
+    kid_subset_size: int
+    is_splits: int
+    copy_quantile: float
+    copy_ratio: float
+    coverage_k: int
+    grid_columns: int
+    neighbours: int
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid", "strict": True}
+    __checks__: ClassVar[Checks] = {
+        "n": (lambda v: v == "test" or (isinstance(v, int) and v >= 2), "`test` or at least 2"),
+        "seed": not_negative,
+        "batch_size": at_least_1,
+        "steps": (lambda v: v is None or v >= 1, "null (the bundle's own) or at least 1"),
+        "guidance": (lambda v: v is None or v >= 0, "null (the bundle's own) or 0 or more"),
+        "floor_draws": at_least_1,
+        "kid_subsets": at_least_1,
+        "kid_subset_size": (lambda v: v >= 2, "at least 2"),
+        "is_splits": at_least_1,
+        "copy_quantile": open_fraction,
+        "copy_ratio": open_fraction,
+        "coverage_k": at_least_1,
+        "grid_columns": at_least_1,
+        "neighbours": positive,
+    }
+
+    def __post_init__(self) -> None:
+        run_checks(self)
