@@ -1,0 +1,1 @@
+"""Adapters: one file a foreign tool, its only importer."""
