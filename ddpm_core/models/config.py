@@ -1,0 +1,78 @@
+"""The U-Net's parameters, free of torch: checked long before a network is built."""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+from ddpm_core.checks import Checks, at_least_1, run_checks
+from ddpm_core.errors import DataError, ParamsError
+
+
+@dataclass(frozen=True)
+class UNetConfig:
+    """The U-Net of Ho et al. 2020, with the choices of Nichol & Dhariwal 2021 and a patch stem."""
+
+    kind: Literal["unet"]
+    patch: int
+    channels: int
+    multipliers: tuple[int, ...]
+    blocks: int
+    attention_levels: tuple[int, ...]
+    heads: int
+    norm_groups: int
+    dropout: float
+    scale_shift: bool
+    resblock_updown: bool
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid", "strict": True}
+    __checks__: ClassVar[Checks] = {
+        "patch": at_least_1,
+        "channels": (lambda v: v >= 2 and v % 2 == 0, "an even number of at least 2"),
+        "multipliers": (lambda v: len(v) >= 1 and all(m >= 1 for m in v), "one or more numbers of at least 1"),
+        "blocks": at_least_1,
+        "attention_levels": (
+            lambda v: len(set(v)) == len(v) and all(level >= 0 for level in v),
+            "different numbers of 0 or more (0 is the finest level)",
+        ),
+        "heads": at_least_1,
+        "norm_groups": at_least_1,
+        "dropout": (lambda v: 0 <= v < 1, "at least 0 and below 1"),
+    }
+
+    def __post_init__(self) -> None:
+        run_checks(self)
+        lines = []
+        if self.channels % self.norm_groups:
+            lines.append(
+                f"channels: must be a multiple of norm_groups, got channels={self.channels}, "
+                f"norm_groups={self.norm_groups}"
+            )
+        coarsest = len(self.multipliers) - 1
+        lines += [
+            f"attention_levels: {coarsest + 1} multipliers give the levels 0 to {coarsest}, got {level}"
+            for level in self.attention_levels
+            if level > coarsest
+        ]
+        attended = {level for level in self.attention_levels if level <= coarsest} | {coarsest}
+        lines += [
+            f"heads: must divide the {self.channels * self.multipliers[level]} channels of level {level}, got {self.heads}"
+            for level in sorted(attended)
+            if self.channels * self.multipliers[level] % self.heads
+        ]
+        if lines:
+            raise ParamsError(f"{type(self).__name__}: " + "; ".join(lines))
+
+    @property
+    def stride(self) -> int:
+        """Each side of a picture has to be a multiple of this."""
+        return int(self.patch * 2 ** (len(self.multipliers) - 1))
+
+    def check_shape(self, shape: tuple[int, ...]) -> None:
+        """Refuse a shape of data that this network cannot take."""
+        if len(shape) != 3 or not 1 <= shape[0] <= 4:
+            raise DataError(f"a U-Net takes pictures of shape (1 to 4 channels, height, width), got {tuple(shape)}")
+        if any(side % self.stride for side in shape[1:]):
+            raise ParamsError(
+                f"model: height and width must be multiples of {self.stride} (patch {self.patch}, halved "
+                f"{len(self.multipliers) - 1} times), got {shape[1]} x {shape[2]}; "
+                f"resize the pictures, or give a smaller model.patch or fewer model.multipliers"
+            )

@@ -1,0 +1,147 @@
+"""The U-Net of Ho et al. 2020 (Appendix B) and Nichol & Dhariwal 2021, on patches of pixels."""
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
+
+from ddpm_core.errors import DataError, ParamsError
+from ddpm_core.models.config import UNetConfig
+from ddpm_core.models.layers import (
+    Attention,
+    Downsample,
+    Resample,
+    ResBlock,
+    Upsample,
+    conv,
+    sinusoidal_embedding,
+    zero_init,
+)
+
+
+class Stage(nn.Module):
+    """One residual block with the attention that may follow it."""
+
+    def __init__(self, block: ResBlock, attention: Attention | None) -> None:
+        super().__init__()
+        self.block = block
+        self.attention = nn.Identity() if attention is None else attention
+
+    def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
+        y: Tensor = self.attention(self.block(x, embedding))
+        return y
+
+
+class UNet(nn.Module):
+    """`net(x_t, t, label)`: x_t [B, *shape], t float32 [B], label int64 [B] -> [B, C, H, W], or 2C channels.
+
+    The label `classes` is the null label; without a label every picture has it. With a learned variance the second C
+    channels speak of the variance. The output is float32 and, before any training, zero.
+    """
+
+    def __init__(self, config: UNetConfig, shape: tuple[int, int, int], classes: int, learned_variance: bool) -> None:
+        super().__init__()
+        config.check_shape(shape)
+        self.config, self.shape, self.classes = config, shape, classes
+        self.out_channels = shape[0] * (2 if learned_variance else 1)
+        self.levels = len(config.multipliers)
+        self.embedding_width = 4 * config.channels
+
+        self.time = nn.Sequential(
+            nn.Linear(config.channels, self.embedding_width),
+            nn.SiLU(),
+            nn.Linear(self.embedding_width, self.embedding_width),
+        )
+        self.label = nn.Embedding(classes + 1, self.embedding_width) if classes else None
+        self.stem = conv(shape[0] * config.patch**2, config.channels, 3)
+        widths = self._build_down()
+        bottom = self._width(self.levels - 1)
+        self.middle = nn.ModuleList(
+            [Stage(self._block(bottom, bottom), self._attention(bottom)), Stage(self._block(bottom, bottom), None)]
+        )
+        self._build_up(widths)
+        self.norm = nn.GroupNorm(config.norm_groups, self._width(0))
+        self.out = zero_init(conv(self._width(0), self.out_channels * config.patch**2, 3))
+
+    def _width(self, level: int) -> int:
+        return self.config.channels * self.config.multipliers[level]
+
+    def _block(self, in_channels: int, out_channels: int, resample: Resample = "none") -> ResBlock:
+        return ResBlock(
+            in_channels,
+            out_channels,
+            self.embedding_width,
+            groups=self.config.norm_groups,
+            dropout=self.config.dropout,
+            scale_shift=self.config.scale_shift,
+            resample=resample,
+        )
+
+    def _attention(self, channels: int) -> Attention:
+        return Attention(channels, heads=self.config.heads, groups=self.config.norm_groups)
+
+    def _stage(self, level: int, in_channels: int) -> Stage:
+        width = self._width(level)
+        attention = self._attention(width) if level in self.config.attention_levels else None
+        return Stage(self._block(in_channels, width), attention)
+
+    def _resample(self, direction: Literal["down", "up"], width: int) -> nn.Module:
+        if self.config.resblock_updown:
+            return self._block(width, width, direction)
+        return Downsample(width) if direction == "down" else Upsample(width)
+
+    def _build_down(self) -> list[int]:
+        """The way down, finest level first; returns the widths of the maps it hands across to the way up."""
+        widths = [self.config.channels]
+        self.down = nn.ModuleList()
+        for level in range(self.levels):
+            width = self._width(level)
+            for _ in range(self.config.blocks):
+                self.down.append(self._stage(level, widths[-1]))
+                widths.append(width)
+            if level < self.levels - 1:
+                self.down.append(self._resample("down", width))
+                widths.append(width)
+        return widths
+
+    def _build_up(self, widths: list[int]) -> None:
+        """The way up, coarsest level first; each stage takes one map of the way down beside its own."""
+        self.up = nn.ModuleList()
+        current = self._width(self.levels - 1)
+        for level in reversed(range(self.levels)):
+            width = self._width(level)
+            for _ in range(self.config.blocks + 1):
+                self.up.append(self._stage(level, current + widths.pop()))
+                current = width
+            if level > 0:
+                self.up.append(self._resample("up", width))
+
+    def embed(self, t: Tensor, label: Tensor | None) -> Tensor:
+        """SiLU of the embedding of time and label, as every residual block takes it. -> [B, 4 channels]"""
+        embedding = self.time(sinusoidal_embedding(t, self.config.channels))
+        if self.label is None:
+            if label is not None:
+                raise ParamsError("this network was built without classes: it takes no label, got one")
+            return F.silu(embedding)
+        if label is None:
+            label = torch.full_like(t, self.classes, dtype=torch.int64)
+        return F.silu(embedding + self.label(label))
+
+    def forward(self, x: Tensor, t: Tensor, label: Tensor | None = None) -> Tensor:
+        if tuple(x.shape[1:]) != self.shape:
+            raise DataError(f"this network takes data of shape {self.shape}, got {tuple(x.shape[1:])}")
+        embedding = self.embed(t, label)
+        h = self.stem(F.pixel_unshuffle(x, self.config.patch))
+        across = [h]
+        for module in self.down:
+            h = module(h, embedding)
+            across.append(h)
+        for module in self.middle:
+            h = module(h, embedding)
+        for module in self.up:
+            if isinstance(module, Stage):
+                h = torch.cat([h, across.pop()], dim=1)
+            h = module(h, embedding)
+        h = self.out(F.silu(self.norm(h)))
+        return F.pixel_shuffle(h.float(), self.config.patch)
