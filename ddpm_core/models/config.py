@@ -53,10 +53,11 @@ class UNetConfig:
             if level > coarsest
         ]
         attended = {level for level in self.attention_levels if level <= coarsest} | {coarsest}
+        widths = {level: self.channels * self.multipliers[level] for level in sorted(attended)}
         lines += [
-            f"heads: must divide the {self.channels * self.multipliers[level]} channels of level {level}, got {self.heads}"
-            for level in sorted(attended)
-            if self.channels * self.multipliers[level] % self.heads
+            f"heads: must divide the {width} channels of level {level}, got {self.heads}"
+            for level, width in widths.items()
+            if width % self.heads
         ]
         if lines:
             raise ParamsError(f"{type(self).__name__}: " + "; ".join(lines))
