@@ -1,0 +1,1 @@
+"""The numbers room: schedules, parameterisations, plans and the one sampling loop, in numpy alone."""

@@ -1,0 +1,57 @@
+"""The few operations that numpy and torch spell differently; torch is known by its methods and never imported."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+Array = Any
+"""A numpy array or a torch tensor, [B, ...]."""
+Denoise = Callable[[Array, Array], Array]
+"""(c_in x_t, time [B]) -> out, [B, C, ...] or [B, 2 C, ...]; the condition is bound, the framework hidden."""
+
+
+def is_torch(x: Array) -> bool:
+    return hasattr(x, "new_full")
+
+
+def exp(x: Array) -> Array:
+    return x.exp() if is_torch(x) else np.exp(x)
+
+
+def full(x: Array, value: Any) -> Array:
+    """[B] of x's framework, type and device; a number for all, or a sequence with one for each image."""
+    if is_torch(x):
+        return x.new_tensor(value) if np.ndim(value) else x.new_full((x.shape[0],), value)
+    return np.full(x.shape[0], value, dtype=x.dtype)
+
+
+def concat(parts: Sequence[Array]) -> Array:
+    """Along the batch."""
+    if is_torch(parts[0]):
+        import torch
+
+        return torch.cat(list(parts))
+    return np.concatenate(list(parts))
+
+
+def per_image(values: Array, x: Array) -> Array:
+    """[B] -> [B, 1, ...], to meet x."""
+    return values.reshape(values.shape[:1] + (1,) * (x.ndim - 1))
+
+
+def std_per_image(x: Array) -> Array:
+    """The standard deviation within each image, [B, 1, ...]."""
+    flat = x.reshape(x.shape[0], -1)
+    centred = flat - flat.mean(1)[:, None]
+    return per_image((centred * centred).mean(1) ** 0.5, x)
+
+
+def quantile_of_magnitude(x: Array, quantile: float) -> Array:
+    """The quantile of |x| within each image, [B], linear between the two nearest values."""
+    flat = abs(x.reshape(x.shape[0], -1))
+    ordered = flat.sort(1).values if is_torch(flat) else np.sort(flat, axis=1)
+    place = quantile * (flat.shape[1] - 1)
+    low = int(place)
+    high = min(low + 1, flat.shape[1] - 1)
+    return ordered[:, low] + (ordered[:, high] - ordered[:, low]) * (place - low)

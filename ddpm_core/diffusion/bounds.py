@@ -1,0 +1,39 @@
+"""What is done to x0_hat before a row uses it; a plan names it, data without a range have none."""
+
+from collections.abc import Callable
+
+from ddpm_core.diffusion.arrays import Array, per_image, quantile_of_magnitude
+from ddpm_core.diffusion.plan import BOUNDS, Bound
+from ddpm_core.errors import ParamsError
+
+DYNAMIC_QUANTILE = 0.995
+"""Saharia et al. 2022 (Imagen), appendix C."""
+
+
+def operator(name: Bound, data_range: tuple[float, float] | None) -> Callable[[Array], Array] | None:
+    """The function that a plan's `bound` names; None where there is nothing to do."""
+    if name not in BOUNDS:
+        raise ParamsError(f"bound: must be one of {', '.join(BOUNDS)}, got {name!r}")
+    if name == "none" or data_range is None:
+        return None
+    return clip_to(data_range) if name == "clip" else dynamic_threshold(data_range, DYNAMIC_QUANTILE)
+
+
+def clip_to(data_range: tuple[float, float]) -> Callable[[Array], Array]:
+    """Clip to the data's range."""
+    low, high = data_range
+    return lambda D: D.clip(low, high)
+
+
+def dynamic_threshold(data_range: tuple[float, float], quantile: float) -> Callable[[Array], Array]:
+    """Imagen: where an image's `quantile` of |x0_hat| leaves the range, clip there and scale back into the range."""
+    if not 0 < quantile <= 1:
+        raise ParamsError(f"dynamic threshold: the quantile must be above 0 and at most 1, got {quantile}")
+    middle, half = (data_range[0] + data_range[1]) / 2, (data_range[1] - data_range[0]) / 2
+
+    def bound(D: Array) -> Array:
+        unit = (D - middle) / half
+        reach = per_image(quantile_of_magnitude(unit, quantile).clip(1.0, None), unit)
+        return (unit / reach).clip(-1.0, 1.0) * half + middle
+
+    return bound

@@ -1,0 +1,103 @@
+"""The one sampling loop, the same for numpy and torch: it needs *, +, clip, and exp where the variance is learned."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ddpm_core.diffusion.arrays import Array, Denoise, exp, full, per_image
+from ddpm_core.diffusion.parameterisation import Parameterisation
+from ddpm_core.diffusion.plan import Row, SamplingPlan
+from ddpm_core.errors import ParamsError
+
+Noise = Callable[[int], Array]
+"""step -> unit noise like x."""
+OnStep = Callable[[int, Array, Array], Array | None]
+"""(row number, x after it, x0_hat) -> x in its place (known pixels), or None to go on with x."""
+
+
+class State(NamedTuple):
+    """Where an image is: x, and the x and D of the row before (x_prev, D_prev; zero rows need none)."""
+
+    x: Array
+    x_prev: Array
+    D: Array
+
+
+def begin(x_T: Array) -> State:
+    """The state before the first row."""
+    return State(x_T, x_T, x_T * 0)
+
+
+def advance(
+    row: Row, state: State, out: Array | None, z: Array | None, bound: Callable[[Array], Array] | None
+) -> State:
+    """One row, given the network's answer to (c_in x, time) and unit noise; either is None where the row needs none."""
+    x, x_prev, D_prev = state
+    D, c_z = D_prev * 0, row.c_z
+    if out is not None:
+        channels = x.shape[1]
+        D = row.A * x + row.B * out[:, :channels]
+        D = D if bound is None else bound(D)
+        if np.any(row.learned):
+            c_z = learned_sigma(row, out[:, channels:], c_z)
+    x_next = row.c_x * x + row.c_xp * x_prev + row.c_D * D + row.c_Dp * D_prev
+    if z is not None:
+        x_next = x_next + c_z * z
+    return State(x_next, x, D)
+
+
+def learned_sigma(row: Row, v: Array, c_z: Any) -> Array:
+    """Nichol & Dhariwal 2021, eq. 15, with f = (v + 1) / 2; images whose row has a variance of its own keep it."""
+    f = (v + 1) * 0.5
+    sigma = exp(0.5 * (f * row.log_var_large + (1 - f) * row.log_var_small))
+    return sigma if np.ndim(row.learned) == 0 else sigma * row.learned + c_z * (1 - row.learned)
+
+
+def step_once(
+    row: Row, state: State, denoise: Denoise, noise: Noise, bound: Callable[[Array], Array] | None = None
+) -> State:
+    """One row with the network call in it, all images of the batch at the same row."""
+    out = denoise(row.c_in * state.x, full(state.x, row.time)) if row.asks else None
+    z = noise(row.noise_step) if row.learned or row.c_z != 0 else None
+    return advance(row, state, out, z, bound)
+
+
+def generate(
+    plan: SamplingPlan,
+    parameterisation: Parameterisation,
+    denoise: Denoise,
+    x_T: Array,
+    noise: Noise,
+    *,
+    bound: Callable[[Array], Array] | None = None,
+    on_step: OnStep | None = None,
+) -> Array:
+    """Run a plan from x_T, [B, C, ...], which is `plan.start_scale` times unit noise.
+
+    `bound` maps x0_hat and must be given where the plan names one: `bounds.operator(plan.bound, spec.range)`.
+    """
+    state = begin(x_T)
+    for number, row in enumerate(plan.rows(parameterisation)):
+        state = step_once(row, state, denoise, noise, bound)
+        if on_step is not None:
+            replaced = on_step(number, state.x, state.D)
+            if replaced is not None:
+                state = state._replace(x=replaced)
+    return state.x
+
+
+def stack(rows: Sequence[Row], x: Array) -> Row:
+    """The rows of images at different steps as one, each value [B, 1, ...] (time [B]), for one network call.
+
+    `advance` takes it; hand it noise for every image (zeros where a row draws none).
+    """
+    if len(rows) != x.shape[0]:
+        raise ParamsError(f"stack: needs one row an image, got {len(rows)} rows for {x.shape[0]} images")
+    columns = {name: full(x, [float(getattr(row, name)) for row in rows]) for name in Row._fields}
+    shaped = {name: values if name == "time" else per_image(values, x) for name, values in columns.items()}
+    asks, learned = [bool(row.asks) for row in rows], [bool(row.learned) for row in rows]
+    shaped["asks"], shaped["noise_step"] = asks, [row.noise_step for row in rows]
+    if not any(learned):
+        shaped["learned"] = False
+    return Row(**shaped)

@@ -1,0 +1,71 @@
+"""Noise as a function of (seed, purpose, step, image): the same whatever batch, slot, neighbour or worker asks for it.
+
+A Philox counter of 256 bits is cut in words [low, low, step, image]: two numbers of one purpose never share a block.
+In sampling, x_T is step 0 and row k of a plan uses step k + 1; the image of a request is `image` 0 of its own seed.
+"""
+
+from collections.abc import Sequence
+from enum import IntEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ddpm_core.errors import ParamsError
+
+_TOP = 2**64
+
+
+class Purpose(IntEnum):
+    """Why noise is drawn; two purposes never share a number. Append, never renumber: images depend on it."""
+
+    SAMPLE = 0
+    TRAIN_TIME = 1
+    TRAIN_NOISE = 2
+    LABEL_DROPOUT = 3
+    DATA_ORDER = 4
+    AUGMENT = 5
+    SPLIT = 6
+    EVALUATE = 7
+    RESAMPLE = 8
+    HUTCHINSON = 9
+    INITIAL_WEIGHTS = 10
+
+
+def generator(seed: int, purpose: Purpose, step: int = 0, image: int = 0) -> np.random.Generator:
+    """The generator of one (seed, purpose, step, image)."""
+    for name, value in (("seed", seed), ("step", step), ("image", image)):
+        if not 0 <= value < _TOP:
+            raise ParamsError(f"{name}: must be a whole number from 0 to 2^64 - 1, got {value}")
+    # As uint64 arrays: numpy turns lists of large Python ints into floats.
+    key = np.array([seed, int(purpose)], dtype=np.uint64)
+    counter = np.array([0, 0, step, image], dtype=np.uint64)
+    return np.random.Generator(np.random.Philox(key=key, counter=counter))
+
+
+def initial(seeds: int | Sequence[int], shape: Sequence[int], images: int | Sequence[int] = 0) -> NDArray[np.float32]:
+    """Unit noise for x_T, one image for each (seed, image): [n, *shape]; times `plan.start_scale` it is x_T."""
+    return step_noise(seeds, 0, shape, images)
+
+
+def step_noise(
+    seeds: int | Sequence[int],
+    step: int | Sequence[int],
+    shape: Sequence[int],
+    images: int | Sequence[int] = 0,
+    purpose: Purpose = Purpose.SAMPLE,
+) -> NDArray[np.float32]:
+    """Unit noise of a step, one image for each (seed, step, image); one number stands for all: [n, *shape]."""
+    rows = _rows(seeds, step, images)
+    out = np.empty((len(rows), *shape), dtype=np.float32)
+    for i, (seed, at, image) in enumerate(rows):
+        generator(seed, purpose, at, image).standard_normal(out=out[i], dtype=np.float32)
+    return out
+
+
+def _rows(*columns: int | Sequence[int]) -> list[tuple[int, ...]]:
+    lengths = {len(column) for column in columns if not isinstance(column, int | np.integer)}
+    if len(lengths) > 1:
+        raise ParamsError(f"seeds, steps and images must be equally many, got {sorted(lengths)}")
+    n = lengths.pop() if lengths else 1
+    spread = [[int(c)] * n if isinstance(c, int | np.integer) else [int(v) for v in c] for c in columns]
+    return list(zip(*spread, strict=True))

@@ -1,0 +1,125 @@
+"""What the network predicts, as one affine table: x0_hat = A x_t + B out, the network asked as net(c_in x_t, time).
+
+| target | out                              | A            | B        | where            |
+|--------|----------------------------------|--------------|----------|------------------|
+| eps    | the noise                        | 1 / a        | -g / a   | a_T > 0          |
+| x0     | the data                         | 0            | 1        | everywhere       |
+| v      | a eps - g x0                     | a            | -g       | VP               |
+| mu     | the mean of q(x_{t-1} | x_t, x0) | -c_x / c_D   | 1 / c_D  | VP, whole levels |
+| score  | -eps / g                         | 1 / a        | g^2 / a  | a_T > 0          |
+| flow   | eps - x0                         | 1 / (a + g)  | -g/(a+g) | everywhere       |
+| edm    | Karras et al. 2022, eq. 7        | c_skip       | c_out    | VE               |
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal, get_args
+
+import numpy as np
+
+from ddpm_core.diffusion.levels import Floats, Schedule
+from ddpm_core.errors import ParamsError
+
+Target = Literal["eps", "x0", "v", "mu", "score", "flow", "edm"]
+_NEEDS_SIGNAL = ("eps", "score")
+
+
+@dataclass(frozen=True, eq=False)
+class Parameterisation:
+    """A target on a schedule."""
+
+    target: Target
+    schedule: Schedule
+
+    def __post_init__(self) -> None:
+        if self.target not in get_args(Target):
+            raise ParamsError(f"target: must be one of {', '.join(get_args(Target))}, got {self.target!r}")
+        process = self.schedule.process
+        if self.target in _NEEDS_SIGNAL and not self.schedule.a[-1] > 0:
+            raise ParamsError(
+                f"target {self.target}: nothing can be recovered from x_T where no signal is left (a_T = 0); "
+                "take v, x0 or flow, or a schedule that is not rescaled to zero terminal SNR"
+            )
+        if self.target in ("v", "mu") and process != "vp":
+            raise ParamsError(f"target {self.target}: belongs to VP schedules, got a {process} one; take x0 or eps")
+        if self.target == "edm" and process != "ve":
+            raise ParamsError(f"target edm: belongs to VE schedules, got a {process} one; take v")
+
+    @cached_property
+    def _table(self) -> tuple[Floats, Floats, Floats]:
+        a, g = self.schedule.a, self.schedule.g
+        if self.target == "mu":
+            t = np.arange(1, self.schedule.T + 1)
+            of_x_t, of_x_0 = self.schedule.posterior_mean_between(t - 1, t)
+            A, B = np.append(0.0, -of_x_t / of_x_0), np.append(1.0, 1 / of_x_0)
+            return A, B, np.ones_like(a)
+        return self.at(a, g)
+
+    def table(self) -> tuple[Floats, Floats, Floats]:
+        """(A, B, c_in) over the levels 0..T."""
+        return self._table
+
+    def at(self, a: Any, g: Any) -> tuple[Any, Any, Any]:
+        """(A, B, c_in) at any levels, whole or not, given by their a and g; array in, array out."""
+        a, g = np.asarray(a, np.float64), np.asarray(g, np.float64)
+        one, c_in = np.ones_like(a), self._input_scale(a, g)
+        if self.target == "eps":
+            return 1 / a, -g / a, c_in
+        if self.target == "score":
+            return 1 / a, g**2 / a, c_in
+        if self.target == "x0":
+            return 0 * one, one, c_in
+        if self.target == "v":
+            return a, -g, c_in
+        if self.target == "flow":
+            return 1 / (a + g), -g / (a + g), c_in
+        if self.target == "edm":
+            spread = self.schedule.sigma_data
+            return spread**2 * c_in**2, g * spread * c_in, c_in
+        raise ParamsError("target mu: is defined between whole levels only; take another target for continuous levels")
+
+    def _input_scale(self, a: Floats, g: Floats) -> Floats:
+        """Karras et al. 2022, table 1: under VE the input is scaled to unit variance; else it has it already."""
+        if self.schedule.process != "ve":
+            return np.ones_like(a)
+        scale: Floats = 1 / np.sqrt((a * self.schedule.sigma_data) ** 2 + g**2)
+        return scale
+
+    def target_of(self, x0: Any, x_t: Any, eps: Any, t: Any) -> Any:
+        """What the network should say at levels t (an int, or an int array of shape [B] for arrays [B, ...]).
+
+        Numpy in, numpy out; the torch room has its own few lines in process.py.
+        """
+        a, g = self._like(self.schedule.a, t, x0), self._like(self.schedule.g, t, x0)
+        if self.target == "eps":
+            return eps
+        if self.target == "x0":
+            return x0
+        if self.target == "v":
+            return a * eps - g * x0
+        if self.target == "score":
+            return -eps / g
+        if self.target == "flow":
+            return eps - x0
+        A, B, _ = self.table()
+        return (x0 - self._like(A, t, x0) * x_t) / self._like(B, t, x0)
+
+    def x0_of(self, out: Any, x_t: Any, t: Any) -> Any:
+        """x0_hat at levels t, before any clipping."""
+        A, B, _ = self.table()
+        return self._like(A, t, x_t) * x_t + self._like(B, t, x_t) * out
+
+    @staticmethod
+    def _like(table: Floats, t: Any, x: Any) -> Any:
+        rows = table[np.asarray(t)]
+        return rows.reshape(rows.shape + (1,) * (np.ndim(x) - rows.ndim))
+
+
+def eps_of(schedule: Schedule, x0_hat: Any, x_t: Any, t: int) -> Any:
+    """The noise that belongs to an x0_hat: what x_t holds beside a x0_hat, over g."""
+    return (x_t - float(schedule.a[t]) * x0_hat) / float(schedule.g[t])
+
+
+def score_of(schedule: Schedule, x0_hat: Any, x_t: Any, t: int) -> Any:
+    """Song et al. 2021: the score of the marginal at level t, -eps_hat / g (under VP g = sqrt(1 - alpha_bar))."""
+    return -eps_of(schedule, x0_hat, x_t, t) / float(schedule.g[t])

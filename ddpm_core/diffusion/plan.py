@@ -1,0 +1,167 @@
+"""A sampler is a plan: rows of floats, one row a network evaluation.
+
+    D <- bound(A x + B denoise(c_in x, time))
+    x <- c_x x + c_xp x_prev + c_D D + c_Dp D_prev + c_z z        (x_prev, D_prev: those of the row before)
+
+where the variance is learned, c_z is exp(1/2 (f log_var_large + (1 - f) log_var_small)), f from the network.
+"""
+
+from dataclasses import dataclass, fields
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+
+from ddpm_core.diffusion.levels import Floats, Schedule
+from ddpm_core.diffusion.parameterisation import Parameterisation
+from ddpm_core.errors import ParamsError
+
+Bound = Literal["none", "clip", "dynamic"]
+BOUNDS: tuple[Bound, ...] = ("none", "clip", "dynamic")
+
+
+class Row(NamedTuple):
+    """What one step needs: Python floats, or arrays [B, 1, ...] where the images of a batch are at different steps."""
+
+    time: Any
+    A: Any
+    B: Any
+    c_in: Any
+    c_x: Any
+    c_xp: Any
+    c_D: Any
+    c_Dp: Any
+    c_z: Any
+    log_var_large: Any
+    log_var_small: Any
+    learned: Any
+    asks: Any
+    noise_step: Any
+
+
+_FLOATS = ("time", "a", "g", "c_x", "c_xp", "c_D", "c_Dp", "c_z", "log_var_large", "log_var_small")
+_INTS = ("t", "s", "learned", "noise_step")
+
+
+@dataclass(frozen=True, eq=False)
+class SamplingPlan:
+    """The rows of a sampler on a schedule, first to last; arrays of one length, float64 and int64."""
+
+    t: Any  # the level where the network is asked
+    s: Any  # the level where the row lands
+    time: Floats  # what the network is told
+    a: Floats  # of level t
+    g: Floats  # of level t
+    c_x: Floats
+    c_xp: Floats
+    c_D: Floats
+    c_Dp: Floats
+    c_z: Floats
+    log_var_large: Floats
+    log_var_small: Floats
+    learned: Any  # 1: the noise's scale comes from the network's second half
+    noise_step: Any  # which step's noise the row takes; x_T is step 0
+    bound: Bound  # what is done to x0_hat
+    start_scale: float  # x_T is this times unit noise
+    kind: str  # the sampler's name, for a person to read
+
+    def __post_init__(self) -> None:
+        for name in _FLOATS:
+            object.__setattr__(self, name, np.asarray(getattr(self, name), np.float64))
+        for name in _INTS:
+            object.__setattr__(self, name, np.asarray(getattr(self, name), np.int64))
+        lengths = {len(getattr(self, name)) for name in _FLOATS + _INTS}
+        if len(lengths) != 1 or 0 in lengths:
+            raise ParamsError(f"a plan needs columns of one length, at least 1 row, got lengths {sorted(lengths)}")
+        bad = [name for name in _FLOATS if not np.isfinite(getattr(self, name)).all()]
+        if bad:
+            raise ParamsError(f"plan {self.kind}: every coefficient must be finite, {', '.join(bad)} is not")
+        if self.bound not in BOUNDS:
+            raise ParamsError(f"bound: must be one of {', '.join(BOUNDS)}, got {self.bound!r}")
+
+    def __len__(self) -> int:
+        return len(self.c_x)
+
+    @property
+    def asks(self) -> Any:
+        """Rows that need the network: those that use its answer, or whose answer the next row uses."""
+        later = np.append(self.c_Dp[1:] != 0, False)
+        return (self.c_D != 0) | later | (self.learned != 0)
+
+    @property
+    def evaluations(self) -> int:
+        """How many times the network is asked."""
+        return int(self.asks.sum())
+
+    @property
+    def needs_noise(self) -> bool:
+        """Whether any row draws noise after x_T."""
+        return bool((self.c_z != 0).any() or self.learned.any())
+
+    def rows(self, parameterisation: Parameterisation) -> list[Row]:
+        """The rows as Python floats, which widen no array, with the affine table of what the network predicts."""
+        A, B, c_in = (column[self.t].tolist() for column in parameterisation.table())
+        columns = [self.time.tolist(), A, B, c_in]
+        columns += [getattr(self, name).tolist() for name in ("c_x", "c_xp", "c_D", "c_Dp", "c_z")]
+        columns += [self.log_var_large.tolist(), self.log_var_small.tolist(), (self.learned != 0).tolist()]
+        columns += [self.asks.tolist(), self.noise_step.tolist()]
+        return [Row(*values) for values in zip(*columns, strict=True)]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain numbers; `from_dict` gives back the very same bits, through JSON too."""
+        return {f.name: v.tolist() if isinstance(v := getattr(self, f.name), np.ndarray) else v for f in fields(self)}
+
+    @classmethod
+    def from_dict(cls, value: dict[str, Any]) -> "SamplingPlan":
+        return cls(**value)
+
+
+class PlanBuilder:
+    """Collects rows; a sampler writes only the coefficients it uses."""
+
+    def __init__(self, schedule: Schedule, kind: str, bound: Bound) -> None:
+        self.schedule, self.kind, self.bound = schedule, kind, bound
+        self._rows: list[dict[str, float]] = []
+
+    def add(
+        self,
+        t: int,
+        s: int,
+        *,
+        c_x: float = 0.0,
+        c_xp: float = 0.0,
+        c_D: float = 0.0,
+        c_Dp: float = 0.0,
+        c_z: float = 0.0,
+        log_variances: tuple[float, float] | None = None,
+    ) -> None:
+        """A row from level t to level s; `log_variances` (large, small) says that the network gives the variance."""
+        if not 0 < t <= self.schedule.T or not 0 <= s <= self.schedule.T:
+            raise ParamsError(
+                f"a row's levels must lie in 1..{self.schedule.T} and 0..{self.schedule.T}, got {t} -> {s}"
+            )
+        large, small = log_variances or (0.0, 0.0)
+        self._rows.append(
+            {
+                "t": t,
+                "s": s,
+                "time": float(self.schedule.time[t]),
+                "a": float(self.schedule.a[t]),
+                "g": float(self.schedule.g[t]),
+                "c_x": c_x,
+                "c_xp": c_xp,
+                "c_D": c_D,
+                "c_Dp": c_Dp,
+                "c_z": c_z,
+                "log_var_large": large,
+                "log_var_small": small,
+                "learned": int(log_variances is not None),
+                "noise_step": len(self._rows) + 1,
+            }
+        )
+
+    def finish(self) -> SamplingPlan:
+        if not self._rows:
+            raise ParamsError("a plan needs at least one step: give two levels or more")
+        columns: dict[str, Any] = {name: [row[name] for row in self._rows] for name in self._rows[0]}
+        start_scale = self.schedule.start_scale
+        return SamplingPlan(bound=self.bound, start_scale=start_scale, kind=self.kind, **columns)

@@ -1,0 +1,58 @@
+"""The variance of a reverse step from t to s < t: fixed small, fixed large, learned, or the analytic optimum."""
+
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+import numpy as np
+
+from ddpm_core.diffusion.levels import Floats, Schedule
+from ddpm_core.errors import ParamsError
+
+VarianceName = Literal["fixed_small", "fixed_large", "learned"]
+
+
+@dataclass(frozen=True, eq=False)
+class OptimalVariance:
+    """Bao et al. 2022 (Analytic-DPM): the mean per dimension of Var[x_0 | x_t] at levels 0..T, from a trained network.
+
+    The best variance of any step t -> s is then beta_tilde_{t|s} + c^2 Var[x_0 | x_t], c the weight of x_0 in mu_tilde.
+    """
+
+    x0_variance: Floats  # [T + 1]
+
+
+Variance = VarianceName | OptimalVariance
+
+
+def is_learned(variance: Variance) -> bool:
+    return isinstance(variance, str) and variance == "learned"
+
+
+def step_variance(schedule: Schedule, variance: Variance, s: Any, t: Any) -> Any:
+    """sigma^2 of a step from t to s, the one that a sampler draws with; for `learned` see `log_variances_between`."""
+    if isinstance(variance, OptimalVariance):
+        if len(variance.x0_variance) != schedule.T + 1:
+            raise ParamsError(
+                f"optimal variance: needs a value for each of the levels 0..{schedule.T}, "
+                f"got {len(variance.x0_variance)}"
+            )
+        of_x_0 = schedule.posterior_mean_between(s, t)[1]
+        return schedule.beta_tilde_between(s, t) + of_x_0**2 * variance.x0_variance[t]
+    if variance == "fixed_large":
+        return schedule.beta_between(s, t)
+    if variance == "fixed_small":
+        return schedule.beta_tilde_between(s, t)
+    known = ", ".join(name for name in get_args(VarianceName) if name != "learned")
+    raise ParamsError(f"variance: a step has a fixed variance only under one of {known}, got {variance!r}")
+
+
+def likelihood_log_variance(schedule: Schedule, variance: VarianceName) -> Floats:
+    """ln sigma^2 of p_theta(x_{t-1} | x_t) for t = 1..T (index 0 is unused and 0), as the bound uses it.
+
+    At t = 1 the logarithm of beta_tilde_2 stands in for both, so that L_0 is finite (MATHS: fixed_small, fixed_large).
+    """
+    t = np.arange(1, schedule.T + 1)
+    sigma2 = np.concatenate([[1.0], step_variance(schedule, variance, t - 1, t)])
+    sigma2[1] = schedule.beta_tilde[2]
+    log_variance: Floats = np.log(sigma2)
+    return log_variance

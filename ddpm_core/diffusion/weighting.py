@@ -1,0 +1,146 @@
+"""Loss weights as tables over the levels, to multiply the squared error of what the network predicts.
+
+Most are known as a weight on the error of x0. The error of x0 is B times the network's, so w = W_x0 B^2 whatever the
+target: one definition serves all of them. Level 0 is never trained on; its weight is 0.
+"""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+
+from ddpm_core.checks import Checks, not_negative, positive, run_checks
+from ddpm_core.diffusion.levels import Floats
+from ddpm_core.diffusion.parameterisation import Parameterisation
+from ddpm_core.diffusion.variance import VarianceName, likelihood_log_variance
+
+_STRICT: dict[str, Any] = {"extra": "forbid", "strict": True}
+
+
+@dataclass(frozen=True)
+class Simple:
+    """Ho et al. 2020, eq. 14: every level counts the same, in the space of the target."""
+
+    kind: Literal["simple"]
+    __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
+    __checks__: ClassVar[Checks] = {}
+
+    def table(self, parameterisation: Parameterisation) -> Floats:
+        weights = np.ones(parameterisation.schedule.T + 1)
+        weights[0] = 0
+        return weights
+
+
+@dataclass(frozen=True)
+class Snr:
+    """The simple loss of the noise, whatever the target: W_x0 = SNR (for a score: weighted by g^2, as in NCSN)."""
+
+    kind: Literal["snr"]
+    __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
+    __checks__: ClassVar[Checks] = {}
+
+    def table(self, parameterisation: Parameterisation) -> Floats:
+        return _of_x0(parameterisation, _snr(parameterisation))
+
+
+@dataclass(frozen=True)
+class Vlb:
+    """The bound's own weight in nats per dimension, of L_{t-1} under a fixed variance (Ho et al. 2020, eq. 12)."""
+
+    kind: Literal["vlb"]
+    variance: Literal["fixed_small", "fixed_large"]
+    __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
+    __checks__: ClassVar[Checks] = {}
+
+    def table(self, parameterisation: Parameterisation) -> Floats:
+        return vlb_weights(parameterisation, self.variance)
+
+
+@dataclass(frozen=True)
+class MinSnr:
+    """Hang et al. 2023: W_x0 = min(SNR, gamma)."""
+
+    kind: Literal["min_snr"]
+    gamma: float
+    __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
+    __checks__: ClassVar[Checks] = {"gamma": positive}
+
+    def __post_init__(self) -> None:
+        run_checks(self)
+
+    def table(self, parameterisation: Parameterisation) -> Floats:
+        return _of_x0(parameterisation, np.minimum(_snr(parameterisation), self.gamma))
+
+
+@dataclass(frozen=True)
+class SoftMinSnr:
+    """Crowson et al. 2024 (Hourglass diffusion), eq. 9: W_x0 = SNR gamma / (SNR + gamma), without the corner."""
+
+    kind: Literal["soft_min_snr"]
+    gamma: float
+    __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
+    __checks__: ClassVar[Checks] = {"gamma": positive}
+
+    def __post_init__(self) -> None:
+        run_checks(self)
+
+    def table(self, parameterisation: Parameterisation) -> Floats:
+        snr = _snr(parameterisation)
+        return _of_x0(parameterisation, snr * self.gamma / (snr + self.gamma))
+
+
+@dataclass(frozen=True)
+class P2:
+    """Choi et al. 2022: the noise's error weighted by (k + SNR)^-gamma."""
+
+    kind: Literal["p2"]
+    k: float
+    gamma: float
+    __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
+    __checks__: ClassVar[Checks] = {"k": positive, "gamma": not_negative}
+
+    def __post_init__(self) -> None:
+        run_checks(self)
+
+    def table(self, parameterisation: Parameterisation) -> Floats:
+        snr = _snr(parameterisation)
+        return _of_x0(parameterisation, snr * (self.k + snr) ** -self.gamma)
+
+
+@dataclass(frozen=True)
+class EdmWeight:
+    """Karras et al. 2022, table 1: W_x0 = (sigma^2 + sigma_data^2) / (sigma sigma_data)^2, SNR + 1 / sigma_data^2."""
+
+    kind: Literal["edm"]
+    __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
+    __checks__: ClassVar[Checks] = {}
+
+    def table(self, parameterisation: Parameterisation) -> Floats:
+        return _of_x0(parameterisation, _snr(parameterisation) + parameterisation.schedule.sigma_data**-2)
+
+
+WeightingConfig = Simple | Snr | Vlb | MinSnr | SoftMinSnr | P2 | EdmWeight
+
+
+def vlb_weights(parameterisation: Parameterisation, variance: VarianceName) -> Floats:
+    """L_{t-1} = c^2 / (2 sigma_t^2) |x0 - x0_hat|^2, c the weight of x_0 in mu_tilde.
+
+    For eps that is beta_t^2 / (2 sigma_t^2 alpha_t (1 - alpha_bar_t)). At t = 1 it is the Gaussian part of L_0.
+    """
+    schedule = parameterisation.schedule
+    t = np.arange(1, schedule.T + 1)
+    of_x_0 = np.append(0.0, schedule.posterior_mean_between(t - 1, t)[1])
+    return _of_x0(parameterisation, of_x_0**2 / (2 * np.exp(likelihood_log_variance(schedule, variance))))
+
+
+def _snr(parameterisation: Parameterisation) -> Floats:
+    """The signal-to-noise ratio with a 0 in place of level 0's infinity."""
+    snr = parameterisation.schedule.snr.copy()
+    snr[0] = 0
+    return snr
+
+
+def _of_x0(parameterisation: Parameterisation, of_x0: Floats) -> Floats:
+    weights: Floats = of_x0 * parameterisation.table()[1] ** 2
+    weights[0] = 0
+    return weights

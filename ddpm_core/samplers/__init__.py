@@ -1,0 +1,10 @@
+"""The union of all samplers. A new one is a file here and a name below."""
+
+from ddpm_core.samplers.ancestral import Ancestral
+from ddpm_core.samplers.ddim import Ddim
+from ddpm_core.samplers.dpmpp import Dpmpp1, Dpmpp2m, Dpmpp2s
+from ddpm_core.samplers.euler import Euler
+from ddpm_core.samplers.heun import Heun
+from ddpm_core.samplers.langevin import Langevin, PredictorCorrector
+
+SamplerConfig = Ancestral | Ddim | Dpmpp1 | Dpmpp2m | Dpmpp2s | Heun | Euler | Langevin | PredictorCorrector

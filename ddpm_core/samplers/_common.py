@@ -1,0 +1,67 @@
+"""What all samplers share: the fields of a config, and the two rows that several of them use."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, ClassVar
+
+from ddpm_core.checks import Checks, at_least_1, run_checks
+from ddpm_core.diffusion.levels import Schedule
+from ddpm_core.diffusion.plan import Bound, PlanBuilder, SamplingPlan
+from ddpm_core.diffusion.spacing import Spacing, spaced_levels
+from ddpm_core.diffusion.variance import Variance, is_learned, step_variance
+from ddpm_core.errors import ParamsError
+
+SHARED_CHECKS: Checks = {"steps": at_least_1}
+
+
+@dataclass(frozen=True)
+class Sampler(ABC):
+    """A sampler's config. `steps` counts levels visited; `SamplingPlan.evaluations` counts network calls."""
+
+    steps: int
+    spacing: Spacing
+    bound: Bound
+    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid", "strict": True}
+    __checks__: ClassVar[Checks] = SHARED_CHECKS
+
+    def __post_init__(self) -> None:
+        run_checks(self)
+
+    def plan(self, schedule: Schedule, variance: Variance) -> SamplingPlan:
+        """The rows from noise to clean data."""
+        return self.over(spaced_levels(self.spacing, schedule, self.steps), schedule, variance)
+
+    @abstractmethod
+    def over(self, levels: Sequence[int], schedule: Schedule, variance: Variance) -> SamplingPlan:
+        """The rows through explicit falling levels, which need not reach from T to 0."""
+
+
+def steps_of(levels: Sequence[int]) -> list[tuple[int, int]]:
+    """(t, s) for each step of falling levels."""
+    pairs = list(pairwise(levels))
+    if not pairs or any(s >= t for t, s in pairs) or levels[-1] < 0:
+        raise ParamsError(f"levels must fall, at least one step, none below 0; got {list(levels)}")
+    return pairs
+
+
+def add_ancestral(rows: PlanBuilder, t: int, s: int, variance: Variance) -> None:
+    """Ho et al. 2020, algorithm 2, for any s < t: the mean of q(x_s | x_t, x_0 = D), and noise unless s = 0."""
+    c_x, c_D = rows.schedule.posterior_mean_between(s, t)
+    if s == 0:
+        rows.add(t, s, c_x=float(c_x), c_D=float(c_D))
+    elif is_learned(variance):
+        rows.add(t, s, c_x=float(c_x), c_D=float(c_D), log_variances=rows.schedule.log_variances_between(s, t))
+    else:
+        sigma2 = float(step_variance(rows.schedule, variance, s, t))
+        rows.add(t, s, c_x=float(c_x), c_D=float(c_D), c_z=sigma2**0.5)
+
+
+def add_ddim(rows: PlanBuilder, t: int, s: int, eta: float = 0.0) -> None:
+    """Song et al. 2021 (DDIM), eq. 12, for any levels s != t; rising levels (inversion) with eta = 0."""
+    schedule = rows.schedule
+    a_t, g_t, a_s, g_s = (float(v) for v in (schedule.a[t], schedule.g[t], schedule.a[s], schedule.g[s]))
+    w = eta * float(schedule.beta_tilde_between(s, t)) ** 0.5 if eta > 0 else 0.0
+    d = max(g_s**2 - w**2, 0.0) ** 0.5 / g_t
+    rows.add(t, s, c_x=d, c_D=a_s - d * a_t, c_z=w)

@@ -1,0 +1,88 @@
+"""How a bundle samples unless it is told otherwise, and samplers named on a command line."""
+
+from dataclasses import dataclass, fields, replace
+from typing import Any, ClassVar, get_args
+
+from ddpm_core.checks import Checks, fraction, not_negative, run_checks
+from ddpm_core.diffusion.levels import Schedule
+from ddpm_core.errors import ParamsError
+from ddpm_core.samplers import SamplerConfig
+
+_STRICT: dict[str, Any] = {"extra": "forbid", "strict": True}
+
+CONVENTIONAL: dict[str, Any] = {
+    "spacing": "trailing",
+    "bound": "clip",
+    "eta": 0.0,
+    "corrections": 1,
+    "step_size": 0.05,
+}
+"""What `named` fills in where neither the caller nor the base says otherwise: Lin et al. 2024's spacing (it begins at
+the noisiest level), the deterministic DDIM, and one gentle Langevin step a level."""
+
+
+@dataclass(frozen=True)
+class GuidanceConfig:
+    """Classifier-free guidance: out_c + weight (out_c - out_null); 0 = off.
+
+    `interval` (low, high): where it acts, as fractions of the way from clean data to noise; None = everywhere.
+    """
+
+    weight: float
+    interval: tuple[float, float] | None
+    rescale: float
+    __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
+    __checks__: ClassVar[Checks] = {
+        "weight": not_negative,
+        "interval": (
+            lambda v: v is None or 0 <= v[0] < v[1] <= 1,
+            "null, or two rising numbers between 0 and 1 (fractions of the way to noise)",
+        ),
+        "rescale": fraction,
+    }
+
+    def __post_init__(self) -> None:
+        run_checks(self)
+
+    def time_interval(self, schedule: Schedule) -> tuple[float, float] | None:
+        """The interval in the network's time, for `guidance.guided`."""
+        if self.interval is None:
+            return None
+        low, high = (float(schedule.time[schedule.level_at(end)]) for end in self.interval)
+        return low, high
+
+
+@dataclass(frozen=True)
+class SampleConfig:
+    """Section `sample`: what a bundle does by default."""
+
+    sampler: SamplerConfig
+    guidance: GuidanceConfig
+    seed: int
+    __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
+    __checks__: ClassVar[Checks] = {"seed": (lambda v: 0 <= v < 2**64, "a whole number from 0 to 2^64 - 1")}
+
+    def __post_init__(self) -> None:
+        run_checks(self)
+
+
+def sampler_kinds() -> dict[str, type[SamplerConfig]]:
+    """The samplers by their `kind`, in the union's order."""
+    return {get_args(_kind_type(cls))[0]: cls for cls in get_args(SamplerConfig)}
+
+
+def named(kind: str, steps: int, base: SamplerConfig | None) -> SamplerConfig:
+    """A sampler by its name and number of steps; other fields from `base` where it has them, else conventional ones."""
+    kinds = sampler_kinds()
+    if kind not in kinds:
+        raise ParamsError(f"sampler: must be one of {', '.join(kinds)}, got {kind!r}")
+    if base is not None and base.kind == kind:
+        return replace(base, steps=steps)
+    cls = kinds[kind]
+    known = {**CONVENTIONAL, **({"spacing": base.spacing, "bound": base.bound} if base is not None else {})}
+    names = [f.name for f in fields(cls) if f.name not in ("kind", "steps")]
+    return cls(kind=kind, steps=steps, **{name: known[name] for name in names})  # type: ignore[arg-type]
+
+
+def _kind_type(cls: type[SamplerConfig]) -> Any:
+    return next(f.type for f in fields(cls) if f.name == "kind")

@@ -1,0 +1,24 @@
+"""Song et al. 2021 (DDIM): eta = 0 draws no noise, eta = 1 is the ancestral sampler with beta_tilde, row by row."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from ddpm_core.checks import Checks, fraction
+from ddpm_core.diffusion.levels import Schedule
+from ddpm_core.diffusion.plan import PlanBuilder, SamplingPlan
+from ddpm_core.diffusion.variance import Variance
+from ddpm_core.samplers._common import SHARED_CHECKS, Sampler, add_ddim, steps_of
+
+
+@dataclass(frozen=True)
+class Ddim(Sampler):
+    kind: Literal["ddim"]
+    eta: float
+    __checks__: ClassVar[Checks] = {**SHARED_CHECKS, "eta": fraction}
+
+    def over(self, levels: Sequence[int], schedule: Schedule, variance: Variance) -> SamplingPlan:
+        rows = PlanBuilder(schedule, self.kind, self.bound)
+        for t, s in steps_of(levels):
+            add_ddim(rows, t, s, self.eta)
+        return rows.finish()

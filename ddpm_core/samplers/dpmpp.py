@@ -1,0 +1,87 @@
+"""Lu et al. 2022 (DPM-Solver++): exponential integrators in lambda = ln(a / g), of x0_hat; h = lam_s - lam_t.
+
+The first step, the step to level 0 and one from a level without signal are of first order.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from ddpm_core.diffusion.levels import Schedule
+from ddpm_core.diffusion.plan import PlanBuilder, SamplingPlan
+from ddpm_core.diffusion.variance import Variance
+from ddpm_core.samplers._common import Sampler, steps_of
+
+
+@dataclass(frozen=True)
+class Dpmpp1(Sampler):
+    """First order (eq. 9 without derivatives): in exact arithmetic DDIM with eta = 0."""
+
+    kind: Literal["dpmpp_1"]
+
+    def over(self, levels: Sequence[int], schedule: Schedule, variance: Variance) -> SamplingPlan:
+        rows = PlanBuilder(schedule, self.kind, self.bound)
+        for t, s in steps_of(levels):
+            _add_first_order(rows, t, s)
+        return rows.finish()
+
+
+@dataclass(frozen=True)
+class Dpmpp2m(Sampler):
+    """Multistep (algorithm 2): the slope of x0_hat from the row before; one network call a step."""
+
+    kind: Literal["dpmpp_2m"]
+
+    def over(self, levels: Sequence[int], schedule: Schedule, variance: Variance) -> SamplingPlan:
+        rows = PlanBuilder(schedule, self.kind, self.bound)
+        before: int | None = None
+        for t, s in steps_of(levels):
+            if before is None or s == 0 or schedule.a[before] == 0:
+                _add_first_order(rows, t, s)
+            else:
+                h, k = _step(schedule, t, s)
+                r = float(schedule.lam[t] - schedule.lam[before]) / h
+                c_x = float(schedule.g[s] / schedule.g[t])
+                rows.add(t, s, c_x=c_x, c_D=k * (1 + 0.5 / r), c_Dp=-0.5 * k / r)
+            before = t
+        return rows.finish()
+
+
+@dataclass(frozen=True)
+class Dpmpp2s(Sampler):
+    """Singlestep (algorithm 1): a second network call at the level nearest to the middle of each step in lambda."""
+
+    kind: Literal["dpmpp_2s"]
+
+    def over(self, levels: Sequence[int], schedule: Schedule, variance: Variance) -> SamplingPlan:
+        rows = PlanBuilder(schedule, self.kind, self.bound)
+        for t, s in steps_of(levels):
+            middle = _middle(schedule, t, s)
+            _add_first_order(rows, t, s if middle is None else middle)
+            if middle is not None:
+                h, k = _step(schedule, t, s)
+                r = float(schedule.lam[middle] - schedule.lam[t]) / h
+                c_xp = float(schedule.g[s] / schedule.g[t])
+                rows.add(middle, s, c_xp=c_xp, c_D=0.5 * k / r, c_Dp=k * (1 - 0.5 / r))
+        return rows.finish()
+
+
+def _step(schedule: Schedule, t: int, s: int) -> tuple[float, float]:
+    """(h, k) with k = -a_s expm1(-h), the weight of a constant x0_hat; h may be infinite."""
+    h = float(schedule.lam[s] - schedule.lam[t])
+    return h, -float(schedule.a[s]) * math.expm1(-h)
+
+
+def _add_first_order(rows: PlanBuilder, t: int, s: int) -> None:
+    rows.add(t, s, c_x=float(rows.schedule.g[s] / rows.schedule.g[t]), c_D=_step(rows.schedule, t, s)[1])
+
+
+def _middle(schedule: Schedule, t: int, s: int) -> int | None:
+    """The level between t and s nearest to the middle in lambda; None where there is none or an end is infinite."""
+    if s == 0 or schedule.a[t] == 0 or t - s < 2:
+        return None
+    wanted = (schedule.lam[t] + schedule.lam[s]) / 2
+    return s + 1 + int(np.abs(schedule.lam[s + 1 : t] - wanted).argmin())

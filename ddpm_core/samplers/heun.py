@@ -1,0 +1,34 @@
+"""Karras et al. 2022, algorithm 1: predict by Euler, correct by the trapezium; the step to level 0 is Euler's alone.
+
+K steps ask the network 2 K - 1 times. A first step from a level without signal (sigma infinite) is Euler's alone too.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from ddpm_core.diffusion.levels import Schedule
+from ddpm_core.diffusion.plan import PlanBuilder, SamplingPlan
+from ddpm_core.diffusion.variance import Variance
+from ddpm_core.samplers._common import Sampler, add_ddim, steps_of
+
+
+@dataclass(frozen=True)
+class Heun(Sampler):
+    kind: Literal["heun"]
+
+    def over(self, levels: Sequence[int], schedule: Schedule, variance: Variance) -> SamplingPlan:
+        rows = PlanBuilder(schedule, self.kind, self.bound)
+        for t, s in steps_of(levels):
+            add_ddim(rows, t, s)
+            if s > 0 and schedule.a[t] > 0:
+                _correct(rows, t, s)
+        return rows.finish()
+
+
+def _correct(rows: PlanBuilder, t: int, s: int) -> None:
+    """The network is asked at the predicted x_s; x_prev and D_prev are x and D at t."""
+    a_t, a_s = float(rows.schedule.a[t]), float(rows.schedule.a[s])
+    sigma_t, sigma_s = float(rows.schedule.sigma[t]), float(rows.schedule.sigma[s])
+    h = (sigma_s - sigma_t) / 2
+    rows.add(s, s, c_x=h / sigma_s, c_xp=a_s / a_t * (1 + h / sigma_t), c_D=-a_s * h / sigma_s, c_Dp=-a_s * h / sigma_t)
