@@ -1,0 +1,1 @@
+"""Training: steps, state, averages and checkpoints of any network under any objective."""

@@ -1,0 +1,151 @@
+"""How a network is trained; free of torch, so that it is checked long before a network is built."""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+from ddpm_core.checks import Checks, at_least_1, fraction, not_negative, positive, run_checks
+from ddpm_core.errors import ParamsError
+
+_STRICT: dict[str, Any] = {"extra": "forbid", "strict": True}
+_betas = (lambda v: all(0 <= beta < 1 for beta in v), "two numbers of at least 0 and below 1")
+
+Precision = Literal["auto", "bf16", "fp32"]
+Conditioning = Literal["auto", "labels", "none"]
+
+
+@dataclass(frozen=True)
+class AdamW:
+    """Loshchilov & Hutter 2019: Adam with the decay of weights taken out of the gradient."""
+
+    kind: Literal["adamw"]
+    betas: tuple[float, float]
+    eps: float
+    weight_decay: float
+    __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
+    __checks__: ClassVar[Checks] = {"betas": _betas, "eps": positive, "weight_decay": not_negative}
+
+    def __post_init__(self) -> None:
+        run_checks(self)
+
+
+@dataclass(frozen=True)
+class Adam:
+    """Kingma & Ba 2015."""
+
+    kind: Literal["adam"]
+    betas: tuple[float, float]
+    eps: float
+    __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
+    __checks__: ClassVar[Checks] = {"betas": _betas, "eps": positive}
+
+    def __post_init__(self) -> None:
+        run_checks(self)
+
+
+OptimiserConfig = AdamW | Adam
+
+
+@dataclass(frozen=True)
+class Constant:
+    """The learning rate stays where the warm-up ends."""
+
+    kind: Literal["constant"]
+    __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
+
+
+@dataclass(frozen=True)
+class Cosine:
+    """Half a cosine from the end of the warm-up to `final_fraction` of the rate at the last step."""
+
+    kind: Literal["cosine"]
+    final_fraction: float
+    __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
+    __checks__: ClassVar[Checks] = {"final_fraction": fraction}
+
+    def __post_init__(self) -> None:
+        run_checks(self)
+
+
+@dataclass(frozen=True)
+class InverseSqrt:
+    """The rate falls as 1 / sqrt(step / steps_at_full) once `steps_at_full` steps are done."""
+
+    kind: Literal["inverse_sqrt"]
+    steps_at_full: int
+    __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
+    __checks__: ClassVar[Checks] = {"steps_at_full": at_least_1}
+
+    def __post_init__(self) -> None:
+        run_checks(self)
+
+
+LrScheduleConfig = Constant | Cosine | InverseSqrt
+
+
+@dataclass(frozen=True)
+class AugmentConfig:
+    """What may happen to a picture before it is shown: each a probability, a picture at a time."""
+
+    horizontal_flip: float
+    vertical_flip: float
+    __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
+    __checks__: ClassVar[Checks] = {"horizontal_flip": fraction, "vertical_flip": fraction}
+
+    def __post_init__(self) -> None:
+        run_checks(self)
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Section `train` of params.yaml."""
+
+    seed: int
+    steps: int
+    batch_size: int
+    accumulate: int
+    conditioning: Conditioning
+    label_dropout: float
+    augment: AugmentConfig
+    lr: float
+    warmup_steps: int
+    lr_schedule: LrScheduleConfig
+    optimiser: OptimiserConfig
+    grad_clip: float
+    ema_decay: float
+    ema_warmup: float
+    precision: Precision
+    log_every: int
+    sample_every: int
+    checkpoint_every: int
+    keep_checkpoints: int
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
+    __checks__: ClassVar[Checks] = {
+        "seed": (lambda v: 0 <= v < 2**63, "from 0 to 2^63 - 1"),
+        "steps": at_least_1,
+        "batch_size": at_least_1,
+        "accumulate": at_least_1,
+        "label_dropout": (lambda v: 0 <= v < 1, "at least 0 and below 1"),
+        "lr": positive,
+        "warmup_steps": not_negative,
+        "grad_clip": not_negative,
+        "ema_decay": (lambda v: 0 <= v < 1, "at least 0 and below 1"),
+        "ema_warmup": at_least_1,
+        "log_every": at_least_1,
+        "sample_every": not_negative,
+        "checkpoint_every": at_least_1,
+        "keep_checkpoints": at_least_1,
+    }
+
+    def __post_init__(self) -> None:
+        run_checks(self)
+        lines = []
+        if self.batch_size % self.accumulate:
+            lines.append(
+                f"batch_size: must be a multiple of accumulate, got batch_size={self.batch_size}, "
+                f"accumulate={self.accumulate}"
+            )
+        if self.warmup_steps >= self.steps:
+            lines.append(f"warmup_steps: must be below steps = {self.steps}, got {self.warmup_steps}")
+        if lines:
+            raise ParamsError(f"{type(self).__name__}: " + "; ".join(lines))
