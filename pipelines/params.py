@@ -1,0 +1,200 @@
+"""params.yaml to frozen dataclasses: every fault is told at once, with its dotted key, what must hold and what came.
+
+The dataclasses stand beside the code that they configure and hold no defaults: params.yaml carries every value, so
+that DVC sees every change. A union of dataclasses is chosen by `kind`. Types are judged by pydantic, in strict mode;
+ranges by the table `__checks__` of each dataclass; what only the whole dataclass can judge by its `__post_init__`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields, is_dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
+
+from ddpm_core.checks import Checks, at_least_1, not_negative, run_checks
+from ddpm_core.errors import ParamsError
+from pipelines.parsing import Faults, missing, parse_value, unknown_keys
+
+if TYPE_CHECKING:
+    from ddpm_core.export_config import ExportConfig
+
+    from ddpm_core.diffusion.config import DiffusionConfig
+    from ddpm_core.metrics.config import EvaluateConfig
+    from ddpm_core.metrics.verdict import GateConfig
+    from ddpm_core.models.config import UNetConfig
+    from ddpm_core.samplers.config import SampleConfig
+    from ddpm_core.training.config import TrainConfig
+    from pipelines.sources import SourceConfig
+    from pipelines.sources.split import SplitConfig
+    from pipelines.tools.expectations import ContractConfig
+    from pipelines.tools.features import ReferenceConfig
+    from pipelines.tools.report_page import ReportConfig
+    from pipelines.tools.shards import ShardConfig
+
+Scalar = str | int | float | bool
+
+
+@dataclass(frozen=True)
+class RuntimeConfig:
+    """Where the work is done; listed by no stage, so that moving to another machine makes nothing stale."""
+
+    device: Literal["auto", "cpu", "cuda"]
+    threads: int
+    workers: int
+    tracking: bool
+
+    __checks__: ClassVar[Checks] = {"threads": at_least_1, "workers": not_negative}
+
+    def __post_init__(self) -> None:
+        run_checks(self)
+
+
+@dataclass(frozen=True)
+class Params:
+    """The whole of params.yaml, a field a section."""
+
+    source: SourceConfig
+    split: SplitConfig
+    contract: ContractConfig
+    shard: ShardConfig
+    reference: ReferenceConfig
+    model: UNetConfig
+    diffusion: DiffusionConfig
+    train: TrainConfig
+    export: ExportConfig
+    sample: SampleConfig
+    evaluate: EvaluateConfig
+    gate: GateConfig
+    report: ReportConfig
+    runtime: RuntimeConfig
+
+    def sections(self) -> dict[str, Any]:
+        """The sections that can be seen, by name."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+    def restrict(self, sections: Iterable[str]) -> Params:
+        """The same parameters, of which only these sections and `runtime` can be seen."""
+        return cast(Params, _View(self, (*sections, "runtime")))
+
+
+class _View:
+    """Some sections of the parameters; to look at another is an error that says where to list it."""
+
+    def __init__(self, params: Params, sections: Iterable[str]) -> None:
+        self._seen = {name: getattr(params, name) for name in sections}
+
+    def __getattr__(self, name: str) -> Any:
+        if name in self._seen:
+            return self._seen[name]
+        raise AttributeError(
+            f"section {name!r} of params.yaml is not among those this stage may see ({', '.join(self._seen)}); "
+            "list it under the stage's `params` in dvc.yaml"
+        )
+
+    def sections(self) -> dict[str, Any]:
+        return dict(self._seen)
+
+    def restrict(self, sections: Iterable[str]) -> Params:
+        return cast(Params, _View(cast(Params, self), sections))
+
+
+def section_types() -> dict[str, Any]:
+    """The dataclass (or the union of them) that each section of params.yaml becomes."""
+    places = {
+        "source": ("pipelines.sources", "SourceConfig"),
+        "split": ("pipelines.sources.split", "SplitConfig"),
+        "contract": ("pipelines.tools.expectations", "ContractConfig"),
+        "shard": ("pipelines.tools.shards", "ShardConfig"),
+        "reference": ("pipelines.tools.features", "ReferenceConfig"),
+        "model": ("ddpm_core.models.config", "UNetConfig"),
+        "diffusion": ("ddpm_core.diffusion.config", "DiffusionConfig"),
+        "train": ("ddpm_core.training.config", "TrainConfig"),
+        "export": ("ddpm_core.export_config", "ExportConfig"),
+        "sample": ("ddpm_core.samplers.config", "SampleConfig"),
+        "evaluate": ("ddpm_core.metrics.config", "EvaluateConfig"),
+        "gate": ("ddpm_core.metrics.verdict", "GateConfig"),
+        "report": ("pipelines.tools.report_page", "ReportConfig"),
+    }
+    types: dict[str, Any] = {}
+    for section, (module, name) in places.items():
+        try:
+            types[section] = getattr(importlib.import_module(module), name)
+        except (ImportError, AttributeError):
+            types[section] = None
+    return {**types, "runtime": RuntimeConfig}
+
+
+def load_params(path: Path) -> Params:
+    """Read and judge a params.yaml; one ParamsError tells every fault of it."""
+    value = read_yaml(path)
+    types = section_types()
+    faults = Faults()
+    unknown_keys(value, types, "", faults)
+    sections: dict[str, Any] = {}
+    for name, kind in types.items():
+        if name not in value:
+            missing(kind, name, faults)
+        elif kind is None:
+            sections[name] = value[name]
+        else:
+            sections[name] = parse_value(kind, value[name], name, faults)
+    faults.raise_if_any(path.name)
+    return Params(**sections)
+
+
+def parse(kind: Any, value: Any, where: str) -> Any:
+    """A mapping to a dataclass, or to a union of them, with the same judgement as params.yaml gets."""
+    faults = Faults()
+    config = parse_value(kind, value, "", faults)
+    faults.raise_if_any(where)
+    return config
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """The mapping in a YAML file, read as DVC reads it (YAML 1.2: `2e-4` is a number)."""
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+
+    if not path.is_file():
+        raise ParamsError(f"{path}: there must be such a file; run from the project's folder or give --project")
+    try:
+        value = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+    except (YAMLError, UnicodeDecodeError) as error:
+        raise ParamsError(f"{path.name}: must be YAML that can be read; {' '.join(str(error).split())}") from error
+    if not isinstance(value, dict):
+        raise ParamsError(f"{path.name}: must be a mapping of sections, got {type(value).__name__}")
+    return value
+
+
+def stage_sections(root: Path) -> dict[str, tuple[str, ...]]:
+    """Which sections each stage may see, by the stage's name and in the order of dvc.yaml."""
+    stages = read_yaml(root / "dvc.yaml")["stages"]
+    return {name: tuple(stage.get("params", ())) for name, stage in stages.items()}
+
+
+def as_flat(params: Params) -> dict[str, Scalar]:
+    """Every value under its dotted key, as a tracker wants them; what is no scalar as its JSON text."""
+    flat: dict[str, Scalar] = {}
+    for name, section in params.sections().items():
+        _flatten(name, section, flat)
+    return flat
+
+
+def _flatten(where: str, value: Any, flat: dict[str, Scalar]) -> None:
+    if is_dataclass(value):
+        for field in fields(value):
+            _flatten(f"{where}.{field.name}", getattr(value, field.name), flat)
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            _flatten(f"{where}.{key}", item, flat)
+    elif isinstance(value, str | int | float | bool):
+        flat[where] = value
+    else:
+        flat[where] = json.dumps(value, default=_plain)
+
+
+def _plain(value: Any) -> Any:
+    return {field.name: getattr(value, field.name) for field in fields(value)}

@@ -1,0 +1,197 @@
+"""Plain values to dataclasses, collecting every fault on the way instead of stopping at the first."""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import MISSING, fields, is_dataclass
+from difflib import get_close_matches
+from functools import cache
+from types import NoneType, UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+from ddpm_core.checks import failures
+from ddpm_core.errors import ParamsError
+
+FAULTY = object()  # stands for a value that could not be made; its fault is told already
+
+
+class Faults:
+    """The faults found so far, a line each."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def add(self, where: str, text: str) -> None:
+        self.lines.append(f"{where}: {text}" if where else text)
+
+    def raise_if_any(self, source: str) -> None:
+        if self.lines:
+            count = "1 value is" if len(self.lines) == 1 else f"{len(self.lines)} values are"
+            raise ParamsError(f"{source}: {count} not allowed; nothing was started\n  " + "\n  ".join(self.lines))
+
+
+def parse_value(kind: Any, value: Any, where: str, faults: Faults) -> Any:
+    """A value of the type `kind`, or FAULTY after telling why not."""
+    if is_dataclass(kind):
+        return parse_fields(kind, value, where, faults)
+    members = _dataclasses_of(kind)
+    if members:
+        if value is None and NoneType in get_args(kind):
+            return None
+        return _parse_union(members, value, where, faults)
+    if get_origin(kind) in (list, tuple) and any(_holds_dataclass(item) for item in get_args(kind)):
+        return _parse_items(kind, value, where, faults)
+    return _parse_leaf(kind, value, where, faults)
+
+
+def parse_fields(kind: Any, value: Any, where: str, faults: Faults) -> Any:
+    """A dataclass from a mapping that names each of its fields and no other."""
+    if not isinstance(value, Mapping):
+        faults.add(where, f"must be a mapping with {_names(kind)}, got {_shown(value)}")
+        return FAULTY
+    hints = get_type_hints(kind)
+    known = [field.name for field in fields(kind)]
+    before = len(faults.lines)
+    unknown_keys(value, known, where, faults)
+    made: dict[str, Any] = {}
+    for field in fields(kind):
+        if field.name in value:
+            item = parse_value(hints[field.name], value[field.name], _join(where, field.name), faults)
+            if item is not FAULTY:
+                made[field.name] = item
+        elif field.default is MISSING and field.default_factory is MISSING:
+            missing(hints[field.name], _join(where, field.name), faults)
+    for line in failures(getattr(kind, "__checks__", {}), made, f"{where}." if where else ""):
+        faults.lines.append(line)
+    if len(faults.lines) > before:
+        return FAULTY
+    try:
+        return kind(**made)
+    except ParamsError as error:  # what only the whole dataclass can judge
+        faults.add(where, str(error))
+        return FAULTY
+
+
+def unknown_keys(value: Mapping[str, Any], known: Iterable[str], where: str, faults: Faults) -> None:
+    """Tell every key that is not known here, with the nearest one that is."""
+    names = list(known)
+    for key in value:
+        if key not in names:
+            hint = get_close_matches(str(key), names, n=1)
+            text = f"did you mean {hint[0]!r}?" if hint else f"known here: {', '.join(names) or 'none'}"
+            faults.add(_join(where, key), f"unknown key; {text}")
+
+
+def missing(kind: Any, where: str, faults: Faults) -> None:
+    """Tell that a key is not there, and what it must be."""
+    faults.add(where, f"missing; it must be {_type_text(kind)}")
+
+
+def _parse_union(members: list[Any], value: Any, where: str, faults: Faults) -> Any:
+    if len(members) == 1:
+        return parse_fields(members[0], value, where, faults)
+    kinds = {name: member for member in members for name in _kinds_of(member)}
+    allowed = ", ".join(kinds)
+    if not isinstance(value, Mapping):
+        faults.add(where, f"must be a mapping with a `kind` ({allowed}), got {_shown(value)}")
+        return FAULTY
+    if "kind" not in value:
+        faults.add(_join(where, "kind"), f"missing; it must be one of {allowed}")
+        return FAULTY
+    name = value["kind"]
+    if not isinstance(name, str) or name not in kinds:
+        hint = get_close_matches(str(name), kinds, n=1)
+        faults.add(
+            _join(where, "kind"),
+            f"must be one of {allowed}, got {_shown(name)}" + (f"; did you mean {hint[0]!r}?" if hint else ""),
+        )
+        return FAULTY
+    return parse_fields(kinds[name], value, where, faults)
+
+
+def _parse_items(kind: Any, value: Any, where: str, faults: Faults) -> Any:
+    if not isinstance(value, list | tuple):
+        faults.add(where, f"must be a list, got {_shown(value)}")
+        return FAULTY
+    inner = get_args(kind)[0]
+    items = [parse_value(inner, item, f"{where}[{i}]", faults) for i, item in enumerate(value)]
+    return FAULTY if any(item is FAULTY for item in items) else get_origin(kind)(items)
+
+
+def _parse_leaf(kind: Any, value: Any, where: str, faults: Faults) -> Any:
+    try:
+        return _adapter(kind).validate_json(json.dumps(value, default=str))
+    except ValidationError:
+        text = f"must be {_type_text(kind)}, got {_shown(value)}"
+        if isinstance(value, str) and get_origin(kind) is Literal:
+            hint = get_close_matches(value, [str(item) for item in get_args(kind)], n=1)
+            text += f"; did you mean {hint[0]!r}?" if hint else ""
+        faults.add(where, text)
+        return FAULTY
+
+
+@cache
+def _adapter(kind: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(kind, config=ConfigDict(strict=True, allow_inf_nan=False))
+
+
+def _dataclasses_of(kind: Any) -> list[Any]:
+    if get_origin(kind) not in (Union, UnionType):
+        return []
+    return [item for item in get_args(kind) if is_dataclass(item)]
+
+
+def _holds_dataclass(kind: Any) -> bool:
+    return is_dataclass(kind) or bool(_dataclasses_of(kind))
+
+
+def _kinds_of(member: Any) -> tuple[str, ...]:
+    return get_args(get_type_hints(member)["kind"])
+
+
+def _join(where: str, key: Any) -> str:
+    return f"{where}.{key}" if where else str(key)
+
+
+def _names(kind: Any) -> str:
+    return ", ".join(field.name for field in fields(kind)) or "no keys"
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    shown = text if len(text) <= 60 else text[:57] + "..."
+    return f"{shown} ({type(value).__name__})"
+
+
+_PLAIN = {
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+    str: "text",
+    NoneType: "null",
+}
+
+
+def _type_text(kind: Any) -> str:
+    """A type in words: `int` is a whole number, a Literal one of its values."""
+    if kind in _PLAIN:
+        return _PLAIN[kind]
+    origin, args = get_origin(kind), get_args(kind)
+    if origin is Literal:
+        return "one of " + ", ".join(str(item) for item in args)
+    if origin in (Union, UnionType):
+        members = _dataclasses_of(kind)
+        if members and all("kind" in get_type_hints(member) for member in members):
+            texts = ["a mapping with a `kind` (" + ", ".join(k for m in members for k in _kinds_of(m)) + ")"]
+            texts += [_type_text(item) for item in args if item not in members]
+        else:
+            texts = [_type_text(item) for item in args]
+        return " or ".join(texts)
+    if origin is tuple and Ellipsis not in args:
+        return f"a list of {len(args)} values ({', '.join(_type_text(item) for item in args)})"
+    if origin in (list, tuple):
+        return f"a list ({_type_text(args[0])} each)"
+    if is_dataclass(kind):
+        return f"a mapping with {_names(kind)}"
+    return getattr(kind, "__name__", str(kind))
