@@ -51,6 +51,7 @@ class Constant:
 
     kind: Literal["constant"]
     __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
+    __checks__: ClassVar[Checks] = {}
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ class Cosine:
 
 @dataclass(frozen=True)
 class InverseSqrt:
-    """The rate falls as 1 / sqrt(step / steps_at_full) once `steps_at_full` steps are done."""
+    """Vaswani et al. 2017: the rate falls as sqrt(steps_at_full / step) once `steps_at_full` steps are done."""
 
     kind: Literal["inverse_sqrt"]
     steps_at_full: int

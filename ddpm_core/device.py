@@ -1,0 +1,85 @@
+"""Which device computes, in which precision, and seeded generators on it. No other module names a device."""
+
+import logging
+import os
+
+import numpy as np
+import torch
+
+from ddpm_core.diffusion.noise import Purpose
+from ddpm_core.errors import DeviceError
+
+_log = logging.getLogger(__name__)
+
+
+def pick_device(name: str) -> torch.device:
+    """`auto` is the GPU where there is one and else the CPU; `cuda` without a GPU is an error."""
+    if name == "cpu" or (name == "auto" and not torch.cuda.is_available()):
+        return torch.device("cpu")
+    if name not in ("auto", "cuda"):
+        raise DeviceError(f"device: must be auto, cpu or cuda, got {name!r}")
+    if not torch.cuda.is_available():
+        built = f"torch {torch.__version__} finds no CUDA device"
+        raise DeviceError(f"device: cuda was asked for, but {built}; set runtime.device to auto or cpu")
+    return torch.device("cuda", torch.cuda.current_device())
+
+
+def pick_precision(name: str, device: torch.device) -> torch.dtype:
+    """The type that networks compute in: float32, or bfloat16 by autocast (weights stay float32).
+
+    `auto` goes by a rule and no stopwatch, so that one machine always gives the same bits: bfloat16 where the hardware
+    multiplies matrices in it and that was measured to be faster (docs/training.md), else float32.
+    """
+    if name == "fp32":
+        return torch.float32
+    if name == "bf16":
+        if device.type == "cuda" and not torch.cuda.is_bf16_supported(including_emulation=False):
+            _log.warning("precision bf16: %s has no bfloat16 of its own and will be slow", describe(device))
+        return torch.bfloat16
+    fast = torch.cuda.is_bf16_supported(including_emulation=False) if device.type == "cuda" else _cpu_has_fast_bf16()
+    return torch.bfloat16 if fast else torch.float32
+
+
+def _cpu_has_fast_bf16() -> bool:
+    """AMX tiles or AVX-512 BF16, unless oneDNN is told to do without them."""
+    limit = os.environ.get("ONEDNN_MAX_CPU_ISA", "").upper()
+    if limit in ("SSE41", "AVX", "AVX2", "AVX2_VNNI", "AVX512_CORE", "AVX512_CORE_VNNI"):
+        return False
+    if torch.backends.cpu.get_cpu_capability() in ("DEFAULT", "AVX2"):
+        return False
+    has = torch.cpu.get_capabilities()
+    return bool(has.get("amx_bf16") or has.get("avx512_bf16"))
+
+
+def precision_name(dtype: torch.dtype) -> str:
+    return "bf16" if dtype == torch.bfloat16 else "fp32"
+
+
+def describe(device: torch.device) -> str:
+    """The device in words, for the log."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else "the CPU"
+
+
+def make_repeatable(threads: int) -> None:
+    """The same bits from the same seed: fixed threads, and kernels that add in a fixed order."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.set_num_threads(threads)
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+    torch.backends.cudnn.benchmark = False
+
+
+def torch_seed(seed: int, purpose: int, step: int) -> int:
+    """The seed of torch's generators for one (seed, purpose, step)."""
+    words = np.random.SeedSequence((seed, int(purpose), step)).generate_state(1, np.uint64)
+    return int(words[0])
+
+
+def torch_generator(device: torch.device, seed: int, purpose: int, step: int) -> torch.Generator:
+    """A generator on the device for one (seed, purpose, step)."""
+    return torch.Generator(device=device).manual_seed(torch_seed(seed, purpose, step))
+
+
+def seed_network(seed: int, step: int) -> None:
+    """Torch's global generator, a network's own: its first weights are step 0, what it drops in update k step k + 1."""
+    torch.manual_seed(torch_seed(seed, Purpose.INITIAL_WEIGHTS, step))

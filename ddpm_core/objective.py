@@ -1,0 +1,275 @@
+"""What training minimises: the weighted, masked error of a network's answer, plus the bound for a learned variance.
+
+    loss = sum(mask * weight * w[t] / (T p_t) * d) / sum(mask),    d the squared error of each element
+
+p_t is the law that t was drawn from. Only the mask normalises, over the whole batch (and all its parts): neither w nor
+the importance weight 1 / (T p_t) cancels. Every random number is a function of (seed, purpose, step).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from ddpm_core.device import torch_generator
+from ddpm_core.diffusion.config import DiffusionConfig
+from ddpm_core.diffusion.levels import Floats
+from ddpm_core.diffusion.noise import Purpose, generator
+from ddpm_core.diffusion.time_law import TimeLaw
+from ddpm_core.diffusion.weighting import Vlb
+from ddpm_core.errors import DataError, ParamsError
+from ddpm_core.likelihood import kl_normal, negative_log_bin, negative_log_normal
+from ddpm_core.process import Process, look_up, per_item, to_device
+from ddpm_core.spec import DataSpec
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Data [B, *shape]; conditions, each with leading B; which elements count (1 or 0), and how much each does."""
+
+    x0: Tensor
+    cond: Mapping[str, Tensor]
+    mask: Tensor | None = None
+    weight: Tensor | None = None
+
+    def __len__(self) -> int:
+        return self.x0.shape[0]
+
+    def to(self, device: torch.device) -> "Batch":
+        """On the device, without waiting for it."""
+        return _mapped(self, lambda tensor: tensor.to(device, non_blocking=True))
+
+    def pinned(self) -> "Batch":
+        """In memory that a GPU reads without the host's help."""
+        return _mapped(self, lambda tensor: tensor.pin_memory())
+
+
+@dataclass(frozen=True)
+class LabelDropout:
+    """Ho & Salimans 2022, for guidance: a share of the data is shown with the null value of its conditions."""
+
+    null: Mapping[str, int]
+    probability: float
+
+
+@dataclass(frozen=True)
+class Bound:
+    """How L_vlb joins the loss where the variance is learned; `levels` None: the data have none, L_0 is a density."""
+
+    share: float
+    moves_mean: bool
+    ends: tuple[float, float] | None
+    levels: int | None
+
+
+@dataclass(frozen=True)
+class Draw:
+    """A batch with every random choice made; each tensor has leading B, so that it can be cut into parts."""
+
+    t: NDArray[np.int64]
+    level: Tensor  # where t lies, in (0, 1]
+    x_in: Tensor  # c_in x_t
+    time: Tensor
+    cond: Mapping[str, Tensor]
+    x0: Tensor
+    target: Tensor
+    factor: Tensor  # 1 / (T p_t)
+    weight: Tensor  # w[t]
+    element: Tensor | None  # mask * weight of each element
+    count: Tensor  # elements that count in the whole batch
+    rows: tuple[Tensor, ...]  # of the bound
+
+    def parts(self, number: int) -> list["Draw"]:
+        """The same in equal parts, which share the whole's count."""
+        size = len(self.t) // number
+        return [self._part(slice(i * size, (i + 1) * size)) for i in range(number)] if number > 1 else [self]
+
+    def _part(self, place: slice) -> "Draw":
+        def cut(name: str, value: Any) -> Any:
+            if value is None or name == "count":
+                return value
+            if isinstance(value, tuple):
+                return tuple(item[place] for item in value)
+            if isinstance(value, Mapping):
+                return {key: item[place] for key, item in value.items()}
+            return value[place]
+
+        return Draw(**{field.name: cut(field.name, getattr(self, field.name)) for field in fields(self)})
+
+
+@dataclass(frozen=True)
+class Loss:
+    """`total` to go backward from (the parts of a batch add up to its loss) and each item's bare loss, detached."""
+
+    total: Tensor
+    items: Tensor  # [B]
+
+
+class Objective:
+    """The error of `net(x_t, t, **cond)` against the target of a parameterisation."""
+
+    def __init__(
+        self,
+        process: Process,
+        weights: Floats,
+        law: TimeLaw,
+        *,
+        dropout: LabelDropout | None = None,
+        bound: Bound | None = None,
+    ) -> None:
+        if weights.shape != (process.T + 1,):
+            raise ParamsError(f"weights: needs one for each of the levels 0..{process.T}, got shape {weights.shape}")
+        self.process, self.law, self.dropout, self.bound = process, law, dropout, bound
+        self._weights: Floats = weights[None]
+        self._bound_rows = _bound_tables(process) if bound else None
+
+    # ------------------------------------------------------------------------------------------------ drawing
+
+    def draw(self, batch: Batch, seed: int, step: int) -> Draw:
+        """Every random choice of a step: levels by the law, what is added to the data, which labels are dropped."""
+        if not batch.x0.is_floating_point():
+            raise DataError(f"data must be floating point, got {batch.x0.dtype}; encode them with their DataSpec first")
+        device = batch.x0.device
+        t, factor = self.law.draw(len(batch), generator(seed, Purpose.TRAIN_TIME, step))
+        x0 = batch.x0
+        if batch.mask is not None:  # what does not count may hold anything, NaN too
+            x0 = torch.where(batch.mask > 0, x0, torch.zeros_like(x0))
+        noise = torch_generator(device, seed, Purpose.TRAIN_NOISE, step)
+        eps = torch.randn(x0.shape, generator=noise, device=device, dtype=x0.dtype)
+        levels = self.process.at(t, x0)
+        (weight,) = look_up(self._weights, t, x0)
+        return Draw(
+            t=t,
+            level=to_device((t / self.process.T).astype(np.float32), device),
+            x_in=levels.c_in * self.process.perturb(levels, x0, eps),
+            time=levels.time,
+            cond=self._dropped(batch.cond, seed, step),
+            x0=x0,
+            target=self.process.target(levels, x0, eps),
+            factor=per_item(to_device(factor.astype(np.float32), device), x0),
+            weight=weight,
+            element=_elements(batch),
+            count=_count(batch),
+            rows=(levels.B, *look_up(self._bound_rows, t, x0)) if self._bound_rows is not None else (),
+        )
+
+    def _dropped(self, cond: Mapping[str, Tensor], seed: int, step: int) -> Mapping[str, Tensor]:
+        if self.dropout is None or self.dropout.probability == 0:
+            return cond
+        kept = dict(cond)
+        for name, null in self.dropout.null.items():
+            u = generator(seed, Purpose.LABEL_DROPOUT, step).random(len(cond[name]))
+            drop = to_device(u < self.dropout.probability, cond[name].device)
+            kept[name] = torch.where(per_item(drop, cond[name]), torch.full_like(cond[name], null), cond[name])
+        return kept
+
+    # ------------------------------------------------------------------------------------------------- losses
+
+    def loss(self, net: nn.Module, draw: Draw) -> Loss:
+        """The loss of a draw, or of a part of one."""
+        out = net(draw.x_in, draw.time, **draw.cond).to(draw.target.dtype)
+        channels = draw.target.shape[1]
+        expected = channels * (2 if self.bound else 1)
+        if out.shape[1] != expected:
+            raise ParamsError(f"the network must answer with {expected} channels, got {out.shape[1]}")
+        error = draw.target - out[:, :channels]
+        each = draw.weight * error**2
+        if self.bound is not None:
+            nats = self._bound_term(self.bound, draw, error, out[:, channels:])
+            each = each + self.bound.share * self.process.T * nats
+        if draw.element is not None:
+            each = each * draw.element
+        total = (draw.factor * each).sum() / draw.count
+        return Loss(total, _item_means(each.detach(), draw.element))
+
+    def _bound_term(self, bound: Bound, draw: Draw, error: Tensor, answer: Tensor) -> Tensor:
+        """L_{t-1}, or L_0 where t = 1, of each element, in nats; the answer holds v of log sigma^2."""
+        B, of_x0, log_large, log_small, log_tilde, first = draw.rows
+        if not bound.moves_mean:
+            error = error.detach()
+        # Nichol & Dhariwal 2021, eq. 15
+        f = (answer + 1) / 2
+        log_var = f * log_large + (1 - f) * log_small
+        off = B * error  # x_0 - x0_hat
+        kl = kl_normal(log_tilde, log_var, (of_x0 * off) ** 2)
+        mean = draw.x0 - off
+        if bound.levels is None or bound.ends is None:
+            last = negative_log_normal(draw.x0, mean, log_var)
+        else:
+            last = negative_log_bin(draw.x0, mean, log_var, bound.ends, bound.levels)
+        return torch.where(first > 0, last, kl)
+
+    # -------------------------------------------------------------------------------------------------- state
+
+    @property
+    def learns_from_losses(self) -> bool:
+        """Whether `observe` must be told of every step's losses (which costs a look at the device)."""
+        return type(self.law).observe is not TimeLaw.observe
+
+    def observe(self, draw: Draw, items: Tensor) -> None:
+        """Tell the time law what the levels of a step cost."""
+        self.law.observe(draw.t, items.double().cpu().numpy())
+
+    def state_dict(self) -> dict[str, Any]:
+        return self.law.state_dict()
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.law.load_state_dict(state)
+
+
+def build_objective(config: DiffusionConfig, spec: DataSpec, dropout: LabelDropout | None) -> Objective:
+    """The objective of section `diffusion`. With a learned variance, weighting `vlb` is the bound and nothing else."""
+    parameterisation = config.parameterisation()
+    process, schedule = Process(parameterisation), parameterisation.schedule
+    weights = config.weighting.table(parameterisation)
+    bound = None
+    if config.learned_variance:
+        alone = isinstance(config.weighting, Vlb)
+        weights = np.zeros_like(weights) if alone else weights
+        bound = Bound(1.0 if alone else config.vlb_weight, alone, spec.range, spec.levels)
+    return Objective(process, weights, config.time_law.build(schedule), dropout=dropout, bound=bound)
+
+
+def _bound_tables(process: Process) -> Floats:
+    """Per level: weight of x_0 in mu_tilde, ln beta, ln beta_tilde to mix, ln beta_tilde of the posterior, t is 1."""
+    schedule = process.parameterisation.schedule
+    tables = np.zeros((5, schedule.T + 1))
+    for t in range(1, schedule.T + 1):
+        large, small = schedule.log_variances_between(t - 1, t)
+        of_x0 = float(schedule.posterior_mean_between(t - 1, t)[1])
+        tables[:, t] = of_x0, large, small, small, float(t == 1)
+    return tables
+
+
+def _elements(batch: Batch) -> Tensor | None:
+    if batch.mask is None:
+        return batch.weight
+    mask = batch.mask.to(batch.x0.dtype).expand_as(batch.x0)
+    return mask if batch.weight is None else mask * batch.weight
+
+
+def _count(batch: Batch) -> Tensor:
+    """sum(mask), at least 1 so that a batch in which nothing counts has the loss 0."""
+    if batch.mask is None:
+        return torch.tensor(float(batch.x0.numel()), device=batch.x0.device)
+    return batch.mask.expand_as(batch.x0).sum(dtype=torch.float32).clamp(min=1)
+
+
+def _item_means(each: Tensor, element: Tensor | None) -> Tensor:
+    """[B]: each item's mean over the elements that count."""
+    if element is None:
+        return each.flatten(1).mean(1)
+    counting = (element != 0).expand_as(each).flatten(1).sum(1)
+    return each.flatten(1).sum(1) / counting.clamp(min=1)
+
+
+def _mapped(batch: Batch, change: Any) -> Batch:
+    def maybe(tensor: Tensor | None) -> Tensor | None:
+        return None if tensor is None else change(tensor)
+
+    cond = {name: change(tensor) for name, tensor in batch.cond.items()}
+    return Batch(change(batch.x0), cond, maybe(batch.mask), maybe(batch.weight))

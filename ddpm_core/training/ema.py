@@ -1,0 +1,28 @@
+"""The moving average of the weights, which is what ships."""
+
+from copy import deepcopy
+
+import torch
+from torch import Tensor, nn
+
+
+class Ema:
+    """averaged <- d averaged + (1 - d) weights after update k = 0, 1, ..., with d = min(decay, (1 + k) / (warmup + k)).
+
+    The warm-up keeps the first weights, which are noise, out of early averages; with `warmup` 1 there is none.
+    """
+
+    def __init__(self, model: nn.Module, decay: float, warmup: float) -> None:
+        self.decay, self.warmup = decay, warmup
+        self.model = deepcopy(model).requires_grad_(False).eval()
+        self._averaged: list[Tensor] = list(self.model.parameters())
+
+    def decay_at(self, step: int) -> float:
+        return min(self.decay, (1 + step) / (self.warmup + step))
+
+    @torch.no_grad()
+    def update(self, model: nn.Module, step: int) -> None:
+        """Take in the weights after update `step`; buffers are copied."""
+        torch._foreach_lerp_(self._averaged, list(model.parameters()), 1 - self.decay_at(step))
+        for mine, theirs in zip(self.model.buffers(), model.buffers(), strict=True):
+            mine.copy_(theirs)

@@ -1,0 +1,34 @@
+"""The learning rate as a function of the step, and the optimisers."""
+
+import math
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+
+from ddpm_core.training.config import AdamW, Cosine, InverseSqrt, OptimiserConfig, TrainConfig
+
+
+def lr_at(config: TrainConfig, step: int) -> float:
+    """The rate of update `step` = 0, 1, ...: it rises in a line to `lr`, then follows the schedule."""
+    if step < config.warmup_steps:
+        return config.lr * (step + 1) / config.warmup_steps
+    schedule = config.lr_schedule
+    if isinstance(schedule, Cosine):
+        way = (step - config.warmup_steps) / max(1, config.steps - 1 - config.warmup_steps)
+        low = schedule.final_fraction
+        return config.lr * (low + (1 - low) * 0.5 * (1 + math.cos(math.pi * min(1.0, way))))
+    if isinstance(schedule, InverseSqrt):
+        return config.lr * math.sqrt(schedule.steps_at_full / max(schedule.steps_at_full, step + 1))
+    return config.lr
+
+
+def build_optimiser(config: OptimiserConfig, parameters: Iterable[Tensor]) -> Optimizer:
+    """Fused: one kernel for all weights, which can also skip an update on the device's own word."""
+    # The rate is set before every update.
+    if isinstance(config, AdamW):
+        return torch.optim.AdamW(
+            parameters, lr=0.0, betas=config.betas, eps=config.eps, weight_decay=config.weight_decay, fused=True
+        )
+    return torch.optim.Adam(parameters, lr=0.0, betas=config.betas, eps=config.eps, fused=True)

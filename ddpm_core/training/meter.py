@@ -1,0 +1,56 @@
+"""Averages over a window of steps, summed on the device so that no step waits for the host."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+BANDS = 4
+"""Equal bands of levels, lowest first, for which the loss is told apart."""
+
+
+@dataclass(frozen=True)
+class Measures:
+    """Means over a window of steps that ends with `step`; a band that was not drawn has None."""
+
+    step: int
+    loss: float
+    grad_norm: float
+    lr: float
+    bands: tuple[float | None, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, value: dict[str, Any]) -> "Measures":
+        return cls(**{**value, "bands": tuple(value["bands"])})
+
+
+class Meter:
+    """The sums of the window that is running."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._sums = torch.zeros(4 + 2 * BANDS, dtype=torch.float64, device=device)
+
+    def add(self, loss: Tensor, grad_norm: Tensor, bad: Tensor, level: Tensor, items: Tensor) -> None:
+        """A step: its loss, its gradient's norm, whether it was no number, and each item's level in (0, 1] and loss."""
+        band = torch.clamp((level * BANDS).ceil() - 1, 0, BANDS - 1)
+        member = (band[:, None] == torch.arange(BANDS, device=band.device)).double()
+        per_band = (member * items.double()[:, None]).sum(0)
+        one = torch.ones_like(loss)
+        self._sums += torch.cat([torch.stack([one, loss, grad_norm, bad]).double(), per_band, member.sum(0)])
+
+    def read(self, step: int, lr: float) -> tuple[Measures, int]:
+        """The window's means and how many of its steps were no number; the next window begins."""
+        steps, loss, norm, bad, *bands = self._sums.tolist()
+        self._sums.zero_()
+        means = [total / n if n else None for total, n in zip(bands[:BANDS], bands[BANDS:], strict=True)]
+        return Measures(step, loss / steps, norm / steps, lr, tuple(means)), int(bad)
+
+    def state(self) -> Tensor:
+        return self._sums
+
+    def load(self, sums: Tensor) -> None:
+        self._sums.copy_(sums)

@@ -1,0 +1,57 @@
+"""Batches made ready in a thread while the step before computes."""
+
+import threading
+from collections.abc import Iterator
+from queue import Empty, Full, Queue
+from typing import Generic, TypeVar
+
+Item = TypeVar("Item")
+_PATIENCE = 0.2  # seconds between looks at whether anyone still wants the next item
+
+
+class Prefetch(Generic[Item]):
+    """An iterator run ahead of its reader by up to `depth` items; its errors are raised where it is read."""
+
+    def __init__(self, source: Iterator[Item], depth: int = 2) -> None:
+        self._queue: Queue[tuple[Item | None, BaseException | None]] = Queue(depth)
+        self._closed = threading.Event()
+        self._thread = threading.Thread(target=self._fill, args=(source,), name="prefetch", daemon=True)
+        self._thread.start()
+
+    def __iter__(self) -> Iterator[Item]:
+        return self
+
+    def __next__(self) -> Item:
+        while not self._closed.is_set():
+            try:
+                item, error = self._queue.get(timeout=_PATIENCE)
+            except Empty:
+                continue
+            if error is not None:
+                self.close()
+                raise error
+            assert item is not None
+            return item
+        raise StopIteration
+
+    def close(self) -> None:
+        """Let the thread end; what it made ready is lost."""
+        self._closed.set()
+
+    def _fill(self, source: Iterator[Item]) -> None:
+        try:
+            for item in source:
+                if not self._put((item, None)):
+                    return
+            self._put((None, StopIteration()))
+        except BaseException as error:  # noqa: BLE001 (whatever it is belongs to the reader)
+            self._put((None, error))
+
+    def _put(self, pair: tuple[Item | None, BaseException | None]) -> bool:
+        while not self._closed.is_set():
+            try:
+                self._queue.put(pair, timeout=_PATIENCE)
+                return True
+            except Full:
+                continue
+        return False

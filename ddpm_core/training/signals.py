@@ -1,0 +1,44 @@
+"""The first SIGTERM or SIGINT asks the work to stop at a good place; the second ends the process at once."""
+
+import logging
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+_log = logging.getLogger(__name__)
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+class StopRequest:
+    """Whether a signal asked to stop, and which."""
+
+    def __init__(self) -> None:
+        self.name: str | None = None
+
+    def __call__(self) -> bool:
+        return self.name is not None
+
+
+@contextmanager
+def listening() -> Iterator[StopRequest]:
+    """Listen to the signals while the work is done; away from the main thread, where Python hears none, do nothing."""
+    request = StopRequest()
+
+    def hear(number: int, _frame: FrameType | None) -> None:
+        if request():
+            os._exit(128 + number)
+        request.name = signal.Signals(number).name
+        _log.warning("%s: finishing the step and saving; send it again to leave at once", request.name)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield request
+        return
+    before = {number: signal.signal(number, hear) for number in _SIGNALS}
+    try:
+        yield request
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,241 @@
+"""The loop of training: steps, state, guards. It knows an Objective and nothing of what that measures.
+
+Everything random in step k is a function of (seed, k), and batch k of (seed, k) too, so a run that was killed and
+resumed goes through the very same numbers as one that was not.
+"""
+
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from ddpm_core.device import seed_network
+from ddpm_core.errors import DdpmError, IntegrityError, NonFiniteError, Stopped
+from ddpm_core.objective import Batch, Draw, Loss
+from ddpm_core.training.checkpoint import Checkpoints, Snapshot
+from ddpm_core.training.config import TrainConfig
+from ddpm_core.training.ema import Ema
+from ddpm_core.training.lr import build_optimiser, lr_at
+from ddpm_core.training.meter import Measures, Meter
+from ddpm_core.training.prefetch import Prefetch
+
+_log = logging.getLogger(__name__)
+
+
+class ObjectiveLike(Protocol):
+    """What the trainer asks of an objective (`ddpm_core.objective.Objective` is one)."""
+
+    @property
+    def learns_from_losses(self) -> bool: ...
+    def draw(self, batch: Batch, seed: int, step: int) -> Draw: ...
+    def loss(self, net: nn.Module, draw: Draw) -> Loss: ...
+    def observe(self, draw: Draw, items: Tensor) -> None: ...
+    def state_dict(self) -> dict[str, Any]: ...
+    def load_state_dict(self, state: dict[str, Any]) -> None: ...
+
+
+@dataclass(frozen=True)
+class StepReport:
+    """After update number `step` = 1, 2, ...; `measures` and the pace at the end of each window, else None."""
+
+    step: int
+    measures: Measures | None
+    items_per_second: float | None
+    data_wait: float | None  # share of the window's time spent waiting for data
+
+
+class Trainer:
+    """Trains `model`; `batches(k)` begins the endless stream of data at batch k, and is read ahead in a thread."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        objective: ObjectiveLike,
+        config: TrainConfig,
+        batches: Callable[[int], Iterator[Batch]],
+        *,
+        device: torch.device,
+        dtype: torch.dtype,
+        checkpoints: Checkpoints | None = None,
+        should_stop: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self.model, self.objective, self.config = model.to(device), objective, config
+        self.device, self.dtype = device, dtype
+        self.ema = Ema(self.model, config.ema_decay, config.ema_warmup)
+        self.step = 0
+        self.history: list[Measures] = []
+        self._batches, self._checkpoints, self._should_stop = batches, checkpoints, should_stop
+        self._parameters = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
+        self._optimiser = build_optimiser(config.optimiser, self._parameters)
+        self._meter = Meter(device)
+        self._window = _Window()
+
+    # --------------------------------------------------------------------------------------------- the loop
+
+    def resume(self) -> bool:
+        """Take up the newest whole checkpoint, if there is one."""
+        snapshot = self._checkpoints.latest() if self._checkpoints else None
+        if snapshot is None:
+            return False
+        self._restore(snapshot)
+        _log.info("resumed from the checkpoint of step %d of %d", self.step, self.config.steps)
+        return True
+
+    def run(self) -> Iterator[StepReport]:
+        """Train to the last step, a report a step; saves on its way and before it raises `Stopped`."""
+        self.model.train()
+        ready = Prefetch(self._ready(self._batches(self.step)))
+        self._window = _Window()
+        try:
+            while self.step < self.config.steps:
+                waited = perf_counter()
+                batch = next(ready)
+                self._window.waited += perf_counter() - waited
+                yield self._advance(batch)
+                if self._should_stop():
+                    self._stop()
+                if self.step % self.config.checkpoint_every == 0 and self.step < self.config.steps:
+                    self._save_or_warn()
+        finally:
+            ready.close()
+
+    def _ready(self, batches: Iterator[Batch]) -> Iterator[Batch]:
+        return (batch.pinned() for batch in batches) if self.device.type == "cuda" else batches
+
+    def _advance(self, batch: Batch) -> StepReport:
+        lr = lr_at(self.config, self.step)
+        self._update(batch.to(self.device), lr)
+        self.step += 1
+        self._window.items += len(batch)
+        if self.step % self.config.log_every != 0 and self.step < self.config.steps:
+            return StepReport(self.step, None, None, None)
+        measures, bad = self._meter.read(self.step, lr)
+        if bad:
+            self._refuse(f"in {bad} of the last {self.config.log_every} steps")
+        self.history.append(measures)
+        pace = self._window.pace()
+        self._window = _Window()
+        return StepReport(self.step, measures, *pace)
+
+    def _update(self, batch: Batch, lr: float) -> None:
+        seed_network(self.config.seed, self.step + 1)
+        draw = self.objective.draw(batch, self.config.seed, self.step)
+        losses = [self._backward(part) for part in draw.parts(self.config.accumulate)]
+        total = torch.stack([loss.total.detach() for loss in losses]).sum()
+        items = torch.cat([loss.items for loss in losses])
+        norm = self._clip()
+        bad = (~(torch.isfinite(total) & torch.isfinite(norm))).float()
+        if self.device.type == "cpu" and bad:  # elsewhere to look would be to wait: the window's end looks
+            self._refuse(f"loss {float(total)}, norm of the gradient {float(norm)}")
+        self._apply(lr, bad)
+        self.ema.update(self.model, self.step)
+        self._meter.add(total, norm, bad, draw.level, items)
+        if self.objective.learns_from_losses:
+            self.objective.observe(draw, items)
+
+    def _backward(self, part: Draw) -> Loss:
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.dtype == torch.bfloat16):
+            loss = self.objective.loss(self.model, part)
+        loss.total.backward()  # type: ignore[no-untyped-call]
+        return loss
+
+    def _clip(self) -> Tensor:
+        """The norm of the whole gradient, which is then at most `grad_clip`."""
+        norm = nn.utils.get_total_norm([p.grad for p in self._parameters if p.grad is not None])
+        if self.config.grad_clip > 0:
+            nn.utils.clip_grads_with_norm_(self._parameters, self.config.grad_clip, norm)
+        return norm
+
+    def _apply(self, lr: float, bad: Tensor) -> None:
+        """One update, which the fused kernel leaves out where `bad` is 1: no host has to look."""
+        for group in self._optimiser.param_groups:
+            group["lr"] = lr
+        self._optimiser.found_inf = bad  # type: ignore[attr-defined]
+        self._optimiser.step()
+        self._optimiser.zero_grad(set_to_none=True)
+
+    # ----------------------------------------------------------------------------------------------- guards
+
+    def _refuse(self, what: str) -> None:
+        raise NonFiniteError(
+            f"loss and gradient must be finite numbers, but near step {self.step + 1} they were not ({what}); the "
+            "weights were left as they were; lower train.lr, give train.grad_clip, lengthen train.warmup_steps, or "
+            "set train.precision to fp32"
+        )
+
+    def _stop(self) -> None:
+        if self._checkpoints is None:
+            raise Stopped(f"stopped by a signal at step {self.step}; nothing was saved, as no checkpoints are kept")
+        self.save()
+        raise Stopped(f"stopped by a signal at step {self.step} and saved; the same command goes on from there")
+
+    # ------------------------------------------------------------------------------------------------ state
+
+    def save(self) -> None:
+        """Write a checkpoint of everything that the next step depends on."""
+        if self._checkpoints is not None:
+            self._checkpoints.save(self.step, self._tensors(), self._state())
+
+    def _save_or_warn(self) -> None:
+        try:
+            self.save()
+        except DdpmError as error:
+            _log.warning("%s; the training goes on", error)
+
+    def _state(self) -> dict[str, Any]:
+        return {
+            "step": self.step,
+            "history": [measures.to_dict() for measures in self.history],
+            "objective": self.objective.state_dict(),
+        }
+
+    def _tensors(self) -> dict[str, Tensor]:
+        tensors = {f"model.{name}": tensor for name, tensor in self.model.state_dict().items()}
+        tensors |= {f"ema.{name}": tensor for name, tensor in self.ema.model.state_dict().items()}
+        for index, parameter in enumerate(self._parameters):
+            for name, tensor in self._optimiser.state[parameter].items():
+                tensors[f"optimiser.{index}.{name}"] = tensor
+        return {**tensors, "meter": self._meter.state()}
+
+    def _restore(self, snapshot: Snapshot) -> None:
+        tensors, state = snapshot.tensors, snapshot.state
+        try:
+            self.model.load_state_dict(_under("model.", tensors))
+            self.ema.model.load_state_dict(_under("ema.", tensors))
+            self._restore_optimiser(_under("optimiser.", tensors))
+            self._meter.load(tensors["meter"])
+            self.history = [Measures.from_dict(value) for value in state["history"]]
+            self.objective.load_state_dict(state["objective"])
+            self.step = state["step"]
+        except (KeyError, TypeError, RuntimeError) as error:
+            raise IntegrityError(
+                f"the checkpoint of step {snapshot.step} must be of this very training, but does not fit it ({error}); "
+                "remove its folder to train anew"
+            ) from error
+
+    def _restore_optimiser(self, tensors: dict[str, Tensor]) -> None:
+        state: dict[int, dict[str, Tensor]] = {}
+        for name, tensor in tensors.items():
+            index, key = name.split(".", 1)
+            state.setdefault(int(index), {})[key] = tensor
+        self._optimiser.load_state_dict({**self._optimiser.state_dict(), "state": state})
+
+
+class _Window:
+    """The pace of the window that is running."""
+
+    def __init__(self) -> None:
+        self.began, self.waited, self.items = perf_counter(), 0.0, 0
+
+    def pace(self) -> tuple[float, float]:
+        """Items a second, and the share of time that was spent waiting for data."""
+        seconds = max(perf_counter() - self.began, 1e-9)
+        return self.items / seconds, self.waited / seconds
+
+
+def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name[len(prefix) :]: tensor for name, tensor in tensors.items() if name.startswith(prefix)}
