@@ -84,4 +84,5 @@ def _middle(schedule: Schedule, t: int, s: int) -> int | None:
     if s == 0 or schedule.a[t] == 0 or t - s < 2:
         return None
     wanted = (schedule.lam[t] + schedule.lam[s]) / 2
-    return s + 1 + int(np.abs(schedule.lam[s + 1 : t] - wanted).argmin())
+    # Rounded, so that of two levels equally near the lower is taken whatever the last bits say.
+    return s + 1 + int(np.abs(schedule.lam[s + 1 : t] - wanted).round(9).argmin())

@@ -1,6 +1,8 @@
 """Karras et al. 2022, algorithm 1: predict by Euler, correct by the trapezium; the step to level 0 is Euler's alone.
 
-K steps ask the network 2 K - 1 times. A first step from a level without signal (sigma infinite) is Euler's alone too.
+K steps ask the network 2 K - 1 times. A step over which sigma falls more than LONGEST-fold, as the first one of a
+cosine schedule does, is Euler's alone too: the correction weighs x0_hat by half that ratio, and five such steps gave a
+variance of 1349 in place of 0.25 on the Gaussian oracle. EDM's own levels stay far below it.
 """
 
 from collections.abc import Sequence
@@ -12,6 +14,8 @@ from ddpm_core.diffusion.plan import PlanBuilder, SamplingPlan
 from ddpm_core.diffusion.variance import Variance
 from ddpm_core.samplers._common import Sampler, add_ddim, steps_of
 
+LONGEST = 10.0
+
 
 @dataclass(frozen=True)
 class Heun(Sampler):
@@ -21,7 +25,7 @@ class Heun(Sampler):
         rows = PlanBuilder(schedule, self.kind, self.bound)
         for t, s in steps_of(levels):
             add_ddim(rows, t, s)
-            if s > 0 and schedule.a[t] > 0:
+            if s > 0 and schedule.sigma[t] <= LONGEST * schedule.sigma[s]:
                 _correct(rows, t, s)
         return rows.finish()
 

@@ -1,0 +1,82 @@
+"""Data whose exact denoiser is known, so that a sampler is judged without training and without Monte Carlo.
+
+For data N(m, s^2) the denoiser is affine in x_t, and every plan is affine in x, D and z: the sampler maps a Gaussian to
+a Gaussian. `moments` reads its mean and variance off the real loop: an image without any noise gives the mean, an image
+for each single unit of noise gives that noise's coefficient, and the variance is the sum of their squares.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ddpm_core.diffusion.arrays import Array, Denoise
+from ddpm_core.diffusion.generate import generate
+from ddpm_core.diffusion.levels import Floats, Schedule
+from ddpm_core.diffusion.parameterisation import Parameterisation
+from ddpm_core.diffusion.plan import SamplingPlan
+
+
+@dataclass(frozen=True)
+class GaussianOracle:
+    """Data N(mean, variance) in every dimension, each independent of the others."""
+
+    mean: float
+    variance: float
+
+    def marginal(self, schedule: Schedule, t: Any) -> tuple[Any, Any]:
+        """Mean and variance of x_t."""
+        return schedule.a[t] * self.mean, schedule.a[t] ** 2 * self.variance + schedule.g[t] ** 2
+
+    def x0_hat(self, schedule: Schedule, x_t: Any, t: int) -> Any:
+        """E[x_0 | x_t] = m + s^2 a (x_t - a m) / (a^2 s^2 + g^2)."""
+        mean, variance = (float(moment) for moment in self.marginal(schedule, t))
+        return self.mean + self.variance * float(schedule.a[t]) / variance * (x_t - mean)
+
+    def x0_variance(self, schedule: Schedule) -> Floats:
+        """Var[x_0 | x_t] at every level: what the optimal variance of a reverse step needs."""
+        a, g = schedule.a, schedule.g
+        result: Floats = self.variance * g**2 / (a**2 * self.variance + g**2)
+        return result
+
+    def flow(self, schedule: Schedule, x_t: Any, t: int, s: int) -> Any:
+        """The probability-flow ODE from level t to level s, solved exactly."""
+        (mean_t, variance_t), (mean_s, variance_s) = self.marginal(schedule, t), self.marginal(schedule, s)
+        return mean_s + (variance_s / variance_t) ** 0.5 * (x_t - mean_t)
+
+    def network(self, parameterisation: Parameterisation, v: float | None = None) -> Denoise:
+        """The exact network for a target; `v` is a constant answer for the variance half, None = no such half."""
+        schedule = parameterisation.schedule
+        A, B, c_in = parameterisation.table()
+        level_of = {float(time): t for t, time in enumerate(schedule.time.tolist()) if t > 0}
+
+        def denoise(x_in: Array, time: Array) -> Array:
+            t = level_of[float(np.float32(float(time[0])))]
+            x = x_in / float(c_in[t])
+            out = (self.x0_hat(schedule, x, t) - float(A[t]) * x) / float(B[t])
+            if v is None:
+                return out
+            return np.concatenate([out, np.full_like(out, v)], axis=1)
+
+        return denoise
+
+
+def moments(
+    plan: SamplingPlan, parameterisation: Parameterisation, denoise: Denoise, start: tuple[float, float] | None = None
+) -> tuple[float, float]:
+    """Mean and variance of what a plan makes of x_T ~ N(start) by an affine network, in float64, without Monte Carlo.
+
+    `start` is (mean, variance), by default the plan's own (0, start_scale^2).
+    """
+    mean, variance = start or (0.0, plan.start_scale**2)
+    sources = len(plan) + 2
+    x_T = np.full((sources, 1), mean)
+    x_T[1] += variance**0.5
+
+    def noise(step: int) -> Array:
+        z = np.zeros((sources, 1))
+        z[step + 1] = 1
+        return z
+
+    x = generate(plan, parameterisation, denoise, x_T, noise)[:, 0]
+    return float(x[0]), float(((x[1:] - x[0]) ** 2).sum())

@@ -1,0 +1,43 @@
+"""How fast each deterministic sampler comes near the exact probability-flow map: levels even in lambda, ends fixed."""
+
+import numpy as np
+import pytest
+
+from ddpm_core.diffusion.generate import generate
+from ddpm_core.diffusion.levels import Schedule
+from ddpm_core.diffusion.oracle import GaussianOracle
+from ddpm_core.diffusion.parameterisation import Parameterisation
+
+ORACLE = GaussianOracle(0.3, 0.25)
+
+
+def even_in_lambda(levels: int, process: str) -> Schedule:
+    """Level 1 at lambda = 3, the last at lambda = -3."""
+    lam = np.linspace(3, -3, levels)
+    if process == "vp":
+        a, g = np.sqrt(1 / (1 + np.exp(-2 * lam))), np.sqrt(1 / (1 + np.exp(2 * lam)))
+    elif process == "ve":
+        a, g = np.ones(levels), np.exp(-lam)
+    else:
+        a, g = 1 / (1 + np.exp(-lam)), 1 / (1 + np.exp(lam))
+    return Schedule(np.append(1.0, a), np.append(0.0, g), np.arange(levels + 1, dtype=np.float32), process, 1.0)
+
+
+def error(sampler, steps: int, process: str) -> float:
+    half = 2 if sampler.kind == "dpmpp_2s" else 1
+    schedule = even_in_lambda(steps * half + 1, process)
+    p = Parameterisation("x0", schedule)
+    levels = list(range(schedule.T, 0, -half))
+    x = np.array([[-1.0], [0.4], [1.5]])
+    got = generate(sampler.over(levels, schedule, "fixed_small"), p, ORACLE.network(p), x, lambda step: None)
+    return float(np.abs(got - ORACLE.flow(schedule, x, schedule.T, 1)).max())
+
+
+@pytest.mark.parametrize("process", ["vp", "ve", "flow"])
+@pytest.mark.parametrize(
+    ("kind", "order"), [("ddim", 1), ("euler", 1), ("dpmpp_1", 1), ("heun", 2), ("dpmpp_2m", 2), ("dpmpp_2s", 2)]
+)
+def test_order_of_convergence(sampler_of, kind, order, process):
+    steps = np.array([40, 80, 160, 320])
+    errors = [error(sampler_of(kind, 1), int(k), process) for k in steps]
+    assert -np.polyfit(np.log(steps), np.log(errors), 1)[0] == pytest.approx(order, abs=0.1)
