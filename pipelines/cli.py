@@ -1,0 +1,95 @@
+"""`ddpm VERB`: each verb is a module of `pipelines.commands`, and imports what it needs when it runs."""
+
+import argparse
+import logging
+import os
+import sys
+from collections.abc import Sequence
+
+from ddpm_core.errors import DdpmError
+from pipelines.commands import doctor, flow, params, promote, run, sample, serve, stages, ui
+from pipelines.quiet import quieten
+
+log = logging.getLogger(__name__)
+
+EPILOG = """exit codes: 0 done, 1 error, 2 bad parameters or usage, 3 gate failed, 4 data contract failed,
+5 non-finite loss, 130 interrupted, 143 stopped by a signal after saving"""
+
+
+class _Parser(argparse.ArgumentParser):
+    """Options that come before the verb may come after it as well."""
+
+    def add_shared(self, *, suppress: bool) -> None:
+        default = argparse.SUPPRESS
+        group = self.add_argument_group("for every verb")
+        group.add_argument(
+            "--project",
+            metavar="FOLDER",
+            default=default if suppress else None,
+            help="where params.yaml and dvc.yaml are (default: here, or the nearest folder above that has them)",
+        )
+        group.add_argument("--quiet", action="store_true", default=default if suppress else False, help="warnings only")
+        group.add_argument(
+            "--debug", action="store_true", default=default if suppress else False, help="show tracebacks and details"
+        )
+
+
+def parser() -> argparse.ArgumentParser:
+    """The whole command line."""
+    top = _Parser(
+        prog="ddpm",
+        description="Diffusion models of images: from pictures to a judged, exported and served model.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    top.add_shared(suppress=False)
+    verbs = top.add_subparsers(dest="verb", metavar="VERB", required=True, parser_class=_Parser)
+    for command in (run, flow, stages, params, sample, serve, promote, ui, doctor):
+        command.add_to(verbs)
+    for verb in dict.fromkeys(verbs.choices.values()):
+        verb.add_shared(suppress=True)
+    return top
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one verb; a fault that was foreseen is one message and its own exit code."""
+    args = parser().parse_args(argv)
+    quieten()
+    configure_logging(quiet=args.quiet, debug=args.debug)
+    try:
+        return int(args.action(args) or 0)
+    except DdpmError as error:
+        if args.debug:
+            log.exception("%s", type(error).__name__)
+        sys.stderr.write(f"ddpm {args.verb}: {error}\n")
+        return error.exit_code
+    except KeyboardInterrupt:
+        sys.stderr.write(f"ddpm {args.verb}: interrupted; what was written is whole, run again to go on\n")
+        return 130
+    except BrokenPipeError:  # the reader of our output left, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def configure_logging(*, quiet: bool, debug: bool) -> None:
+    """Our own messages to stderr, plain; other packages' from warnings on."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_Plain())
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(logging.INFO if debug else logging.WARNING)
+    level = logging.DEBUG if debug else logging.WARNING if quiet else logging.INFO
+    for ours in ("ddpm_core", "pipelines"):
+        logging.getLogger(ours).setLevel(level)
+
+
+class _Plain(logging.Formatter):
+    """A message as it is; from warnings on with its level in front."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        text = super().format(record)
+        return text if record.levelno < logging.WARNING else f"{record.levelname.lower()}: {text}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

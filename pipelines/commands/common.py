@@ -1,0 +1,45 @@
+"""What several verbs do first: find the project, check its parameters."""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ddpm_core.errors import ParamsError
+
+if TYPE_CHECKING:
+    from pipelines.params import Params
+    from pipelines.paths import Paths
+
+Verbs = Any  # argparse's own type for this is private
+
+
+def project_paths(args: argparse.Namespace) -> "Paths":
+    """The project that was named, or the nearest one from here upwards."""
+    from pipelines.paths import Paths
+
+    if args.project is not None:
+        root = Path(args.project)
+        if not _is_project(root):
+            raise ParamsError(f"--project {args.project}: must be a folder that holds params.yaml and dvc.yaml")
+        return Paths.of(root)
+    here = Path.cwd()
+    for folder in (here, *here.parents):
+        if _is_project(folder):
+            return Paths.of(folder)
+    raise ParamsError(
+        f"no params.yaml beside a dvc.yaml in {here} or above it; go to the project's folder or give --project FOLDER"
+    )
+
+
+def _is_project(folder: Path) -> bool:
+    return (folder / "params.yaml").is_file() and (folder / "dvc.yaml").is_file()
+
+
+def checked_params(paths: "Paths") -> "Params":
+    """All of params.yaml, or one error with every fault of it; threads are set before numpy is imported."""
+    from pipelines.params import load_params, read_yaml
+    from pipelines.quiet import limit_threads
+
+    runtime = read_yaml(paths.params).get("runtime")
+    limit_threads(runtime.get("threads") if isinstance(runtime, dict) else None)
+    return load_params(paths.params)

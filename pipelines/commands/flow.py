@@ -1,0 +1,20 @@
+"""`ddpm flow`: the same way as a Prefect flow, with states, retries and artifacts; no server to start by hand."""
+
+import argparse
+from pathlib import Path
+
+from pipelines.commands.common import Verbs, checked_params, project_paths
+
+
+def add_to(verbs: Verbs) -> None:
+    text = "run the stages as a Prefect flow, with a temporary server where none is configured"
+    verb = verbs.add_parser("flow", help=text, description=text.capitalize() + ".")
+    verb.set_defaults(action=flow)
+
+
+def flow(args: argparse.Namespace) -> None:
+    paths = project_paths(args)
+    checked_params(paths)
+    from pipelines.flows import run_flow
+
+    run_flow(Path(paths.root))

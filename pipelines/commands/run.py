@@ -1,0 +1,62 @@
+"""`ddpm run`: the whole way, stage by stage through DVC, then the promotion."""
+
+import argparse
+import logging
+import sys
+import time
+from typing import TYPE_CHECKING
+
+from pipelines.commands.common import Verbs, checked_params, project_paths
+
+if TYPE_CHECKING:
+    from pipelines.paths import Paths
+    from pipelines.tools.dvc_repo import DvcRepo
+
+log = logging.getLogger(__name__)
+
+
+def add_to(verbs: Verbs) -> None:
+    text = "run what is stale, in order, then promote; returns the failing stage's own exit code"
+    verb = verbs.add_parser("run", help=text, description=text.capitalize() + ".")
+    verb.add_argument("--no-promote", action="store_true", help="stop after the gate")
+    verb.set_defaults(action=run)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Nothing is started before the whole of params.yaml is found good."""
+    paths = project_paths(args)
+    params = checked_params(paths)
+    from pipelines.tools.dvc_repo import DvcRepo
+
+    run_stages(DvcRepo(paths.root))
+    if not args.no_promote:
+        from pipelines.promotion import promote
+        from pipelines.tools.tracking import open_tracker
+
+        log.info("%s", promote(params, paths, open_tracker(params.runtime.tracking, paths.home)))
+    sys.stdout.write(where_things_are(paths))
+
+
+def run_stages(repo: "DvcRepo") -> int:
+    """Every stage in order, a line each; returns how many had something to do."""
+    ran = 0
+    start = time.monotonic()
+    for name in repo.order():
+        began = time.monotonic()
+        done = repo.run_stage(name)
+        ran += done
+        log.info("%-10s %-9s %6.1f s", name, "ran" if done else "unchanged", time.monotonic() - began)
+    log.info("%d of the stages had something to do; %.1f s in all", ran, time.monotonic() - start)
+    return ran
+
+
+def where_things_are(paths: "Paths") -> str:
+    """The last words of a run: what to look at, and how."""
+    lines = [
+        ("sample grid", paths.samples / "grid.png"),
+        ("report", paths.report / "index.html"),
+        ("bundle", paths.bundle),
+        ("runs and registry", "make ui     (or: ddpm ui)"),
+        ("more samples", "ddpm sample --n 64 --label cycle --out grid.png"),
+    ]
+    return "\n" + "".join(f"{name:<18} {place}\n" for name, place in lines)

@@ -1,0 +1,26 @@
+"""`ddpm ui`: MLflow's pages on the project's own store."""
+
+import argparse
+import os
+import subprocess
+import sys
+
+from pipelines.commands.common import Verbs, project_paths
+
+
+def add_to(verbs: Verbs) -> None:
+    text = "show the runs and the registry in MLflow's pages"
+    verb = verbs.add_parser("ui", help=text, description=text.capitalize() + ".")
+    verb.add_argument("--host", default="127.0.0.1", help="address to listen on (default: this machine alone)")
+    verb.add_argument("--port", type=int, default=5000, help="port (default: 5000)")
+    verb.set_defaults(action=open_ui)
+
+
+def open_ui(args: argparse.Namespace) -> int:
+    paths = project_paths(args)
+    from pipelines.tools.tracking import store_uri
+
+    command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", store_uri(paths.home)]
+    command += ["--host", args.host, "--port", str(args.port), "--workers", "1"]
+    sys.stderr.write(f"MLflow at http://{args.host}:{args.port} (it takes some ten seconds); stop it with Ctrl-C\n")
+    return subprocess.run(command, env={**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}).returncode

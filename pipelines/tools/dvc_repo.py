@@ -1,0 +1,149 @@
+"""DVC, which knows what is stale: the order of the stages, and one stage at a time, in this process.
+
+`dvc.repo.Repo` is no public interface, so it is used here alone; where it does not answer as it did, the command
+`dvc repro -s STAGE` takes its place and costs a second or two a stage.
+"""
+
+import logging
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+from ddpm_core.errors import DdpmError, ParamsError
+
+T = TypeVar("T")
+
+LOCK_PATIENCE = 60.0  # seconds to wait for another DVC to let go of the lock
+_FIRST_WAIT = 0.2
+
+log = logging.getLogger(__name__)
+
+
+class StageFailed(DdpmError):
+    """A stage's own process failed; its exit code is ours."""
+
+    def __init__(self, stage: str, exit_code: int) -> None:
+        super().__init__(
+            f"stage {stage} failed with exit code {exit_code}; its message stands above. "
+            f"Mend the cause and run again: what was done before it is kept"
+        )
+        self.stage = stage
+        self.exit_code = exit_code
+
+
+class LockBusy(DdpmError):
+    """Another DVC holds the repository and did not let go in time."""
+
+
+def use_this_environment() -> None:
+    """Put the folder of this Python first on PATH, so that `cmd: ddpm STAGE` finds this very installation."""
+    scripts = str(Path(sys.executable).parent)
+    parts = os.environ.get("PATH", "").split(os.pathsep)
+    if parts[0] != scripts:
+        os.environ["PATH"] = os.pathsep.join([scripts, *parts])
+    os.environ.setdefault("DVC_NO_ANALYTICS", "1")
+
+
+class DvcRepo:
+    """One project's graph, and its stages run one by one."""
+
+    def __init__(self, root: Path, patience: float = LOCK_PATIENCE) -> None:
+        use_this_environment()
+        self.root = root
+        self.patience = patience
+
+    def order(self) -> list[str]:
+        """The stages' names, each after all that it depends on; among equals the order of dvc.yaml."""
+        with self._repo() as repo:
+            graph = repo.index.graph  # an edge points from a stage to one that it depends on
+            listed = [stage.addressing for stage in repo.index.stages]
+            needs = {stage.addressing: {need.addressing for need in graph.successors(stage)} for stage in graph}
+        ordered: list[str] = []
+        while len(ordered) < len(listed):
+            ordered.append(next(name for name in listed if name not in ordered and needs[name] <= set(ordered)))
+        return ordered
+
+    def run_stage(self, name: str, *, force: bool = False) -> bool:
+        """Run one stage if it is stale; True if it ran or was restored, False if nothing was to do."""
+
+        def once() -> bool:
+            with self._repo() as repo:
+                return bool(repo.reproduce(targets=[name], single_item=True, force=force))
+
+        from dvc.exceptions import DvcException, ReproductionError
+
+        try:
+            return self._patiently(once)
+        except ReproductionError as error:
+            raise _as_ours(name, error) from error
+        except DvcException as error:
+            raise DdpmError(f"DVC could not run stage {name}: {error}") from error
+        except (AttributeError, TypeError) as error:  # not the Repo that this was written for
+            log.warning("this DVC has another inside (%s); taking its command line instead", error)
+            return self.run_stage_by_command(name, force=force)
+
+    def run_stage_by_command(self, name: str, *, force: bool = False) -> bool:
+        """The same through `dvc repro -s`, which hides the stage's exit code: it is read from what DVC says."""
+        command = [sys.executable, "-m", "dvc", "repro", "-s", *(["-f"] if force else []), name]
+        done = subprocess.run(command, cwd=self.root, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        sys.stderr.write(done.stdout)
+        if done.returncode == 0:
+            return "didn't change, skipping" not in done.stdout
+        raise StageFailed(name, _code_in(done.stdout))
+
+    def _patiently(self, action: Callable[[], T]) -> T:
+        """Do it, waiting while another DVC holds the lock."""
+        from dvc.lock import LockError
+
+        end, wait = time.monotonic() + self.patience, _FIRST_WAIT
+        while True:
+            try:
+                return action()
+            except LockError as error:
+                if time.monotonic() + wait > end:
+                    raise LockBusy(
+                        f"another DVC process holds {self.root} and did not let go within {self.patience:.0f} s. "
+                        f"Wait for it and run again. DVC says: {error}"
+                    ) from error
+                log.info("another DVC process holds the repository; waiting")
+                time.sleep(wait)
+                wait = min(2 * wait, 5.0)
+
+    @contextmanager
+    def _repo(self) -> Iterator[Any]:
+        from dvc.repo import Repo
+
+        repo = Repo(str(self.root))
+        try:
+            yield repo
+        finally:
+            repo.close()
+
+
+def _as_ours(name: str, error: BaseException) -> DdpmError:
+    """What DVC wraps: the failing command's code, or the reason why it was not started."""
+    from dvc.lock import LockError
+    from dvc.stage.exceptions import StageCmdFailedError
+
+    cause = error.__cause__
+    if isinstance(cause, StageCmdFailedError):
+        return StageFailed(name, _code_in(str(cause)))
+    if isinstance(cause, LockError):
+        return LockBusy(f"stage {name} is being run by another DVC process: {cause}")
+    return ParamsError(f"stage {name} could not be started: {cause or error}")
+
+
+def _code_in(text: str) -> int:
+    """The number after `exited with`; a signal's negative number becomes the shell's 128 + n; 1 where none is told."""
+    _, found, tail = text.rpartition("exited with ")
+    digits = tail.split()[0].rstrip(".") if found and tail.split() else ""
+    try:
+        code = int(digits)
+    except ValueError:
+        return 1
+    return 128 - code if code < 0 else code or 1
