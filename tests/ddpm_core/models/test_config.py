@@ -1,0 +1,99 @@
+"""The U-Net's parameters: what is refused, and in which words."""
+
+import dataclasses
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from ddpm_core.errors import DataError, ParamsError
+from ddpm_core.models import UNetConfig, build_model
+from ddpm_core.spec import DataSpec
+
+VALID: dict[str, Any] = {
+    "kind": "unet",
+    "patch": 2,
+    "channels": 16,
+    "multipliers": (1, 2),
+    "blocks": 1,
+    "attention_levels": (1,),
+    "heads": 2,
+    "norm_groups": 4,
+    "dropout": 0.0,
+    "scale_shift": True,
+    "resblock_updown": False,
+}
+
+
+def config(**changes: Any) -> UNetConfig:
+    return UNetConfig(**{**VALID, **changes})
+
+
+def test_no_field_has_a_default_that_hides_in_the_code() -> None:
+    for field in dataclasses.fields(UNetConfig):
+        assert field.default is dataclasses.MISSING
+        assert field.default_factory is dataclasses.MISSING
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"patch": 0}, r"patch: must be at least 1, got 0"),
+        ({"channels": 15}, r"channels: must be an even number of at least 2, got 15"),
+        ({"multipliers": ()}, r"multipliers: must be one or more numbers of at least 1, got \(\)"),
+        ({"multipliers": (1, 0)}, r"multipliers: must be one or more numbers of at least 1, got \(1, 0\)"),
+        ({"blocks": 0}, r"blocks: must be at least 1, got 0"),
+        ({"attention_levels": (-1,)}, r"attention_levels: must be different numbers of 0 or more .* got \(-1,\)"),
+        ({"attention_levels": (1, 1)}, r"attention_levels: must be different numbers of 0 or more"),
+        ({"attention_levels": (2,)}, r"attention_levels: 2 multipliers give the levels 0 to 1, got 2"),
+        ({"heads": 0}, r"heads: must be at least 1, got 0"),
+        ({"heads": 3}, r"heads: must divide the 32 channels of level 1, got 3"),
+        ({"norm_groups": 0}, r"norm_groups: must be at least 1, got 0"),
+        ({"norm_groups": 5}, r"channels: must be a multiple of norm_groups, got channels=16, norm_groups=5"),
+        ({"dropout": 1.0}, r"dropout: must be at least 0 and below 1, got 1.0"),
+    ],
+)
+def test_a_value_out_of_range_is_refused_by_name(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ParamsError, match=message):
+        config(**changes)
+
+
+def test_all_faults_between_fields_are_told_at_once() -> None:
+    with pytest.raises(ParamsError, match=r"norm_groups=5; attention_levels: .* got 7; heads: must divide the 32"):
+        config(norm_groups=5, attention_levels=(7,), heads=5)
+
+
+def test_heads_need_divide_only_the_levels_with_attention_and_the_middle() -> None:
+    assert config(channels=20, multipliers=(1, 2), attention_levels=(), heads=8, norm_groups=4).heads == 8
+
+
+def test_sides_are_multiples_of_the_patch_and_of_each_halving() -> None:
+    assert config(patch=4, multipliers=(1, 1, 2)).stride == 16
+    config(patch=4, multipliers=(1, 1, 2)).check_shape((3, 32, 48))
+
+
+@pytest.mark.parametrize("shape", [(1, 28, 30), (1, 30, 28), (1, 1, 1)])
+def test_a_size_that_does_not_divide_is_refused_with_the_way_out(shape: tuple[int, int, int]) -> None:
+    with pytest.raises(ParamsError, match=r"multiples of 4 \(patch 2, halved 1 times\), got .* smaller model.patch"):
+        config().check_shape(shape)
+
+
+@pytest.mark.parametrize("shape", [(5, 28, 28), (0, 28, 28), (28, 28), (3, 8, 28, 28)])
+def test_data_that_are_no_pictures_of_one_to_four_channels_are_refused(shape: tuple[int, ...]) -> None:
+    with pytest.raises(DataError, match=r"shape \(1 to 4 channels, height, width\), got"):
+        config().check_shape(shape)
+
+
+def test_a_conditional_model_of_data_without_labels_is_refused() -> None:
+    spec = DataSpec((1, 8, 8), (-1.0, 1.0), 256, ())
+    with pytest.raises(ParamsError, match="a conditional model needs data with labels"):
+        build_model(config(), spec, conditional=True, learned_variance=False)
+
+
+def test_the_parameters_are_checked_without_torch() -> None:
+    code = (
+        "import sys; sys.modules['torch'] = None; import ddpm_core.models; print(ddpm_core.models.UNetConfig.__name__)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "UNetConfig"
