@@ -1,0 +1,45 @@
+"""Sampling through a network in torch, for a look at a training as it goes; what ships samples through its bundle."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from ddpm_core.denoiser import bind, bind_guided
+from ddpm_core.diffusion.bounds import operator
+from ddpm_core.diffusion.generate import generate
+from ddpm_core.diffusion.noise import initial, step_noise
+from ddpm_core.diffusion.parameterisation import Parameterisation
+from ddpm_core.diffusion.plan import SamplingPlan
+from ddpm_core.spec import DataSpec
+
+
+def sample(
+    net: nn.Module,
+    plan: SamplingPlan,
+    parameterisation: Parameterisation,
+    spec: DataSpec,
+    *,
+    seeds: Sequence[int],
+    labels: NDArray[np.int64] | None,
+    guidance: float,
+    device: torch.device,
+    dtype: torch.dtype,
+) -> NDArray[np.float32]:
+    """Data [n, *shape], one for each seed; with labels (the number of classes is the null one) or without."""
+    if labels is None:
+        denoise = bind(net, {}, dtype)
+    else:
+        label = torch.from_numpy(labels).to(device)
+        null = len(spec.classes)
+        denoise = bind_guided(net, label, guidance, null_label=null, channels=spec.channels, dtype=dtype)
+
+    def noise(step: int) -> Any:
+        return torch.from_numpy(step_noise(seeds, step, spec.shape)).to(device)
+
+    x_T = torch.from_numpy(initial(seeds, spec.shape) * np.float32(plan.start_scale)).to(device)
+    x0 = generate(plan, parameterisation, denoise, x_T, noise, bound=operator(plan.bound, spec.range))
+    return np.asarray(x0.cpu().numpy(), dtype=np.float32)
