@@ -1,0 +1,100 @@
+"""The Fréchet distance between two sets of features, each taken as a Gaussian.
+
+Moments are gathered in a stream, so that a set of any size fits in memory, and the result does not depend on how it
+was cut into batches. The distance needs one symmetric eigenvalue problem: with C_b = F F^T,
+tr (C_a C_b)^(1/2) is the sum of the roots of the eigenvalues of F^T C_a F, and F is found once for a reference.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ddpm_core.errors import DataError
+
+Features = NDArray[np.float32] | NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Gaussian:
+    """Mean and covariance (divided by n - 1) of n rows of features, in float64."""
+
+    n: int
+    mean: NDArray[np.float64]
+    cov: NDArray[np.float64]
+
+    @cached_property
+    def factor(self) -> NDArray[np.float64]:
+        """F with F F^T = cov; eigenvalues below zero are round-off and count as zero."""
+        values, vectors = np.linalg.eigh(self.cov)
+        return np.asarray(vectors * np.sqrt(np.maximum(values, 0.0)))
+
+
+class Moments:
+    """A running mean and scatter of rows; batches may come in any size and order, and two can be merged."""
+
+    def __init__(self, dims: int) -> None:
+        self.n = 0
+        self._mean = np.zeros(dims)
+        self._scatter = np.zeros((dims, dims))
+
+    def update(self, features: Features) -> None:
+        """Take in a batch of rows, [n, dims]."""
+        rows = np.asarray(features, dtype=np.float64)
+        if rows.ndim != 2 or rows.shape[1] != len(self._mean):
+            raise DataError(f"features must have the shape (n, {len(self._mean)}), got {rows.shape}")
+        if not np.isfinite(rows).all():
+            raise DataError("features must be finite; some are not, so the extractor or its input is broken")
+        if len(rows) == 0:
+            return
+        mean = rows.mean(axis=0)
+        centred = rows - mean
+        self._combine(len(rows), mean, centred.T @ centred)
+
+    def merge(self, other: "Moments") -> None:
+        """Take in what another stream has gathered."""
+        if other.n:
+            self._combine(other.n, other._mean, other._scatter)
+
+    def _combine(self, n: int, mean: NDArray[np.float64], scatter: NDArray[np.float64]) -> None:
+        # Chan, Golub, LeVeque 1979, eq. 2.1: no large sums are subtracted from one another.
+        total = self.n + n
+        delta = mean - self._mean
+        self._scatter += scatter + np.outer(delta, delta) * (self.n * n / total)
+        self._mean = self._mean + delta * (n / total)
+        self.n = total
+
+    def gaussian(self) -> Gaussian:
+        """What was gathered so far; a covariance takes at least two rows."""
+        if self.n < 2:
+            raise DataError(f"a covariance takes at least 2 images, got {self.n}")
+        return Gaussian(n=self.n, mean=self._mean.copy(), cov=self._scatter / (self.n - 1))
+
+
+def gaussian_of(features: Features) -> Gaussian:
+    """The Gaussian of features that are all in memory."""
+    moments = Moments(features.shape[1])
+    moments.update(features)
+    return moments.gaussian()
+
+
+def distance(a: Gaussian, b: Gaussian) -> float:
+    """|mean_a - mean_b|^2 + tr(C_a + C_b - 2 (C_a C_b)^(1/2)) (Dowson, Landau 1982, eq. 4); b's factor is reused."""
+    if a.mean.shape != b.mean.shape:
+        raise DataError(f"both sides must have the same number of features, got {len(a.mean)} and {len(b.mean)}")
+    factor = b.factor
+    roots = np.sqrt(np.maximum(np.linalg.eigvalsh(factor.T @ a.cov @ factor), 0.0))
+    gap = a.mean - b.mean
+    return float(max(gap @ gap + np.trace(a.cov) + np.trace(b.cov) - 2.0 * roots.sum(), 0.0))
+
+
+def subset_floor(pool: Features, reference: Gaussian, n: int, draws: int, seed: int) -> float:
+    """What n real images score: the mean distance of `draws` random subsets of the pool to the reference."""
+    if not 2 <= n <= len(pool):
+        raise DataError(f"a subset must have 2 to {len(pool)} images, as many as the pool has, got {n}")
+    if n == len(pool):
+        return distance(gaussian_of(pool), reference)
+    rng = np.random.Generator(np.random.Philox(key=[seed, n]))
+    picks = (np.sort(rng.choice(len(pool), size=n, replace=False)) for _ in range(draws))
+    return float(np.mean([distance(gaussian_of(pool[pick]), reference) for pick in picks]))
