@@ -1,0 +1,44 @@
+"""Resolve the three hash locks: `make lock`. `--upgrade` takes newer versions, else what is locked stays where it can.
+
+`uv pip compile --universal` writes one file for every platform and no host names (`uv.lock` would hold them).
+The development lock is resolved first and the two others take their versions from it, so all agree.
+"""
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+LOCKS = {"dev": "requirements-dev.lock", "pipeline": "requirements.lock", "serve": "requirements-serve.lock"}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--upgrade", action="store_true")
+    parser.add_argument("--uv", default=default_uv())
+    args = parser.parse_args()
+    os.chdir(Path(__file__).resolve().parent.parent)
+    for extra, lock in LOCKS.items():
+        if extra != "dev":  # what stands in the output file is preferred
+            shutil.copyfile(LOCKS["dev"], lock)
+        compile_lock(args.uv, extra, lock, upgrade=args.upgrade and extra == "dev")
+    return 0
+
+
+def compile_lock(uv: str, extra: str, lock: str, *, upgrade: bool) -> None:
+    command = [uv, "pip", "compile", "--quiet", "--universal", "--generate-hashes", "--python-version", "3.11"]
+    command += ["--extra", extra, "--output-file", lock, *(["--upgrade"] if upgrade else [])]
+    command += ["pyproject.toml", "infra/build.in"]  # the latter: what builds this project itself
+    subprocess.run(command, check=True, env={**os.environ, "UV_CUSTOM_COMPILE_COMMAND": "make lock"})
+
+
+def default_uv() -> str:
+    """The uv that `make install` put beside this environment, else the one on PATH."""
+    own = Path(sys.prefix) / "uv" / "bin" / "uv"
+    return str(own) if own.exists() else "uv"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,24 @@
+"""What every test stands on: quiet tools, one thread, and a home of its own for all state."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from pipelines.quiet import limit_threads, quieten
+
+# Before any test module imports numpy or torch: their thread pools are made on import.
+quieten()
+limit_threads(1)
+os.environ.setdefault("PREFECT_LOGGING_LEVEL", "WARNING")
+os.environ.setdefault("TQDM_DISABLE", "1")
+
+
+@pytest.fixture(autouse=True)
+def _own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """$DDPM_HOME is a fresh folder, so no test sees the user's state or another test's."""
+    home = tmp_path_factory.mktemp("home")
+    monkeypatch.setenv("DDPM_HOME", str(home))
+    for name in ("MLFLOW_TRACKING_URI", "PREFECT_API_URL"):
+        monkeypatch.delenv(name, raising=False)
+    return home
