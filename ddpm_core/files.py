@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 _CHUNK = 1 << 20
+_MANY = 256  # files; above it one flush of everything costs less than one for each
 
 
 def sha256_bytes(data: bytes) -> str:
@@ -97,7 +98,11 @@ def atomic_folder(path: Path) -> Iterator[Path]:
 
 
 def _sync_tree(folder: Path) -> None:
-    for place, _, names in os.walk(folder):
+    tree = list(os.walk(folder))
+    if sum(len(names) for _, _, names in tree) > _MANY:
+        os.sync()
+        return
+    for place, _, names in tree:
         for name in names:
             with open(os.path.join(place, name), "rb") as file:
                 os.fsync(file.fileno())

@@ -1,0 +1,165 @@
+"""What a source gives: pictures as they were found, and the rules by which they become equal in size and colour."""
+
+import lzma
+import os
+import zipfile
+import zlib
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ddpm_core.errors import DataError
+from ddpm_core.spec import DataSpec
+
+Channels = Literal["grey", "rgb"]
+Fit = Literal["crop", "pad", "stretch"]
+Filter = Literal["nearest", "box", "bilinear", "bicubic", "lanczos"]
+
+
+@dataclass(frozen=True)
+class Rules:
+    """How a decoded picture becomes one of the data set: every choice that changes its pixels or refuses it."""
+
+    size: int
+    channels: Channels
+    fit: Fit
+    filter: Filter
+    background: tuple[int, int, int]
+    min_side: int
+    max_pixels: int
+    max_bytes: int
+
+    def spec(self, classes: Sequence[str]) -> DataSpec:
+        shape = (1 if self.channels == "grey" else 3, self.size, self.size)
+        return DataSpec(shape=shape, range=(-1.0, 1.0), levels=256, classes=tuple(classes))
+
+
+@dataclass(frozen=True)
+class Pixels:
+    """A picture that its source holds decoded: uint8, rows of pixels of 1 or 3 channels."""
+
+    data: bytes
+    shape: tuple[int, int, int]  # [H, W, C]
+
+    @classmethod
+    def of(cls, image: NDArray[np.uint8]) -> "Pixels":
+        height, width = image.shape[:2]
+        return cls(np.ascontiguousarray(image).tobytes(), (height, width, image.size // (height * width)))
+
+
+@dataclass(frozen=True)
+class File:
+    """A picture in a file of its own."""
+
+    path: Path
+
+    def read(self, limit: int) -> bytes:
+        if not self.path.exists():
+            raise DataError("a link whose target is missing")
+        if not self.path.is_file():
+            raise DataError("not a regular file")
+        size = self.path.stat().st_size
+        if size > limit:
+            raise DataError(_too_large(size, limit))
+        try:
+            return self.path.read_bytes()
+        except OSError as error:
+            raise DataError(f"cannot be read: {error.strerror}") from error
+
+
+@dataclass(frozen=True)
+class Member:
+    """A picture inside a zip, known by its place in the archive's list; it is read in memory, never unpacked."""
+
+    archive: Path
+    number: int
+
+    def read(self, limit: int) -> bytes:
+        archive = _opened(self.archive, self.archive.stat().st_mtime_ns)
+        member = archive.infolist()[self.number]
+        if member.flag_bits & 1:
+            raise DataError("encrypted inside its zip")
+        if member.file_size > limit:
+            raise DataError(_too_large(member.file_size, limit))
+        try:
+            with archive.open(member) as file:
+                data = file.read(limit + 1)
+        except _ZIP_ERRORS as error:
+            raise DataError(f"damaged inside its zip: {error}") from error
+        if len(data) > limit:
+            raise DataError(_too_large(len(data), limit))
+        return data
+
+
+_ZIP_ERRORS = (
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    OSError,
+    EOFError,
+    ValueError,
+    NotImplementedError,
+    RuntimeError,
+)
+
+
+@lru_cache(maxsize=1)
+def _opened(path: Path, changed: int) -> zipfile.ZipFile:
+    """An archive, opened once a process: its list of members is long to read. `changed` tells a newer one apart."""
+    return zipfile.ZipFile(path)
+
+
+def _too_large(size: int, limit: int) -> str:
+    return f"{size} bytes, more than the {limit} that max_megabytes allows"
+
+
+@dataclass(frozen=True)
+class Found:
+    """One picture as its source found it."""
+
+    name: str
+    class_name: str | None
+    content: Pixels | File | Member
+    split: Literal["train", "test"] | None  # where its source says so itself, else None
+
+
+@dataclass(frozen=True)
+class Listing:
+    """Everything that a source found, in an order that is always the same, and what it left out by rule."""
+
+    found: Sequence[Found]
+    classes: tuple[str, ...]
+    ignored: int
+
+
+def shown_name(name: str) -> str:
+    """A name as text that every file format can hold: bytes that are no UTF-8 are written as \\xNN."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
+
+
+def is_ignored(parts: Sequence[str]) -> bool:
+    """Hidden files and folders, and what file managers leave behind, are no pictures and are not counted."""
+    return any(part.startswith(".") or part == "__MACOSX" for part in parts) or parts[-1].lower() in _LITTER
+
+
+_LITTER = {"thumbs.db", "desktop.ini"}
+
+
+def first_of_each_class(found: Iterator[Found], limit: int | None) -> list[Found]:
+    """At most `limit` pictures of a class (and of a split, where the source has splits), the first; None takes all."""
+    if limit is None:
+        return list(found)
+    taken: Counter[tuple[str | None, str | None]] = Counter()
+    kept = []
+    for picture in found:
+        group = (picture.class_name, picture.split)
+        taken[group] += 1
+        if taken[group] <= limit:
+            kept.append(picture)
+    return kept

@@ -1,0 +1,33 @@
+"""Which pictures are kept from training: a function of a seed and of the pixels, so adding pictures moves none."""
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+from ddpm_core.checks import Checks, not_negative, open_fraction, run_checks
+
+SplitName = Literal["train", "test"]
+
+
+@dataclass(frozen=True)
+class SplitConfig:
+    """The share of pictures that is held out, and the seed that chooses them."""
+
+    seed: int
+    test_fraction: float
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid", "strict": True}
+    __checks__: ClassVar[Checks] = {"seed": not_negative, "test_fraction": open_fraction}
+
+    def __post_init__(self) -> None:
+        run_checks(self)
+
+
+def split_of(pixels_sha256: str, config: SplitConfig) -> SplitName:
+    """The side of a picture, by SHA-256(seed, digest of its pixels) alone.
+
+    Neither its name, nor its class, nor its neighbours count: copies, whatever they are called, lie on one side.
+    """
+    digest = hashlib.sha256(f"{config.seed}:{pixels_sha256}".encode()).digest()
+    drawn = int.from_bytes(digest[:8], "big") / 2**64  # uniform in [0, 1)
+    return "test" if drawn < config.test_fraction else "train"

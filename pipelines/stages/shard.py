@@ -1,0 +1,47 @@
+"""Stage shard: the prepared pictures become WebDataset tars with an index of digests."""
+
+import logging
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tqdm import tqdm
+
+from ddpm_core.errors import IntegrityError
+from ddpm_core.files import sha256_bytes
+from pipelines.paths import Paths
+from pipelines.tools.decode import decode_png
+from pipelines.tools.manifest import Row, read_manifest
+from pipelines.tools.shards import Sample, write_shards
+
+if TYPE_CHECKING:
+    from pipelines.params import Params
+    from pipelines.tools.tracking import Tracker
+
+log = logging.getLogger(__name__)
+
+
+def run(params: "Params", paths: Paths, tracker: "Tracker") -> None:
+    """Pack every picture of the manifest, in the order of the keys, which is no order of classes."""
+    manifest = read_manifest(paths.manifest)
+    splits = {split: _samples(paths.images, manifest.of_split(split), split) for split in ("train", "test")}
+    index = write_shards(paths.shards, manifest.spec, splits, params.shard)
+    for split in index.splits:
+        log.info("%s: %d pictures in %d shards", split, index.count(split), len(index.shards(split)))
+
+
+def _samples(images: Path, rows: Sequence[Row], split: str) -> Iterator[Sample]:
+    for row in tqdm(rows, desc=f"shard {split}", unit="picture", disable=None):
+        path = images / row.path
+        if not path.is_file():
+            raise IntegrityError(f"{path}: the manifest lists this picture, but the file is missing; {_MEND}")
+        data = path.read_bytes()
+        found = sha256_bytes(data)
+        if found != row.sha256:
+            raise IntegrityError(
+                f"{path}: its SHA-256 must be {row.sha256}, as the manifest says, but it is {found}; {_MEND}"
+            )
+        yield Sample(key=row.key, image=decode_png(data), label=row.label)
+
+
+_MEND = "`dvc checkout --force data/images` brings the recorded bytes back; `ddpm prepare` writes them anew"
