@@ -4,6 +4,7 @@ Set by `main` before any tool is imported; what the user has set already is kept
 """
 
 import os
+from pathlib import Path
 
 QUIET = {
     "DO_NOT_TRACK": "true",  # this literal serves Prefect and MLflow
@@ -27,3 +28,10 @@ def limit_threads(threads: object) -> None:
     if isinstance(threads, int) and threads >= 1:
         for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
             os.environ.setdefault(name, str(threads))
+
+
+def prepare_prefect(home: Path) -> None:
+    """Prefect's own state under our home, and time enough for its temporary server to start on a busy machine."""
+    os.environ.setdefault("PREFECT_HOME", str(home / "prefect"))
+    os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "120")
+    os.environ.setdefault("PREFECT_SERVER_ALLOW_EPHEMERAL_MODE", "true")

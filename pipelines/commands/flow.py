@@ -1,7 +1,6 @@
 """`ddpm flow`: the same way as a Prefect flow, with states, retries and artifacts; no server to start by hand."""
 
 import argparse
-from pathlib import Path
 
 from pipelines.commands.common import Verbs, checked_params, project_paths
 
@@ -15,6 +14,9 @@ def add_to(verbs: Verbs) -> None:
 def flow(args: argparse.Namespace) -> None:
     paths = project_paths(args)
     checked_params(paths)
-    from pipelines.flows import run_flow
+    from pipelines.quiet import prepare_prefect
 
-    run_flow(Path(paths.root))
+    prepare_prefect(paths.home)  # Prefect reads its settings when it is imported
+    from pipelines.flows import pipeline
+
+    pipeline(str(paths.root))

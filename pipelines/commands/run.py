@@ -4,8 +4,10 @@ import argparse
 import logging
 import sys
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from ddpm_core.errors import ParamsError
 from pipelines.commands.common import Verbs, checked_params, project_paths
 
 if TYPE_CHECKING:
@@ -19,6 +21,7 @@ def add_to(verbs: Verbs) -> None:
     text = "run what is stale, in order, then promote; returns the failing stage's own exit code"
     verb = verbs.add_parser("run", help=text, description=text.capitalize() + ".")
     verb.add_argument("--no-promote", action="store_true", help="stop after the gate")
+    verb.add_argument("--only", metavar="STAGE", help="run this stage alone if it is stale, and promote nothing")
     verb.set_defaults(action=run)
 
 
@@ -28,7 +31,13 @@ def run(args: argparse.Namespace) -> None:
     params = checked_params(paths)
     from pipelines.tools.dvc_repo import DvcRepo
 
-    run_stages(DvcRepo(paths.root))
+    repo = DvcRepo(paths.root)
+    if args.only is not None:
+        known = repo.order()
+        if args.only not in known:
+            raise ParamsError(f"--only: must be one of {', '.join(known)}, got {args.only!r}")
+        return run_stages(repo, [args.only])
+    run_stages(repo, repo.order())
     if not args.no_promote:
         from pipelines.promotion import promote
         from pipelines.tools.tracking import open_tracker
@@ -37,17 +46,17 @@ def run(args: argparse.Namespace) -> None:
     sys.stdout.write(where_things_are(paths))
 
 
-def run_stages(repo: "DvcRepo") -> int:
-    """Every stage in order, a line each; returns how many had something to do."""
+def run_stages(repo: "DvcRepo", names: Sequence[str]) -> None:
+    """These stages in order, a line each."""
     ran = 0
     start = time.monotonic()
-    for name in repo.order():
+    for name in names:
         began = time.monotonic()
         done = repo.run_stage(name)
         ran += done
         log.info("%-10s %-9s %6.1f s", name, "ran" if done else "unchanged", time.monotonic() - began)
-    log.info("%d of the stages had something to do; %.1f s in all", ran, time.monotonic() - start)
-    return ran
+    if len(names) > 1:
+        log.info("%d of %d stages had something to do; %.1f s", ran, len(names), time.monotonic() - start)
 
 
 def where_things_are(paths: "Paths") -> str:

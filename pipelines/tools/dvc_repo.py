@@ -59,6 +59,14 @@ class DvcRepo:
 
     def order(self) -> list[str]:
         """The stages' names, each after all that it depends on; among equals the order of dvc.yaml."""
+        from dvc.exceptions import DvcException
+
+        try:
+            return self._patiently(self._order)
+        except DvcException as error:
+            raise ParamsError(f"dvc.yaml: must be a graph that DVC can read; {error}") from error
+
+    def _order(self) -> list[str]:
         with self._repo() as repo:
             graph = repo.index.graph  # an edge points from a stage to one that it depends on
             listed = [stage.addressing for stage in repo.index.stages]
@@ -68,17 +76,16 @@ class DvcRepo:
             ordered.append(next(name for name in listed if name not in ordered and needs[name] <= set(ordered)))
         return ordered
 
+    def is_stale(self, name: str) -> bool:
+        """Whether running this stage now would do anything."""
+        return self._reproduce(name, dry=True, force=False)
+
     def run_stage(self, name: str, *, force: bool = False) -> bool:
         """Run one stage if it is stale; True if it ran or was restored, False if nothing was to do."""
-
-        def once() -> bool:
-            with self._repo() as repo:
-                return bool(repo.reproduce(targets=[name], single_item=True, force=force))
-
         from dvc.exceptions import DvcException, ReproductionError
 
         try:
-            return self._patiently(once)
+            return self._reproduce(name, dry=False, force=force)
         except ReproductionError as error:
             raise _as_ours(name, error) from error
         except DvcException as error:
@@ -95,6 +102,21 @@ class DvcRepo:
         if done.returncode == 0:
             return "didn't change, skipping" not in done.stdout
         raise StageFailed(name, _code_in(done.stdout))
+
+    def _reproduce(self, name: str, *, dry: bool, force: bool) -> bool:
+        from dvc.exceptions import ReproductionError
+        from dvc.lock import LockError
+
+        def once() -> bool:
+            with self._repo() as repo:
+                try:
+                    return bool(repo.reproduce(targets=[name], single_item=True, dry=dry, force=force))
+                except ReproductionError as error:
+                    if isinstance(error.__cause__, LockError):  # the stage's own outputs are being written
+                        raise error.__cause__ from error
+                    raise
+
+        return self._patiently(once)
 
     def _patiently(self, action: Callable[[], T]) -> T:
         """Do it, waiting while another DVC holds the lock."""
@@ -127,14 +149,11 @@ class DvcRepo:
 
 def _as_ours(name: str, error: BaseException) -> DdpmError:
     """What DVC wraps: the failing command's code, or the reason why it was not started."""
-    from dvc.lock import LockError
     from dvc.stage.exceptions import StageCmdFailedError
 
     cause = error.__cause__
     if isinstance(cause, StageCmdFailedError):
         return StageFailed(name, _code_in(str(cause)))
-    if isinstance(cause, LockError):
-        return LockBusy(f"stage {name} is being run by another DVC process: {cause}")
     return ParamsError(f"stage {name} could not be started: {cause or error}")
 
 

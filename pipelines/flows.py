@@ -1,0 +1,142 @@
+"""The pipeline as a Prefect flow: the graph is DVC's, in its order; a task is one stage that DVC runs if it is stale.
+
+Prefect says when, where, how often and who is told; it never decides what is stale and holds no data. A stage runs in
+a process of its own, whose lines become the task's log. The gate, the data contract and the parameters are judgements:
+they are not tried again. What may pass by itself is: a busy lock, a machine that took the process away, a network.
+"""
+
+import base64
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from prefect import flow, get_run_logger, task
+from prefect.artifacts import (
+    create_image_artifact,
+    create_link_artifact,
+    create_markdown_artifact,
+    create_table_artifact,
+)
+from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import State, TaskRun
+from prefect.tasks import Task
+
+from ddpm_core.errors import DdpmError, ParamsError
+from pipelines.params import load_params
+from pipelines.paths import Paths
+from pipelines.promotion import promote
+from pipelines.quiet import quieten
+from pipelines.tools.dvc_repo import DvcRepo, LockBusy, StageFailed
+from pipelines.tools.tracking import open_tracker
+
+RETRIES = 2
+RETRY_SECONDS = 10
+TRANSIENT_CODES = (1, 137, 143)  # an unforeseen error; killed, as for memory; stopped by a signal after saving
+GATE_FAILED = 3
+
+
+def may_pass_by_itself(task: Task[..., Any], run: TaskRun, state: State) -> bool:
+    """Whether a failed stage is worth another try."""
+    try:
+        state.result()
+    except LockBusy:
+        return True
+    except StageFailed as error:
+        return error.exit_code in TRANSIENT_CODES
+    except DdpmError:
+        return False
+    except OSError:
+        return True
+    return False
+
+
+@task(
+    name="stage",
+    task_run_name="{name}",
+    cache_policy=NO_CACHE,
+    retries=RETRIES,
+    retry_delay_seconds=RETRY_SECONDS,
+    retry_condition_fn=may_pass_by_itself,
+)
+def run_stage(project: str, name: str) -> str:
+    """One stage through DVC; its lines go to the task's log, its exit code is the error's."""
+    log = get_run_logger()
+    if not DvcRepo(Path(project)).is_stale(name):
+        log.info("%s: unchanged", name)
+        return "unchanged"
+    command = [sys.executable, "-m", "pipelines.cli", "--project", project, "run", "--only", name]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    try:
+        for line in process.stdout or ():
+            if line.strip():
+                log.info("%s", line.rstrip())
+        code = process.wait()
+    finally:  # a cancelled run leaves no stage behind; the stage saves its state on this signal
+        if process.poll() is None:
+            process.terminate()
+            process.wait()
+    if code != 0:
+        raise StageFailed(name, code if code > 0 else 128 - code)
+    return "ran"
+
+
+@task(name="promote", cache_policy=NO_CACHE)
+def promote_bundle(project: str) -> str:
+    """The judged bundle becomes champion if it beats the present one; told again it changes nothing."""
+    paths = Paths.of(Path(project))
+    params = load_params(paths.params)
+    outcome = str(promote(params, paths, open_tracker(params.runtime.tracking, paths.home)))
+    get_run_logger().info("%s", outcome)
+    return outcome
+
+
+@flow(name="ddpm-pipeline")
+def pipeline(project: str | None = None) -> dict[str, str]:
+    """Every stage in the graph's order, then the promotion; `project` is by default the one that this file lies in."""
+    quieten()
+    paths = Paths.of(Path(project) if project else Path(__file__).parent.parent)
+    if not paths.params.is_file():
+        raise ParamsError(f"project: must be a folder that holds params.yaml and dvc.yaml, got {project}")
+    load_params(paths.params)  # nothing starts on bad parameters
+    outcomes: dict[str, str] = {}
+    for name in DvcRepo(paths.root).order():
+        try:
+            outcomes[name] = run_stage(str(paths.root), name)
+        except StageFailed as error:
+            if error.exit_code == GATE_FAILED:
+                show(name, paths)
+            raise
+        show(name, paths)
+    outcomes["promote"] = promote_bundle(str(paths.root))
+    create_markdown_artifact(key="stages", markdown=stages_text(outcomes), description="What was done")
+    return outcomes
+
+
+def show(name: str, paths: Paths) -> None:
+    """The artifacts that a finished stage gives to the run's page."""
+    if name == "evaluate" and (paths.samples / "grid.png").is_file():
+        create_image_artifact(key="samples", image_url=data_uri(paths.samples / "grid.png"), description="Samples")
+    elif name == "report":
+        create_link_artifact(key="report", link=(paths.report / "index.html").as_uri(), link_text="the report")
+    elif name == "gate" and paths.gate.is_file():
+        gate = json.loads(paths.gate.read_text(encoding="utf-8"))
+        create_table_artifact(key="gate", table=gate_table(gate), description=f"Verdict: {gate['outcome']}")
+
+
+def gate_table(gate: dict[str, Any]) -> list[dict[str, Any]]:
+    """The rules of a verdict as rows, without columns that a page cannot hold."""
+    columns = ("rule", "value", "limit", "outcome", "text")
+    return [{column: "-" if rule[column] is None else rule[column] for column in columns} for rule in gate["rules"]]
+
+
+def stages_text(outcomes: dict[str, str]) -> str:
+    """A table of what each stage did."""
+    rows = "".join(f"| {name} | {outcome} |\n" for name, outcome in outcomes.items())
+    return f"| stage | outcome |\n|---|---|\n{rows}"
+
+
+def data_uri(path: Path) -> str:
+    """A picture as text, so that the page needs no file server."""
+    return "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode("ascii")
