@@ -41,7 +41,7 @@ class GateConfig:
     model_name: str
     min_images: int
     max_distance_ratio: float
-    max_accuracy_loss: float
+    max_accuracy_loss: float | None
     max_copy_excess: float
     copy_significance: float
     max_broken_excess: float
@@ -55,7 +55,7 @@ class GateConfig:
         ),
         "min_images": at_least_1,
         "max_distance_ratio": (lambda v: v >= 1, "at least 1 (1 = as near as unseen real images)"),
-        "max_accuracy_loss": fraction,
+        "max_accuracy_loss": (lambda v: v is None or 0 <= v <= 1, "null (no such rule) or between 0 and 1"),
         "max_copy_excess": fraction,
         "copy_significance": open_fraction,
         "max_broken_excess": fraction,
@@ -131,18 +131,17 @@ def verdict(metrics: Metrics, record: Mapping[str, Any], gate: GateConfig) -> Ve
 
 
 def _conditions(record: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What the record says of the measurement; a record that leaves open which rules apply is refused."""
     try:
         conditions: Mapping[str, Any] = record["conditions"]
-        held = bool(record["provenance"]["bundle"]) and bool(conditions["distances"]) and "conditional" in conditions
-    except (KeyError, TypeError) as error:
-        raise DataError(
-            f"record.json must hold conditions (distances, conditional) and provenance (bundle); {error} is missing. "
-            "Run `ddpm evaluate` again."
-        ) from error
+        held = bool(record["provenance"]["bundle"]) and bool(conditions["distances"])
+        held = held and conditions["conditional"] in (True, False) and conditions["classes"] >= 0
+    except (KeyError, TypeError):
+        held = False
     if not held:
         raise DataError(
-            "record.json must name the bundle, at least one distance and whether labels were asked for; "
-            "one of them is empty. Run `ddpm evaluate` again."
+            "record.json must say conditions.distances, .conditional and .classes and provenance.bundle, and at least "
+            "one of them is missing or empty; run `ddpm evaluate` again"
         )
     return conditions
 
@@ -180,19 +179,21 @@ def _distance_rule(metrics: Metrics, distance: str, split: str, gate: GateConfig
 
 def _accuracy_rule(metrics: Metrics, conditions: Mapping[str, Any], gate: GateConfig) -> RuleResult:
     rule = "asked label"
-    if not conditions["conditional"]:
-        return RuleResult(rule, "not applicable", None, None, "the model takes no label or the data have none")
-    if not conditions["classifier"]:
-        text = f"the classifier was not used: {conditions['classifier_reason']}"
-        return RuleResult(rule, "not applicable", None, None, text)
+    if gate.max_accuracy_loss is None:
+        return RuleResult(rule, "not applicable", None, None, "gate.max_accuracy_loss is null")
+    if not conditions["conditional"] or conditions["classes"] < 2:
+        return RuleResult(rule, "not applicable", None, None, "the model takes no label, or there is but one")
     if missing := _missing(rule, metrics, ("accuracy_asked", "accuracy_heldout")):
         return missing
     asked, heldout = metrics["accuracy_asked"], metrics["accuracy_heldout"]
-    limit = heldout - gate.max_accuracy_loss
+    limit, chance = heldout - gate.max_accuracy_loss, 1.0 / conditions["classes"]
     text = (
-        f"{asked:.2%} of the samples are called by the label asked for; unseen real images {heldout:.2%}, "
+        f"{asked:.2%} of the samples are called by the label asked for, {heldout:.2%} of unseen real images by theirs; "
         f"allowed {gate.max_accuracy_loss:.2%} less"
     )
+    if limit <= chance:
+        text += f", which mere chance reaches ({chance:.2%}): the classifier is too weak to tell"
+        return RuleResult(rule, "not enough evidence", asked, limit, text)
     return RuleResult(rule, "pass" if asked >= limit else "fail", asked, limit, text)
 
 

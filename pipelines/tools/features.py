@@ -9,7 +9,7 @@ one class, or the classifier is below its stated accuracy, they come from Effici
 import io
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -227,6 +227,23 @@ def _ready(model: Any, device: "torch.device") -> Any:
     return model.to(device).eval().requires_grad_(False)
 
 
+def open_extractors(
+    facts: Mapping[str, Any], classifier: bytes | None, spec: DataSpec, root: Path, device: "torch.device"
+) -> list[Extractor]:
+    """Inception where its file is given; and the classifier where it is good enough, else EfficientNet-Lite0.
+
+    `facts` are those of reference.json, so that stage evaluate opens the very extractors that stage reference chose.
+    """
+    extractors = []
+    if facts["inception_weights"] is not None:
+        extractors.append(inception_extractor(root / facts["inception_weights"], device))
+    if classifier is not None and facts["classifier"]["used"]:
+        extractors.append(classifier_extractor(classifier, spec, device))
+    else:
+        extractors.append(efficientnet_extractor(facts["efficientnet_side"], device))
+    return extractors
+
+
 # ---- scores of torch-fidelity
 
 
@@ -251,3 +268,10 @@ def inception_score(logits: NDArray[np.float32], splits: int, seed: int) -> tupl
 
     result = isc_features_to_metric(torch.from_numpy(logits), splits=splits, shuffle=True, rng_seed=seed)
     return float(result[KEY_METRIC_ISC_MEAN]), float(result[KEY_METRIC_ISC_STD])
+
+
+def versions() -> dict[str, str]:
+    """The libraries whose versions a measurement depends on."""
+    from importlib.metadata import version
+
+    return {name: version(name).split("+")[0] for name in ("numpy", "torch", "torch-fidelity")}

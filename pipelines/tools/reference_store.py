@@ -1,0 +1,103 @@
+"""out/reference: the extractors' identities, the classifier, and what the extractors made of the real images.
+
+reference.json           which extractors, with digests; the classifier's accuracy; the floors; the data's digest
+classifier.safetensors   where the data have labels of two classes or more
+<extractor>.npz          features of the real images, and the training split's mean and covariance
+"""
+
+import io
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ddpm_core.errors import DataError, IntegrityError
+from ddpm_core.files import atomic_write_bytes, json_bytes, sha256_bytes
+from ddpm_core.metrics.frechet import Gaussian, gaussian_of
+from ddpm_core.metrics.measure import RealFeatures
+from pipelines.tools.features import Features
+
+REFERENCE_NAME = "reference.json"
+CLASSIFIER_NAME = "classifier.safetensors"
+_FORMAT = 1
+_MEND = "`dvc repro reference` makes it anew"
+
+
+@dataclass(frozen=True, eq=False)
+class Reference:
+    """A reference folder, read and verified. `digest` names all of it."""
+
+    content: Mapping[str, Any]
+    digest: str
+    files: Mapping[str, bytes]
+
+    def real(self, extractor: str) -> tuple[RealFeatures, NDArray[np.float32]]:
+        """Real images in an extractor's eyes, and the logits of the test split."""
+        with np.load(io.BytesIO(self.files[f"{extractor}.npz"]), allow_pickle=False) as arrays:
+            train = Gaussian(int(arrays["train_n"]), arrays["train_mean"], arrays["train_cov"])
+            return RealFeatures(train, arrays["train_rows"], arrays["test_rows"]), arrays["test_logits"]
+
+
+def real_features(train: Features, test: Features, kept: int) -> RealFeatures:
+    """The training split's Gaussian over all its rows; of the rows themselves at most `kept`, taken at random."""
+    rows = train.features
+    if len(rows) > kept:
+        pick = np.random.Generator(np.random.Philox(key=[kept, len(rows)])).choice(len(rows), kept, replace=False)
+        rows = rows[np.sort(pick)]
+    return RealFeatures(gaussian_of(train.features), rows, test.features)
+
+
+def features_file(real: RealFeatures, test_logits: NDArray[np.float32]) -> bytes:
+    """An extractor's .npz; numpy gives each member one fixed date, so the bytes repeat."""
+    stream = io.BytesIO()
+    np.savez(
+        stream,
+        train_n=np.int64(real.train.n),
+        train_mean=real.train.mean,
+        train_cov=real.train.cov,
+        train_rows=real.train_rows,
+        test_rows=real.test_rows,
+        test_logits=test_logits,
+    )
+    return stream.getvalue()
+
+
+def write_reference(folder: Path, content: Mapping[str, Any], files: Mapping[str, bytes]) -> str:
+    """Write the files into the folder and the list of them last; the digest of that list."""
+    for name, data in sorted(files.items()):
+        atomic_write_bytes(folder / name, data)
+    digests = {name: sha256_bytes(data) for name, data in files.items()}
+    listed = json_bytes({**content, "format": _FORMAT, "files": digests})
+    atomic_write_bytes(folder / REFERENCE_NAME, listed)
+    return sha256_bytes(listed)
+
+
+def read_reference(folder: Path) -> Reference:
+    """Read a reference folder; every file must have the digest that the list gives it."""
+    path = folder / REFERENCE_NAME
+    if not path.is_file():
+        raise DataError(f"{path}: there must be a reference; run `ddpm reference` first")
+    listed = path.read_bytes()
+    try:
+        content = json.loads(listed)
+        digests = dict(content["files"])
+        known = content["format"] == _FORMAT
+    except (ValueError, KeyError, TypeError) as error:
+        raise IntegrityError(f"{path}: must be a list of the reference's files, but {error}; {_MEND}") from error
+    if not known:
+        raise IntegrityError(f"{path}: must have the format {_FORMAT}, got {content['format']!r}; {_MEND}")
+    files = {name: _verified(folder / name, digest) for name, digest in digests.items()}
+    return Reference(content=content, digest=sha256_bytes(listed), files=files)
+
+
+def _verified(path: Path, digest: str) -> bytes:
+    if not path.is_file():
+        raise IntegrityError(f"{path}: the reference lists this file, but it is missing; {_MEND}")
+    data = path.read_bytes()
+    if (found := sha256_bytes(data)) != digest:
+        raise IntegrityError(f"{path}: its SHA-256 must be {digest}, it is {found}; {_MEND}")
+    return data
