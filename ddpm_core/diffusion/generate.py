@@ -3,8 +3,6 @@
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from ddpm_core.diffusion.arrays import Array, Denoise, exp, full, per_image
 from ddpm_core.diffusion.parameterisation import Parameterisation
 from ddpm_core.diffusion.plan import Row, SamplingPlan
@@ -39,7 +37,7 @@ def advance(
         channels = x.shape[1]
         D = row.A * x + row.B * out[:, :channels]
         D = D if bound is None else bound(D)
-        if np.any(row.learned):
+        if row.learned is not False:
             c_z = learned_sigma(row, out[:, channels:], c_z)
     x_next = row.c_x * x + row.c_xp * x_prev + row.c_D * D + row.c_Dp * D_prev
     if z is not None:
@@ -51,7 +49,7 @@ def learned_sigma(row: Row, v: Array, c_z: Any) -> Array:
     """Nichol & Dhariwal 2021, eq. 15, with f = (v + 1) / 2; images whose row has a variance of its own keep it."""
     f = (v + 1) * 0.5
     sigma = exp(0.5 * (f * row.log_var_large + (1 - f) * row.log_var_small))
-    return sigma if np.ndim(row.learned) == 0 else sigma * row.learned + c_z * (1 - row.learned)
+    return sigma if row.learned is True else sigma * row.learned + c_z * (1 - row.learned)
 
 
 def step_once(

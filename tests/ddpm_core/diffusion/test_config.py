@@ -1,0 +1,42 @@
+"""Section `diffusion` as pydantic reads it, and the objects it makes."""
+
+import json
+
+import pytest
+
+from ddpm_core.diffusion.config import DiffusionConfig
+from ddpm_core.errors import ParamsError
+
+GOOD = {
+    "schedule": {"kind": "cosine", "T": 100, "s": 0.008, "beta_max": 0.999, "zero_terminal_snr": False},
+    "target": "v",
+    "variance": "learned",
+    "weighting": {"kind": "min_snr", "gamma": 5.0},
+    "time_law": {"kind": "uniform", "stratified": True},
+    "vlb_weight": 0.001,
+}
+
+
+def read(value):
+    adapter = pytest.importorskip("pydantic").TypeAdapter(DiffusionConfig)
+    return adapter.validate_json(json.dumps(value))
+
+
+def test_a_section_becomes_a_parameterisation_on_its_schedule():
+    config = read(GOOD)
+    assert config.learned_variance
+    p = config.parameterisation()
+    assert (p.target, p.schedule.T) == ("v", 100)
+    assert config.weighting.table(p).shape == (101,)
+    assert config.time_law.build(p.schedule).T == 100
+
+
+def test_unknown_keys_are_refused():
+    with pytest.raises(ValueError, match="shedule"):
+        read({**GOOD, "shedule": {}})
+
+
+def test_a_negative_share_of_the_bound_is_refused():
+    config = read(GOOD)
+    with pytest.raises(ParamsError, match="vlb_weight: must be 0 or more"):
+        DiffusionConfig(config.schedule, "v", "learned", config.weighting, config.time_law, -1.0)

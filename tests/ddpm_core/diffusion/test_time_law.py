@@ -1,0 +1,116 @@
+"""The law of t: what it draws, that the loss stays unbiased, and what a checkpoint keeps."""
+
+import json
+
+import numpy as np
+import pytest
+
+from ddpm_core.diffusion.time_law import LogNormal, SecondMoment, Uniform
+from ddpm_core.errors import IntegrityError, ParamsError
+
+
+def rng(seed=0):
+    return np.random.default_rng(seed)
+
+
+@pytest.mark.parametrize("stratified", [True, False])
+def test_uniform_draws_every_level_alike(schedule_of, stratified):
+    law = Uniform("uniform", stratified).build(schedule_of("linear", 50))
+    t, factor = law.draw(100_000, rng())
+    assert (factor == 1).all()
+    assert np.bincount(t, minlength=51)[1:] == pytest.approx(2000, rel=0.1)
+    assert t.min() == 1
+    assert t.max() == 50
+
+
+def test_stratified_batch_spreads_over_the_levels(schedule_of):
+    law = Uniform("uniform", True).build(schedule_of("linear", 1000))
+    t, _ = law.draw(100, rng(1))
+    assert (np.diff(np.sort(t)) == 10).all()
+    assert not (np.diff(t) > 0).all()
+
+
+def test_stratified_items_each_obey_the_law(schedule_of):
+    law = Uniform("uniform", True).build(schedule_of("cosine", 10))
+    first = [law.draw(3, rng(seed))[0][0] for seed in range(4000)]
+    assert np.bincount(first, minlength=11)[1:] == pytest.approx(400, rel=0.2)
+
+
+def laws(schedule):
+    second = SecondMoment("second_moment", False, 2, 0.01).build(schedule)
+    for _ in range(2):
+        second.observe(np.arange(1, schedule.T + 1), np.linspace(5, 0.1, schedule.T))
+    return [
+        Uniform("uniform", True).build(schedule),
+        second,
+        LogNormal("log_normal", False, -0.5, 1.0, True).build(schedule),
+    ]
+
+
+def test_the_factor_keeps_the_mean_over_levels(schedule_of):
+    """E_p[f(t) / (T p_t)] is the mean of f, whatever the law."""
+    schedule = schedule_of("cosine", 40)
+    f = np.sin(np.arange(41.0)) + 2
+    for law in laws(schedule):
+        p = law.probabilities()
+        assert p.sum() == pytest.approx(1)
+        assert (p * law.factors() * f[1:]).sum() == pytest.approx(f[1:].mean(), rel=1e-9)
+        t, factor = law.draw(200_000, rng())
+        assert np.bincount(t, minlength=41)[1:] / 200_000 == pytest.approx(p, abs=5e-3)
+        assert factor == pytest.approx(law.factors()[t - 1])
+
+
+def test_second_moment_is_uniform_until_every_level_was_seen_often_enough(schedule_of):
+    law = SecondMoment("second_moment", True, 2, 0.001).build(schedule_of("linear", 30))
+    law.observe(np.arange(1, 31), np.arange(30.0))
+    law.observe(np.arange(1, 30), np.arange(29.0))
+    assert law.probabilities() == pytest.approx(1 / 30)
+
+
+def test_second_moment_is_the_root_of_the_mean_square_of_the_newest_losses(schedule_of):
+    law = SecondMoment("second_moment", False, 2, 0.1).build(schedule_of("linear", 25))
+    for value in (100.0, 3.0, 4.0):
+        law.observe(np.arange(1, 26), np.where(np.arange(25) == 0, value, 1.0))
+    root = np.where(np.arange(25) == 0, np.sqrt(12.5), 1.0)
+    assert law.probabilities() == pytest.approx(0.9 * root / root.sum() + 0.1 / 25)
+
+
+def test_state_goes_through_json_and_back(schedule_of):
+    schedule = schedule_of("cosine", 40)
+    law = laws(schedule)[1]
+    again = SecondMoment("second_moment", False, 2, 0.01).build(schedule)
+    again.load_state_dict(json.loads(json.dumps(law.state_dict())))
+    assert (again.probabilities() == law.probabilities()).all()
+    assert (again.draw(9, rng())[0] == law.draw(9, rng())[0]).all()
+
+
+def test_log_normal_has_its_moments(schedule_of):
+    schedule = schedule_of("edm", 1000)
+    law = LogNormal("log_normal", False, -1.2, 1.2, False).build(schedule)
+    ln_sigma = np.log(schedule.sigma[law.draw(50_000, rng())[0]])
+    assert ln_sigma.mean() == pytest.approx(-1.2, abs=0.02)
+    assert ln_sigma.std() == pytest.approx(1.2, abs=0.02)
+    assert (law.factors() == 1).all()
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda of: LogNormal("log_normal", False, 0.0, 1.0, False).build(of("cosine_zero_snr")), "zero terminal SNR"),
+        (lambda of: LogNormal("log_normal", False, 90.0, 1.0, False).build(of("edm")), "mean 90.0 and std 1.0 lie out"),
+        (lambda of: LogNormal("log_normal", False, 0.0, 0.0, False), "std: must be above 0"),
+        (lambda of: SecondMoment("second_moment", False, 0, 1.5), "history: must be at least 1.*uniform_share"),
+    ],
+)
+def test_errors_say_what_must_hold(schedule_of, make, message):
+    with pytest.raises(ParamsError, match=message):
+        make(schedule_of)
+
+
+def test_a_checkpoint_of_another_law_is_refused(schedule_of):
+    schedule = schedule_of("cosine", 40)
+    state = laws(schedule)[1].state_dict()
+    with pytest.raises(IntegrityError, match=r"losses of shape \(40, 2\), this training needs \(40, 3\)"):
+        SecondMoment("second_moment", False, 3, 0.01).build(schedule).load_state_dict(state)
+    with pytest.raises(IntegrityError, match="FixedLaw has no state"):
+        Uniform("uniform", True).build(schedule).load_state_dict(state)

@@ -1,0 +1,178 @@
+"""Laws that every sampler keeps on every schedule; a new member of the union is tested without a line here."""
+
+import json
+from dataclasses import fields
+
+import numpy as np
+import pytest
+
+from ddpm_core.checks import Checks
+from ddpm_core.diffusion.plan import PlanBuilder, SamplingPlan
+from ddpm_core.errors import ParamsError
+from ddpm_core.samplers.config import GuidanceConfig, SampleConfig, named, sampler_kinds
+
+SCHEDULES = ("linear", "cosine", "geometric_ve", "edm", "rectified_flow", "cosine_zero_snr")
+COLUMNS = ("c_x", "c_xp", "c_D", "c_Dp", "c_z")
+
+
+def same_rows(one, two, tolerance=3e-13):
+    return all(np.abs(getattr(one, c) - getattr(two, c)).max() <= tolerance for c in COLUMNS)
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+@pytest.mark.parametrize("kind", sampler_kinds())
+def test_laws_of_every_plan(schedule_of, sampler_of, kind, name):
+    schedule = schedule_of(name)
+    for steps in (1, 2, 20, 1000):
+        plan = sampler_of(kind, steps).plan(schedule, "fixed_small")
+        assert plan.t[0] == schedule.T
+        assert plan.s[-1] == 0
+        assert plan.kind == kind
+        assert len(plan) >= steps
+        # A row that takes nothing from the network (Langevin where no signal is) does not ask it.
+        assert (plan.asks == (plan.c_D != 0)).all()
+        assert plan.evaluations == plan.asks.sum()
+        # What falls on clean data is x0_hat alone: no x, no noise.
+        assert plan.c_D[-1] == pytest.approx(1)
+        assert (plan.c_x[-1], plan.c_z[-1], plan.learned[-1]) == (0, 0, 0)
+        # Rows fit together, and the network is told the level where it is asked.
+        assert (plan.s[:-1] == plan.t[1:]).all()
+        assert (plan.time == schedule.time[plan.t]).all()
+        assert (plan.a == schedule.a[plan.t]).all()
+        assert (plan.g == schedule.g[plan.t]).all()
+        assert (plan.c_xp[0], plan.c_Dp[0]) == (0, 0)
+        # No two rows share noise, and none takes that of x_T.
+        assert plan.noise_step.tolist() == list(range(1, len(plan) + 1))
+        assert plan.start_scale == (schedule.g[-1] if name in ("geometric_ve", "edm") else 1)
+
+
+@pytest.mark.parametrize("kind", sampler_kinds())
+def test_dict_round_trip_is_exact(schedule_of, sampler_of, kind):
+    plan = sampler_of(kind, 7).plan(schedule_of("cosine"), "learned")
+    again = SamplingPlan.from_dict(json.loads(json.dumps(plan.to_dict())))
+    for f in fields(SamplingPlan):
+        one, two = getattr(plan, f.name), getattr(again, f.name)
+        assert one.tobytes() == two.tobytes() if isinstance(one, np.ndarray) else one == two
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+@pytest.mark.parametrize("spacing", ["leading", "trailing", "quadratic", "log_snr"])
+@pytest.mark.parametrize("steps", [10, 1000])
+def test_ddim_of_eta_1_is_ancestral_row_by_row(schedule_of, sampler_of, name, spacing, steps):
+    """On every spacing: the level before is the one of the spacing, not one stride back."""
+    schedule = schedule_of(name)
+    ddim = sampler_of("ddim", steps, spacing, eta=1.0).plan(schedule, "fixed_large")
+    ancestral = sampler_of("ancestral", steps, spacing).plan(schedule, "fixed_small")
+    assert same_rows(ddim, ancestral, 1e-12 * max(1.0, schedule.start_scale))
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_three_names_of_one_method(schedule_of, sampler_of, name):
+    """DDIM with eta = 0, Euler in sigma, and DPM-Solver++ of first order."""
+    schedule = schedule_of(name)
+    ddim, euler, first = (sampler_of(k, 15).plan(schedule, "fixed_small") for k in ("ddim", "euler", "dpmpp_1"))
+    assert same_rows(ddim, euler, 0)
+    assert same_rows(ddim, first)
+
+
+@pytest.mark.parametrize("kind", ["ddim", "euler", "heun", "dpmpp_1", "dpmpp_2m", "dpmpp_2s"])
+def test_ode_samplers_draw_no_noise(schedule_of, sampler_of, kind):
+    for variance in ("fixed_large", "learned"):
+        assert not sampler_of(kind, 9).plan(schedule_of("linear"), variance).needs_noise
+
+
+def test_ancestral_draws_noise_at_every_row_but_the_last(schedule_of, sampler_of):
+    """It is t = 1 that draws none."""
+    plan = sampler_of("ancestral", 1000).plan(schedule_of("linear"), "fixed_large")
+    assert (plan.c_z[:-1] > 0).all()
+    assert plan.c_z[-1] == 0
+    assert plan.t[-1] == 1
+
+
+def test_variance_on_a_subset_is_that_of_the_subset(schedule_of, sampler_of):
+    """sigma^2 of a step from 500 to 400 is not beta_500."""
+    schedule = schedule_of("linear")
+    plan = sampler_of("ancestral", 10).plan(schedule, "fixed_large")
+    assert plan.c_z[5] ** 2 == pytest.approx(1 - schedule.alpha_bar[500] / schedule.alpha_bar[400])
+
+
+def test_evaluations_of_second_order(schedule_of, sampler_of):
+    edm = schedule_of("edm")
+    assert sampler_of("heun", 18).plan(edm, "fixed_small").evaluations == 35
+    assert sampler_of("dpmpp_2s", 18).plan(edm, "fixed_small").evaluations == 35
+    assert sampler_of("dpmpp_2m", 18).plan(edm, "fixed_small").evaluations == 18
+
+
+def test_neighbouring_levels_have_no_middle(schedule_of, sampler_of):
+    assert sampler_of("dpmpp_2s", 1000).plan(schedule_of("linear"), "fixed_small").evaluations == 1000
+
+
+@pytest.mark.parametrize("kind", sampler_kinds())
+def test_levels_must_fall(schedule_of, sampler_of, kind):
+    for levels in ([5, 5, 0], [3, 4], [7], [3, -1]):
+        with pytest.raises(ParamsError, match="levels must fall"):
+            sampler_of(kind, 2).over(levels, schedule_of("linear"), "fixed_small")
+
+
+def test_levels_beyond_the_schedule_are_refused(schedule_of):
+    with pytest.raises(ParamsError, match=r"must lie in 1\.\.50 and 0\.\.50, got 51 -> 0"):
+        PlanBuilder(schedule_of("edm", 50), "own", "none").add(51, 0, c_D=1.0)
+
+
+def test_a_plan_needs_rows_finite_numbers_and_a_known_bound(schedule_of, sampler_of):
+    with pytest.raises(ParamsError, match="at least one step"):
+        PlanBuilder(schedule_of("edm", 50), "own", "none").finish()
+    whole = sampler_of("ddim", 3).plan(schedule_of("edm", 50), "fixed_small").to_dict()
+    with pytest.raises(ParamsError, match="columns of one length"):
+        SamplingPlan.from_dict({**whole, "c_x": [1.0]})
+    with pytest.raises(ParamsError, match="must be finite, c_x is not"):
+        SamplingPlan.from_dict({**whole, "c_x": [1.0, float("inf"), 0.0]})
+    with pytest.raises(ParamsError, match="one of none, clip, dynamic, got 'hard'"):
+        SamplingPlan.from_dict({**whole, "bound": "hard"})
+
+
+# ---- configs
+
+
+def test_the_shared_fields_are_checked_in_every_sampler():
+    for cls in sampler_kinds().values():
+        checks: Checks = cls.__checks__
+        assert "steps" in checks
+        assert set(checks) <= {f.name for f in fields(cls)}
+
+
+@pytest.mark.parametrize("kind", sampler_kinds())
+def test_named_fills_every_field(kind):
+    sampler = named(kind, 33, None)
+    assert (sampler.kind, sampler.steps, sampler.spacing, sampler.bound) == (kind, 33, "trailing", "clip")
+
+
+def test_named_keeps_what_the_base_says():
+    base = named("ddim", 10, None)
+    base = type(base)(steps=10, spacing="leading", bound="dynamic", kind="ddim", eta=0.7)
+    again = named("ddim", 50, base)
+    assert (again.steps, again.eta, again.spacing) == (50, 0.7, "leading")
+    other = named("heun", 50, base)
+    assert (other.kind, other.spacing, other.bound) == ("heun", "leading", "dynamic")
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: named("plms", 10, None), r"sampler: must be one of ancestral, ddim, .*, got 'plms'"),
+        (lambda: named("ddim", 0, None), "steps: must be at least 1, got 0"),
+        (lambda: named("ddim", 5, None).__class__(5, "trailing", "clip", "ddim", 1.5), "eta: must be between 0 and 1"),
+        (lambda: sampler_kinds()["langevin"](5, "trailing", "clip", "langevin", 0, 1.0), r"corrections.*step_size"),
+        (lambda: GuidanceConfig(-1.0, (0.5, 0.2), 2.0), r"weight: must be 0 or more.*interval.*rescale"),
+        (lambda: SampleConfig(named("ddim", 5, None), GuidanceConfig(0.0, None, 0.0), -1), "seed: must be a whole"),
+    ],
+)
+def test_errors_say_what_must_hold(make, message):
+    with pytest.raises(ParamsError, match=message):
+        make()
+
+
+def test_guidance_interval_goes_from_fractions_to_times(schedule_of):
+    guidance = GuidanceConfig(1.0, (0.1, 0.8), 0.0)
+    assert guidance.time_interval(schedule_of("linear")) == (100.0, 800.0)
+    assert GuidanceConfig(1.0, None, 0.0).time_interval(schedule_of("linear")) is None
