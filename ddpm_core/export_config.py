@@ -1,0 +1,27 @@
+"""The section `export` of params.yaml. Free of torch, so that it can be read anywhere."""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from ddpm_core.checks import Checks, at_least_1, positive, run_checks
+
+
+@dataclass(frozen=True)
+class ExportConfig:
+    """How the network becomes model.onnx, and how closely its onnxruntime run must follow torch."""
+
+    opset: int
+    parity_tolerance: float
+    golden_steps: int
+    golden_tolerance: float
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid", "strict": True}
+    __checks__: ClassVar[Checks] = {
+        "opset": (lambda v: 18 <= v <= 23, "between 18 and 23"),
+        "parity_tolerance": positive,
+        "golden_steps": at_least_1,
+        "golden_tolerance": positive,
+    }
+
+    def __post_init__(self) -> None:
+        run_checks(self)

@@ -1,0 +1,193 @@
+"""From (label, seed) to a picture, which is a function of these alone: not of its batch, slot or neighbours."""
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from ddpm_core.bundle import Bundle, Golden, read_bundle
+from ddpm_core.diffusion import bounds, noise
+from ddpm_core.diffusion.arrays import Array
+from ddpm_core.diffusion.generate import generate
+from ddpm_core.diffusion.guidance import guided
+from ddpm_core.diffusion.plan import SamplingPlan
+from ddpm_core.errors import IntegrityError, ParamsError
+from ddpm_core.samplers import SamplerConfig
+from ddpm_core.samplers.config import GuidanceConfig, SampleConfig, named
+from pipelines.params import parse
+from pipelines.serving.onnx_denoiser import OnnxDenoiser
+
+log = logging.getLogger(__name__)
+
+OnStep = Callable[[int, int], None]
+"""(rows of the plan done, of how many in all batches), called after each; whatever it raises ends the sampling."""
+
+
+@dataclass(frozen=True, eq=False)
+class Recipe:
+    """How a request is sampled: the bundle's defaults, with what the caller said in their place."""
+
+    sampler: SamplerConfig
+    guidance: GuidanceConfig
+    plan: SamplingPlan
+
+    def cost(self, n: int) -> int:
+        """Network evaluations of single images; guidance asks twice."""
+        return n * self.plan.evaluations * (2 if self.guidance.weight > 0 else 1)
+
+
+class Sampler:
+    """A bundle that is ready to sample."""
+
+    def __init__(self, bundle: Bundle, device: str = "auto", threads: int = 1) -> None:
+        self.bundle = bundle
+        self.defaults: SampleConfig = parse(SampleConfig, bundle.sample, "bundle.json: sample")
+        self._net = OnnxDenoiser(bundle, device, threads)
+        self.device = self._net.device
+
+    @classmethod
+    def open(cls, bundle: Path | str, device: str = "auto", threads: int = 1) -> "Sampler":
+        """Read and verify a bundle's folder, and start its network on the device."""
+        return cls(read_bundle(Path(bundle)), device, threads)
+
+    def recipe(
+        self,
+        sampler: SamplerConfig | None = None,
+        steps: int | None = None,
+        guidance: GuidanceConfig | float | None = None,
+    ) -> Recipe:
+        """What these choices come to; None is the bundle's default. ParamsError where they cannot be."""
+        chosen = self.defaults.sampler if sampler is None else sampler
+        if steps is not None:
+            chosen = replace(chosen, steps=steps)
+        plan = chosen.plan(self.bundle.schedule, self.bundle.variance)
+        return Recipe(chosen, self._guidance(guidance), plan)
+
+    def sample(
+        self,
+        labels: Sequence[int | None],
+        seeds: Sequence[int],
+        *,
+        sampler: SamplerConfig | None = None,
+        steps: int | None = None,
+        guidance: GuidanceConfig | float | None = None,
+        batch_size: int = 64,
+        on_step: OnStep | None = None,
+        progress: bool = False,
+    ) -> NDArray[np.uint8]:
+        """Pictures [n, C, H, W], one for each (label, seed); label None is no label."""
+        recipe = self.recipe(sampler, steps, guidance)
+        classes = self._classes(labels)
+        if len(classes) != len(seeds):
+            raise ParamsError(
+                f"labels and seeds must be equally many, got {len(classes)} labels and {len(seeds)} seeds"
+            )
+        if batch_size < 1:
+            raise ParamsError(f"batch_size: must be at least 1, got {batch_size}")
+        images = np.empty((len(seeds), *self.bundle.spec.shape), dtype=np.uint8)
+        rows, batches = len(recipe.plan), -(-len(seeds) // batch_size)
+        with tqdm(total=rows * batches, desc="sample", unit="step", disable=None if progress else True) as bar:
+            done = 0
+
+            def after_row(number: int, x: Array, D: Array) -> None:
+                nonlocal done
+                done += 1
+                bar.update()
+                if on_step is not None:
+                    on_step(done, rows * batches)
+
+            for start in range(0, len(seeds), batch_size):
+                part = slice(start, start + batch_size)
+                x0 = self._batch(recipe, classes[part], list(seeds[part]), after_row)
+                images[part] = self.bundle.spec.decode(x0)
+        return images
+
+    def _batch(
+        self,
+        recipe: Recipe,
+        labels: NDArray[np.int64],
+        seeds: list[int],
+        after_row: Callable[[int, Array, Array], None],
+    ) -> NDArray[np.float32]:
+        spec, plan = self.bundle.spec, recipe.plan
+        denoise = guided(
+            self._net,
+            labels,
+            recipe.guidance.weight,
+            null_label=self.bundle.null_label,
+            channels=spec.channels,
+            interval=recipe.guidance.time_interval(self.bundle.schedule),
+            rescale=recipe.guidance.rescale,
+        )
+        x0: NDArray[np.float32] = generate(
+            plan,
+            self.bundle.parameterisation,
+            denoise,
+            noise.initial(seeds, spec.shape) * plan.start_scale,
+            lambda step: noise.step_noise(seeds, step, spec.shape),
+            bound=bounds.operator(plan.bound, spec.range),
+            on_step=after_row,
+        )
+        if not np.isfinite(x0).all():
+            raise IntegrityError(
+                "the model gave a value that is no finite number; choose more steps or less guidance, or train again"
+            )
+        return x0
+
+    def _guidance(self, asked: GuidanceConfig | float | None) -> GuidanceConfig:
+        if asked is None:
+            chosen = self.defaults.guidance
+        elif isinstance(asked, GuidanceConfig):
+            chosen = asked
+        else:
+            chosen = replace(self.defaults.guidance, weight=float(asked))
+        if self.bundle.conditional or chosen.weight == 0:
+            return chosen
+        if asked is not None:
+            raise ParamsError(
+                f"guidance: must be 0 for a model without labels, got {chosen.weight:g}; leave it out, or train one "
+                "with labels"
+            )
+        return replace(chosen, weight=0.0)
+
+    def _classes(self, labels: Sequence[int | None]) -> NDArray[np.int64]:
+        """Labels as the network takes them; the null label stands for None."""
+        null = self.bundle.null_label
+        if not self.bundle.conditional:
+            asked = sorted({label for label in labels if label is not None})
+            if asked:
+                raise ParamsError(f"label: this model was trained without labels, got {asked[:5]}; leave the label out")
+            return np.full(len(labels), null, dtype=np.int64)
+        wrong = sorted({label for label in labels if label is not None and not 0 <= label < null})
+        if wrong:
+            raise ParamsError(f"label: must be from 0 to {null - 1}, or none, got {wrong[:5]}")
+        return np.array([null if label is None else label for label in labels], dtype=np.int64)
+
+    # ------------------------------------------------------------------------------------------------- golden
+
+    def make_golden(self, steps: int, tolerance: float) -> Golden:
+        """The image to know this model by: the first class, seed 0, a few steps of DDIM."""
+        sampler = named("ddim", steps, self.defaults.sampler)
+        label = 0 if self.bundle.conditional else None
+        image = self.sample([label], [0], sampler=sampler, guidance=0.0)[0]
+        return Golden.of(image, seed=0, label=label, sampler=asdict(sampler), tolerance=tolerance)
+
+    def check_golden(self) -> str:
+        """Make the golden image again: "equal" or "near"; IntegrityError where this model or runtime is another."""
+        golden = self.bundle.golden
+        if golden is None:
+            return "none"
+        sampler: SamplerConfig = parse(SamplerConfig, golden.sampler, "bundle.json: golden.sampler")
+        image = self.sample([golden.label], [golden.seed], sampler=sampler, guidance=0.0)[0]
+        likeness = golden.compare(image)
+        if likeness == "different":
+            raise IntegrityError(
+                f"bundle {self.bundle.digest[:16]}: the golden image must come out as when the model was exported "
+                f"(mean difference at most {golden.tolerance:g} levels), and it does not on this machine's "
+                f"{self.device}; run `ddpm doctor`, or make the bundle again with `ddpm export`"
+            )
+        return likeness
