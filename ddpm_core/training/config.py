@@ -42,7 +42,30 @@ class Adam:
         run_checks(self)
 
 
-OptimiserConfig = AdamW | Adam
+@dataclass(frozen=True)
+class Muon:
+    """Jordan et al. 2024 for the kernels and matrices, at `scale` times the rate; AdamW for all else."""
+
+    kind: Literal["muon"]
+    scale: float
+    momentum: float
+    betas: tuple[float, float]
+    eps: float
+    weight_decay: float
+    __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
+    __checks__: ClassVar[Checks] = {
+        "scale": positive,
+        "momentum": (lambda v: 0 <= v < 1, "at least 0 and below 1"),
+        "betas": _betas,
+        "eps": positive,
+        "weight_decay": not_negative,
+    }
+
+    def __post_init__(self) -> None:
+        run_checks(self)
+
+
+OptimiserConfig = AdamW | Adam | Muon
 
 
 @dataclass(frozen=True)

@@ -1,13 +1,13 @@
 """The learning rate as a function of the step, and the optimisers."""
 
 import math
-from collections.abc import Iterable
 
 import torch
-from torch import Tensor
+from torch import nn
 from torch.optim import Optimizer
 
-from ddpm_core.training.config import AdamW, Cosine, InverseSqrt, OptimiserConfig, TrainConfig
+from ddpm_core.training.config import Adam, AdamW, Cosine, InverseSqrt, OptimiserConfig, TrainConfig
+from ddpm_core.training.muon import Muon, matrices_and_rest
 
 
 def lr_at(config: TrainConfig, step: int) -> float:
@@ -24,11 +24,23 @@ def lr_at(config: TrainConfig, step: int) -> float:
     return config.lr
 
 
-def build_optimiser(config: OptimiserConfig, parameters: Iterable[Tensor]) -> Optimizer:
+def build_optimiser(config: OptimiserConfig, model: nn.Module) -> Optimizer:
     """Fused: one kernel for all weights, which can also skip an update on the device's own word."""
     # The rate is set before every update.
+    weights = [parameter for parameter in model.parameters() if parameter.requires_grad]
     if isinstance(config, AdamW):
         return torch.optim.AdamW(
-            parameters, lr=0.0, betas=config.betas, eps=config.eps, weight_decay=config.weight_decay, fused=True
+            weights, lr=0.0, betas=config.betas, eps=config.eps, weight_decay=config.weight_decay, fused=True
         )
-    return torch.optim.Adam(parameters, lr=0.0, betas=config.betas, eps=config.eps, fused=True)
+    if isinstance(config, Adam):
+        return torch.optim.Adam(weights, lr=0.0, betas=config.betas, eps=config.eps, fused=True)
+    matrices, rest = matrices_and_rest(model)
+    return Muon(
+        matrices,
+        rest,
+        scale=config.scale,
+        momentum=config.momentum,
+        betas=config.betas,
+        eps=config.eps,
+        weight_decay=config.weight_decay,
+    )

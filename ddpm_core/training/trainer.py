@@ -69,8 +69,8 @@ class Trainer:
         self.step = 0
         self.history: list[Measures] = []
         self._batches, self._checkpoints, self._should_stop = batches, checkpoints, should_stop
-        self._parameters = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
-        self._optimiser = build_optimiser(config.optimiser, self._parameters)
+        self._optimiser = build_optimiser(config.optimiser, self.model)
+        self._parameters = [weight for group in self._optimiser.param_groups for weight in group["params"]]
         self._meter = Meter(device)
         self._window = _Window()
 
