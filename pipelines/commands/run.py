@@ -51,10 +51,14 @@ def run_stages(repo: "DvcRepo", names: Sequence[str]) -> None:
     ran = 0
     start = time.monotonic()
     for name in names:
+        if not repo.is_stale(name):
+            log.info("%-9s  unchanged", name)
+            continue
+        log.info("%-9s  ...", name)
         began = time.monotonic()
-        done = repo.run_stage(name)
-        ran += done
-        log.info("%-10s %-9s %6.1f s", name, "ran" if done else "unchanged", time.monotonic() - began)
+        repo.run_stage(name)
+        ran += 1
+        log.info("%-9s  done in %.1f s", name, time.monotonic() - began)
     if len(names) > 1:
         log.info("%d of %d stages had something to do; %.1f s", ran, len(names), time.monotonic() - start)
 

@@ -140,6 +140,7 @@ class DvcRepo:
     def _repo(self) -> Iterator[Any]:
         from dvc.repo import Repo
 
+        logging.getLogger("dvc").setLevel(logging.WARNING)  # what it would tell of a stage, our caller tells
         repo = Repo(str(self.root))
         try:
             yield repo

@@ -1,0 +1,127 @@
+"""dvc.yaml against the code: the same stages, sections and paths, and all our code that a stage runs in its deps."""
+
+import ast
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from pipelines.commands.stages import STAGES
+from pipelines.params import Params, load_params, read_yaml, section_types, stage_sections
+from pipelines.paths import Paths
+from tests.support.imports import ROOT, closure
+
+GRAPH = read_yaml(ROOT / "dvc.yaml")
+
+# What any stage runs and none lists: it carries messages, paths, parameters, bytes to disk and numbers to the tracker,
+# and decides no byte of an output by itself (the parameters' values are listed, section by section).
+CARRIERS = (
+    "ddpm_core/__init__.py",
+    "ddpm_core/checks.py",
+    "ddpm_core/errors.py",
+    "ddpm_core/files.py",
+    "pipelines/__init__.py",
+    "pipelines/paths.py",
+    "pipelines/params.py",
+    "pipelines/parsing.py",
+    "pipelines/quiet.py",
+    "pipelines/stages/__init__.py",
+    "pipelines/tools/__init__.py",
+    "pipelines/tools/git.py",
+    "pipelines/tools/spool.py",
+    "pipelines/tools/tracking.py",
+)
+
+
+def deps_of(stage: str) -> list[str]:
+    """The deps as paths; `${source.path}` is what params.yaml says."""
+    return [dep for dep in GRAPH["stages"][stage]["deps"] if not dep.startswith("${")]
+
+
+def outs_of(stage: str) -> list[str]:
+    return [*GRAPH["stages"][stage].get("outs", []), *GRAPH["stages"][stage].get("metrics", [])]
+
+
+def covered(path: str, deps: list[str]) -> bool:
+    return any(path == dep or path.startswith(dep + "/") for dep in deps)
+
+
+def missing_deps(stage: str) -> list[str]:
+    """Files of ours that a stage's module reaches by imports and dvc.yaml does not list for it."""
+    reached = sorted(
+        path.relative_to(ROOT).as_posix() for path in closure(ROOT / "pipelines" / "stages" / f"{stage}.py")
+    )
+    needed = [path for path in reached if path not in CARRIERS and not is_only_words(ROOT / path)]
+    return [path for path in needed if not covered(path, deps_of(stage))]
+
+
+def is_only_words(path: Path) -> bool:
+    """A file with a docstring and nothing else, as some `__init__.py` are."""
+    return all(isinstance(node, ast.Expr) for node in ast.parse(path.read_text(encoding="utf-8")).body)
+
+
+def test_stages_are_the_same_in_the_graph_the_command_line_and_the_code() -> None:
+    modules = {path.stem for path in (ROOT / "pipelines" / "stages").glob("*.py")} - {"__init__"}
+    assert list(GRAPH["stages"]) == list(STAGES)
+    assert modules == set(STAGES)
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_command_of_a_stage_is_its_own_verb(stage: str) -> None:
+    assert GRAPH["stages"][stage]["cmd"] == f"ddpm {stage}"
+
+
+def test_every_section_but_runtime_is_read_by_some_stage_and_known_to_the_code() -> None:
+    listed = {section for sections in stage_sections(ROOT).values() for section in sections}
+    known = {field.name for field in fields(Params)}
+    assert listed == known - {"runtime"}
+    assert set(section_types()) == known
+    assert set(read_yaml(ROOT / "params.yaml")) == known
+
+
+def test_every_output_is_a_path_of_the_code_and_git_ignores_it() -> None:
+    paths = Paths.of(ROOT)
+    known = {
+        getattr(paths, name).relative_to(ROOT).as_posix()
+        for name in dir(Paths)
+        if isinstance(getattr(Paths, name), property) and getattr(paths, name).is_relative_to(ROOT)
+    }
+    for stage in STAGES:
+        assert set(outs_of(stage)) <= known, stage
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_every_dep_is_there_or_another_stage_makes_it(stage: str) -> None:
+    made = {out for other in STAGES for out in outs_of(other)}
+    for dep in deps_of(stage):
+        assert dep in made or (ROOT / dep).exists(), dep
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_deps_cover_all_our_code_that_the_stage_runs(stage: str) -> None:
+    assert missing_deps(stage) == []
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_no_dep_is_code_that_the_stage_does_not_run(stage: str) -> None:
+    reached = {path.relative_to(ROOT).as_posix() for path in closure(ROOT / "pipelines" / "stages" / f"{stage}.py")}
+    code = [dep for dep in deps_of(stage) if (ROOT / dep).suffix in ("", ".py") and (ROOT / dep).exists()]
+    code = [dep for dep in code if dep.startswith(("ddpm_core", "pipelines"))]
+    for dep in code:
+        assert any(covered(path, [dep]) for path in reached), (
+            f"{stage} does not run {dep}; it makes it stale for nothing"
+        )
+
+
+def test_nothing_is_trained_on_data_that_the_contract_refused() -> None:
+    for stage in ("shard", "reference", "train"):
+        assert "out/contract.json" in deps_of(stage)
+
+
+def test_report_comes_before_the_gate_so_that_a_failing_model_has_one() -> None:
+    assert list(STAGES).index("report") < list(STAGES).index("gate")
+    assert "out/gate.json" not in deps_of("report")
+
+
+def test_default_parameters_are_good() -> None:
+    assert load_params(Path(ROOT / "params.yaml")).runtime.device == "auto"

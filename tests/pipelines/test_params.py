@@ -1,0 +1,220 @@
+"""params.yaml to dataclasses: all faults at once, each with its key, what must hold and what came."""
+
+import json
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ddpm_core.checks import Checks, at_least_1, positive, run_checks
+from ddpm_core.errors import ParamsError
+from pipelines.params import (
+    RuntimeConfig,
+    as_flat,
+    load_params,
+    parse,
+    read_yaml,
+    section_types,
+    stage_sections,
+)
+from tests.support.imports import ROOT
+
+
+@dataclass(frozen=True)
+class Circle:
+    kind: Literal["circle"]
+    radius: float
+    __checks__: ClassVar[Checks] = {"radius": positive}
+
+    def __post_init__(self) -> None:
+        run_checks(self)
+
+
+@dataclass(frozen=True)
+class Box:
+    kind: Literal["box"]
+    sides: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Drawing:
+    shape: Circle | Box
+    copies: int
+    note: str | None
+    mode: Literal["fast", "fine"]
+    layers: tuple[Circle, ...]
+    __checks__: ClassVar[Checks] = {"copies": at_least_1}
+
+    def __post_init__(self) -> None:
+        run_checks(self)
+        if self.mode == "fine" and self.copies > 9:
+            raise ParamsError("Drawing: fine drawings must have at most 9 copies, got " + str(self.copies))
+
+
+def good() -> dict[str, Any]:
+    return {
+        "shape": {"kind": "box", "sides": [3, 4]},
+        "copies": 2,
+        "note": None,
+        "mode": "fast",
+        "layers": [{"kind": "circle", "radius": 2}],
+    }
+
+
+def changed(**changes: Any) -> dict[str, Any]:
+    return {**good(), **changes}
+
+
+def faults_of(value: Any) -> str:
+    with pytest.raises(ParamsError) as caught:
+        parse(Drawing, value, "drawing")
+    return str(caught.value)
+
+
+def test_good_mapping_becomes_the_dataclass() -> None:
+    drawing = parse(Drawing, good(), "drawing")
+    assert drawing == Drawing(Box("box", (3, 4)), 2, None, "fast", (Circle("circle", 2.0),))
+    assert isinstance(drawing.layers[0].radius, float)
+
+
+def test_all_faults_are_told_at_once_with_dotted_keys() -> None:
+    value = {
+        "shape": {"kind": "circle", "radius": -1.0},
+        "copys": 2,
+        "note": 5,
+        "mode": "fats",
+        "layers": [{"kind": "circle", "radius": "big"}],
+    }
+    text = faults_of(value)
+    assert text.startswith("drawing: 6 values are not allowed; nothing was started")
+    assert "shape.radius: must be above 0, got -1.0" in text
+    assert "copys: unknown key; did you mean 'copies'?" in text
+    assert "copies: missing; it must be a whole number" in text
+    assert "note: must be text or null, got 5 (int)" in text
+    assert "mode: must be one of fast, fine, got 'fats' (str); did you mean 'fast'?" in text
+    assert "layers[0].radius: must be a number, got 'big' (str)" in text
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"shape": {"kind": "circel", "radius": 1.0}}, "shape.kind: must be one of circle, box, got 'circel'"),
+        ({"shape": {"kind": "circel", "radius": 1.0}}, "did you mean 'circle'?"),
+        ({"shape": {"radius": 1.0}}, "shape.kind: missing; it must be one of circle, box"),
+        ({"shape": "box"}, "shape: must be a mapping with a `kind` (circle, box), got 'box' (str)"),
+        ({"shape": {"kind": "box", "sides": [1]}}, "shape.sides: must be a list of 2 values"),
+        ({"shape": {"kind": "box", "radius": 1.0}}, "shape.radius: unknown key; known here: kind, sides"),
+        ({"shape": {"kind": ["box"]}}, "shape.kind: must be one of circle, box, got ['box'] (list)"),
+        ({"copies": True}, "copies: must be a whole number, got True (bool)"),
+        ({"copies": 2.5}, "copies: must be a whole number, got 2.5 (float)"),
+        ({"copies": "2"}, "copies: must be a whole number, got '2' (str)"),
+        ({"copies": 0}, "copies: must be at least 1, got 0"),
+        ({"layers": {"kind": "circle"}}, "layers: must be a list, got"),
+        ({"layers": [{"kind": "circle", "radius": float("inf")}]}, "layers[0].radius: must be a number, got inf"),
+        ({"layers": [{"kind": "circle", "radius": float("nan")}]}, "layers[0].radius: must be a number, got nan"),
+        ({"mode": "fine", "copies": 12}, "fine drawings must have at most 9 copies, got 12"),
+    ],
+)
+def test_fault_says_key_rule_and_what_came(changes: dict[str, Any], message: str) -> None:
+    assert message in faults_of(changed(**changes))
+
+
+def test_section_that_is_no_mapping_is_told() -> None:
+    assert "must be a mapping with shape, copies, note, mode, layers, got None (NoneType)" in faults_of(None)
+
+
+def test_long_values_are_shortened_in_messages() -> None:
+    assert len(faults_of(changed(copies="x" * 10_000))) < 300
+
+
+@given(st.recursive(st.none() | st.booleans() | st.integers() | st.floats() | st.text(), lambda inner: st.lists(inner)))
+def test_no_value_makes_the_parser_itself_fail(value: Any) -> None:
+    for key in good():
+        with suppress(ParamsError):
+            parse(Drawing, {**good(), key: value}, "drawing")
+
+
+def test_default_params_load_and_flatten_to_scalars() -> None:
+    flat = as_flat(load_params(ROOT / "params.yaml"))
+    assert flat["runtime.device"] == "auto"
+    assert flat["train.lr"] == 6e-4  # YAML 1.2: no text
+    assert json.loads(str(flat["train.optimiser.betas"])) == [0.9, 0.99]
+    assert all(isinstance(value, str | int | float | bool) for value in flat.values())
+
+
+def test_several_faults_in_the_real_file_are_told_together(tmp_path: Path) -> None:
+    text = (ROOT / "params.yaml").read_text(encoding="utf-8")
+    text = text.replace("  lr: 6e-4", "  lr: -1.0").replace("  kind: cosine  ", "  kind: cosinus  ", 1)
+    text = text.replace("runtime:", "runtme:") + "  wokers: 0\n"
+    (tmp_path / "params.yaml").write_text(text, encoding="utf-8")
+    with pytest.raises(ParamsError) as caught:
+        load_params(tmp_path / "params.yaml")
+    message = str(caught.value)
+    assert "train.lr: must be " in message
+    assert "got -1.0" in message
+    assert "runtme: unknown key; did you mean 'runtime'?" in message
+    assert "runtime: missing; it must be a mapping with device, threads, workers, tracking" in message
+    assert "diffusion.schedule.kind: must be one of" in message
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a: [1, 2", "must be YAML that can be read"),
+        ("a: 1\na: 2\n", "must be YAML that can be read"),
+        ("- a\n", "must be a mapping of sections, got list"),
+        ("", "must be a mapping of sections, got NoneType"),
+    ],
+)
+def test_unreadable_file_is_told(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(ParamsError, match=message):
+        read_yaml(path)
+
+
+def test_absent_file_is_told(tmp_path: Path) -> None:
+    with pytest.raises(ParamsError, match="there must be such a file; run from the project's folder"):
+        read_yaml(tmp_path / "params.yaml")
+
+
+def test_stage_sees_its_sections_and_runtime_alone() -> None:
+    view = load_params(ROOT / "params.yaml").restrict(["split"])
+    assert view.split.seed == 0
+    assert view.runtime.device == "auto"
+    assert set(view.sections()) == {"split", "runtime"}
+    assert all(key.startswith(("split.", "runtime.")) for key in as_flat(view))
+    with pytest.raises(AttributeError, match=r"section 'gate' of params\.yaml is not among those this stage may see"):
+        _ = view.gate
+
+
+def test_sections_of_a_stage_come_from_the_graph() -> None:
+    assert stage_sections(ROOT)["train"] == ("model", "diffusion", "train")
+
+
+def test_no_config_dataclass_has_a_default_that_dvc_cannot_see() -> None:
+    from dataclasses import MISSING, fields, is_dataclass
+    from typing import get_args, get_type_hints
+
+    def classes(kind: Any) -> set[type]:
+        inner = set().union(*(classes(arg) for arg in get_args(kind))) if get_args(kind) else set()
+        if is_dataclass(kind):
+            hints: Mapping[str, Any] = get_type_hints(kind)
+            inner = {kind}.union(*(classes(hints[field.name]) for field in fields(kind)))  # type: ignore[arg-type]
+        return inner
+
+    for section in section_types().values():
+        for kind in classes(section):
+            for field in fields(kind):  # type: ignore[arg-type]
+                assert field.default is MISSING, f"{kind.__name__}.{field.name}"
+                assert field.default_factory is MISSING, f"{kind.__name__}.{field.name}"
+
+
+def test_runtime_ranges_hold_in_code_too() -> None:
+    with pytest.raises(ParamsError, match=r"RuntimeConfig: threads: must be at least 1, got 0"):
+        RuntimeConfig(device="cpu", threads=0, workers=0, tracking=True)

