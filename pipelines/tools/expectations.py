@@ -1,0 +1,240 @@
+"""The data contract, judged by Great Expectations: a suite in a file, tables, thresholds; findings name the rows."""
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+from ddpm_core.checks import Check, Checks, at_least_1, fraction, not_negative, run_checks
+from ddpm_core.errors import ParamsError
+
+Table = Sequence[Mapping[str, Any]]
+
+_level: Check = (lambda v: 0 <= v <= 255, "a level between 0 and 255")
+
+
+@dataclass(frozen=True)
+class ContractConfig:
+    """What the data must keep, or nothing is trained on them."""
+
+    min_train_images: int
+    min_test_images: int
+    min_train_images_per_class: int
+    min_test_images_per_class: int
+    max_class_imbalance: float
+    max_quarantined_share: float
+    max_duplicate_share: float
+    max_flat_share: float
+    min_mean_level: float
+    max_mean_level: float
+    rows_named: int
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid", "strict": True}
+    __checks__: ClassVar[Checks] = {
+        "min_train_images": at_least_1,
+        "min_test_images": not_negative,
+        "min_train_images_per_class": not_negative,
+        "min_test_images_per_class": not_negative,
+        "max_class_imbalance": at_least_1,
+        "max_quarantined_share": fraction,
+        "max_duplicate_share": fraction,
+        "max_flat_share": fraction,
+        "min_mean_level": _level,
+        "max_mean_level": _level,
+        "rows_named": at_least_1,
+    }
+
+    def __post_init__(self) -> None:
+        run_checks(self)
+        if self.min_mean_level > self.max_mean_level:
+            raise ParamsError(
+                f"min_mean_level must be at most max_mean_level, got {self.min_mean_level} and {self.max_mean_level}"
+            )
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What became of one expectation: how many rows were looked at, how many break it, and the first of those."""
+
+    table: str
+    type: str
+    column: str
+    says: str
+    severity: str
+    passed: bool
+    required: Mapping[str, Any]
+    checked: int
+    breaches: int
+    rows: Sequence[Mapping[str, Any]]
+
+    @property
+    def stops(self) -> bool:
+        return not self.passed and self.severity == "critical"
+
+
+def read_suite(path: Path, tables: Sequence[str], parameters: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:
+    """The suite file: for each table a list of expectations as Great Expectations writes them, each with its notes."""
+    if not path.is_file():
+        raise ParamsError(
+            f"{path}: there must be the suite of expectations, but the file is missing; restore it with git"
+        )
+    try:
+        suite = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ParamsError(f"{path}: must be JSON, but {error}") from error
+    faults = _suite_faults(suite, tables, parameters)
+    if faults:
+        raise ParamsError(f"{path}: the suite of expectations is not well formed: " + "; ".join(faults))
+    return dict(suite)
+
+
+def _suite_faults(suite: Any, tables: Sequence[str], parameters: Mapping[str, Any]) -> list[str]:
+    if not isinstance(suite, dict) or set(suite) != set(tables):
+        return [f"must be a mapping with exactly the tables {', '.join(tables)}"]
+    faults = []
+    for table, expectations in suite.items():
+        for number, expectation in enumerate(expectations):
+            where = f"{table}[{number}]"
+            keys = {"type", "kwargs", "severity", "notes"}
+            if not isinstance(expectation, dict) or set(expectation) != keys:
+                faults.append(f"{where}: must have exactly the keys {', '.join(sorted(keys))}")
+                continue
+            for name, value in expectation["kwargs"].items():
+                if isinstance(value, dict) and value.get("$PARAMETER") not in parameters:
+                    faults.append(
+                        f"{where}.kwargs.{name}: $PARAMETER must be one of {', '.join(sorted(parameters))}, got "
+                        f"{value.get('$PARAMETER')!r}"
+                    )
+    return faults
+
+
+def judge(
+    suite: Mapping[str, list[dict[str, Any]]],
+    tables: Mapping[str, Table],
+    named_by: Mapping[str, Sequence[str]],
+    parameters: Mapping[str, Any],
+    rows_named: int,
+    docs: Path,
+) -> list[Finding]:
+    """Judge every table by its expectations, in the suite's order, and write Data Docs. `named_by`: a row's names."""
+    import pandas as pd
+
+    context = _quiet_context(docs)
+    source = context.data_sources.add_pandas("data")
+    findings = []
+    for table, expectations in suite.items():
+        if not tables[table]:  # no rows: nothing can break
+            findings += [_finding(table, each, parameters, [], None, rows_named) for each in expectations]
+            continue
+        results = _run(context, source, table, expectations, pd.DataFrame(tables[table]), named_by[table], parameters)
+        for each in expectations:
+            findings.append(_finding(table, each, parameters, named_by[table], results[_identity(each)], rows_named))
+    context.build_data_docs()
+    return findings
+
+
+def _quiet_context(docs: Path) -> Any:
+    """A context in memory that reports to nobody, shows no bars and writes its pages to `docs`."""
+    os.environ["GX_ANALYTICS_ENABLED"] = "false"
+    import great_expectations as gx
+
+    context = gx.get_context(mode="ephemeral")
+    context.variables.progress_bars = {"globally": False, "metric_calculations": False}
+    for site in list(context.list_data_docs_sites()):
+        context.delete_data_docs_site(site)
+    context.add_data_docs_site(
+        "local",
+        {
+            "class_name": "SiteBuilder",
+            "show_how_to_buttons": False,
+            "site_index_builder": {"class_name": "DefaultSiteIndexBuilder"},
+            "store_backend": {"class_name": "TupleFilesystemStoreBackend", "base_directory": str(docs)},
+        },
+    )
+    return context
+
+
+def _run(
+    context: Any,
+    source: Any,
+    table: str,
+    expectations: list[dict[str, Any]],
+    frame: Any,
+    named_by: Sequence[str],
+    parameters: Mapping[str, Any],
+) -> dict[str, dict[str, Any]]:
+    """The results of one table, by the identity of their expectation."""
+    import great_expectations as gx
+    from great_expectations.exceptions import GreatExpectationsError
+
+    batch = source.add_dataframe_asset(table).add_batch_definition_whole_dataframe("all")
+    try:
+        rules = context.suites.add(gx.ExpectationSuite(name=table, expectations=expectations))
+        definition = context.validation_definitions.add(gx.ValidationDefinition(name=table, data=batch, suite=rules))
+        checkpoint = context.checkpoints.add(
+            gx.Checkpoint(
+                name=table,
+                validation_definitions=[definition],
+                actions=[],
+                result_format={"result_format": "COMPLETE", "unexpected_index_column_names": list(named_by)},
+            )
+        )
+        outcome = checkpoint.run(batch_parameters={"dataframe": frame}, expectation_parameters=dict(parameters))
+    except (GreatExpectationsError, ValueError, TypeError) as error:
+        raise ParamsError(f"suite.json: the expectations of table {table} cannot be judged: {error}") from error
+    results = {}
+    for validation in outcome.run_results.values():
+        for result in validation.to_json_dict()["results"]:
+            config = result["expectation_config"]
+            if "element_count" not in result["result"]:
+                raise ParamsError(
+                    f"suite.json: {config['type']} of table {table} cannot be judged: "
+                    f"{_first_message(result['exception_info'])}"
+                )
+            results[_identity(config)] = result
+    return results
+
+
+def _identity(expectation: Mapping[str, Any]) -> str:
+    return f"{expectation['type']} {expectation['kwargs'].get('column')}"
+
+
+def _first_message(info: Any) -> str:
+    """What went wrong, out of the nest of records that Great Expectations makes of an exception."""
+    if isinstance(info, Mapping):
+        if info.get("exception_message"):
+            return str(info["exception_message"])
+        return next((text for part in info.values() if (text := _first_message(part))), "")
+    return ""
+
+
+def _finding(
+    table: str,
+    expectation: Mapping[str, Any],
+    parameters: Mapping[str, Any],
+    named_by: Sequence[str],
+    result: Mapping[str, Any] | None,
+    rows_named: int,
+) -> Finding:
+    required = {
+        name: parameters[value["$PARAMETER"]] if isinstance(value, dict) else value
+        for name, value in expectation["kwargs"].items()
+        if name != "column"
+    }
+    column = expectation["kwargs"]["column"]
+    figures = result["result"] if result else {}
+    broken = figures.get("unexpected_index_list") or []
+    return Finding(
+        table=table,
+        type=expectation["type"],
+        column=column,
+        says=expectation["notes"],
+        severity=expectation["severity"],
+        passed=bool(result["success"]) if result else True,
+        required=required,
+        checked=int(figures.get("element_count", 0)),
+        breaches=int(figures.get("unexpected_count", 0)),
+        rows=[{name: row[name] for name in (*named_by, column)} for row in broken[:rows_named]],
+    )
