@@ -37,8 +37,10 @@ _WHERE = {
     "diffusion.time_law": ("LogNormal", "SecondMoment", "TimeLaw", "TimeLawConfig", "Uniform"),
     "diffusion.config": ("DiffusionConfig",),
     "diffusion.bounds": ("clip_to", "dynamic_threshold"),
+    "diffusion.edits": ("known_region", "levels_from", "noised", "slerp", "with_resampling"),
     "diffusion.guidance": ("guided",),
     "diffusion.noise": ("initial", "step_noise"),
+    "diffusion.oracle": ("GaussianOracle", "moments"),
     "diffusion.generate": ("advance", "generate", "stack", "step_once"),
     "samplers": (
         "Ancestral",
@@ -52,6 +54,8 @@ _WHERE = {
         "PredictorCorrector",
         "SamplerConfig",
     ),
+    "samplers.base": ("Sampler", "add_ancestral", "add_ddim", "steps_of"),
+    "samplers.inversion": ("inversion",),
     "samplers.config": ("GuidanceConfig", "SampleConfig", "named"),
 }
 _MODULE_OF = {name: module for module, names in _WHERE.items() for name in names}

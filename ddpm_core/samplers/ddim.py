@@ -8,7 +8,7 @@ from ddpm_core.checks import Checks, fraction
 from ddpm_core.diffusion.levels import Schedule
 from ddpm_core.diffusion.plan import PlanBuilder, SamplingPlan
 from ddpm_core.diffusion.variance import Variance
-from ddpm_core.samplers._common import SHARED_CHECKS, Sampler, add_ddim, steps_of
+from ddpm_core.samplers.base import SHARED_CHECKS, Sampler, add_ddim, steps_of
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ import numpy as np
 from ddpm_core.diffusion.levels import Schedule
 from ddpm_core.diffusion.plan import PlanBuilder, SamplingPlan
 from ddpm_core.diffusion.variance import Variance
-from ddpm_core.samplers._common import Sampler, steps_of
+from ddpm_core.samplers.base import Sampler, steps_of
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import Literal
 from ddpm_core.diffusion.levels import Schedule
 from ddpm_core.diffusion.plan import PlanBuilder, SamplingPlan
 from ddpm_core.diffusion.variance import Variance
-from ddpm_core.samplers._common import Sampler, add_ddim, steps_of
+from ddpm_core.samplers.base import Sampler, add_ddim, steps_of
 
 
 @dataclass(frozen=True)

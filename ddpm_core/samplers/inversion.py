@@ -9,7 +9,7 @@ from itertools import pairwise
 
 from ddpm_core.diffusion.levels import Schedule
 from ddpm_core.diffusion.plan import PlanBuilder, SamplingPlan
-from ddpm_core.samplers._common import add_ddim, steps_of
+from ddpm_core.samplers.base import add_ddim, steps_of
 
 
 def inversion(levels: Sequence[int], schedule: Schedule) -> SamplingPlan:

@@ -12,7 +12,7 @@ from ddpm_core.checks import Checks, at_least_1, open_fraction
 from ddpm_core.diffusion.levels import Schedule
 from ddpm_core.diffusion.plan import PlanBuilder, SamplingPlan
 from ddpm_core.diffusion.variance import Variance
-from ddpm_core.samplers._common import SHARED_CHECKS, Sampler, add_ancestral, steps_of
+from ddpm_core.samplers.base import SHARED_CHECKS, Sampler, add_ancestral, steps_of
 
 _CHECKS: Checks = {**SHARED_CHECKS, "corrections": at_least_1, "step_size": open_fraction}
 
