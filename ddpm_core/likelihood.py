@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor
 
-_SMALLEST = 1e-30  # of a probability in float32, before its logarithm is taken
+_SMALLEST = 1e-7  # share of a probability that float32 can still tell from nothing
 
 
 def kl_normal(log_var_1: Tensor, log_var_2: Tensor, squared_distance: Tensor) -> Tensor:
@@ -28,8 +28,9 @@ def negative_log_bin(x: Tensor, mean: Tensor, log_var: Tensor, ends: tuple[float
     centred = x - mean
     below_top = torch.special.log_ndtr((centred + half) * scale)
     above_bottom = torch.special.log_ndtr((half - centred) * scale)
-    # Both arguments on the side where the normal's mass is small, so that their difference keeps its digits.
+    # Both ends on the side where the mass is small, and their difference as logarithms: nothing underflows far out.
     distance = centred.abs()
-    mass = torch.special.ndtr((half - distance) * scale) - torch.special.ndtr((-half - distance) * scale)
-    inside = torch.log(mass.clamp(min=_SMALLEST))
+    near = torch.special.log_ndtr((half - distance) * scale)
+    far = torch.special.log_ndtr((-half - distance) * scale)
+    inside = near + torch.log(-torch.expm1((far - near).clamp(max=-_SMALLEST)))
     return -torch.where(x < low + half, below_top, torch.where(x > high - half, above_bottom, inside))

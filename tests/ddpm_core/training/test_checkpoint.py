@@ -1,0 +1,132 @@
+"""A checkpoint is whole or not there, and one flipped bit anywhere is seen."""
+
+import json
+import logging
+from pathlib import Path
+
+import pytest
+import torch
+
+from ddpm_core.errors import DdpmError, IntegrityError
+from ddpm_core.training.checkpoint import Checkpoints
+
+FILES = ("tensors.safetensors", "state.json", "manifest.json")
+
+
+def tensors(step: int) -> dict[str, torch.Tensor]:
+    return {"w": torch.full((3, 2), float(step)), "half": torch.ones(4).bfloat16(), "n": torch.tensor(step)}
+
+
+def saved(folder: Path, *steps: int, keep: int = 3) -> Checkpoints:
+    checkpoints = Checkpoints(folder, keep)
+    for step in steps:
+        checkpoints.save(step, tensors(step), {"step": step, "loss": 1 / 3})
+    return checkpoints
+
+
+def test_what_is_loaded_is_what_was_saved(tmp_path: Path) -> None:
+    snapshot = saved(tmp_path, 5, 10).latest()
+    assert snapshot is not None
+    assert snapshot.step == 10
+    assert snapshot.state == {"step": 10, "loss": 1 / 3}
+    for name, tensor in tensors(10).items():
+        assert torch.equal(snapshot.tensors[name], tensor)
+        assert snapshot.tensors[name].dtype == tensor.dtype
+
+
+def test_only_the_newest_are_kept(tmp_path: Path) -> None:
+    assert saved(tmp_path, 1, 2, 3, 4, keep=2).steps() == [3, 4]
+
+
+def test_nothing_saved_is_nothing_found(tmp_path: Path) -> None:
+    assert Checkpoints(tmp_path / "none", 1).latest() is None
+    assert Checkpoints(tmp_path / "none", 1).steps() == []
+
+
+def test_clear_leaves_nothing(tmp_path: Path) -> None:
+    checkpoints = saved(tmp_path / "of", 1)
+    checkpoints.clear()
+    assert not (tmp_path / "of").exists()
+
+
+def flip(path: Path, bit: int) -> None:
+    data = bytearray(path.read_bytes())
+    data[bit // 8 % len(data)] ^= 1 << bit % 8
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_every_flipped_bit_is_detected(tmp_path: Path, name: str) -> None:
+    checkpoints = saved(tmp_path, 7)
+    file = tmp_path / "step-00000007" / name
+    whole = file.read_bytes()
+    for bit in range(0, 8 * len(whole), max(1, 8 * len(whole) // 200)):
+        flip(file, bit)
+        with pytest.raises(IntegrityError, match=r"checkpoint .*step-00000007"):
+            checkpoints.load(7)
+        file.write_bytes(whole)
+    assert checkpoints.load(7).step == 7
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_the_newest_whole_one_is_used_and_that_is_said(
+    tmp_path: Path, name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    checkpoints = saved(tmp_path, 1, 2, 3)
+    flip(tmp_path / "step-00000003" / name, 77)
+    (tmp_path / "step-00000002" / name).unlink()
+    with caplog.at_level(logging.WARNING):
+        snapshot = checkpoints.latest()
+    assert snapshot is not None
+    assert snapshot.step == 1
+    assert caplog.text.count("going on from the one before it") == 2
+    assert "step-00000003: " in caplog.text
+    assert checkpoints.steps() == [1]
+
+
+def test_files_of_one_step_under_the_name_of_another_are_refused(tmp_path: Path) -> None:
+    checkpoints = saved(tmp_path, 4)
+    (tmp_path / "step-00000004").rename(tmp_path / "step-00000005")
+    with pytest.raises(IntegrityError, match="its files must be those that were written, but they are not"):
+        checkpoints.load(5)
+
+
+@pytest.mark.parametrize("after", [0, 1, 2])
+def test_a_disk_that_fills_at_any_file_leaves_the_last_checkpoint_whole(
+    tmp_path: Path, after: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkpoints = saved(tmp_path, 6)
+    written: list[Path] = []
+    write = Path.write_bytes
+
+    def fill(self: Path, data: bytes) -> int:
+        written.append(self)
+        if len(written) > after:
+            write(self, data[: len(data) // 2])
+            raise OSError(28, "No space left on device")
+        return write(self, data)
+
+    monkeypatch.setattr(Path, "write_bytes", fill)
+    with pytest.raises(DdpmError, match=r"step 12 must be .* No space left on device; the one of step 6 is as it was"):
+        checkpoints.save(12, tensors(12), {})
+    monkeypatch.undo()
+    snapshot = checkpoints.latest()
+    assert snapshot is not None
+    assert snapshot.step == 6
+    assert [entry.name for entry in tmp_path.iterdir()] == ["step-00000006"]
+
+
+def test_what_a_kill_left_half_written_is_swept(tmp_path: Path) -> None:
+    checkpoints = saved(tmp_path, 2)
+    (tmp_path / ".step-00000004.abc.part").mkdir()
+    (tmp_path / ".step-00000004.abc.part" / "tensors.safetensors").write_bytes(b"half")
+    assert checkpoints.steps() == [2]
+    checkpoints.latest()
+    assert [entry.name for entry in tmp_path.iterdir()] == ["step-00000002"]
+
+
+def test_no_file_of_a_checkpoint_can_run_code(tmp_path: Path) -> None:
+    saved(tmp_path, 1)
+    assert sorted(entry.name for entry in (tmp_path / "step-00000001").iterdir()) == sorted(FILES)
+    manifest = json.loads((tmp_path / "step-00000001" / "manifest.json").read_text())
+    assert set(manifest["files"]) == {"tensors.safetensors", "state.json"}

@@ -1,0 +1,58 @@
+"""The first signal asks, the second leaves; afterwards all is as it was."""
+
+import signal
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from ddpm_core.training.signals import StopRequest, listening
+
+SCRIPT = """
+import time
+from ddpm_core.training.signals import listening
+
+with listening() as stop:
+    print("ready", flush=True)
+    while not stop():
+        time.sleep(0.01)
+    print("heard", stop.name, flush=True)
+    while True:
+        time.sleep(0.01)
+"""
+
+
+@pytest.mark.parametrize(("first", "second"), [("SIGTERM", "SIGTERM"), ("SIGINT", "SIGTERM"), ("SIGTERM", "SIGINT")])
+def test_the_second_signal_leaves_at_once(first: str, second: str) -> None:
+    pipe = subprocess.PIPE
+    process = subprocess.Popen([sys.executable, "-c", SCRIPT], stdout=pipe, stderr=pipe, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    process.send_signal(signal.Signals[first])
+    assert process.stdout.readline() == f"heard {first}\n"
+    process.send_signal(signal.Signals[second])
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 128 + signal.Signals[second]
+    assert f"{first}: finishing the step and saving; send it again to leave at once" in err
+
+
+def test_handlers_are_given_back() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    with listening() as stop:
+        assert signal.getsignal(signal.SIGTERM) != before
+        assert not stop()
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_away_from_the_main_thread_nothing_is_heard_and_nothing_fails() -> None:
+    heard: list[StopRequest] = []
+
+    def work() -> None:
+        with listening() as stop:
+            heard.append(stop)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert not heard[0]()
