@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ddpm_core.bundle import Bundle, read_bundle
+from ddpm_core.bundle import Bundle
 from ddpm_core.device import make_repeatable, pick_device
 from ddpm_core.errors import IntegrityError
 from ddpm_core.files import atomic_folder, atomic_write_bytes, atomic_write_json, sha256_bytes
@@ -43,7 +43,9 @@ def run(params: "Params", paths: Paths, tracker: "Tracker") -> None:
     config: EvaluateConfig = params.evaluate
     make_repeatable(params.runtime.threads)
     device = pick_device(params.runtime.device)
-    index, reference, bundle = read_index(paths.shards), read_reference(paths.reference), read_bundle(paths.bundle)
+    index, reference = read_index(paths.shards), read_reference(paths.reference)
+    sampler = Sampler.open(paths.bundle, device=params.runtime.device, threads=params.runtime.threads)
+    bundle = sampler.bundle
     if reference.content["data"] != index.digest:
         raise IntegrityError(
             f"out/reference must be about the data in data/shards (digest {index.digest}), it is about "
@@ -53,8 +55,8 @@ def run(params: "Params", paths: Paths, tracker: "Tracker") -> None:
     n = len(test.images) if config.n == "test" else config.n
     labels = measure.asked_labels(test.labels, n, config.seed) if bundle.conditional else np.full(n, -1)
     seeds = np.arange(config.seed, config.seed + n, dtype=np.int64)
-    log.info("sampling %d pictures through the bundle", n)
-    sampler = Sampler.open(paths.bundle, device=params.runtime.device, threads=params.runtime.threads)
+    recipe = sampler.recipe(steps=config.steps, guidance=config.guidance)
+    log.info("sampling %d pictures through the bundle, %d network evaluations", n, recipe.cost(n))
     images = sampler.sample(
         [int(label) if bundle.conditional else None for label in labels],
         seeds.tolist(),
@@ -87,7 +89,9 @@ def run(params: "Params", paths: Paths, tracker: "Tracker") -> None:
         "reference": reference.digest,
         "data": index.digest,
         "settings": asdict(config),
-        "sample": dict(bundle.sample),
+        "sampler": asdict(recipe.sampler),
+        "guidance": asdict(recipe.guidance),
+        "rounding": "rint and clip",
         "versions": versions(),
         "not_measured": left_out,
     }
@@ -95,7 +99,7 @@ def run(params: "Params", paths: Paths, tracker: "Tracker") -> None:
         "bundle": bundle.digest,
         "bundle_provenance": dict(bundle.provenance),
         "images_sha256": sha256_bytes(np.ascontiguousarray(images).tobytes()),
-        "device": device.type,
+        "devices": {"sampler": sampler.device, "features": device.type},
         "threads": params.runtime.threads,
     }
     _write_samples(paths, images, labels, seeds, train, copied, index.spec, config)
