@@ -58,7 +58,7 @@ def test_scaling_a_gradient_does_not_change_a_matrix_update() -> None:
             assert parameter.grad is not None
             parameter.grad.mul_(factor)
         optimiser.step()
-        ends.append(network[0].weight.detach().clone())  # type: ignore[union-attr]
+        ends.append(network[0].weight.detach().clone())
     assert torch.allclose(ends[0], ends[1], atol=1e-6)
 
 

@@ -207,7 +207,7 @@ def test_make_repeatable_fixes_the_threads() -> None:
         assert torch.are_deterministic_algorithms_enabled()
     finally:
         torch.set_num_threads(before)
-        torch.use_deterministic_algorithms(False)
+        torch.set_deterministic_debug_mode("default")
 
 
 # ---------------------------------------------------------------------------------------------------- configs
