@@ -20,6 +20,8 @@ ROOMS: dict[str, int] = {
     "pipelines.tools": 1,
     "pipelines.serving": 2,
     "pipelines.stages": 3,
+    "pipelines.mlflow_model": 3,
+    "pipelines.mlflow_model": 4,
     "pipelines.promotion": 4,
     "pipelines.flows": 5,
     "pipelines.doctor": 5,
@@ -43,6 +45,8 @@ FOREIGN: dict[str, tuple[str, ...]] = {
         "ddpm_core/denoiser.py",
         "ddpm_core/objective.py",
         "ddpm_core/likelihood.py",
+        "ddpm_core/bound.py",
+        "ddpm_core/ode_likelihood.py",
         "ddpm_core/device.py",
         "ddpm_core/export.py",
         "ddpm_core/torch_sampling.py",
@@ -69,7 +73,13 @@ FOREIGN: dict[str, tuple[str, ...]] = {
     "torchvision": ("pipelines/tools/augment.py", "pipelines/sources/torchvision_set.py"),
     "webdataset": ("pipelines/tools/shards.py",),
     "great_expectations": ("pipelines/tools/expectations.py",),
-    "mlflow": ("pipelines/tools/tracking.py",),
+    "sqlalchemy": ("pipelines/tools/mlflow_store.py",),  # its errors alone, for MLflow lets them through
+    "requests": ("pipelines/tools/mlflow_store.py",),
+    "mlflow": (
+        "pipelines/tools/mlflow_store.py",
+        "pipelines/tools/mlflow_registry.py",
+        "pipelines/mlflow_model.py",
+    ),
     "dvc": ("pipelines/tools/dvc_repo.py",),
     "prefect": ("pipelines/flows.py",),
     "onnx": ("ddpm_core/export.py", "pipelines/tools/onnx_graph.py"),
@@ -84,11 +94,12 @@ FOREIGN: dict[str, tuple[str, ...]] = {
     "torch_fidelity": ("pipelines/tools/features.py",),
     "matplotlib": ("pipelines/tools/report_page.py",),
     "jinja2": ("pipelines/tools/report_page.py",),
-    "psutil": ("pipelines/tools/tracking.py",),
     "scipy": ("ddpm_core/metrics/",),
 }
 # Knows tensors by their methods; its one import of torch lies in a branch that only a tensor reaches.
 BOTH_FRAMEWORKS = ROOT / "ddpm_core" / "diffusion" / "arrays.py"
+# The report shows the verdict that the gate will give, by the gate's own function.
+STAGE_EXCEPTIONS = {"report": {"pipelines.stages.gate", "pipelines.stages.gate.judge"}}
 HEAVY = (
     "torch",
     "mlflow",
@@ -166,8 +177,8 @@ def test_serving_reaches_neither_torch_nor_the_trackers() -> None:
 
 def test_stages_do_not_know_each_other() -> None:
     for path in (ROOT / "pipelines" / "stages").glob("*.py"):
-        others = [name for name in imports_of(path, typing_too=True) if name.startswith("pipelines.stages.")]
-        assert others == [], path
+        names = {name for name in imports_of(path, typing_too=True) if name.startswith("pipelines.stages")}
+        assert names <= STAGE_EXCEPTIONS.get(path.stem, set()) | {"pipelines.stages"}, path
 
 
 def test_every_table_row_names_something_that_exists() -> None:

@@ -1,0 +1,124 @@
+"""MLflow's model registry: a version for each bundle, known by the bundle's digest, and aliases that move safely."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import version as version_of_package
+from pathlib import Path
+from typing import Any
+
+import mlflow
+from mlflow.entities.model_registry import ModelVersion
+from mlflow.exceptions import MlflowException
+from mlflow.models import Model
+
+from pipelines.tools.mlflow_store import MlflowStore, store_errors
+
+BUNDLE_TAG = "bundle"
+_REQUIREMENTS = ("mlflow", "numpy", "pillow", "pydantic", "ruamel.yaml", "tqdm")
+
+
+@dataclass(frozen=True)
+class Version:
+    """A registered bundle."""
+
+    number: int
+    bundle: str
+    tags: Mapping[str, str]
+
+    @classmethod
+    def of(cls, version: ModelVersion) -> "Version":
+        return cls(int(version.version), str(version.tags.get(BUNDLE_TAG, "")), dict(version.tags))
+
+
+class Registry:
+    """The versions of one registered model."""
+
+    def __init__(self, store: MlflowStore, name: str) -> None:
+        self._store = store
+        self._client = store.client
+        self.name = name
+
+    def version_of(self, bundle: str) -> Version | None:
+        """The version that was registered for this very bundle."""
+        with store_errors(self._store.uri):
+            found = self._client.search_model_versions(f"name = '{self.name}' and tags.`{BUNDLE_TAG}` = '{bundle}'")
+        return min((Version.of(version) for version in found), key=lambda v: v.number, default=None)
+
+    def holder(self, alias: str) -> Version | None:
+        """The version that an alias stands for now."""
+        number = self._aliases().get(alias)
+        if number is None:
+            return None
+        with store_errors(self._store.uri):
+            return Version.of(self._client.get_model_version(self.name, number))
+
+    def add(
+        self, run_id: str, files: Mapping[str, Path], code: Path, signature: Any, tags: Mapping[str, str], words: str
+    ) -> Version:
+        """Register a model made of these files and this code."""
+        with store_errors(self._store.uri):
+            self._create()
+            mlflow.set_tracking_uri(self._store.uri)
+            mlflow.set_registry_uri(self._store.uri)
+            mlflow.set_experiment(experiment_id=self._store.experiment)
+            info = Model.log(
+                artifact_path=None,
+                name="sampler",
+                flavor=mlflow.pyfunc,
+                run_id=run_id,
+                python_model=str(code),
+                artifacts={name: str(path) for name, path in files.items()},
+                signature=signature,
+                pip_requirements=[f"{name}=={version_of_package(name)}" for name in _REQUIREMENTS],
+            )
+            made = self._client.create_model_version(
+                self.name, info.model_uri, run_id, tags=dict(tags), description=words, model_id=info.model_id
+            )
+        return Version.of(made)
+
+    def tag(self, version: Version, tags: Mapping[str, str]) -> None:
+        """Set the tags that a version has not yet."""
+        with store_errors(self._store.uri):
+            for name, value in tags.items():
+                if version.tags.get(name) != value:
+                    self._client.set_model_version_tag(self.name, str(version.number), name, value)
+
+    def move(self, alias: str, expected: Version | None, to: Version) -> bool:
+        """Give an alias to a version, if it still stands where it was seen; False if somebody moved it meanwhile."""
+        seen = None if expected is None else expected.number
+        held = self._aliases().get(alias)
+        if (None if held is None else int(held)) != seen:
+            return False
+        self.point(alias, to)
+        return True
+
+    def point(self, alias: str, to: Version) -> None:
+        """Give an alias to a version, whoever had it."""
+        with store_errors(self._store.uri):
+            self._client.set_registered_model_alias(self.name, alias, str(to.number))
+
+    def fetch(self, version: Version, folder: Path) -> Path:
+        """Copy a version's files to a folder; where they lie is returned."""
+        with store_errors(self._store.uri):
+            made = self._client.get_model_version(self.name, str(version.number))
+            place = mlflow.artifacts.download_artifacts(
+                artifact_uri=made.source, dst_path=str(folder), tracking_uri=self._store.uri
+            )
+        return Path(place) / "artifacts"
+
+    def _aliases(self) -> Mapping[str, str]:
+        with store_errors(self._store.uri):
+            try:
+                return dict(self._client.get_registered_model(self.name).aliases)
+            except MlflowException as error:
+                if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                    raise
+                return {}
+
+    def _create(self) -> None:
+        words = "Samplers that passed the gate, a version a bundle. `champion` is the one to serve."
+        try:
+            self._client.create_registered_model(self.name, description=words)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise

@@ -1,0 +1,92 @@
+"""A project's outputs and stores for the tests of tracking and promotion, without any stage having run."""
+
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ddpm_core.bundle import Bundle
+from ddpm_core.metrics.verdict import GateConfig
+from pipelines.paths import Paths
+from pipelines.tools.decode import encode_png
+from tests.support.tiny_bundle import tiny_bundle, tiny_graph, tiny_spec
+
+GATE = GateConfig(
+    model_name="tiny",
+    min_images=10,
+    max_distance_ratio=3.0,
+    max_accuracy_loss=0.02,
+    max_copy_excess=0.005,
+    copy_significance=0.01,
+    max_broken_excess=0.005,
+    absolute=(),
+)
+GOOD: dict[str, float] = {
+    "n": 100,
+    "n_heldout": 100,
+    "fcd_ratio_train": 1.5,
+    "fcd_ratio_test": 1.6,
+    "fcd_floor_train": 2.0,
+    "fcd_floor_test": 2.1,
+    "accuracy_asked": 0.99,
+    "accuracy_heldout": 0.99,
+    **{f"{kind}_share{real}": 0.0 for kind in ("near", "lone", "constant", "duplicate") for real in ("", "_heldout")},
+    "near_chance": 1.0,
+    "lone_chance": 1.0,
+}
+
+
+@dataclass(frozen=True)
+class FewParams:
+    """The sections that tracking and promotion look at."""
+
+    gate: Any = GATE
+
+    def sections(self) -> dict[str, Any]:
+        return {"train": {"lr": 0.001, "note": "long " * 2000}, "gate": {"model_name": self.gate.model_name}}
+
+
+def weights_file(path: Path, seed: int) -> None:
+    """A safetensors file with no tensor and our metadata."""
+    facts = json.dumps({"data_digest": "d" * 64, "train_digest": f"{seed:064d}"})
+    header = json.dumps({"__metadata__": {"ddpm": facts}}).encode()
+    path.write_bytes(len(header).to_bytes(8, "little") + header)
+
+
+def judged_project(
+    root: Path, home: Path, *, seed: int = 0, metrics: dict[str, float] | None = None, **conditions: Any
+) -> tuple[Paths, Bundle]:
+    """A project whose stages have all run, with a bundle of its own for each seed."""
+    paths = Paths(root=root, home=home)
+    for folder in (root / "out", paths.samples, paths.report, home):
+        folder.mkdir(parents=True, exist_ok=True)
+    bundle = tiny_bundle(paths.bundle, model=tiny_graph(tiny_spec(), seed=seed))
+    weights_file(paths.weights, seed)
+    paths.curves.write_text("step,loss,grad_norm\n10,0.5,1.0\n20,0.25,\n")
+    paths.metrics.write_text(json.dumps({**GOOD, **(metrics or {})}))
+    record = {
+        "conditions": {
+            "n": 100,
+            "distances": ["fcd"],
+            "conditional": True,
+            "classes": 3,
+            "classifier": {"usable": True},
+            **conditions,
+        },
+        "provenance": {"bundle": bundle.digest},
+    }
+    paths.record.write_text(json.dumps(record))
+    (paths.samples / "grid.png").write_bytes(encode_png(np.zeros((1, 4, 4), np.uint8)))
+    (paths.report / "index.html").write_text(f"<p>report {seed}</p>")
+    paths.gate.write_text(json.dumps({"outcome": "pass"}))
+    return paths, bundle
+
+
+def empty_home(template: Path, home: Path) -> Path:
+    """A home with an empty store (making one takes MLflow seconds, copying one none)."""
+    home.mkdir(parents=True, exist_ok=True)
+    shutil.copy(template, home / "mlflow.db")
+    return home
