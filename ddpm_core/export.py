@@ -1,0 +1,172 @@
+"""A network to ONNX: one file with its weights inside, any batch size, and the same bytes whenever it is made.
+
+onnx is imported here and nowhere else in this library.
+"""
+
+import contextlib
+import logging
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from ddpm_core.diffusion.noise import step_noise
+from ddpm_core.errors import ExportError
+from ddpm_core.spec import DataSpec
+
+Net = Callable[[NDArray[np.float32], NDArray[np.float32], NDArray[np.int64]], NDArray[np.float32]]
+"""(x, t, label) -> out, as a runtime runs the exported graph."""
+
+PARITY_BATCHES = (1, 3, 16)
+# More than all that the graphs of the largest networks here hold; protobuf itself ends at 2 GiB.
+_BYTES_LIMIT = 2 << 30
+
+
+class _Labelled(nn.Module):
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, x: Tensor, t: Tensor, label: Tensor) -> Tensor:
+        out: Tensor = self.net(x, t, label=label)
+        return out
+
+
+class _Unlabelled(nn.Module):
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, x: Tensor, t: Tensor) -> Tensor:
+        out: Tensor = self.net(x, t)
+        return out
+
+
+def export_onnx(net: nn.Module, spec: DataSpec, *, conditional: bool, opset: int) -> bytes:
+    """The bytes of model.onnx: x, t (and label) -> out, in float32, the batch free."""
+    net = net.eval().to(device="cpu", dtype=torch.float32)
+    size = sum(value.numel() * value.element_size() for value in net.state_dict().values())
+    if size >= _BYTES_LIMIT:
+        raise ExportError(
+            f"model: an ONNX file holds less than 2 GiB of weights, got {size} bytes; take fewer channels"
+        )
+    wrapped = (_Labelled if conditional else _Unlabelled)(net)
+    # Two images: a batch of one would be taken for a constant.
+    example: tuple[Tensor, ...] = (torch.zeros(2, *spec.shape), torch.ones(2))
+    names = ["x", "t"]
+    if conditional:
+        example, names = (*example, torch.zeros(2, dtype=torch.int64)), [*names, "label"]
+    batch = torch.export.Dim("batch", min=1)
+    try:
+        with _quiet():
+            program = torch.onnx.export(
+                wrapped,
+                example,
+                dynamo=True,
+                opset_version=opset,
+                input_names=names,
+                output_names=["out"],
+                dynamic_shapes={name: {0: batch} for name in names},
+                verbose=False,
+            )
+    except (torch.onnx.errors.OnnxExporterError, RuntimeError, ValueError, TypeError) as error:
+        raise ExportError(
+            f"the network must be one that torch.onnx can export at opset {opset}, got {type(error).__name__}: "
+            f"{' '.join(str(error).split())[:300]}; try another export.opset"
+        ) from error
+    if program is None:
+        raise ExportError(f"torch.onnx gave no program at opset {opset}; try another export.opset")
+    return _plain_bytes(program.model_proto)
+
+
+def assert_parity(
+    net: nn.Module, run: Net, spec: DataSpec, *, conditional: bool, top_time: float, tolerance: float
+) -> float:
+    """The largest difference between torch and the exported graph, over the answer's own scale (1 at least).
+
+    ExportError where it is above the tolerance at any batch size.
+    """
+    net = net.eval()
+    worst = 0.0
+    for batch in PARITY_BATCHES:
+        x = step_noise(range(batch), 0, spec.shape)
+        t = np.linspace(top_time, top_time / max(batch, 2), batch).astype(np.float32)
+        label = np.arange(batch, dtype=np.int64) % (len(spec.classes) + 1)  # the null label is among them
+        labels = (torch.from_numpy(label),) if conditional else ()
+        with torch.no_grad():
+            expected = net(torch.from_numpy(x), torch.from_numpy(t), *labels).numpy()
+        got = run(x, t, label)
+        if got.shape != expected.shape or not np.isfinite(got).all():
+            raise ExportError(
+                f"model.onnx must answer a batch of {batch} with finite values {expected.shape}, got {got.shape}; "
+                "try another export.opset"
+            )
+        difference = float(np.abs(got - expected).max()) / max(1.0, float(np.abs(expected).max()))
+        if difference > tolerance:
+            raise ExportError(
+                f"model.onnx must answer as torch does to within export.parity_tolerance = {tolerance:g}, got a "
+                f"difference of {difference:.3g} at a batch of {batch}; try another export.opset, or allow more"
+            )
+        worst = max(worst, difference)
+    return worst
+
+
+def _plain_bytes(model: Any) -> bytes:
+    """The graph without whatever tells where and when it was made, checked, serialised in a fixed order."""
+    del model.metadata_props[:]
+    model.doc_string = ""
+    model.producer_name, model.producer_version = "ddpm", ""
+    _strip(model.graph)
+    for function in model.functions:
+        function.doc_string = ""
+        del function.metadata_props[:]
+        _strip_nodes(function.node)
+    try:
+        onnx.checker.check_model(model, full_check=True)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        raise ExportError(f"model.onnx must pass onnx's checker, got: {error}; try another export.opset") from error
+    return bytes(model.SerializeToString(deterministic=True))
+
+
+def _strip(graph: Any) -> None:
+    graph.doc_string, graph.name = "", "network"
+    del graph.metadata_props[:]
+    # Shapes in between are inferred again by whoever loads the graph.
+    del graph.value_info[:]
+    for value in (*graph.input, *graph.output, *graph.initializer):
+        value.doc_string = ""
+        del value.metadata_props[:]
+    _strip_nodes(graph.node)
+
+
+def _strip_nodes(nodes: Any) -> None:
+    for node in nodes:
+        node.doc_string = ""
+        del node.metadata_props[:]
+        for attribute in node.attribute:
+            attribute.doc_string = ""
+            if attribute.HasField("g"):
+                _strip(attribute.g)
+            for graph in attribute.graphs:
+                _strip(graph)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """The exporter's running commentary says nothing to a user of this project; its errors are raised."""
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "torch.export", "onnxscript", "onnx_ir")]
+    levels = [logger.level for logger in loggers]
+    try:
+        for logger in loggers:
+            logger.setLevel(logging.ERROR)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

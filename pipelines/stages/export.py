@@ -1,0 +1,167 @@
+"""Stage export: the averaged weights to a bundle, proven to answer as torch does before it is written."""
+
+import json
+import logging
+import platform
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+import ddpm_core
+from ddpm_core.bundle import Bundle, write_bundle
+from ddpm_core.diffusion.config import DiffusionConfig
+from ddpm_core.errors import IntegrityError
+from ddpm_core.export import PARITY_BATCHES, assert_parity, export_onnx
+from ddpm_core.export_config import ExportConfig
+from ddpm_core.files import json_bytes, sha256_bytes, sha256_file
+from ddpm_core.models import UNetConfig, build_model
+from ddpm_core.spec import DataSpec
+from pipelines.params import parse
+from pipelines.paths import Paths
+from pipelines.serving.onnx_denoiser import OnnxDenoiser
+from pipelines.serving.sampler import Sampler
+
+if TYPE_CHECKING:
+    from pipelines.params import Params
+    from pipelines.tools.tracking import Tracker
+
+log = logging.getLogger(__name__)
+
+_PACKAGES = ("ddpm-pipeline", "torch", "onnx", "onnxscript", "numpy")
+# One of these two runs the graph, by platform.
+_RUNTIMES = ("onnxruntime-gpu", "onnxruntime")
+_CODE = ("export.py", "bundle.py", "diffusion", "models", "samplers", "spec.py")
+
+
+def run(params: "Params", paths: Paths, tracker: "Tracker") -> None:
+    """Read out/weights.safetensors; write out/bundle."""
+    torch.set_num_threads(params.runtime.threads)
+    log.info("exporting %s to ONNX", paths.weights.name)
+    bundle = export_weights(paths.weights, paths.bundle, params.export, asdict(params.sample), params.runtime.threads)
+    log.info("bundle %s: %s bytes of model.onnx in %s", bundle.digest[:16], f"{len(bundle.model):,}", paths.bundle)
+
+
+def export_weights(
+    weights: Path, folder: Path, config: ExportConfig, sample: Mapping[str, Any], threads: int
+) -> Bundle:
+    """The bundle of a weights file: graph, proof of parity, golden image, all written at once."""
+    net, about, spec, diffusion = read_weights(weights)
+    conditional = about["conditional"]
+    model = export_onnx(net, spec, conditional=conditional, opset=config.opset)
+    parameterisation = diffusion.parameterisation()
+    schedule = parameterisation.schedule
+    draft = Bundle(
+        spec=spec,
+        schedule=schedule,
+        target=diffusion.target,
+        variance=diffusion.variance,
+        conditional=conditional,
+        sample=sample,
+        golden=None,
+        provenance=_provenance(weights, about, config, sample),
+        model=model,
+    )
+    difference = assert_parity(
+        net,
+        OnnxDenoiser(draft, "cpu", threads),
+        spec,
+        conditional=conditional,
+        top_time=float(schedule.time[-1]),
+        tolerance=config.parity_tolerance,
+    )
+    log.info("onnxruntime answers as torch does, to %.1e, at batches of %s", difference, PARITY_BATCHES)
+    # The golden image is made as a reader will make it, on one thread of the CPU.
+    golden = Sampler(draft, "cpu", 1).make_golden(min(config.golden_steps, schedule.T), config.golden_tolerance)
+    final = replace(draft, golden=golden)
+    return write_bundle(
+        folder,
+        model,
+        spec=final.spec,
+        schedule=final.schedule,
+        target=final.target,
+        variance=final.variance,
+        conditional=final.conditional,
+        sample=final.sample,
+        golden=final.golden,
+        provenance=final.provenance,
+    )
+
+
+def read_weights(weights: Path) -> tuple[nn.Module, dict[str, Any], DataSpec, DiffusionConfig]:
+    """The network of a weights file, on the CPU, with what the file says about itself."""
+    from safetensors import SafetensorError, safe_open
+
+    mend = "make it again with `ddpm train`, or restore it with `dvc checkout out/weights.safetensors`"
+    if not weights.is_file():
+        raise IntegrityError(f"{weights}: there must be the weights of a training, got no file; {mend}")
+    try:
+        with safe_open(weights, framework="pt", device="cpu") as file:
+            about = json.loads((file.metadata() or {})["ddpm"])
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+        spec, conditional = DataSpec.from_dict(about["spec"]), about["conditional"]
+        model_content, diffusion_content = about["model"], about["diffusion"]
+    except (SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise IntegrityError(
+            f"{weights}: must be a safetensors file that `ddpm train` wrote, got one that does not read as such "
+            f"({type(error).__name__}: {error}); {mend}"
+        ) from error
+    diffusion: DiffusionConfig = parse(DiffusionConfig, diffusion_content, f"{weights.name}: diffusion")
+    config: UNetConfig = parse(UNetConfig, model_content, f"{weights.name}: model")
+    net = build_model(config, spec, conditional, diffusion.learned_variance)
+    try:
+        net.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise IntegrityError(f"{weights}: must hold the weights of its own network, but {error}; {mend}") from error
+    bad = [name for name, value in tensors.items() if value.is_floating_point() and not torch.isfinite(value).all()]
+    if bad:
+        raise IntegrityError(f"{weights}: every weight must be a finite number, {', '.join(bad[:5])} is not; {mend}")
+    return net.eval(), about, spec, diffusion
+
+
+def _provenance(
+    weights: Path, about: Mapping[str, Any], config: ExportConfig, sample: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Where the model came from, in digests and versions: the same for the same work, wherever and whenever done."""
+    core = Path(ddpm_core.__file__).parent
+    files = sorted(
+        file for name in _CODE for file in ([core / name] if name.endswith(".py") else (core / name).rglob("*.py"))
+    )
+    return {
+        "weights_sha256": sha256_file(weights),
+        "data_digest": about["data_digest"],
+        "train_digest": about["train_digest"],
+        "train_steps": about["steps"],
+        "params_digest": sha256_bytes(
+            json_bytes(
+                {
+                    "model": about["model"],
+                    "diffusion": about["diffusion"],
+                    "export": asdict(config),
+                    "sample": dict(sample),
+                }
+            )
+        ),
+        "code_digest": sha256_bytes(
+            json_bytes({file.relative_to(core).as_posix(): sha256_file(file) for file in files})
+        ),
+        "parity": {"tolerance": config.parity_tolerance, "batches": list(PARITY_BATCHES), "passed": True},
+        "opset": config.opset,
+        "versions": {**_versions(), "python": ".".join(platform.python_version_tuple()[:2])},
+    }
+
+
+def _versions() -> dict[str, str]:
+    from importlib.metadata import PackageNotFoundError
+
+    found = {name: version(name) for name in _PACKAGES}
+    for name in _RUNTIMES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
