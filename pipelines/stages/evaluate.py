@@ -24,8 +24,17 @@ from ddpm_core.spec import DataSpec
 from pipelines.paths import Paths
 from pipelines.serving.sampler import Sampler
 from pipelines.tools.decode import grid
-from pipelines.tools.features import Extractor, extract, inception_score, kernel_distance, open_extractors, versions
-from pipelines.tools.reference_store import CLASSIFIER_NAME, Reference, read_reference
+from pipelines.tools.features import (
+    CLASSIFIER_NAME,
+    Extractor,
+    classifier_extractor,
+    extract,
+    inception_score,
+    kernel_distance,
+    open_extractors,
+    versions,
+)
+from pipelines.tools.reference_store import Reference, read_reference
 from pipelines.tools.shards import Split, read_index, read_split
 
 if TYPE_CHECKING:
@@ -65,8 +74,9 @@ def run(params: "Params", paths: Paths, tracker: "Tracker") -> None:
         batch_size=config.batch_size,
         progress=True,
     )
+    facts = reference.content
     extractors = open_extractors(
-        reference.content, reference.files.get(CLASSIFIER_NAME), index.spec, paths.root, device
+        reference.files, facts["classifier"]["used"], facts["efficientnet_side"], index.spec, device
     )
     copied, unseen = nearest(images, train.images), nearest(test.images, train.images)
     metrics: dict[str, float] = {"n": n, "n_heldout": len(test.images), "n_train": len(train.images)}
@@ -161,8 +171,6 @@ def _label_measures(
     facts, weights = reference.content["classifier"], reference.files.get(CLASSIFIER_NAME)
     if weights is None:
         return {}
-    from pipelines.tools.features import classifier_extractor
-
     metrics = {"accuracy_heldout": float(facts["accuracy"])}
     if bundle.conditional:
         called = extract(classifier_extractor(weights, spec, device), images, 256, device, "labels").logits

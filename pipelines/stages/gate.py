@@ -1,14 +1,13 @@
 """Stage gate: the verdict about the bundle that was measured; exit code 3 unless it passes."""
 
-import json
 import logging
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from ddpm_core.errors import DataError, GateFailed
-from ddpm_core.files import atomic_write_json, sha256_bytes
-from ddpm_core.metrics.verdict import GateConfig, Verdict, verdict
+from ddpm_core.errors import GateFailed
+from ddpm_core.files import atomic_write_json
+from ddpm_core.metrics.verdict import GateConfig
 from pipelines.paths import Paths
+from pipelines.tools.measurement import judge
 
 if TYPE_CHECKING:
     from pipelines.params import Params
@@ -34,23 +33,3 @@ def run(params: "Params", paths: Paths, tracker: "Tracker") -> None:
             f"{paths.report / 'index.html'}. The verdict is kept in {kept}. Train on (section train), or change the "
             "rules (section gate) if they are not what you want."
         )
-
-
-def judge(paths: Paths, config: GateConfig) -> tuple[Verdict, str]:
-    """The verdict from the files of stage evaluate and today's rules, and the SHA-256 of the record it rests on."""
-    metrics, _ = _read(paths.metrics)
-    record, data = _read(paths.record)
-    return verdict(metrics, record, config), sha256_bytes(data)
-
-
-def _read(path: Path) -> tuple[dict[str, Any], bytes]:
-    if not path.is_file():
-        raise DataError(f"{path}: there must be a measurement to judge; run `ddpm evaluate` first")
-    data = path.read_bytes()
-    try:
-        value = json.loads(data)
-    except ValueError as error:
-        raise DataError(f"{path}: must be JSON, but {error}; run `ddpm evaluate` again") from error
-    if not isinstance(value, dict):
-        raise DataError(f"{path}: must be a JSON object, got {type(value).__name__}; run `ddpm evaluate` again")
-    return value, data

@@ -14,13 +14,16 @@ from ddpm_core.spec import DataSpec
 from pipelines.paths import Paths
 from pipelines.tools.classifier import train_classifier
 from pipelines.tools.features import (
+    CLASSIFIER_NAME,
+    INCEPTION_NAME,
     ReferenceConfig,
     classifier_bytes,
     classifier_extractor,
     extract,
     open_extractors,
+    read_inception,
 )
-from pipelines.tools.reference_store import CLASSIFIER_NAME, features_file, real_features, write_reference
+from pipelines.tools.reference_store import features_file, real_features, write_reference
 from pipelines.tools.shards import Split, read_index, read_split
 
 if TYPE_CHECKING:
@@ -49,12 +52,9 @@ def run(params: "Params", paths: Paths, tracker: "Tracker") -> None:
     classifier, found = _classifier(config, index.spec, train, test, device)
     if found is not None:
         files[CLASSIFIER_NAME] = found
-    facts = {
-        "classifier": classifier,
-        "efficientnet_side": config.efficientnet_side,
-        "inception_weights": config.inception_weights,
-    }
-    extractors = open_extractors(facts, found, index.spec, paths.root, device)
+    if config.inception_weights is not None:
+        files[INCEPTION_NAME] = read_inception(paths.root / config.inception_weights)
+    extractors = open_extractors(files, classifier["used"], config.efficientnet_side, index.spec, device)
     listed, floors = [], {}
     for extractor in extractors:
         seen = [
@@ -68,7 +68,8 @@ def run(params: "Params", paths: Paths, tracker: "Tracker") -> None:
     content = {
         "data": index.digest,
         "counts": {"train": len(train.images), "test": len(test.images)},
-        **facts,
+        "classifier": classifier,
+        "efficientnet_side": config.efficientnet_side,
         "extractors": listed,
         "batch_size": config.batch_size,
         "floors": rounded(floors),

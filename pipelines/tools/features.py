@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+CLASSIFIER_NAME, INCEPTION_NAME = "classifier.safetensors", "inception.pth"
 INCEPTION_SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
 
 
@@ -171,11 +172,8 @@ def _metadata(weights: bytes) -> str:
     return str(json.loads(weights[8 : 8 + length])["__metadata__"]["ddpm"])
 
 
-def inception_extractor(path: Path, device: "torch.device") -> Extractor:
-    """The Inception network of FID, from a file whose SHA-256 must be the known one."""
-    import torch
-    from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
-
+def read_inception(path: Path) -> bytes:
+    """The bytes of the Inception weights, whose SHA-256 must be the known one."""
     if not path.is_file():
         raise DataError(
             f"reference.inception_weights: there must be a file at {path}; there is none. Give the path of "
@@ -188,9 +186,20 @@ def inception_extractor(path: Path, device: "torch.device") -> Extractor:
             f"reference.inception_weights: {path} must have the SHA-256 {INCEPTION_SHA256}, it has {digest}. Only that "
             "file may give a score named fid; get it again, or set null to do without"
         )
+    return data
+
+
+def inception_extractor(weights: bytes, device: "torch.device") -> Extractor:
+    """The Inception network of FID, from the bytes that `read_inception` gave."""
+    import torch
+    from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
+
+    digest = sha256_bytes(weights)
+    if digest != INCEPTION_SHA256:
+        raise IntegrityError(f"only weights of SHA-256 {INCEPTION_SHA256} may give a score named fid, got {digest}")
     # torch-fidelity would unpickle anything: hand it tensors alone, read under weights_only.
     tensors = io.BytesIO()
-    torch.save(torch.load(io.BytesIO(data), map_location="cpu", weights_only=True), tensors)
+    torch.save(torch.load(io.BytesIO(weights), map_location="cpu", weights_only=True), tensors)
     tensors.seek(0)
     model = FeatureExtractorInceptionV3(
         "inception-v3-compat", ["2048", "logits_unbiased"], feature_extractor_weights_path=tensors
@@ -228,19 +237,16 @@ def _ready(model: Any, device: "torch.device") -> Any:
 
 
 def open_extractors(
-    facts: Mapping[str, Any], classifier: bytes | None, spec: DataSpec, root: Path, device: "torch.device"
+    files: Mapping[str, bytes], classifier_used: bool, side: int, spec: DataSpec, device: "torch.device"
 ) -> list[Extractor]:
-    """Inception where its file is given; and the classifier where it is good enough, else EfficientNet-Lite0.
-
-    `facts` are those of reference.json, so that stage evaluate opens the very extractors that stage reference chose.
-    """
+    """Inception where its file is among these; and the classifier where it is good enough, else EfficientNet-Lite0."""
     extractors = []
-    if facts["inception_weights"] is not None:
-        extractors.append(inception_extractor(root / facts["inception_weights"], device))
-    if classifier is not None and facts["classifier"]["used"]:
-        extractors.append(classifier_extractor(classifier, spec, device))
+    if INCEPTION_NAME in files:
+        extractors.append(inception_extractor(files[INCEPTION_NAME], device))
+    if classifier_used:
+        extractors.append(classifier_extractor(files[CLASSIFIER_NAME], spec, device))
     else:
-        extractors.append(efficientnet_extractor(facts["efficientnet_side"], device))
+        extractors.append(efficientnet_extractor(side, device))
     return extractors
 
 

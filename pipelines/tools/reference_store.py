@@ -22,7 +22,6 @@ from ddpm_core.metrics.measure import RealFeatures
 from pipelines.tools.features import Features
 
 REFERENCE_NAME = "reference.json"
-CLASSIFIER_NAME = "classifier.safetensors"
 _FORMAT = 1
 _MEND = "`dvc repro reference` makes it anew"
 

@@ -183,8 +183,15 @@ def _classes(names: Sequence[str], counts: Mapping[str, Sequence[int]], theme: s
         shift = (number_ - (len(counts) - 1) / 2) * width
         ax.bar(places + shift, heights, width, label=split, color=(line, grid)[number_ % 2])
     ax.set_xticks(places, names, rotation=0 if max(map(len, names)) < 4 else 60, fontsize=8)
-    ax.legend(frameon=False, fontsize=8, labelcolor=_THEMES[theme][0])
-    ax.set_title("images of each class", fontsize=10)
+    ax.legend(
+        frameon=False,
+        fontsize=8,
+        labelcolor=_THEMES[theme][0],
+        ncols=len(counts),
+        loc="upper right",
+        bbox_to_anchor=(1, 1.18),
+    )
+    ax.set_title("images of each class", fontsize=10, loc="left")
     return _png(figure)
 
 
