@@ -255,7 +255,7 @@ def _elements(batch: Batch) -> Tensor | None:
 def _count(batch: Batch) -> Tensor:
     """sum(mask), at least 1 so that a batch in which nothing counts has the loss 0."""
     if batch.mask is None:
-        return torch.tensor(float(batch.x0.numel()), device=batch.x0.device)
+        return torch.full((), float(batch.x0.numel()), device=batch.x0.device)  # a kernel, not a copy to wait for
     return batch.mask.expand_as(batch.x0).sum(dtype=torch.float32).clamp(min=1)
 
 
