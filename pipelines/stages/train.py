@@ -40,7 +40,8 @@ from pipelines.tools.shards import ShardIndex, read_index, stream
 
 if TYPE_CHECKING:
     from pipelines.params import Params
-    from pipelines.tools.tracking import Run, Tracker
+    from pipelines.tools.outputs import Run
+    from pipelines.tools.tracking import Tracker
 
 log = logging.getLogger(__name__)
 

@@ -98,7 +98,7 @@ def test_what_the_mask_leaves_out_may_be_anything() -> None:
 def test_a_batch_in_which_nothing_counts_has_the_loss_zero() -> None:
     ours = objective()
     draw = ours.draw(batch(mask=torch.zeros(6, 1, 3)), 0, 0)
-    assert float(ours.loss(Fixed(0.3), draw).total) == 0
+    assert ours.loss(Fixed(0.3), draw).total.item() == 0
 
 
 @pytest.mark.parametrize("stratified", [False, True])
@@ -109,7 +109,7 @@ def test_importance_weights_leave_the_loss_unbiased(stratified: bool) -> None:
     net = Fixed(0.0)
     exact = weights[1:].mean()  # x0 = 1 and the answer 0: the error is 1 at every level
     ours = objective(weights, skewed, stratified=stratified)
-    assert float(ours.loss(net, ours.draw(data, 0, 0)).total) == pytest.approx(exact, rel=0.03)
+    assert ours.loss(net, ours.draw(data, 0, 0)).total.item() == pytest.approx(exact, rel=0.03)
 
 
 def test_the_parts_of_a_batch_add_up_to_its_loss_and_share_its_draws() -> None:
