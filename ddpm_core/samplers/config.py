@@ -17,8 +17,10 @@ CONVENTIONAL: dict[str, Any] = {
     "corrections": 1,
     "step_size": 0.05,
 }
-"""What `named` fills in where neither the caller nor the base says otherwise: Lin et al. 2024's spacing (it begins at
-the noisiest level), the deterministic DDIM, and one gentle Langevin step a level."""
+CONVENTIONAL_OF: dict[str, dict[str, Any]] = {"langevin": {"corrections": 20, "step_size": 0.1}}
+"""What `named` fills in where neither the caller nor the base says otherwise: Lin et al. 2024's spacing (it begins at the
+noisiest level), the deterministic DDIM, one gentle Langevin step a level as a corrector, and many of them for annealed
+Langevin, which moves by nothing else."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,8 @@ def named(kind: str, steps: int, base: SamplerConfig | None) -> SamplerConfig:
     if base is not None and base.kind == kind:
         return replace(base, steps=steps)
     cls = kinds[kind]
-    known = {**CONVENTIONAL, **({"spacing": base.spacing, "bound": base.bound} if base is not None else {})}
+    own = CONVENTIONAL_OF.get(kind, {})
+    known = {**CONVENTIONAL, **own, **({"spacing": base.spacing, "bound": base.bound} if base is not None else {})}
     names = [f.name for f in fields(cls) if f.name not in ("kind", "steps")]
     return cls(kind=kind, steps=steps, **{name: known[name] for name in names})  # type: ignore[arg-type]
 
