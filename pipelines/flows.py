@@ -87,6 +87,8 @@ def promote_bundle(project: str) -> str:
     """The judged bundle becomes champion if it beats the present one; told again it changes nothing."""
     paths = Paths.of(Path(project))
     params = load_params(paths.params)
+    if not params.runtime.tracking:
+        return "no registry: runtime.tracking is false"
     outcome = str(promote(params, paths, open_tracker(params.runtime.tracking, paths.home)))
     get_run_logger().info("%s", outcome)
     return outcome

@@ -11,6 +11,7 @@ from ddpm_core.errors import ParamsError
 from pipelines.commands.common import Verbs, checked_params, project_paths
 
 if TYPE_CHECKING:
+    from pipelines.params import Params
     from pipelines.paths import Paths
     from pipelines.tools.dvc_repo import DvcRepo
 
@@ -38,12 +39,24 @@ def run(args: argparse.Namespace) -> None:
             raise ParamsError(f"--only: must be one of {', '.join(known)}, got {args.only!r}")
         return run_stages(repo, [args.only])
     run_stages(repo, repo.order())
-    if not args.no_promote:
-        from pipelines.promotion import promote
-        from pipelines.tools.tracking import open_tracker
+    try:
+        if not args.no_promote:
+            promote_judged(params, paths)
+    finally:  # a model that is refused is there to be looked at all the same
+        sys.stdout.write(where_things_are(paths))
 
-        log.info("%s", promote(params, paths, open_tracker(params.runtime.tracking, paths.home)))
-    sys.stdout.write(where_things_are(paths))
+
+def promote_judged(params: "Params", paths: "Paths") -> None:
+    """Make the bundle that passed champion, where there is a registry."""
+    if not params.runtime.tracking:
+        log.info("runtime.tracking is false: there is no registry to promote to")
+        return
+    from pipelines.promotion import promote
+    from pipelines.tools.tracking import open_tracker
+
+    began = time.monotonic()
+    log.info("%s", promote(params, paths, open_tracker(params.runtime.tracking, paths.home)))
+    log.info("promotion  done in %.1f s", time.monotonic() - began)
 
 
 def run_stages(repo: "DvcRepo", names: Sequence[str]) -> None:

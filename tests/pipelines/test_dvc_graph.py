@@ -32,6 +32,15 @@ CARRIERS = (
     "pipelines/tools/tracking.py",
 )
 
+# What a stage reaches and its outputs do not depend on. To list these would train anew for nothing.
+WITHOUT_EFFECT = {
+    # The types of the sources' rules, imported by the reader of PNGs.
+    "shard": ("pipelines/sources",),
+    "evaluate": ("pipelines/sources",),
+    # Pictures drawn while training go to the tracker and are no output.
+    "train": ("pipelines/sources", "pipelines/tools/decode.py", "ddpm_core/samplers", "ddpm_core/torch_sampling.py"),
+}
+
 
 def deps_of(stage: str) -> list[str]:
     """The deps as paths; `${source.path}` is what params.yaml says."""
@@ -52,7 +61,8 @@ def missing_deps(stage: str) -> list[str]:
         path.relative_to(ROOT).as_posix() for path in closure(ROOT / "pipelines" / "stages" / f"{stage}.py")
     )
     needed = [path for path in reached if path not in CARRIERS and not is_only_words(ROOT / path)]
-    return [path for path in needed if not covered(path, deps_of(stage))]
+    listed = [*deps_of(stage), *WITHOUT_EFFECT.get(stage, ())]
+    return [path for path in needed if not covered(path, listed)]
 
 
 def is_only_words(path: Path) -> bool:
