@@ -18,9 +18,11 @@ CONVENTIONAL: dict[str, Any] = {
     "step_size": 0.05,
 }
 CONVENTIONAL_OF: dict[str, dict[str, Any]] = {"langevin": {"corrections": 20, "step_size": 0.1}}
-"""What `named` fills in where neither the caller nor the base says otherwise: Lin et al. 2024's spacing (it begins at the
-noisiest level), the deterministic DDIM, one gentle Langevin step a level as a corrector, and many of them for annealed
-Langevin, which moves by nothing else."""
+"""What `named` fills in where neither the caller nor the base says otherwise.
+
+Lin et al. 2024's spacing, which begins at the noisiest level; the deterministic DDIM; one gentle Langevin step a level
+as a corrector, and many of them for annealed Langevin, which moves by nothing else.
+"""
 
 
 @dataclass(frozen=True)
