@@ -195,9 +195,12 @@ def _decode_block(sample: Mapping[str, Any], path: Path, mend: str) -> Split:
     missing = [member for member in _MEMBERS if member not in sample]
     if missing:
         raise IntegrityError(f"{path}: block {sample['__key__']} lacks {', '.join(missing)}; {mend}")
-    images = np.load(io.BytesIO(sample["images.npy"]), allow_pickle=False)
-    labels = np.load(io.BytesIO(sample["labels.npy"]), allow_pickle=False)
-    keys = json.loads(sample["keys.json"])
+    try:
+        images = np.load(io.BytesIO(sample["images.npy"]), allow_pickle=False)
+        labels = np.load(io.BytesIO(sample["labels.npy"]), allow_pickle=False)
+        keys = json.loads(sample["keys.json"])
+    except (ValueError, EOFError) as error:
+        raise IntegrityError(f"{path}: block {sample['__key__']} cannot be decoded ({error}); {mend}") from error
     if not len(images) == len(labels) == len(keys):
         raise IntegrityError(
             f"{path}: block {sample['__key__']} must hold as many pictures as labels and keys, but holds "

@@ -6,10 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.support.pictures import FOLDER, Project, png, write
 
 from ddpm_core.errors import DataError, ParamsError
 from pipelines.sources.pictures import Found
+from tests.support.pictures import FOLDER, Project, png, write
 
 
 def names(found: "list[Found] | tuple[Found, ...]") -> list[tuple[str, str | None]]:
@@ -93,7 +93,7 @@ def test_a_zip_of_one_class_keeps_its_class(tmp_path: Path) -> None:
 def test_a_zip_whose_names_lead_out_of_it_is_refused(tmp_path: Path, name: str) -> None:
     zipped(tmp_path / "bad.zip", {"a/1.png": png(1), name: png(2)})
     with pytest.raises(
-        DataError, match="every name in .*bad.zip must lie inside the zip, but one is .*; the zip is ref"
+        DataError, match=r"every name in .*bad\.zip must lie inside the zip, but one is .*; the zip is ref"
     ):
         replace(FOLDER, path="bad.zip").listing(tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["bad.zip"]
@@ -108,7 +108,7 @@ def test_members_of_a_zip_are_limited_damaged_or_encrypted_ones_refused(tmp_path
     for mark, offset in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
         raw[raw.index(mark) + offset] |= 1  # the flag that says encrypted
     path.write_bytes(raw)
-    with pytest.raises(DataError, match="all 2 were refused; the first: a/bomb.png"):
+    with pytest.raises(DataError, match=r"all 2 were refused; the first: a/bomb\.png"):
         project.prepare()
 
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.support.pictures import Project
 
 from ddpm_core.errors import DataError, ParamsError
 from pipelines.sources import Torchvision
+from tests.support.pictures import Project
 
 MNIST = Torchvision(
     kind="torchvision",
@@ -63,7 +63,7 @@ def test_a_set_goes_through_prepare(tmp_path: Path) -> None:
 
 def test_missing_files_are_told_with_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(
-        DataError, match="sets must be torchvision's root with the files of FashionMNIST, .*download: tr"
+        DataError, match=r"sets must be torchvision's root with the files of FashionMNIST, .*download: tr"
     ):
         MNIST.listing(tmp_path)
 
@@ -73,7 +73,7 @@ def test_a_download_that_fails_is_told(tmp_path: Path, monkeypatch: pytest.Monke
         raise OSError("no network")
 
     monkeypatch.setattr("torchvision.datasets.mnist.download_and_extract_archive", unreachable)
-    with pytest.raises(DataError, match="but torchvision says: .*; put its files there by hand"):
+    with pytest.raises(DataError, match=r"but torchvision says: .*; put its files there by hand"):
         replace(MNIST, download=True).listing(tmp_path)
 
 

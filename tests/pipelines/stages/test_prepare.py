@@ -6,13 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from tests.support.pictures import Project, bomb, file_bytes, noise, png, write
 
 from ddpm_core.errors import DataError
 from ddpm_core.files import sha256_file
 from pipelines.stages import prepare as stage
 from pipelines.tools.decode import read_png
 from pipelines.tools.isolated import Died
+from tests.support.pictures import Project, bomb, file_bytes, noise, png, write
 
 GOOD = {f"{name}/{number}.png": png(10 * number + index) for index, name in enumerate("ab") for number in range(8)}
 

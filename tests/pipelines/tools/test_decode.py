@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from tests.support.pictures import RULES, bomb, file_bytes, noise, png
 
 from ddpm_core.errors import DataError
 from pipelines.tools.decode import decode, decode_png, encode_png, fit_pixels, grid
+from tests.support.pictures import RULES, bomb, file_bytes, noise, png
 
 SAME = replace(RULES, size=12)  # the size of the test pictures: nothing is resized
 GREY = replace(SAME, channels="grey")

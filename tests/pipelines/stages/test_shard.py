@@ -1,0 +1,42 @@
+"""Stage shard: the prepared pictures, and no others, lie in the shards."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ddpm_core.errors import IntegrityError
+from pipelines.tools.decode import read_png
+from pipelines.tools.shards import read_index, read_split
+from tests.support.pictures import Project, png, write
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    write(tmp_path / "raw", {f"{name}/{number}.png": png(number + ord(name)) for name in "ab" for number in range(15)})
+    return Project(tmp_path)
+
+
+def test_every_prepared_picture_is_in_the_shard_of_its_split(project: Project) -> None:
+    manifest = project.prepare()
+    project.shard()
+    for split in ("train", "test"):
+        rows, read = manifest.of_split(split), read_split(project.paths.shards, split)
+        assert read.keys == [row.key for row in rows]
+        assert read.labels.tolist() == [row.label for row in rows]
+        for row, image in zip(rows, read.images, strict=True):
+            assert np.array_equal(image, read_png(project.paths.images / row.path))
+    assert read_index(project.paths.shards).spec == manifest.spec
+
+
+def test_a_picture_that_changed_after_prepare_is_told(project: Project) -> None:
+    row = project.prepare().of_split("train")[0]
+    path = project.paths.images / row.path
+    path.write_bytes(png(999))
+    with pytest.raises(
+        IntegrityError, match=r"its SHA-256 must be .*, as the manifest says, but it is .*`ddpm prepare`"
+    ):
+        project.shard()
+    path.unlink()
+    with pytest.raises(IntegrityError, match="the manifest lists this picture, but the file is missing; `dvc checkout"):
+        project.shard()
