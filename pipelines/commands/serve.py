@@ -1,9 +1,13 @@
 """`ddpm serve`: the HTTP service over a bundle."""
 
 import argparse
+import math
 from pathlib import Path
 
+from ddpm_core.errors import ParamsError
 from pipelines.commands.common import Verbs, project_paths
+
+BODY_BYTES = 65_536  # many times what the longest list of labels needs
 
 
 def add_to(verbs: Verbs) -> None:
@@ -14,11 +18,27 @@ def add_to(verbs: Verbs) -> None:
     verb.add_argument("--port", type=int, default=8000, help="port (default: 8000)")
     verb.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto", help="default: auto")
     verb.add_argument("--threads", type=int, default=1, help="threads of one network evaluation (default: 1)")
+    verb.add_argument(
+        "--max-cost", type=int, default=10_000, help="most network evaluations of single pictures a request may ask for"
+    )
+    verb.add_argument("--queue", type=int, default=16, help="requests that may wait; more are told to come again")
+    verb.add_argument("--timeout", type=float, default=120.0, help="seconds that a request may take (default: 120)")
     verb.set_defaults(action=serve)
 
 
 def serve(args: argparse.Namespace) -> None:
+    for option, value in (("--threads", args.threads), ("--max-cost", args.max_cost), ("--queue", args.queue)):
+        if value < 1:
+            raise ParamsError(f"{option}: must be at least 1, got {value}")
+    if not 0 < args.timeout < math.inf:
+        raise ParamsError(f"--timeout: must be above 0 seconds, got {args.timeout:g}")
+    if not 0 <= args.port <= 65535:
+        raise ParamsError(f"--port: must be from 0 to 65535, got {args.port}")
     bundle = Path(args.bundle) if args.bundle else project_paths(args).bundle
-    from pipelines.serving.app import serve_bundle
+    from pipelines.quiet import limit_threads
 
-    serve_bundle(bundle, host=args.host, port=args.port, device=args.device, threads=args.threads)
+    limit_threads(args.threads)
+    from pipelines.serving.app import Limits, serve_bundle
+
+    limits = Limits(cost=args.max_cost, waiting=args.queue, seconds=args.timeout, body_bytes=BODY_BYTES)
+    serve_bundle(bundle, host=args.host, port=args.port, device=args.device, threads=args.threads, limits=limits)

@@ -54,6 +54,15 @@ class Sampler:
         """Read and verify a bundle's folder, and start its network on the device."""
         return cls(read_bundle(Path(bundle)), device, threads)
 
+    def made_by(self, recipe: Recipe) -> dict[str, str]:
+        """What makes a picture, beside its seed and label."""
+        return {
+            "bundle": self.bundle.digest,
+            "sampler": recipe.plan.kind,
+            "steps": str(recipe.sampler.steps),
+            "guidance": f"{recipe.guidance.weight:g}",
+        }
+
     def recipe(
         self,
         sampler: SamplerConfig | None = None,

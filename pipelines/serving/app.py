@@ -1,0 +1,254 @@
+"""The HTTP service over a bundle: `POST /v1/images`, `GET /v1/model`, `/health/live`, `/health/ready`.
+
+The event loop reads, judges and answers; one worker thread samples (scheduler.py). What a client sends is limited
+before it is read whole, judged strictly, and never repeated in an error.
+"""
+
+import asyncio
+import json
+import logging
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import HTTPException
+
+from ddpm_core.errors import DdpmError, ParamsError
+from ddpm_core.samplers.config import sampler_kinds
+from pipelines.serving.openapi import image_responses, request_body
+from pipelines.serving.outputs import MEDIA, Pictures
+from pipelines.serving.sampler import Recipe, Sampler
+from pipelines.serving.scheduler import Cancelled, Closed, Job, QueueFull, Scheduler, TooLate
+from pipelines.serving.wishes import MOST_PICTURES, NotAWish, Wish, read_wish
+
+log = logging.getLogger(__name__)
+
+_CLIENT_LEFT = 499  # nobody reads it; a log of a proxy's kind knows the number
+_LOOK_EVERY = 0.1  # seconds between looks at whether the client is still there
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one server takes. Cost is network evaluations of single pictures: n x evaluations x (2 if guided)."""
+
+    cost: int
+    waiting: int
+    seconds: float
+    body_bytes: int
+
+
+def create_app(sampler: Sampler, limits: Limits) -> FastAPI:
+    """The service over a sampler that is ready to sample."""
+    service = _Service(sampler, limits)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        service.scheduler = Scheduler(service.limits.waiting)
+        try:
+            yield
+        finally:
+            await asyncio.to_thread(service.scheduler.close)
+
+    # No /docs: those pages load scripts from a CDN. /openapi.json says all that they would show.
+    app = FastAPI(title="ddpm", version="1", lifespan=lifespan, docs_url=None, redoc_url=None)
+    app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(404, _http_error)
+    app.add_exception_handler(405, _http_error)
+
+    @app.post("/v1/images", responses=image_responses(MEDIA), openapi_extra={"requestBody": request_body()})
+    async def images(request: Request) -> Response:
+        """Pictures of the model. The same request gives the same bytes."""
+        return await service.images(request)
+
+    @app.get("/v1/model")
+    async def model() -> dict[str, Any]:
+        """What is served: the bundle's digest, classes, defaults, limits and provenance."""
+        return service.about()
+
+    @app.get("/health/live")
+    async def live() -> dict[str, str]:
+        """200 while the process answers."""
+        return {"status": "live"}
+
+    @app.get("/health/ready", responses={503: {"description": "No request can be answered now."}})
+    async def ready() -> Response:
+        """200 while requests are taken."""
+        if service.scheduler is not None and service.scheduler.alive:
+            return _json(200, {"status": "ready"})
+        return _error(503, "not_ready", "the server is starting or shutting down")
+
+    return app
+
+
+class _Service:
+    """What the routes share."""
+
+    def __init__(self, sampler: Sampler, limits: Limits) -> None:
+        self.sampler, self.limits = sampler, limits
+        self.scheduler: Scheduler | None = None
+        self._about = _about(sampler, limits)
+
+    def about(self) -> dict[str, Any]:
+        return self._about
+
+    async def images(self, request: Request) -> Response:
+        """One request from its bytes to its pictures, every refusal as a small JSON body."""
+        if request.headers.get("content-type", "").split(";")[0].strip().lower() != "application/json":
+            return _error(415, "unsupported_media_type", "send JSON, with the header Content-Type: application/json")
+        body = await self._body(request)
+        if body is None:
+            return _error(413, "body_too_large", f"the body must have at most {self.limits.body_bytes} bytes")
+        try:
+            wish = read_wish(body)
+            recipe = await asyncio.to_thread(wish.recipe_for, self.sampler)
+            labels = wish.labels_for(self.sampler)
+        except NotAWish as error:
+            return _error(422, "invalid_request", str(error), {"fields": error.faults})
+        except ParamsError as error:
+            return _error(422, "invalid_request", str(error))
+        cost = recipe.cost(wish.count)
+        if cost > self.limits.cost:
+            return _error(
+                422,
+                "too_costly",
+                f"n x evaluations x (2 with guidance) must be at most {self.limits.cost}, got {cost}; ask for fewer "
+                "pictures or steps at a time",
+                {"cost": cost, "limit": self.limits.cost},
+            )
+        return await self._answer(request, wish, recipe, labels, cost)
+
+    async def _answer(
+        self, request: Request, wish: Wish, recipe: Recipe, labels: list[int | None], cost: int
+    ) -> Response:
+        start = time.monotonic()
+        job = Job(lambda check: self._make(wish, recipe, labels, check), cost, start + self.limits.seconds)
+        try:
+            if self.scheduler is None:
+                raise Closed("the server is starting; try again in a moment")
+            self.scheduler.submit(job)
+            content = await _unless_left(request, job)
+        except QueueFull as error:
+            return _error(429, "queue_full", str(error), headers={"Retry-After": str(error.retry_after)})
+        except Closed as error:
+            return _error(503, "not_ready", str(error), headers={"Retry-After": "5"})
+        except TooLate as error:
+            return _error(504, "too_late", str(error))
+        except Cancelled:
+            if self.scheduler is not None and not self.scheduler.alive:
+                return _error(503, "not_ready", "the server is shutting down", headers={"Retry-After": "5"})
+            log.info("a client left; its pictures were given up")
+            return Response(status_code=_CLIENT_LEFT)
+        except DdpmError as error:
+            log.error("%s", error)
+            return _error(500, "cannot_sample", str(error))
+        log.info("%d pictures, cost %d, in %.2f s", wish.count, cost, time.monotonic() - start)
+        return Response(content, media_type=MEDIA[wish.format], headers=self._headers(wish, recipe))
+
+    def _make(self, wish: Wish, recipe: Recipe, labels: list[int | None], check: Callable[[], None]) -> bytes:
+        """In the worker's thread: sample and encode."""
+        images = self.sampler.sample(
+            labels,
+            wish.seeds,
+            sampler=recipe.sampler,
+            guidance=recipe.guidance,
+            on_step=lambda done, total: check(),
+        )
+        pictures = Pictures(images, labels, wish.seeds, self.sampler.made_by(recipe))
+        encode = {"png": pictures.png, "zip": pictures.zip, "npz": pictures.npz}[wish.format]
+        return encode()
+
+    def _headers(self, wish: Wish, recipe: Recipe) -> dict[str, str]:
+        made_by = {f"X-{key.title()}": value for key, value in self.sampler.made_by(recipe).items()}
+        return {**made_by, "X-Seeds": ",".join(str(seed) for seed in wish.seeds), "Cache-Control": "no-store"}
+
+    async def _body(self, request: Request) -> bytes | None:
+        """The body, or None as soon as it is seen to be too large."""
+        said = request.headers.get("content-length", "0")
+        if not said.isdecimal() or int(said[:20]) > self.limits.body_bytes:
+            return None
+        parts, size = [], 0
+        async for part in request.stream():
+            size += len(part)
+            if size > self.limits.body_bytes:
+                return None
+            parts.append(part)
+        return b"".join(parts)
+
+
+async def _unless_left(request: Request, job: Job) -> bytes:
+    """The job's result; where the client goes away first, the job is given up at its next step."""
+    future = asyncio.wrap_future(job.future)
+    try:
+        while not (await asyncio.wait({future}, timeout=_LOOK_EVERY))[0]:
+            if await request.is_disconnected():
+                job.cancel()
+    except asyncio.CancelledError:  # the server itself gives the request up
+        job.cancel()
+        raise
+    content: bytes = future.result()
+    return content
+
+
+def serve_bundle(bundle: Path, *, host: str, port: int, device: str, threads: int, limits: Limits) -> None:
+    """Verify a bundle, make its golden image, then serve it until a signal comes; requests at work are finished."""
+    sampler = Sampler.open(bundle, device, threads)
+    log.info("bundle %s, its golden image: %s", sampler.bundle.digest[:16], sampler.check_golden())
+    config = uvicorn.Config(
+        create_app(sampler, limits),
+        host=host,
+        port=port,
+        log_config=None,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        limit_concurrency=256,
+        timeout_keep_alive=5,
+        timeout_graceful_shutdown=30,
+    )
+    log.info("serving on http://%s:%d (POST /v1/images); ctrl-c stops it", host, port)
+    try:
+        uvicorn.Server(config).run()
+    except KeyboardInterrupt:
+        log.info("stopped")
+
+
+def _about(sampler: Sampler, limits: Limits) -> dict[str, Any]:
+    bundle = sampler.bundle
+    return {
+        "bundle": bundle.digest,
+        "shape": list(bundle.spec.shape),
+        "classes": list(bundle.spec.classes),
+        "conditional": bundle.conditional,
+        "defaults": asdict(sampler.defaults),
+        "samplers": list(sampler_kinds()),
+        "levels": bundle.schedule.T,
+        "limits": {**asdict(limits), "pictures": MOST_PICTURES},
+        "device": sampler.device,
+        "provenance": dict(bundle.provenance),
+    }
+
+
+async def _http_error(request: Request, error: Exception) -> Response:
+    """404, 405 and their like in the shape of all other errors."""
+    status = error.status_code if isinstance(error, HTTPException) else 500
+    known = {404: "not_found", 405: "method_not_allowed"}
+    message = "there is no such thing here; /openapi.json says what is" if status == 404 else f"HTTP status {status}"
+    headers = dict(error.headers or {}) if isinstance(error, HTTPException) else {}
+    return _error(status, known.get(status, "http_error"), message, headers=headers)
+
+
+def _error(
+    status: int, code: str, message: str, more: dict[str, Any] | None = None, headers: dict[str, str] | None = None
+) -> Response:
+    return _json(status, {"error": {"code": code, "message": message, **(more or {})}}, headers)
+
+
+def _json(status: int, content: Any, headers: dict[str, str] | None = None) -> Response:
+    # ASCII, so that no text of a client, were it half a surrogate, can fail to be encoded.
+    body = json.dumps(content, ensure_ascii=True, allow_nan=False)
+    return Response(body, status, headers, media_type="application/json")

@@ -1,0 +1,53 @@
+"""What /openapi.json says of the request and the answers for pictures."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from pipelines.serving.wishes import Wish
+
+
+def request_body() -> dict[str, Any]:
+    """The body of `POST /v1/images`, read by our own code and so described by it."""
+    schema = Wish.model_json_schema()
+    examples = {f"example {i + 1}": {"value": value} for i, value in enumerate(schema.pop("examples"))}
+    return {"required": True, "content": {"application/json": {"schema": schema, "examples": examples}}}
+
+
+def image_responses(media: Mapping[str, str]) -> dict[int | str, dict[str, Any]]:
+    """What `POST /v1/images` may answer."""
+    binary = {"schema": {"type": "string", "format": "binary"}}
+    headers = {
+        "X-Seeds": {"description": "The seed of each picture.", "schema": {"type": "string"}},
+        "X-Bundle": {"description": "The digest of the bundle.", "schema": {"type": "string"}},
+        "X-Sampler": {"description": "What sampled.", "schema": {"type": "string"}},
+    }
+    error = {
+        "type": "object",
+        "properties": {
+            "error": {
+                "type": "object",
+                "properties": {"code": {"type": "string"}, "message": {"type": "string"}},
+                "required": ["code", "message"],
+            }
+        },
+        "required": ["error"],
+    }
+    told = {
+        413: "The body is too large.",
+        415: "The body is no JSON.",
+        422: "The request is not allowed, or too costly; `fields` says what is wrong with which.",
+        429: "The queue is full; Retry-After says when to come again.",
+        500: "The model could not make the pictures.",
+        503: "The server is starting or shutting down.",
+        504: "The request took longer than it may.",
+    }
+    answers: dict[int | str, dict[str, Any]] = {
+        status: {"description": text, "content": {"application/json": {"schema": error}}}
+        for status, text in told.items()
+    }
+    answers[200] = {
+        "description": "The pictures.",
+        "headers": headers,
+        "content": dict.fromkeys(media.values(), binary),
+    }
+    return answers

@@ -1,0 +1,84 @@
+"""Pictures to bytes: a PNG (one, or a grid), a zip of PNGs, an npz of arrays. The same pictures give the same bytes."""
+
+import io
+import math
+import struct
+import zipfile
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ddpm_core.files import json_bytes
+from pipelines.tools.decode import encode_png, grid
+
+MEDIA = {"png": "image/png", "zip": "application/zip", "npz": "application/octet-stream"}
+# What zip can hold at the earliest; a true date would make the bytes differ each time.
+_NO_DATE = (1980, 1, 1, 0, 0, 0)
+_PNG_HEAD = 8 + 25  # the signature and the chunk IHDR
+_GRID_SIDE = 64  # small pictures are enlarged in a grid until they are about so many pixels wide
+
+
+@dataclass(frozen=True, eq=False)
+class Pictures:
+    """Pictures [n, C, H, W] with the label and seed of each, and what made them."""
+
+    images: NDArray[np.uint8]
+    labels: Sequence[int | None]
+    seeds: Sequence[int]
+    made_by: Mapping[str, str]
+
+    def png(self) -> bytes:
+        """The picture where it is one, else a grid of them all."""
+        if len(self.images) == 1:
+            return self._single(0)
+        scale = max(1, _GRID_SIDE // self.images.shape[-1])
+        facts = {"seeds": f"{self.seeds[0]} to {self.seeds[-1]}", **self.made_by}
+        return with_text(grid(self.images, columns_for(len(self.images)), scale), facts)
+
+    def files(self) -> Iterator[tuple[str, bytes]]:
+        """(name, PNG) of each picture."""
+        width = max(4, len(str(max(self.seeds))))
+        for i, (seed, label) in enumerate(zip(self.seeds, self.labels, strict=True)):
+            yield f"{seed:0{width}d}-{'none' if label is None else label}.png", self._single(i)
+
+    def zip(self) -> bytes:
+        """The files, and index.json, which says what each is."""
+        buffer = io.BytesIO()
+        entries = []
+        with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
+            for (name, data), seed, label in zip(self.files(), self.seeds, self.labels, strict=True):
+                archive.writestr(zipfile.ZipInfo(name, _NO_DATE), data)
+                entries.append({"file": name, "seed": seed, "label": label})
+            index = json_bytes({"made_by": dict(self.made_by), "pictures": entries})
+            archive.writestr(zipfile.ZipInfo("index.json", _NO_DATE), index)
+        return buffer.getvalue()
+
+    def npz(self) -> bytes:
+        """`images` uint8 [n, C, H, W], `labels` int64 [n] (-1: none), `seeds` uint64 [n]."""
+        buffer = io.BytesIO()
+        labels = np.array([-1 if label is None else label for label in self.labels], dtype=np.int64)
+        np.savez_compressed(buffer, images=self.images, labels=labels, seeds=np.array(self.seeds, dtype=np.uint64))
+        return buffer.getvalue()
+
+    def _single(self, i: int) -> bytes:
+        label = self.labels[i]
+        facts = {"seed": str(self.seeds[i]), "label": "none" if label is None else str(label), **self.made_by}
+        return with_text(encode_png(self.images[i]), facts)
+
+
+def columns_for(n: int) -> int:
+    """Near to a square; a row a cycle of ten classes where n is a multiple of ten."""
+    return min(n, max(10, round(math.sqrt(n)))) if n % 10 == 0 else max(1, round(math.sqrt(n)))
+
+
+def with_text(png: bytes, facts: Mapping[str, str]) -> bytes:
+    """A PNG with a text chunk for each fact (PNG specification, 11.3.4.3, tEXt), right after its header."""
+    chunks = b"".join(_chunk(b"tEXt", f"ddpm {key}".encode() + b"\0" + value.encode()) for key, value in facts.items())
+    return png[:_PNG_HEAD] + chunks + png[_PNG_HEAD:]
+
+
+def _chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))

@@ -1,0 +1,131 @@
+"""Who samples when: one thread works through a bounded queue, so that a server under load refuses early, not late."""
+
+import logging
+import math
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any
+
+from ddpm_core.errors import DdpmError
+
+log = logging.getLogger(__name__)
+
+_FIRST_GUESS = 0.005  # seconds a unit of cost, until the first job was measured
+_SMOOTHING = 0.3
+_LONGEST_RETRY = 120
+
+
+class QueueFull(DdpmError):
+    """As many jobs wait as may; `retry_after` is in how many seconds there should be room."""
+
+    def __init__(self, waiting: int, retry_after: int) -> None:
+        self.retry_after = retry_after
+        super().__init__(f"{waiting} requests wait already, as many as may; try again in {retry_after} s")
+
+
+class Closed(DdpmError):
+    """The server is shutting down and takes no more work."""
+
+
+class Cancelled(DdpmError):
+    """Nobody waits for the answer any more."""
+
+
+class TooLate(DdpmError):
+    """The time that a request may take is over."""
+
+
+class Job:
+    """Some work and its future. The work calls `check` between steps, which ends it when nobody wants it any more."""
+
+    def __init__(self, work: Callable[[Callable[[], None]], Any], cost: int, deadline: float) -> None:
+        self.future: Future[Any] = Future()
+        self.cost = cost
+        self._work, self._deadline = work, deadline
+        self._cancelled = threading.Event()
+
+    def cancel(self) -> None:
+        """Stop at the next step, or never begin."""
+        self._cancelled.set()
+
+    def check(self) -> None:
+        if self._cancelled.is_set():
+            raise Cancelled("the request was given up")
+        if time.monotonic() > self._deadline:
+            raise TooLate("the request took longer than it may; ask for fewer pictures or steps, or later")
+
+    def run(self) -> None:
+        """Do the work; its result or its error goes to the future."""
+        if not self.future.set_running_or_notify_cancel():
+            return
+        try:
+            self.check()
+            self.future.set_result(self._work(self.check))
+        except BaseException as error:  # noqa: BLE001 - whatever it is, the one who waits must hear of it
+            self.future.set_exception(error)
+
+
+class Scheduler:
+    """A worker thread and the queue before it."""
+
+    def __init__(self, waiting: int) -> None:
+        self._most = waiting
+        self._queue: deque[Job] = deque()
+        self._running: Job | None = None
+        self._changed = threading.Condition()
+        self._closed = False
+        self._seconds_per_cost = _FIRST_GUESS
+        self._thread = threading.Thread(target=self._work_on, name="sampler", daemon=True)
+        self._thread.start()
+
+    @property
+    def alive(self) -> bool:
+        """Whether work that is handed in will be done."""
+        return self._thread.is_alive() and not self._closed
+
+    def submit(self, job: Job) -> None:
+        """Queue a job, or raise QueueFull or Closed at once."""
+        with self._changed:
+            if self._closed:
+                raise Closed("the server is shutting down; try another, or later")
+            if len(self._queue) >= self._most:
+                raise QueueFull(len(self._queue), self._retry_after())
+            self._queue.append(job)
+            self._changed.notify()
+
+    def close(self) -> None:
+        """Take no more work, give up what is queued or running, and wait for the thread."""
+        with self._changed:
+            self._closed = True
+            for job in (*self._queue, *([self._running] if self._running else [])):
+                job.cancel()
+            self._changed.notify()
+        self._thread.join()
+
+    def _work_on(self) -> None:
+        while (job := self._next()) is not None:
+            start = time.monotonic()
+            job.run()
+            self._measure(job, time.monotonic() - start)
+
+    def _next(self) -> Job | None:
+        with self._changed:
+            self._running = None
+            while not self._queue and not self._closed:
+                self._changed.wait()
+            if not self._queue:
+                return None
+            self._running = self._queue.popleft()
+            return self._running
+
+    def _measure(self, job: Job, seconds: float) -> None:
+        if not job.future.cancelled() and job.future.exception() is None:
+            self._seconds_per_cost += _SMOOTHING * (seconds / max(1, job.cost) - self._seconds_per_cost)
+
+    def _retry_after(self) -> int:
+        """Until the job that runs is done, by the pace of those before."""
+        cost = self._running.cost if self._running else 0
+        return min(_LONGEST_RETRY, max(1, math.ceil(cost * self._seconds_per_cost)))
