@@ -1,7 +1,9 @@
 """The model in MLflow's registry: rows of wishes in, pictures out; onnxruntime inside, by way of the serving room.
 
-MLflow stores this file beside the bundle and runs it when the model is loaded. A row asks for `n` pictures of a `label`
-with the seeds `seed`, `seed + 1`, ...; the same row gives the same bytes each time, alone or among others.
+MLflow stores this file beside the bundle and runs it when the model is loaded. A row asks for `n` pictures of a
+`label` with the seeds `seed`, `seed + 1`, ...; the same row gives the same bytes each time, alone or among others. A
+column left out, a label of -1 and steps of 0 leave the choice to the bundle; MLflow allows no empty cell in a column
+of whole numbers.
 
     curl -H 'Content-Type: application/json' http://127.0.0.1:5001/invocations \
          -d '{"dataframe_records": [{"n": 2, "label": 7, "seed": 0}]}'
@@ -40,7 +42,9 @@ SIGNATURE = ModelSignature(
 
 
 class SamplerModel(PythonModel):
-    """The sampler as MLflow calls it."""
+    """The sampler as MLflow calls it. The signature is declared, so MLflow need not guess it from type hints."""
+
+    _skip_type_hint_validation = True
 
     def load_context(self, context):  # type: ignore[no-untyped-def]  # MLflow asks for this very signature
         """Read and verify the bundle, and start its network."""
@@ -69,7 +73,7 @@ class _Wish:
         self.n = _whole(given.get("n", 1), f"row {number}: n", 1, MOST_PICTURES)
         self._label = None if given.get("label", -1) == -1 else _whole(given["label"], f"row {number}: label", 0, None)
         self._seed = _whole(given.get("seed", 0), f"row {number}: seed", 0, None)
-        self._steps = _whole(given["steps"], f"row {number}: steps", 1, _MOST_STEPS) if "steps" in given else None
+        self._steps = _whole(given["steps"], f"row {number}: steps", 1, _MOST_STEPS) if given.get("steps") else None
         self._guidance = float(given["guidance"]) if "guidance" in given else None
         self._kind = str(given["sampler"]) if "sampler" in given else None
 

@@ -1,10 +1,13 @@
 """MLflow's model registry: a version for each bundle, known by the bundle's digest, and aliases that move safely."""
 
-from collections.abc import Mapping
+import os
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version as version_of_package
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import mlflow
 from mlflow.entities.model_registry import ModelVersion
@@ -28,6 +31,25 @@ class Version:
     @classmethod
     def of(cls, version: ModelVersion) -> "Version":
         return cls(int(version.version), str(version.tags.get(BUNDLE_TAG, "")), dict(version.tags))
+
+
+@contextmanager
+def _ambient(store: MlflowStore) -> Iterator[None]:
+    """Some of MLflow works only on the store that the process has set; it is set for this block alone."""
+    before = {name: os.environ.get(name) for name in ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_ID")}
+    uri = mlflow.get_tracking_uri() if cast(Any, mlflow).is_tracking_uri_set() else ""
+    try:
+        mlflow.set_tracking_uri(store.uri)
+        mlflow.set_experiment(experiment_id=store.experiment)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*input example.*", category=UserWarning)
+            yield
+    finally:
+        mlflow.set_tracking_uri(uri)
+        for name, value in before.items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value
 
 
 class Registry:
@@ -56,11 +78,8 @@ class Registry:
         self, run_id: str, files: Mapping[str, Path], code: Path, signature: Any, tags: Mapping[str, str], words: str
     ) -> Version:
         """Register a model made of these files and this code."""
-        with store_errors(self._store.uri):
+        with store_errors(self._store.uri), _ambient(self._store):
             self._create()
-            mlflow.set_tracking_uri(self._store.uri)
-            mlflow.set_registry_uri(self._store.uri)
-            mlflow.set_experiment(experiment_id=self._store.experiment)
             info = Model.log(
                 artifact_path=None,
                 name="sampler",
@@ -99,7 +118,7 @@ class Registry:
 
     def fetch(self, version: Version, folder: Path) -> Path:
         """Copy a version's files to a folder; where they lie is returned."""
-        with store_errors(self._store.uri):
+        with store_errors(self._store.uri), _ambient(self._store):
             made = self._client.get_model_version(self.name, str(version.number))
             place = mlflow.artifacts.download_artifacts(
                 artifact_uri=made.source, dst_path=str(folder), tracking_uri=self._store.uri

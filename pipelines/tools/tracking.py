@@ -163,7 +163,7 @@ class LiveRun(JournalRun):
     def _send_until_stopped(self) -> None:
         store: MlflowStore | None = None
         pause, stopping, sampled_at = 0.2, False, 0
-        while not stopping:
+        while not (stopping or self._complete):  # a journal that was sent whole is gone
             stopping = self._stop.wait(pause)
             try:
                 if store is None:
@@ -253,7 +253,7 @@ def connect(home: Path) -> "MlflowStore":
         "DO_NOT_TRACK": "true",
         "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
         "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
-        "MLFLOW_LOGGING_LEVEL": "WARNING",
+        "MLFLOW_LOGGING_LEVEL": "ERROR",
         "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     }.items():
         os.environ.setdefault(name, value)

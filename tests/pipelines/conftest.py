@@ -1,0 +1,23 @@
+"""Fixtures for tests that need a real MLflow store."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.support.tracked import empty_home
+
+
+@pytest.fixture(scope="session")
+def store_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The database file of a store with tables and nothing in them."""
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+    folder = tmp_path_factory.mktemp("template")
+    SqlAlchemyStore(f"sqlite:///{folder / 'mlflow.db'}", (folder / "mlartifacts").as_uri())
+    return folder / "mlflow.db"
+
+
+@pytest.fixture
+def home(store_template: Path, tmp_path: Path) -> Path:
+    """A state folder whose store is empty."""
+    return empty_home(store_template, tmp_path / "state")

@@ -1,0 +1,137 @@
+"""The registered model: pictures for rows, the same bytes for the same row."""
+
+import base64
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pipelines.promotion import promote
+from pipelines.serving.sampler import Sampler
+from pipelines.tools.decode import decode_png
+from pipelines.tools.tracking import open_tracker
+from tests.support.tracked import FewParams, judged_project
+
+
+@pytest.fixture(scope="module")
+def project(store_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    from tests.support.tracked import empty_home
+
+    root = tmp_path_factory.mktemp("served")
+    paths, _ = judged_project(root / "project", empty_home(store_template, root / "state"))
+    promote(FewParams(), paths, open_tracker(True, paths.home))
+    return paths
+
+
+@pytest.fixture(scope="module")
+def model(project: Any) -> Any:
+    import mlflow
+
+    mlflow.set_tracking_uri(f"sqlite:///{project.home / 'mlflow.db'}")
+    yield mlflow.pyfunc.load_model("models:/tiny@champion")
+    mlflow.set_tracking_uri("")
+    os.environ.pop("MLFLOW_TRACKING_URI", None)
+
+
+def ask(model: Any, *rows: dict[str, Any]) -> Any:
+    import pandas
+
+    return model.predict(pandas.DataFrame(list(rows)))
+
+
+def test_a_row_gives_the_pictures_of_its_seeds_and_the_same_bytes_again(project: Any, model: Any) -> None:
+    row = {"n": 3, "label": 1, "seed": 5, "steps": 4}
+    answer = ask(model, row)
+    assert answer == ask(model, row)
+    assert [(record["row"], record["seed"], record["label"]) for record in answer] == [(0, s, 1) for s in (5, 6, 7)]
+    images = [decode_png(base64.b64decode(record["png_base64"])) for record in answer]
+    expected = Sampler.open(project.bundle).sample([1, 1, 1], [5, 6, 7], steps=4)
+    assert np.array_equal(np.stack(images), expected)
+
+
+def test_a_row_is_answered_alike_alone_and_among_others(model: Any) -> None:
+    alone = ask(model, {"label": 2, "seed": 9})[0]["png_base64"]
+    among = ask(
+        model,
+        {"n": 2, "label": -1, "seed": 0, "steps": 0},
+        {"n": 1, "label": 2, "seed": 9, "steps": 0},
+        {"n": 1, "label": 0, "seed": 9, "steps": 3, "sampler": "heun", "guidance": 1.0},
+    )
+    assert [record["row"] for record in among] == [0, 0, 1, 2]
+    assert among[2]["png_base64"] == alone
+    assert among[0]["label"] == -1
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        ({"n": 0}, "n: must be a whole number from 1 to 256, got 0"),
+        ({"n": 257}, "from 1 to 256"),
+        ({"label": -2}, "label: must be a whole number at least 0"),
+        ({"seed": -1}, "seed: must be a whole number at least 0"),
+        ({"steps": 5000}, "steps: must be a whole number from 1 to 1000"),
+        ({"sampler": "magic"}, "sampler: must be one of"),
+        ({"label": 77}, "label"),
+    ],
+)
+def test_a_row_that_cannot_be_is_refused_with_its_reason(model: Any, row: dict[str, Any], said: str) -> None:
+    from mlflow.exceptions import MlflowException
+
+    with pytest.raises(MlflowException, match=said):
+        ask(model, row)
+
+
+def test_rows_that_cost_too_much_together_or_name_unknown_columns_are_refused(model: Any) -> None:
+    from mlflow.exceptions import MlflowException
+
+    with pytest.raises(MlflowException, match="256 or less over all rows, got 400"):
+        ask(model, {"n": 200}, {"n": 200})
+    with pytest.raises(MlflowException, match=r"columns must be among n, label.*got colour"):
+        model.unwrap_python_model().predict(None, [{"colour": "red"}])
+
+
+def post(port: int, rows: list[dict[str, Any]]) -> bytes:
+    body = json.dumps({"dataframe_records": rows}).encode()
+    request = urllib.request.Request(f"http://127.0.0.1:{port}/invocations", body, {"Content-Type": "application/json"})
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        return bytes(answer.read())
+
+
+@pytest.mark.slow
+def test_mlflow_models_serve_answers_twice_with_the_same_bytes(project: Any) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", "models:/tiny@champion"]
+    command += ["--env-manager", "local", "--port", str(port), "--host", "127.0.0.1"]
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    env = {**os.environ, "MLFLOW_TRACKING_URI": f"sqlite:///{project.home / 'mlflow.db'}", "PATH": path}
+    with subprocess.Popen(command, env=env, start_new_session=True) as server:
+        try:
+            deadline = time.monotonic() + 120
+            while True:
+                try:
+                    urllib.request.urlopen(f"http://127.0.0.1:{port}/ping", timeout=5)
+                    break
+                except OSError:
+                    assert server.poll() is None
+                    assert time.monotonic() < deadline
+                    time.sleep(0.5)
+            first, second = (post(port, [{"n": 2, "label": 1, "seed": 11}]) for _ in range(2))
+            assert first == second
+            assert len(json.loads(first)["predictions"]) == 2
+            with pytest.raises(urllib.error.HTTPError) as refused:
+                post(port, [{"n": 0}])
+            assert refused.value.code == 400
+            assert b"must be a whole number from 1 to 256" in refused.value.read()
+        finally:
+            os.killpg(server.pid, 15)

@@ -1,0 +1,217 @@
+"""Promotion: the judged bundle alone, once, and never a worse one over a better."""
+
+import dataclasses
+import json
+import os
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ddpm_core.errors import DataError, IntegrityError, PromotionRefused, TrackingError
+from pipelines import promotion
+from pipelines.promotion import Promotion, compare, promote
+from pipelines.tools.mlflow_registry import Registry, Version
+from pipelines.tools.tracking import connect, open_tracker
+from tests.support.tracked import GATE, GOOD, FewParams, judged_project
+
+
+def promoted(paths: Any, params: Any = None) -> Promotion:
+    return promote(params or FewParams(), paths, open_tracker(True, paths.home))
+
+
+def registry_of(home: Path) -> Registry:
+    return Registry(connect(home), "tiny")
+
+
+def number_of(home: Path, alias: str) -> int | None:
+    holder = registry_of(home).holder(alias)
+    return None if holder is None else holder.number
+
+
+def versions(home: Path) -> int:
+    return len(connect(home).client.search_model_versions("name = 'tiny'"))
+
+
+def test_the_first_judged_bundle_becomes_champion_and_a_second_call_changes_nothing(home: Path, tmp_path: Path) -> None:
+    paths, bundle = judged_project(tmp_path / "one", home)
+    first = promoted(paths)
+    assert (first.outcome, first.version, first.bundle) == ("promoted", 1, bundle.digest)
+    assert "first champion" in str(first)
+    second = promoted(paths)
+    assert second.outcome == "unchanged"
+    assert "nothing was changed" in str(second)
+    assert versions(home) == 1
+    champion = registry_of(home).holder("champion")
+    assert champion is not None
+    assert champion.bundle == bundle.digest
+    assert champion.tags["verdict"] == "pass"
+    run = connect(home).run_by_weights(champion.tags["weights"])
+    assert run is not None
+    assert run.data.tags["restored"] == "true"
+    assert "loss" in run.data.metrics
+
+
+def test_a_better_bundle_takes_over_and_the_one_before_is_kept(home: Path, tmp_path: Path) -> None:
+    promoted(judged_project(tmp_path / "one", home)[0])
+    second = promoted(judged_project(tmp_path / "two", home, seed=1, metrics={"fcd_ratio_train": 1.1})[0])
+    assert (second.outcome, second.version, second.previous) == ("promoted", 2, 1)
+    assert "before it was version 1" in str(second)
+    assert (number_of(home, "champion"), number_of(home, "previous")) == (2, 1)
+
+
+def test_a_worse_bundle_is_kept_as_challenger_and_refused(home: Path, tmp_path: Path) -> None:
+    promoted(judged_project(tmp_path / "one", home)[0])
+    worse, _ = judged_project(tmp_path / "two", home, seed=1, metrics={"fcd_ratio_test": 2.9})
+    for _ in range(2):
+        with pytest.raises(PromotionRefused, match=r"no worse than the champion(.|\n)*fcd_ratio_test: 2.9 x the floor"):
+            promoted(worse)
+    assert (number_of(home, "champion"), number_of(home, "challenger"), versions(home)) == (1, 2, 2)
+
+
+def test_a_bundle_that_does_not_pass_todays_rules_is_refused(home: Path, tmp_path: Path) -> None:
+    paths, _ = judged_project(tmp_path / "one", home)
+    strict = FewParams(gate=dataclasses.replace(GATE, max_distance_ratio=1.2))
+    with pytest.raises(PromotionRefused, match=r"by today's rules it does not \(fail\)(.|\n)*fcd to train") as refused:
+        promoted(paths, strict)
+    assert refused.value.exit_code == 3
+
+
+def test_a_record_about_another_bundle_is_refused(home: Path, tmp_path: Path) -> None:
+    paths, _ = judged_project(tmp_path / "one", home)
+    record = json.loads(paths.record.read_text())
+    record["provenance"]["bundle"] = "f" * 64
+    paths.record.write_text(json.dumps(record))
+    with pytest.raises(PromotionRefused, match=r"must be about the present bundle .* it is about ffffffffffff"):
+        promoted(paths)
+
+
+def test_a_damaged_bundle_is_refused(home: Path, tmp_path: Path) -> None:
+    paths, _ = judged_project(tmp_path / "one", home)
+    model = paths.bundle / "model.onnx"
+    model.write_bytes(model.read_bytes()[:-1] + b"\x00")
+    with pytest.raises(IntegrityError):
+        promoted(paths)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"), [(None, "there must be a measurement"), ("{", "must be JSON"), ("[]", "must be a JSON object")]
+)
+def test_metrics_that_cannot_be_read_are_refused(home: Path, tmp_path: Path, text: str | None, said: str) -> None:
+    paths, _ = judged_project(tmp_path / "one", home)
+    paths.metrics.unlink() if text is None else paths.metrics.write_text(text)
+    with pytest.raises(DataError, match=f"{said}.*ddpm evaluate"):
+        promoted(paths)
+
+
+def test_promotion_needs_a_store(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    paths, _ = judged_project(tmp_path / "one", home)
+    with pytest.raises(TrackingError, match=r"runtime\.tracking: false"):
+        promote(FewParams(), paths, open_tracker(False, home))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    with pytest.raises(TrackingError, match=r"http://127.0.0.1:9 must answer"):
+        promoted(paths)
+
+
+def test_a_champion_measured_otherwise_is_measured_again(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pipelines.stages import evaluate
+
+    _, champion = judged_project(tmp_path / "one", home)
+    promoted(judged_project(tmp_path / "one", home)[0])
+    challenger, _ = judged_project(tmp_path / "two", home, seed=1, data="new", metrics={"fcd_ratio_train": 2.4})
+
+    def measure(params: Any, paths: Any, tracker: Any) -> None:
+        from ddpm_core.bundle import read_bundle
+
+        assert read_bundle(paths.bundle).digest == champion.digest
+        record = json.loads(challenger.record.read_text())
+        paths.record.write_text(json.dumps(record))
+        paths.metrics.write_text(json.dumps({**GOOD, "fcd_ratio_train": 2.0}))
+
+    monkeypatch.setattr(evaluate, "run", measure)
+    assert promoted(challenger).version == 2
+
+
+def test_a_champion_that_cannot_be_measured_alike_is_told_with_what_differs(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pipelines.stages import evaluate
+
+    promoted(judged_project(tmp_path / "one", home)[0])
+    challenger, _ = judged_project(tmp_path / "two", home, seed=1, data="new")
+
+    def refuse(params: Any, paths: Any, tracker: Any) -> None:
+        raise DataError("other classes")
+
+    monkeypatch.setattr(evaluate, "run", refuse)
+    with pytest.raises(PromotionRefused, match=r"data differ.*other classes.*gate\.model_name"):
+        promoted(challenger)
+    monkeypatch.setattr(evaluate, "run", _measure_under_other_conditions)
+    with pytest.raises(PromotionRefused, match=r"data differ.*its new measurement differs in them too"):
+        promoted(challenger)
+
+
+def _measure_under_other_conditions(params: Any, paths: Any, tracker: Any) -> None:
+    conditions = {"n": 100, "distances": ["fcd"], "conditional": True, "classes": 3, "classifier": {"usable": True}}
+    paths.record.write_text(json.dumps({"conditions": {**conditions, "data": "yet another"}, "provenance": {}}))
+    paths.metrics.write_text(json.dumps(GOOD))
+
+
+def test_a_champion_that_moved_meanwhile_is_not_written_over(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    promoted(judged_project(tmp_path / "one", home)[0])
+    challenger, _ = judged_project(tmp_path / "two", home, seed=1)
+    registry = registry_of(home)
+
+    def somebody_else_moves(self: Registry, alias: str, expected: Version | None, to: Version) -> bool:
+        self.point("champion", to)
+        return moves(self, alias, expected, to)
+
+    moves = Registry.move
+    monkeypatch.setattr(Registry, "move", somebody_else_moves)
+    with pytest.raises(PromotionRefused, match=r"must not change during a promotion.*it was version 1.*again"):
+        promoted(challenger)
+    assert number_of(home, "previous") is None
+    assert registry.holder("champion") is not None
+
+
+def test_of_promotions_at_once_one_registers_and_the_others_find_it_done(home: Path, tmp_path: Path) -> None:
+    paths, _ = judged_project(tmp_path / "one", home)
+    outcomes: list[str] = []
+    threads = [threading.Thread(target=lambda: outcomes.append(promoted(paths).outcome)) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(outcomes) == ["promoted", "unchanged", "unchanged"]
+    assert versions(home) == 1
+
+
+def test_differences_that_the_measures_cannot_tell_make_no_model_worse() -> None:
+    conditions = {"distances": ["fcd"]}
+    assert compare({**GOOD, "fcd_ratio_train": 2.4}, GOOD, conditions, GATE) == []
+    assert compare({**GOOD, "accuracy_asked": 0.975}, GOOD, conditions, GATE) == []
+    (line,) = compare({**GOOD, "accuracy_asked": 0.96}, GOOD, conditions, GATE)
+    assert line == "accuracy_asked: 96.00%, the champion 99.00%; allowed 2.00% less"
+    without = dataclasses.replace(GATE, max_accuracy_loss=None)
+    assert compare({**GOOD, "accuracy_asked": 0.5}, GOOD, conditions, without) == []
+
+
+def test_a_measure_that_one_of_the_two_lacks_is_no_ground_to_promote() -> None:
+    with pytest.raises(PromotionRefused, match="fid_ratio_train must be measured of both models, and of the challeng"):
+        compare(GOOD, {**GOOD, "fid_ratio_train": 1.0}, {"distances": ["fid"]}, GATE)
+    assert promotion.CHAMPION == "champion"
+
+
+def test_promotion_leaves_the_process_as_it_was(home: Path, tmp_path: Path) -> None:
+    import mlflow
+
+    before = dict(os.environ)
+    promoted(judged_project(tmp_path / "one", home)[0])
+    changed = {name for name, value in os.environ.items() if before.get(name) != value}
+    assert not changed & {"MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_ID"}
+    assert not mlflow.is_tracking_uri_set()
