@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
-from ddpm_core.checks import Checks, at_least_1, not_negative, open_fraction, positive, run_checks
+from ddpm_core.checks import Checks, at_least_1, not_negative, open_fraction, run_checks
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class EvaluateConfig:
         "copy_ratio": open_fraction,
         "coverage_k": at_least_1,
         "grid_columns": at_least_1,
-        "neighbours": positive,
+        "neighbours": at_least_1,
     }
 
     def __post_init__(self) -> None:

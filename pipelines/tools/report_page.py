@@ -191,7 +191,7 @@ def _classes(names: Sequence[str], counts: Mapping[str, Sequence[int]], theme: s
         loc="upper right",
         bbox_to_anchor=(1, 1.18),
     )
-    ax.set_title("images of each class", fontsize=10, loc="left")
+    ax.set_title("images of each class", fontsize=10, loc="left", color=_THEMES[theme][0])
     return _png(figure)
 
 

@@ -1,0 +1,317 @@
+"""Every outcome of every rule, every message, and the order in which outcomes block."""
+
+import re
+from dataclasses import replace
+
+import pytest
+
+from ddpm_core.errors import DataError, ParamsError
+from ddpm_core.metrics.config import EvaluateConfig
+from ddpm_core.metrics.verdict import GateConfig, Limit, verdict
+
+GATE = GateConfig(
+    model_name="digits",
+    min_images=200,
+    max_distance_ratio=3.0,
+    max_accuracy_loss=0.02,
+    max_copy_excess=0.005,
+    copy_significance=0.01,
+    max_broken_excess=0.005,
+    absolute=(),
+)
+GOOD = {
+    "n": 1000.0,
+    "n_heldout": 1000.0,
+    "fcd_ratio_train": 1.5,
+    "fcd_ratio_test": 1.2,
+    "fcd_floor_train": 0.2,
+    "fcd_floor_test": 0.3,
+    "fcd_train": 0.3,
+    "accuracy_asked": 0.985,
+    "accuracy_heldout": 0.99,
+    "near_share": 0.001,
+    "near_share_heldout": 0.001,
+    "near_chance": 0.7,
+    "lone_share": 0.0,
+    "lone_share_heldout": 0.0,
+    "lone_chance": 1.0,
+    "constant_share": 0.0,
+    "constant_share_heldout": 0.0,
+    "duplicate_share": 0.0,
+    "duplicate_share_heldout": 0.0,
+}
+RECORD = {
+    "conditions": {"distances": ["fcd"], "conditional": True, "classes": 10},
+    "provenance": {"bundle": "b" * 64},
+}
+
+
+def with_(**numbers: float) -> dict[str, float]:
+    return {**GOOD, **numbers}
+
+
+def without(name: str) -> dict[str, float]:
+    return {key: value for key, value in GOOD.items() if key != name}
+
+
+def conditions(**changes: object) -> dict[str, object]:
+    return {**RECORD, "conditions": {**RECORD["conditions"], **changes}}
+
+
+def test_a_good_model_passes_and_the_verdict_names_its_bundle():
+    judged = verdict(GOOD, RECORD, GATE)
+    assert judged.outcome == "pass"
+    assert judged.passed
+    assert judged.reasons == ()
+    assert judged.bundle == "b" * 64
+
+
+@pytest.mark.parametrize(
+    ("rule", "metrics", "record", "gate", "outcome", "text"),
+    [
+        ("images", GOOD, RECORD, GATE, "pass", "1000 samples beside 1000 unseen real images"),
+        (
+            "images",
+            with_(n=199),
+            RECORD,
+            GATE,
+            "not enough evidence",
+            "gate.min_images asks for 200 of each: raise evaluate.n",
+        ),
+        ("images", with_(n_heldout=60), RECORD, GATE, "not enough evidence", "raise evaluate.n or split.test_fraction"),
+        ("images", without("n"), RECORD, GATE, "not measured", "metrics.json has no n"),
+        ("fcd to train", with_(fcd_ratio_train=3.0), RECORD, GATE, "pass", "3 x the 0.2 of real images at the same n"),
+        ("fcd to train", with_(fcd_ratio_train=3.001), RECORD, GATE, "fail", "allowed 3 x"),
+        ("fcd to test", with_(fcd_ratio_test=40.0), RECORD, GATE, "fail", "40 x the 0.3 of real images"),
+        ("fcd to test", with_(fcd_ratio_test=float("nan")), RECORD, GATE, "fail", "nan x"),
+        ("fcd to test", without("fcd_ratio_test"), RECORD, GATE, "not measured", "metrics.json has no fcd_ratio_test"),
+        ("fid to train", GOOD, conditions(distances=["fid", "fcd"]), GATE, "not measured", "no fid_ratio_train"),
+        (
+            "asked label",
+            with_(accuracy_asked=0.97),
+            RECORD,
+            GATE,
+            "pass",
+            "97.00% of the samples are called by the label",
+        ),
+        (
+            "asked label",
+            with_(accuracy_asked=0.969),
+            RECORD,
+            GATE,
+            "fail",
+            "99.00% of unseen real images by theirs; allowed 2.00% less",
+        ),
+        ("asked label", without("accuracy_asked"), RECORD, GATE, "not measured", "metrics.json has no accuracy_asked"),
+        (
+            "asked label",
+            with_(accuracy_heldout=0.11),
+            RECORD,
+            GATE,
+            "not enough evidence",
+            "mere chance reaches .10.00%.: the classifier is too weak",
+        ),
+        ("asked label", GOOD, conditions(conditional=False), GATE, "not applicable", "takes no label"),
+        ("asked label", GOOD, conditions(classes=1), GATE, "not applicable", "there is but one"),
+        (
+            "asked label",
+            GOOD,
+            RECORD,
+            replace(GATE, max_accuracy_loss=None),
+            "not applicable",
+            "gate.max_accuracy_loss is null",
+        ),
+        (
+            "near copies",
+            with_(near_share=0.006),
+            RECORD,
+            GATE,
+            "pass",
+            "nearer to a training image than 0.10% of unseen",
+        ),
+        (
+            "near copies",
+            with_(near_share=0.02, near_chance=1e-5),
+            RECORD,
+            GATE,
+            "fail",
+            "2.00% of the samples are nearer .* allowed 0.60%",
+        ),
+        (
+            "near copies",
+            with_(near_share=0.02, near_chance=0.25),
+            RECORD,
+            GATE,
+            "pass",
+            "so many come by chance in 25% of draws",
+        ),
+        ("near copies", without("near_chance"), RECORD, GATE, "not measured", "metrics.json has no near_chance"),
+        (
+            "lone copies",
+            with_(lone_share=0.01, lone_chance=0.001),
+            RECORD,
+            GATE,
+            "fail",
+            "one training image far nearer than the next",
+        ),
+        (
+            "constant images",
+            with_(constant_share=0.01),
+            RECORD,
+            GATE,
+            "fail",
+            "1.00% of the samples, 0.00% of unseen real images",
+        ),
+        ("duplicate images", with_(duplicate_share=0.004), RECORD, GATE, "pass", "allowed 0.50%"),
+        (
+            "duplicate images",
+            without("duplicate_share"),
+            RECORD,
+            GATE,
+            "not measured",
+            "metrics.json has no duplicate_share",
+        ),
+        (
+            "absolute fcd_train",
+            GOOD,
+            RECORD,
+            replace(GATE, absolute=(Limit("fcd_train", None, 0.2),)),
+            "fail",
+            "must be at most 0.2",
+        ),
+        (
+            "absolute cis",
+            with_(cis=5),
+            RECORD,
+            replace(GATE, absolute=(Limit("cis", 6.0, None),)),
+            "fail",
+            "must be at least 6",
+        ),
+        (
+            "absolute cis",
+            with_(cis=7),
+            RECORD,
+            replace(GATE, absolute=(Limit("cis", 6.0, 8.0),)),
+            "pass",
+            "at least 6 and at most 8",
+        ),
+        (
+            "absolute fid_train",
+            GOOD,
+            RECORD,
+            replace(GATE, absolute=(Limit("fid_train", None, 9.0),)),
+            "not measured",
+            "no fid_train",
+        ),
+    ],
+)
+def test_each_rule_has_each_of_its_outcomes(rule, metrics, record, gate, outcome, text):
+    judged = verdict(metrics, record, gate)
+    found = next(result for result in judged.rules if result.rule == rule)
+    assert found.outcome == outcome
+    assert re.search(text, found.text), found.text
+    blocks = outcome in ("fail", "not measured", "not enough evidence")
+    assert judged.passed is not blocks
+    assert any(rule in reason for reason in judged.reasons) is blocks
+
+
+def test_fail_comes_before_not_measured_before_not_enough_evidence():
+    bad, few = {"fcd_ratio_train": 9.0}, {"n": 10.0}
+    absent = without("near_share")
+    assert verdict({**GOOD, **few}, RECORD, GATE).outcome == "not enough evidence"
+    assert verdict({**absent, **few}, RECORD, GATE).outcome == "not measured"
+    assert verdict({**absent, **few, **bad}, RECORD, GATE).outcome == "fail"
+
+
+def test_without_labels_every_other_rule_still_holds():
+    unlabelled = conditions(conditional=False, classes=0, distances=["fd_efficientnet_lite0"])
+    metrics = {key.replace("fcd", "fd_efficientnet_lite0"): value for key, value in GOOD.items()}
+    del metrics["accuracy_asked"], metrics["accuracy_heldout"]
+    assert verdict(metrics, unlabelled, GATE).passed
+    metrics["fd_efficientnet_lite0_ratio_test"] = 3.5
+    assert verdict(metrics, unlabelled, GATE).outcome == "fail"
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        {},
+        {"conditions": {}, "provenance": {"bundle": "b"}},
+        {"conditions": None, "provenance": None},
+        {**RECORD, "provenance": {"bundle": ""}},
+        conditions(distances=[]),
+        conditions(conditional=None),
+    ],
+)
+def test_a_record_that_leaves_open_which_rules_apply_is_refused(record):
+    with pytest.raises(DataError, match=r"must say conditions.distances, .conditional and .classes.*`ddpm evaluate`"):
+        verdict(GOOD, record, GATE)
+
+
+def test_the_table_has_a_line_a_rule_and_the_outcome():
+    lines = verdict(with_(fcd_ratio_train=5), RECORD, GATE).table().splitlines()
+    assert lines[0].split()[:4] == ["rule", "measured", "limit", "outcome"]
+    assert any(line.startswith("fcd to train") and "fail" in line for line in lines)
+    assert lines[-1] == "verdict: FAIL"
+
+
+def test_a_verdict_as_plain_data_holds_all_of_it():
+    plain = verdict(GOOD, RECORD, GATE).to_dict()
+    assert (plain["outcome"], plain["bundle"]) == ("pass", "b" * 64)
+    assert plain["rules"][0] == {
+        "rule": "images",
+        "outcome": "pass",
+        "value": 1000.0,
+        "limit": 200,
+        "text": "1000 samples beside 1000 unseen real images",
+    }
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"model_name": ""}, "model_name: must be a name without"),
+        ({"model_name": "a/b"}, "without `/`, `:` or outer spaces, got 'a/b'"),
+        ({"min_images": 0}, "min_images: must be at least 1, got 0"),
+        ({"max_distance_ratio": 0.9}, r"max_distance_ratio: must be at least 1 \(1 = as near as unseen"),
+        ({"max_accuracy_loss": 1.5}, r"max_accuracy_loss: must be null \(no such rule\) or between 0 and 1, got 1.5"),
+        ({"max_copy_excess": -0.1}, "max_copy_excess: must be between 0 and 1"),
+        ({"copy_significance": 0.0}, "copy_significance: must be between 0 and 1, both excluded"),
+        ({"max_broken_excess": 2.0}, "max_broken_excess: must be between 0 and 1"),
+    ],
+)
+def test_rules_out_of_range_are_refused(changes, message):
+    with pytest.raises(ParamsError, match=message):
+        replace(GATE, **changes)
+
+
+def test_a_limit_without_ends_is_refused():
+    with pytest.raises(ParamsError, match="the limit on 'fid' must have a min or a max, got neither"):
+        Limit("fid", None, None)
+
+
+EVALUATE = EvaluateConfig(
+    n="test", seed=0, batch_size=64, steps=None, guidance=None, floor_draws=5, kid_subsets=50, kid_subset_size=500,
+    is_splits=10, copy_quantile=0.001, copy_ratio=0.5, coverage_k=5, grid_columns=10, neighbours=10,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"n": 1}, "n: must be `test` or at least 2, got 1"),
+        ({"seed": -1}, "seed: must be 0 or more"),
+        ({"batch_size": 0}, "batch_size: must be at least 1"),
+        ({"steps": 0}, r"steps: must be null \(the bundle's own\) or at least 1"),
+        ({"guidance": -0.5}, r"guidance: must be null \(the bundle's own\) or 0 or more"),
+        ({"floor_draws": 0}, "floor_draws: must be at least 1"),
+        ({"kid_subset_size": 1}, "kid_subset_size: must be at least 2"),
+        ({"copy_quantile": 0.0}, "copy_quantile: must be between 0 and 1, both excluded"),
+        ({"copy_ratio": 1.0}, "copy_ratio: must be between 0 and 1, both excluded"),
+        ({"coverage_k": 0}, "coverage_k: must be at least 1"),
+        ({"neighbours": 0}, "neighbours: must be at least 1"),
+    ],
+)
+def test_settings_of_the_measurement_out_of_range_are_refused(changes, message):
+    with pytest.raises(ParamsError, match=message):
+        replace(EVALUATE, **changes)
