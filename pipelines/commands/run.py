@@ -30,7 +30,10 @@ def run(args: argparse.Namespace) -> None:
     """Nothing is started before the whole of params.yaml is found good."""
     paths = project_paths(args)
     params = checked_params(paths)
+    from pipelines.sources.watched import check_watched
     from pipelines.tools.dvc_repo import DvcRepo
+
+    check_watched(params.source.path, paths.root)
 
     repo = DvcRepo(paths.root)
     if args.only is not None:

@@ -152,7 +152,7 @@ def _quiet_context(docs: Path) -> Any:
     import great_expectations as gx
 
     logging.getLogger("great_expectations").setLevel(logging.CRITICAL)  # what goes wrong is raised by us
-    context = gx.get_context(mode="ephemeral")
+    context: Any = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = {"globally": False, "metric_calculations": False}
     for site in list(context.list_data_docs_sites()):
         context.delete_data_docs_site(site)
@@ -179,7 +179,7 @@ def _run(
 ) -> dict[str, dict[str, Any]]:
     """The results of one table, by the identity of their expectation."""
     import great_expectations as gx
-    from great_expectations.exceptions import GreatExpectationsError
+    from great_expectations.exceptions.exceptions import GreatExpectationsError
 
     batch = source.add_dataframe_asset(table).add_batch_definition_whole_dataframe("all")
     try:

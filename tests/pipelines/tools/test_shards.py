@@ -213,7 +213,7 @@ def test_a_pickle_in_a_shard_is_never_opened(tmp_path: Path) -> None:
         + b"\n"
     )
     block = {"images.npy": pickled + b"cposix\nsystem\n", "labels.npy": b"", "keys.json": b"[]", "evil.pkl": b"x"}
-    with pytest.raises(IntegrityError, match="block 000000 cannot be decoded .*allow_pickle=False"):
+    with pytest.raises(IntegrityError, match=r"block 000000 cannot be decoded .*allow_pickle=False"):
         read_split(forged(tmp_path / "p", block, 1), "train")
 
 
