@@ -53,7 +53,7 @@ def weights_digest(paths: Paths) -> str:
             f"{paths.weights}: there must be trained weights to log a run for; run `ddpm train`, or `dvc checkout`"
         )
     provenance = json.loads(file.read_bytes())["provenance"]
-    return str(provenance.get("weights_digest") or sha256_file(file))
+    return str(provenance.get("weights_sha256") or sha256_file(file))
 
 
 def digest(stage: str, paths: Paths) -> str:

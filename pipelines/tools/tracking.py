@@ -271,6 +271,10 @@ def _restoring(weights: str, stage: str | None = None, digest: str = "") -> Even
 def _described(key: str, tags: Mapping[str, str], restored: bool = False) -> dict[str, str]:
     """The tags that make a run speak for itself in MLflow's pages."""
     said = {"mlflow.runName": f"train-{key[:8]}", "mlflow.source.type": "LOCAL", "mlflow.source.name": "ddpm train"}
+    said["mlflow.note.content"] = (
+        "One training: its parameters, its curves (`loss_band_*`: by level of noise), sample grids as it went under "
+        "`samples`, then what was measured of it (`evaluate/*`), its report and its verdict (tag `gate`)."
+    )
     if commit := commit_of(Path.cwd()):
         said["mlflow.source.git.commit"] = commit
     if restored:

@@ -1,5 +1,6 @@
 """Tracking: never in the way of the work, complete in the end, rebuilt from outputs where a store never saw the run."""
 
+import json
 import shutil
 import socket
 import threading
@@ -247,6 +248,8 @@ def test_weights_are_known_from_the_bundle_where_they_were_not_fetched(tmp_path:
     with pytest.raises(DataError, match="must be a safetensors file"):
         outputs.weights_metadata(paths.weights)
     paths.weights.unlink()
+    described = paths.bundle / "bundle.json"
+    described.write_text(json.dumps({"provenance": {"weights_sha256": "0" * 64}}))
     assert outputs.weights_digest(paths) == "0" * 64
     shutil.rmtree(paths.bundle)
     with pytest.raises(DataError, match="there must be trained weights"):
