@@ -54,7 +54,7 @@ class DvcRepo:
 
     def __init__(self, root: Path, patience: float = LOCK_PATIENCE) -> None:
         use_this_environment()
-        self.root = root
+        self.root = root.resolve()
         self.patience = patience
 
     def order(self) -> list[str]:
@@ -69,8 +69,8 @@ class DvcRepo:
     def _order(self) -> list[str]:
         with self._repo() as repo:
             graph = repo.index.graph  # an edge points from a stage to one that it depends on
-            listed = [stage.addressing for stage in repo.index.stages]
-            needs = {stage.addressing: {need.addressing for need in graph.successors(stage)} for stage in graph}
+            listed = [stage.name for stage in repo.index.stages]
+            needs = {stage.name: {need.name for need in graph.successors(stage)} for stage in graph}
         ordered: list[str] = []
         while len(ordered) < len(listed):
             ordered.append(next(name for name in listed if name not in ordered and needs[name] <= set(ordered)))
@@ -107,10 +107,12 @@ class DvcRepo:
         from dvc.exceptions import ReproductionError
         from dvc.lock import LockError
 
+        target = f"{self.root / 'dvc.yaml'}:{name}"  # a bare name would be looked for in the working directory
+
         def once() -> bool:
             with self._repo() as repo:
                 try:
-                    return bool(repo.reproduce(targets=[name], single_item=True, dry=dry, force=force))
+                    return bool(repo.reproduce(targets=[target], single_item=True, dry=dry, force=force))
                 except ReproductionError as error:
                     if isinstance(error.__cause__, LockError):  # the stage's own outputs are being written
                         raise error.__cause__ from error

@@ -11,6 +11,8 @@ from pipelines.params import read_yaml
 from pipelines.tools.dvc_repo import DvcRepo
 from tests.support.project import Done, Project, tiny_project
 
+pytestmark = pytest.mark.timeout(1200)  # the first of them waits for the whole chain
+
 
 def test_first_run_runs_every_stage_in_order_and_promotes(chain: tuple[Project, Done]) -> None:
     project, done = chain
