@@ -1,5 +1,6 @@
 """Stage shard: the prepared pictures become WebDataset tars with an index of digests."""
 
+import json
 import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -7,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
-from ddpm_core.errors import IntegrityError
+from ddpm_core.errors import ContractFailed, IntegrityError
 from ddpm_core.files import sha256_bytes
 from pipelines.paths import Paths
 from pipelines.tools.decode import decode_png
@@ -23,11 +24,20 @@ log = logging.getLogger(__name__)
 
 def run(params: "Params", paths: Paths, tracker: "Tracker") -> None:
     """Pack every picture of the manifest, in the order of the keys, which is no order of classes."""
+    _check_contract(paths.contract)
     manifest = read_manifest(paths.manifest)
     splits = {split: _samples(paths.images, manifest.of_split(split), split) for split in ("train", "test")}
     index = write_shards(paths.shards, manifest.spec, splits, params.shard)
     for split in index.splits:
         log.info("%s: %d pictures in %d shards", split, index.count(split), len(index.shards(split)))
+
+
+def _check_contract(path: Path) -> None:
+    """A record of refused data stays on disk after validate has failed; nothing may be built on it."""
+    if not path.is_file() or not json.loads(path.read_text(encoding="utf-8"))["passed"]:
+        raise ContractFailed(
+            f"{path} must say that the data keep the contract, but it does not or is missing; `ddpm validate` tells why"
+        )
 
 
 def _samples(images: Path, rows: Sequence[Row], split: str) -> Iterator[Sample]:

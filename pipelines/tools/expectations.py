@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -151,11 +152,13 @@ def _quiet_context(docs: Path) -> Any:
     os.environ["GX_ANALYTICS_ENABLED"] = "false"
     import great_expectations as gx
 
-    logging.getLogger("great_expectations").setLevel(logging.CRITICAL)  # what goes wrong is raised by us
+    for name in ("great_expectations", "great_expectations.data_context.types.base"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # what goes wrong is raised by us
     context: Any = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = {"globally": False, "metric_calculations": False}
-    for site in list(context.list_data_docs_sites()):
-        context.delete_data_docs_site(site)
+    for name, site in list(context.list_data_docs_sites().items()):  # one in a temporary folder that nobody clears
+        context.delete_data_docs_site(name)
+        shutil.rmtree(site["store_backend"]["base_directory"], ignore_errors=True)
     context.add_data_docs_site(
         "local",
         {

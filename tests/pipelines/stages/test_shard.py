@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ddpm_core.errors import IntegrityError
+from ddpm_core.errors import ContractFailed, IntegrityError
+from ddpm_core.files import atomic_write_json
 from pipelines.tools.decode import read_png
 from pipelines.tools.shards import read_index, read_split
 from tests.support.pictures import Project, png, write
@@ -17,8 +18,25 @@ def project(tmp_path: Path) -> Project:
     return Project(tmp_path)
 
 
+def allow(project: Project, passed: bool = True) -> None:
+    atomic_write_json(project.paths.contract, {"passed": passed})
+
+
+def test_data_that_were_refused_or_not_judged_are_not_packed(project: Project) -> None:
+    project.prepare()
+    with pytest.raises(
+        ContractFailed, match=r"contract\.json must say that the data keep the contract, .* `ddpm validate`"
+    ):
+        project.shard()
+    allow(project, passed=False)
+    with pytest.raises(ContractFailed, match="must say that the data keep the contract"):
+        project.shard()
+    assert not project.paths.shards.exists()
+
+
 def test_every_prepared_picture_is_in_the_shard_of_its_split(project: Project) -> None:
     manifest = project.prepare()
+    allow(project)
     project.shard()
     for split in ("train", "test"):
         rows, read = manifest.of_split(split), read_split(project.paths.shards, split)
@@ -31,6 +49,7 @@ def test_every_prepared_picture_is_in_the_shard_of_its_split(project: Project) -
 
 def test_a_picture_that_changed_after_prepare_is_told(project: Project) -> None:
     row = project.prepare().of_split("train")[0]
+    allow(project)
     path = project.paths.images / row.path
     path.write_bytes(png(999))
     with pytest.raises(
