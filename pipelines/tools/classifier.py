@@ -89,7 +89,7 @@ def _deformed(x: Tensor, generator: torch.Generator) -> Tensor:
     angle, scale = turn * math.radians(10.0), 1.0 + 0.1 * zoom
     cos, sin = scale * torch.cos(angle), scale * torch.sin(angle)
     maps = torch.stack([cos, -sin, 0.2 * across, sin, cos, 0.2 * down], dim=1).reshape(n, 2, 3).to(x.device)
-    bend = (torch.rand(n, 2, 5, 5, generator=generator) * 0.3 - 0.15).to(x.device)
+    bend = (torch.rand(n, 2, 5, 5, generator=generator) * 0.14 - 0.07).to(x.device)
     grid = F.affine_grid(maps, list(x.shape), align_corners=False)
     grid = grid + F.interpolate(bend, size=x.shape[2:], mode="bicubic", align_corners=True).permute(0, 2, 3, 1)
     return F.grid_sample(x, grid, padding_mode="border", align_corners=False)

@@ -1,0 +1,242 @@
+"""Stages evaluate, report and gate on one small project, with a real bundle and the real sampler."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ddpm_core.errors import DataError, GateFailed, IntegrityError
+from pipelines.paths import Paths
+from pipelines.stages import evaluate, gate, reference, report
+from pipelines.tools.shards import read_split
+from pipelines.tools.tracking import NullTracker
+from tests.support.measured import EVALUATE, GATE, REFERENCE, MeasuredParams, files_of, measured_project
+
+
+class PerfectSampler:
+    """Gives new pictures of the asked labels, as good as real ones, through the real sampler's interface."""
+
+    copies = 0
+
+    def __init__(self, real: Any, paths: Paths) -> None:
+        self._real, self._paths = real, paths
+        self.bundle, self.device, self.recipe = real.bundle, real.device, real.recipe
+
+    def sample(self, labels: list[int | None], seeds: list[int], **options: Any) -> np.ndarray:
+        from tests.support.measured import pictures
+
+        asked = np.array([seed % 3 if label is None else label for label, seed in zip(labels, seeds, strict=True)])
+        images = pictures(asked, 77)
+        images[: self.copies] = read_split(self._paths.shards, "train").images[: self.copies]
+        return images
+
+
+@pytest.fixture
+def perfect(monkeypatch: pytest.MonkeyPatch) -> type[PerfectSampler]:
+    real_open = evaluate.Sampler.open
+
+    class Opened(PerfectSampler):
+        @classmethod
+        def open(cls, bundle: Path, **options: Any) -> "PerfectSampler":
+            return cls(real_open(bundle, **options), Paths(bundle.parent.parent, bundle.parent))
+
+    monkeypatch.setattr(evaluate, "Sampler", Opened)
+    return Opened
+
+
+@pytest.fixture(scope="module")
+def ready(tmp_path_factory: pytest.TempPathFactory) -> Paths:
+    paths = measured_project(tmp_path_factory.mktemp("labelled"))
+    reference.run(MeasuredParams(), paths, NullTracker())
+    return paths
+
+
+@pytest.fixture(scope="module")
+def bad(ready: Paths, tmp_path_factory: pytest.TempPathFactory) -> Paths:
+    """The project measured with its own bundle, whose network knows nothing."""
+    evaluate.run(MeasuredParams(), ready, NullTracker())
+    return ready
+
+
+def read(path: Path) -> dict[str, Any]:
+    value: dict[str, Any] = json.loads(path.read_bytes())
+    return value
+
+
+def test_evaluation_of_the_bundle_repeats_to_the_byte(bad: Paths):
+    before = [bad.metrics.read_bytes(), bad.record.read_bytes(), files_of(bad.samples)]
+    evaluate.run(MeasuredParams(), bad, NullTracker())
+    assert [bad.metrics.read_bytes(), bad.record.read_bytes(), files_of(bad.samples)] == before
+
+
+def test_metrics_are_flat_numbers_beside_their_floors(bad: Paths):
+    metrics = read(bad.metrics)
+    assert all(isinstance(value, float) for value in metrics.values())
+    for name in ("fcd_train", "fcd_floor_train", "fcd_ratio_test", "kcd", "cis", "cis_real", "accuracy_class_min",
+                 "near_share_heldout", "fcd_coverage_class_min", "saturated_share"):  # fmt: skip
+        assert name in metrics
+    assert not {"fid_train", "is", "kid"} & metrics.keys()
+
+
+def test_the_record_says_how_it_was_measured_and_of_what(bad: Paths):
+    record = read(bad.record)
+    conditions, provenance = record["conditions"], record["provenance"]
+    assert conditions["distances"] == ["fcd"]
+    assert conditions["sampler"]["kind"] == "ddim"
+    assert conditions["extractors"][0]["sha256"] == read(bad.reference / "reference.json")["extractors"][0]["sha256"]
+    assert len(provenance["bundle"]) == 64
+    assert str(bad.root) not in bad.record.read_text()
+
+
+def test_samples_are_kept_with_labels_and_seeds(bad: Paths):
+    kept = np.load(bad.samples / "images.npz")
+    assert kept["images"].shape == (90, 1, 8, 8)
+    assert kept["images"].dtype == np.uint8
+    assert np.bincount(kept["labels"]).tolist() == [30, 30, 30]
+    assert kept["seeds"].tolist() == list(range(90))
+
+
+def test_a_bad_model_has_its_report_and_fails_the_gate_with_reasons(bad: Paths):
+    report.run(MeasuredParams(), bad, NullTracker())
+    page = (bad.report / "index.html").read_text()
+    assert "gate: fail" in page
+    with pytest.raises(
+        GateFailed, match=r"does not pass the gate \(fail\):\n  fcd to train: fail: .* x the .*real"
+    ) as told:
+        gate.run(MeasuredParams(), bad, NullTracker())
+    assert str(bad.report / "index.html") in str(told.value)
+    kept, written = read(bad.logs / "gate.json"), read(bad.gate)
+    assert kept == written
+    assert (written["outcome"], written["model_name"]) == ("fail", "tiny")
+    assert written["bundle"] == read(bad.record)["provenance"]["bundle"]
+    assert told.value.exit_code == 3
+
+
+def test_the_page_needs_nothing_beside_itself_and_repeats_to_the_byte(bad: Paths):
+    report.run(MeasuredParams(), bad, NullTracker())
+    before = files_of(bad.report)
+    report.run(MeasuredParams(), bad, NullTracker())
+    assert files_of(bad.report) == before
+    page = before["index.html"].decode()
+    for outside in ("http://", "https://", "<script", "@import", "url("):
+        assert outside not in page
+    assert 'src="data:image/png;base64,' in page
+    assert "A &lt;small&gt; model" in page
+    assert str(bad.root) not in page
+
+
+def test_the_markdown_twin_says_the_same_and_links_to_pictures_beside_it(bad: Paths):
+    report.run(MeasuredParams(), bad, NullTracker())
+    text = (bad.report / "report.md").read_text()
+    for line in ("# A <small> model", "Gate: **fail**", "| fcd to train | fail |", "no a\\|b", "Contract: **kept**"):
+        assert line in text
+    linked = [part.split(")")[0] for part in text.split("](")[1:]]
+    assert linked
+    assert all((bad.report / name).is_file() for name in linked)
+    tables = [line for line in text.splitlines() if line.startswith("|---")]
+    assert len(tables) == 5
+    assert "|\n\n|" not in text  # a blank line would end the table
+
+
+def test_a_good_model_passes(ready: Paths, perfect: type[PerfectSampler], caplog: pytest.LogCaptureFixture):
+    caplog.set_level("INFO")
+    evaluate.run(MeasuredParams(), ready, NullTracker())
+    gate.run(MeasuredParams(), ready, NullTracker())
+    assert read(ready.gate)["outcome"] == "pass"
+    assert "verdict: PASS" in caplog.text
+    report.run(MeasuredParams(), ready, NullTracker())
+    assert "gate: pass" in (ready.report / "index.html").read_text()
+
+
+def test_planted_copies_fail_the_gate(ready: Paths, perfect: type[PerfectSampler]):
+    perfect.copies = 9
+    evaluate.run(MeasuredParams(), ready, NullTracker())
+    with pytest.raises(GateFailed, match=r"near copies: fail: 1[0-9].*% of the samples are nearer to a training image"):
+        gate.run(MeasuredParams(), ready, NullTracker())
+
+
+def test_measures_that_take_more_samples_are_left_out_with_a_reason(ready: Paths, perfect: type[PerfectSampler]):
+    few = replace(EVALUATE, n=10, kid_subset_size=500, is_splits=40)
+    evaluate.run(MeasuredParams(evaluate=few), ready, NullTracker())
+    metrics, left_out = read(ready.metrics), read(ready.record)["conditions"]["not_measured"]
+    assert not {"kcd", "cis"} & metrics.keys()
+    assert left_out["kcd"] == (
+        "it takes evaluate.kid_subset_size = 500 samples and as many unseen real images, there are 10"
+    )
+    assert left_out["cis"] == "it takes evaluate.is_splits = 40 samples, there are 10"
+    report.run(MeasuredParams(), ready, NullTracker())
+    assert "kcd was not measured" in (ready.report / "index.html").read_text()
+    with pytest.raises(
+        GateFailed, match=r"images: not enough evidence: 10 samples beside 90 unseen.*min_images asks for 20"
+    ):
+        gate.run(MeasuredParams(), ready, NullTracker())
+
+
+def test_without_labels_the_label_rule_does_not_apply_and_the_rest_holds(tmp_path: Path, perfect: type[PerfectSampler]):
+    paths = measured_project(tmp_path, labelled=False, train=60, test=30)
+    params = MeasuredParams(evaluate=replace(EVALUATE, kid_subset_size=20))
+    reference.run(params, paths, NullTracker())
+    evaluate.run(params, paths, NullTracker())
+    report.run(params, paths, NullTracker())
+    metrics = read(paths.metrics)
+    assert "accuracy_asked" not in metrics
+    assert "fd_efficientnet_lite0_ratio_train" in metrics
+    gate.run(params, paths, NullTracker())
+    rules = {rule["rule"]: rule["outcome"] for rule in read(paths.gate)["rules"]}
+    assert rules["asked label"] == "not applicable"
+    assert rules["fd_efficientnet_lite0 to train"] == "pass"
+
+
+def test_a_reference_about_other_data_is_refused(ready: Paths, tmp_path: Path):
+    other = measured_project(tmp_path, train=30, test=20)
+    other.reference.symlink_to(ready.reference)
+    with pytest.raises(
+        IntegrityError, match=r"out/reference must be about the data in data/shards.*run `ddpm reference`"
+    ):
+        evaluate.run(MeasuredParams(), other, NullTracker())
+
+
+def test_a_changed_threshold_changes_the_verdict_and_nothing_else(bad: Paths):
+    evaluate.run(MeasuredParams(), bad, NullTracker())
+    lax = replace(GATE, max_distance_ratio=1e9, max_accuracy_loss=None, max_copy_excess=1.0, max_broken_excess=1.0)
+    gate.run(MeasuredParams(gate=lax), bad, NullTracker())
+    assert read(bad.gate)["outcome"] == "pass"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "there must be a measurement to judge; run `ddpm evaluate` first"),
+        ("{", "must be JSON, but .*; run `ddpm evaluate` again"),
+        ("[]", "must be a JSON object, got list; run `ddpm evaluate` again"),
+    ],
+)
+def test_a_measurement_that_cannot_be_read_is_told(tmp_path: Path, content: str | None, message: str):
+    paths = Paths(tmp_path, tmp_path / "home")
+    if content is not None:
+        paths.metrics.parent.mkdir()
+        paths.metrics.write_text(content)
+    with pytest.raises(DataError, match=message):
+        gate.run(MeasuredParams(), paths, NullTracker())
+
+
+def test_a_picture_missing_from_the_samples_is_told(bad: Paths):
+    evaluate.run(MeasuredParams(), bad, NullTracker())
+    (bad.samples / "real.png").unlink()
+    with pytest.raises(
+        DataError, match=r"real.png: the report shows this file, but it is missing; run `dvc repro report`"
+    ):
+        report.run(MeasuredParams(), bad, NullTracker())
+    evaluate.run(MeasuredParams(), bad, NullTracker())
+
+
+def test_the_classifier_of_the_reference_is_the_one_that_calls_labels(ready: Paths, perfect: type[PerfectSampler]):
+    evaluate.run(MeasuredParams(), ready, NullTracker())
+    metrics = read(ready.metrics)
+    assert metrics["accuracy_asked"] >= REFERENCE.classifier.min_accuracy
+    assert metrics["accuracy_heldout"] == pytest.approx(
+        read(ready.reference / "reference.json")["classifier"]["accuracy"]
+    )

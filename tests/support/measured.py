@@ -1,0 +1,111 @@
+"""A small labelled data set as shards, with all that stages reference, evaluate, report and gate read."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ddpm_core.metrics.config import EvaluateConfig
+from ddpm_core.metrics.verdict import GateConfig
+from ddpm_core.spec import DataSpec
+from pipelines.params import RuntimeConfig
+from pipelines.paths import Paths
+from pipelines.tools.features import ClassifierConfig, ReferenceConfig
+from pipelines.tools.manifest import Counts, Manifest, Row, write_manifest
+from pipelines.tools.report_page import ReportConfig
+from pipelines.tools.shards import Sample, ShardConfig, write_shards
+from tests.support.tiny_bundle import CLASSES, tiny_bundle
+
+SIDE = 8
+REFERENCE = ReferenceConfig(
+    inception_weights=None,
+    efficientnet_side=32,
+    batch_size=64,
+    features_kept=150,
+    classifier=ClassifierConfig(seed=0, steps=60, batch_size=32, learning_rate=5e-3, width=4, min_accuracy=0.9),
+)
+EVALUATE = EvaluateConfig(
+    n="test", seed=0, batch_size=16, steps=None, guidance=None, floor_draws=2, kid_subsets=4, kid_subset_size=30,
+    is_splits=2, copy_quantile=0.01, copy_ratio=0.5, coverage_k=3, grid_columns=6, neighbours=5,
+)  # fmt: skip
+GATE = GateConfig(
+    model_name="tiny", min_images=20, max_distance_ratio=3.0, max_accuracy_loss=0.05, max_copy_excess=0.05,
+    copy_significance=0.01, max_broken_excess=0.05, absolute=(),
+)  # fmt: skip
+RUNTIME = RuntimeConfig(device="cpu", threads=1, workers=0, tracking=False)
+REPORT = ReportConfig(title="A <small> model", intended_use="tests", data_licence="none", limits="all")
+
+
+@dataclass(frozen=True)
+class MeasuredParams:
+    """The sections that these stages look at."""
+
+    reference: ReferenceConfig = REFERENCE
+    evaluate: EvaluateConfig = EVALUATE
+    gate: GateConfig = GATE
+    report: ReportConfig = REPORT
+    runtime: RuntimeConfig = RUNTIME
+
+    def sections(self) -> dict[str, Any]:
+        return {"gate": {"model_name": self.gate.model_name}}
+
+
+def pictures(labels: np.ndarray, seed: int) -> np.ndarray:
+    """Bright bars on noise: across, down or along the diagonal, by the label; each somewhere else."""
+    rng = np.random.default_rng(seed)
+    images = rng.integers(0, 90, (len(labels), 1, SIDE, SIDE))
+    rows = np.arange(SIDE)
+    for image, label in zip(images, labels, strict=True):
+        place = int(rng.integers(1, SIDE - 1))
+        if label == 0:
+            image[0, place] = 230
+        elif label == 1:
+            image[0, :, place] = 230
+        else:
+            image[0, rows, (rows + place) % SIDE] = 230
+    return images.astype(np.uint8)
+
+
+def measured_project(root: Path, *, labelled: bool = True, train: int = 240, test: int = 90) -> Paths:
+    """Shards, manifest, contract, curve and a tiny bundle; nothing of the stages under test."""
+    paths = Paths(root, root / ".ddpm")
+    spec = DataSpec((1, SIDE, SIDE), (-1.0, 1.0), 256, CLASSES if labelled else ())
+    splits, rows = {}, []
+    for number, (split, count) in enumerate({"train": train, "test": test}.items()):
+        true = np.arange(count) % len(CLASSES)
+        images = pictures(true, number)
+        labels = true if labelled else np.full(count, -1)
+        keys = [f"{number}{place:015x}" for place in range(count)]
+        splits[split] = [Sample(*item) for item in zip(keys, images, labels.tolist(), strict=True)]
+        for sample in splits[split]:
+            name = CLASSES[sample.label] if labelled else ""
+            grey = (float(sample.image.mean()), float(sample.image.std()), 0, 255)
+            rows.append(
+                Row(sample.key, "a.png", sample.label, name, split, SIDE, SIDE, "L", "0", "0", "0", *grey, "a.png")
+            )
+    write_shards(paths.shards, spec, splits, ShardConfig(100, 50, 1000))
+    write_manifest(paths.manifest, Manifest(rows, spec, Counts(len(rows) + 1, len(rows), 1)))
+    paths.contract.parent.mkdir(parents=True, exist_ok=True)
+    found = [
+        {
+            "table": "pictures",
+            "says": "sizes agree",
+            "passed": True,
+            "severity": "critical",
+            "breaches": 0,
+            "checked": 9,
+        },
+        {"table": "data_set", "says": "no a|b", "passed": False, "severity": "warning", "breaches": 2, "checked": 9},
+    ]
+    paths.contract.write_text(json.dumps({"passed": True, "expectations": found}))
+    lines = [f"{step},{1 / (1 + step)},{2.0},{1e-3},\n" for step in range(1, 30)]
+    paths.curves.write_text("step,loss,grad_norm,lr,loss_band_1\n" + "".join(lines))
+    tiny_bundle(paths.bundle, spec=spec, conditional=labelled)
+    return paths
+
+
+def files_of(folder: Path) -> dict[str, bytes]:
+    """Every file of a folder, by name."""
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
