@@ -16,7 +16,6 @@ from typing import Any
 
 import uvicorn
 from fastapi import FastAPI, Request, Response
-from fastapi.exceptions import HTTPException
 
 from ddpm_core.errors import DdpmError, ParamsError
 from ddpm_core.samplers.config import sampler_kinds
@@ -56,7 +55,7 @@ def create_app(sampler: Sampler, limits: Limits) -> FastAPI:
 
     # No /docs: those pages load scripts from a CDN. /openapi.json says all that they would show.
     app = FastAPI(title="ddpm", version="1", lifespan=lifespan, docs_url=None, redoc_url=None)
-    app.add_exception_handler(HTTPException, _http_error)
+    app.state.service = service
     app.add_exception_handler(404, _http_error)
     app.add_exception_handler(405, _http_error)
 
@@ -235,10 +234,10 @@ def _about(sampler: Sampler, limits: Limits) -> dict[str, Any]:
 
 async def _http_error(request: Request, error: Exception) -> Response:
     """404, 405 and their like in the shape of all other errors."""
-    status = error.status_code if isinstance(error, HTTPException) else 500
+    status = int(getattr(error, "status_code", 500))
     known = {404: "not_found", 405: "method_not_allowed"}
     message = "there is no such thing here; /openapi.json says what is" if status == 404 else f"HTTP status {status}"
-    headers = dict(error.headers or {}) if isinstance(error, HTTPException) else {}
+    headers = getattr(error, "headers", None)
     return _error(status, known.get(status, "http_error"), message, headers=headers)
 
 

@@ -1,0 +1,216 @@
+"""The sampler over a bundle: a picture is a function of its seed and label, and of nothing else."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ddpm_core.errors import DeviceError, IntegrityError, ParamsError
+from ddpm_core.samplers.config import GuidanceConfig, named, sampler_kinds
+from pipelines.serving import onnx_denoiser
+from pipelines.serving.sampler import Sampler
+from tests.support.imports import ROOT
+from tests.support.tiny_bundle import tiny_bundle, tiny_graph, tiny_sample_config, tiny_spec
+
+LABELS = [0, 1, 2, None, 1, 0, None, 2, 1]
+SEEDS = [3, 1, 4, 1, 5, 9, 2, 6, 2**64 - 1]
+
+
+@pytest.fixture(scope="module")
+def sampler(tmp_path_factory: pytest.TempPathFactory) -> Sampler:
+    folder = tmp_path_factory.mktemp("bundle") / "b"
+    tiny_bundle(folder, golden=True)
+    return Sampler.open(folder, "cpu")
+
+
+@pytest.mark.parametrize("kind", list(sampler_kinds()))
+@pytest.mark.parametrize("guidance", [0.0, 1.5])
+def test_image_of_a_seed_does_not_depend_on_its_batch_or_neighbours(
+    sampler: Sampler, kind: str, guidance: float
+) -> None:
+    chosen = named(kind, 5, None)
+    together = sampler.sample(LABELS, SEEDS, sampler=chosen, guidance=guidance)
+    for size in (1, 2, 4):
+        apart = sampler.sample(LABELS, SEEDS, sampler=chosen, guidance=guidance, batch_size=size)
+        np.testing.assert_array_equal(together, apart)
+    reverse = sampler.sample(LABELS[::-1], SEEDS[::-1], sampler=chosen, guidance=guidance)
+    np.testing.assert_array_equal(together, reverse[::-1])
+
+
+@pytest.mark.parametrize("guidance", [GuidanceConfig(1.0, (0.2, 0.7), 0.0), GuidanceConfig(2.0, None, 0.7)])
+def test_interval_and_rescale_keep_images_apart_from_their_batch(sampler: Sampler, guidance: GuidanceConfig) -> None:
+    together = sampler.sample(LABELS, SEEDS, guidance=guidance)
+    alone = [sampler.sample([label], [seed], guidance=guidance)[0] for label, seed in zip(LABELS, SEEDS, strict=True)]
+    np.testing.assert_array_equal(together, np.stack(alone))
+
+
+def test_learned_variance_and_colour_keep_the_law(tmp_path: Path) -> None:
+    tiny_bundle(tmp_path / "b", spec=tiny_spec(channels=3), variance="learned", sample=tiny_sample_config("ancestral"))
+    sampler = Sampler.open(tmp_path / "b", "cpu", threads=2)
+    together = sampler.sample(LABELS, SEEDS, guidance=0.5)
+    assert together.shape == (len(SEEDS), 3, 8, 8)
+    np.testing.assert_array_equal(together, sampler.sample(LABELS, SEEDS, guidance=0.5, batch_size=2))
+
+
+def test_seed_label_guidance_and_steps_each_change_the_image(sampler: Sampler) -> None:
+    base = sampler.sample([1], [0])[0]
+    others = [
+        sampler.sample([1], [1]),
+        sampler.sample([2], [0]),
+        sampler.sample([None], [0]),
+        sampler.sample([1], [0], guidance=3.0),
+        sampler.sample([1], [0], steps=7),
+        sampler.sample([1], [0], sampler=named("ancestral", 4, None)),
+    ]
+    assert all((other[0] != base).any() for other in others)
+
+
+def test_no_label_is_not_moved_by_guidance(sampler: Sampler) -> None:
+    np.testing.assert_array_equal(sampler.sample([None], [0]), sampler.sample([None], [0], guidance=2.0))
+
+
+def test_defaults_are_the_bundle_s(sampler: Sampler) -> None:
+    explicit = sampler.sample([1], [0], sampler=sampler.defaults.sampler, steps=4, guidance=0.0)
+    np.testing.assert_array_equal(sampler.sample([1], [0]), explicit)
+
+
+def test_steps_are_counted_for_the_caller_who_may_end_them(sampler: Sampler) -> None:
+    seen: list[tuple[int, int]] = []
+    sampler.sample([0] * 5, range(5), batch_size=2, on_step=lambda done, total: seen.append((done, total)))
+    assert seen == [(i, 12) for i in range(1, 13)]
+
+    def enough(done: int, total: int) -> None:
+        if done == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        sampler.sample([0], [0], on_step=enough)
+
+
+def test_cost_counts_network_evaluations(sampler: Sampler) -> None:
+    assert sampler.recipe(named("ddim", 10, None)).cost(3) == 30
+    heun = sampler.recipe(named("heun", 10, None), guidance=0.5)
+    assert heun.plan.evaluations > 10
+    assert heun.cost(3) == 3 * heun.plan.evaluations * 2
+
+
+@pytest.mark.parametrize(
+    ("labels", "seeds", "options", "message"),
+    [
+        ([3], [0], {}, r"label: must be from 0 to 2, or none, got \[3\]"),
+        ([-1], [0], {}, r"label: must be from 0 to 2, or none, got \[-1\]"),
+        ([0, 1], [0], {}, r"labels and seeds must be equally many, got 2 labels and 1 seeds"),
+        ([0], [-1], {}, r"seed: must be a whole number from 0 to 2\^64 - 1, got -1"),
+        ([0], [0], {"batch_size": 0}, r"batch_size: must be at least 1, got 0"),
+        ([0], [0], {"steps": 0}, r"steps: must be at least 1, got 0"),
+        ([0], [0], {"steps": 51}, r"steps: must be from 1 to the schedule's 50 levels, got 51"),
+        ([0], [0], {"guidance": -1.0}, r"weight: must be 0 or more, got -1"),
+        ([0], [0], {"guidance": float("nan")}, r"weight: must be 0 or more, got nan"),
+    ],
+)
+def test_what_cannot_be_sampled_is_refused(
+    sampler: Sampler, labels: list, seeds: list, options: dict, message: str
+) -> None:
+    with pytest.raises(ParamsError, match=message):
+        sampler.sample(labels, seeds, **options)
+
+
+def test_a_model_without_labels_takes_none(tmp_path: Path) -> None:
+    tiny_bundle(tmp_path / "b", conditional=False, sample=tiny_sample_config(guidance=0.5))
+    sampler = Sampler.open(tmp_path / "b", "cpu")
+    assert sampler.sample([None, None], [0, 1]).shape == (2, 1, 8, 8)
+    with pytest.raises(ParamsError, match=r"trained without labels, got \[1\]; leave the label out"):
+        sampler.sample([1], [0])
+    with pytest.raises(ParamsError, match=r"guidance: must be 0 for a model without labels, got 1"):
+        sampler.sample([None], [0], guidance=1.0)
+
+
+def test_golden_image_comes_out_again_and_another_model_is_found(sampler: Sampler, tmp_path: Path) -> None:
+    assert sampler.check_golden() == "equal"
+    other = tiny_bundle(tmp_path / "other", model=tiny_graph(tiny_spec(), seed=1))
+    assert Sampler(other, "cpu").check_golden() == "none"
+    object.__setattr__(other, "golden", sampler.bundle.golden)
+    with pytest.raises(IntegrityError, match=r"the golden image must come out as when the model was exported"):
+        Sampler(other, "cpu").check_golden()
+
+
+def test_a_graph_that_is_not_what_bundle_json_says_is_refused(tmp_path: Path) -> None:
+    tiny_bundle(tmp_path / "b", model=tiny_graph(tiny_spec(side=16)))
+    with pytest.raises(IntegrityError, match=r"model.onnx: must take .*8, 8.* as bundle.json says, but takes .*16, 16"):
+        Sampler.open(tmp_path / "b", "cpu")
+    tiny_bundle(tmp_path / "c", model=b"no model at all")
+    with pytest.raises(IntegrityError, match=r"must be a model that onnxruntime .* can open"):
+        Sampler.open(tmp_path / "c", "cpu")
+
+
+def test_values_that_are_no_numbers_are_told(tmp_path: Path) -> None:
+    import onnx
+    from onnx import numpy_helper
+
+    model = onnx.load_from_string(tiny_graph(tiny_spec()))
+    weight = next(tensor for tensor in model.graph.initializer if tensor.name == "w2")
+    weight.CopyFrom(numpy_helper.from_array(np.full((1, 4, 3, 3), np.nan, np.float32), "w2"))
+    tiny_bundle(tmp_path / "b", model=model.SerializeToString())
+    with pytest.raises(IntegrityError, match="a value that is no finite number"):
+        Sampler.open(tmp_path / "b", "cpu").sample([0], [0])
+
+
+class TestDevice:
+    def test_auto_takes_the_cpu_without_noise_where_no_gpu_answers(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    ) -> None:
+        monkeypatch.setattr(onnx_denoiser, "_has_gpu", lambda: False)
+        tiny_bundle(tmp_path / "b")
+        assert Sampler.open(tmp_path / "b", "auto").device == "cpu"
+        assert capfd.readouterr() == ("", "")
+
+    def test_cuda_without_a_gpu_is_an_error(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(onnx_denoiser, "_has_gpu", lambda: False)
+        tiny_bundle(tmp_path / "b")
+        with pytest.raises(
+            DeviceError, match=r"cuda was asked for, but (no NVIDIA driver|this onnxruntime).*take auto"
+        ):
+            Sampler.open(tmp_path / "b", "cuda")
+
+    def test_a_cuda_provider_that_cannot_start_is_told_or_left(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        tiny_bundle(tmp_path / "b")
+        monkeypatch.setattr(onnx_denoiser, "_wants_cuda", lambda device: device != "cpu")
+        open_on_cpu = onnx_denoiser._open
+        monkeypatch.setattr(onnx_denoiser, "_open", lambda model, threads, cuda: open_on_cpu(model, threads, False))
+        assert Sampler.open(tmp_path / "b", "auto").device == "cpu"
+        with pytest.raises(DeviceError, match="could not start its CUDA provider"):
+            Sampler.open(tmp_path / "b", "cuda")
+
+    def test_unknown_devices_and_no_threads_are_refused(self, tmp_path: Path) -> None:
+        bundle = tiny_bundle(tmp_path / "b")
+        with pytest.raises(DeviceError, match=r"must be auto, cpu or cuda, got 'tpu'"):
+            Sampler(bundle, "tpu")
+        with pytest.raises(ParamsError, match=r"threads: must be at least 1, got 0"):
+            Sampler(bundle, "cpu", 0)
+
+
+NO_TORCH = """
+import sys
+class Refuse:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in ("torch", "torchvision", "mlflow", "prefect", "onnx", "dvc", "pandas", "matplotlib"):
+            raise ImportError(f"{name} is not to be imported here")
+sys.meta_path.insert(0, Refuse())
+from pipelines.cli import main
+code = main(["sample", "--bundle", sys.argv[1], "--n", "4", "--out", sys.argv[2], "--device", "cpu"])
+import pipelines.serving.app
+assert "torch" not in sys.modules
+sys.exit(code)
+"""
+
+
+def test_sampling_and_the_service_need_no_torch(tmp_path: Path) -> None:
+    tiny_bundle(tmp_path / "b")
+    command = [sys.executable, "-c", NO_TORCH, str(tmp_path / "b"), str(tmp_path / "grid.png")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "grid.png").read_bytes().startswith(b"\x89PNG")

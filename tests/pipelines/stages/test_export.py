@@ -1,0 +1,136 @@
+"""Stage export: weights to a bundle that proves itself; damaged weights are told."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from ddpm_core.bundle import Bundle, read_bundle
+from ddpm_core.diffusion.config import DiffusionConfig
+from ddpm_core.diffusion.schedule import Cosine
+from ddpm_core.diffusion.time_law import Uniform
+from ddpm_core.diffusion.weighting import Simple
+from ddpm_core.errors import ExportError, IntegrityError, ParamsError
+from ddpm_core.export_config import ExportConfig
+from ddpm_core.files import sha256_file
+from pipelines.serving.sampler import Sampler
+from pipelines.stages import export as stage
+from pipelines.stages.export import export_weights, read_weights
+from tests.support.tiny_bundle import tiny_sample_config, tiny_spec, tiny_unet
+
+CONFIG = ExportConfig(20, 1e-4, 4, 1.0)
+DIFFUSION = DiffusionConfig(
+    Cosine("cosine", 50, 0.008, 0.999, False), "v", "fixed_small", Simple("simple"), Uniform("uniform", True), 0.001
+)
+
+
+def write_weights(file: Path, **changes: Any) -> Path:
+    from safetensors.torch import save
+
+    net = tiny_unet(tiny_spec())
+    about = {
+        "spec": tiny_spec().to_dict(),
+        "model": asdict(net.config),
+        "diffusion": asdict(DIFFUSION),
+        "conditional": True,
+        "train_digest": "t" * 64,
+        "data_digest": "d" * 64,
+        "steps": 7,
+        **changes,
+    }
+    file.write_bytes(save(net.state_dict(), {"ddpm": json.dumps(about, sort_keys=True)}))
+    return file
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Bundle]:
+    folder = tmp_path_factory.mktemp("export")
+    weights = write_weights(folder / "weights.safetensors")
+    export_weights(weights, folder / "bundle", CONFIG, asdict(tiny_sample_config()), 1)
+    return folder, read_bundle(folder / "bundle")
+
+
+def test_the_bundle_samples_and_its_golden_image_comes_out_again(exported: tuple[Path, Bundle]) -> None:
+    sampler = Sampler.open(exported[0] / "bundle", "cpu")
+    assert sampler.check_golden() == "equal"
+    assert sampler.sample([0, None], [0, 1]).shape == (2, 1, 8, 8)
+
+
+def test_provenance_holds_digests_and_versions_and_no_place_or_time(exported: tuple[Path, Bundle]) -> None:
+    folder, bundle = exported
+    provenance = bundle.provenance
+    assert provenance["weights_sha256"] == sha256_file(folder / "weights.safetensors")
+    assert (provenance["data_digest"], provenance["train_digest"]) == ("d" * 64, "t" * 64)
+    assert provenance["parity"] == {"tolerance": 1e-4, "batches": [1, 3, 16], "passed": True}
+    assert provenance["versions"]["torch"] == torch.__version__.split("+")[0]
+    assert str(folder).encode() not in bundle.json_bytes() + bundle.model
+
+
+@pytest.mark.slow
+def test_exporting_again_gives_the_same_bundle(exported: tuple[Path, Bundle], tmp_path: Path) -> None:
+    weights = write_weights(tmp_path / "others.safetensors")
+    again = export_weights(weights, tmp_path / "bundle", CONFIG, asdict(tiny_sample_config()), 1)
+    assert again.digest == exported[1].digest
+
+
+def test_a_failed_export_leaves_the_bundle_that_was_there(
+    exported: tuple[Path, Bundle], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stage, "export_onnx", lambda *args, **options: exported[1].model)
+    (tmp_path / "bundle").mkdir()
+    (tmp_path / "bundle" / "old").write_text("kept")
+    weights = write_weights(tmp_path / "w.safetensors")
+    strict = ExportConfig(20, 1e-30, 4, 1.0)
+    with pytest.raises(ExportError, match=r"must answer as torch does to within export.parity_tolerance = 1e-30"):
+        export_weights(weights, tmp_path / "bundle", strict, asdict(tiny_sample_config()), 1)
+    assert (tmp_path / "bundle" / "old").read_text() == "kept"
+
+
+def test_weights_that_cannot_be_read_are_told_with_the_way_to_mend(tmp_path: Path) -> None:
+    mend = r"make it again with `ddpm train`, or restore it with `dvc checkout out/weights.safetensors`"
+    with pytest.raises(IntegrityError, match=rf"there must be the weights of a training, got no file; {mend}"):
+        read_weights(tmp_path / "none.safetensors")
+    file = write_weights(tmp_path / "w.safetensors")
+    whole = file.read_bytes()
+    file.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(IntegrityError, match=rf"must be a safetensors file that `ddpm train` wrote.*{mend}"):
+        read_weights(file)
+    file.write_bytes(b"")
+    with pytest.raises(IntegrityError, match=r"must be a safetensors file that `ddpm train` wrote"):
+        read_weights(file)
+
+
+def test_weights_of_another_network_or_without_a_description_are_refused(tmp_path: Path) -> None:
+    from safetensors.torch import save
+
+    model = asdict(tiny_unet(tiny_spec()).config)
+    wider = write_weights(tmp_path / "wider.safetensors", model={**model, "channels": 32})
+    with pytest.raises(IntegrityError, match="must hold the weights of its own network, but"):
+        read_weights(wider)
+    bare = tmp_path / "bare.safetensors"
+    bare.write_bytes(save({"w": torch.zeros(1)}))
+    with pytest.raises(IntegrityError, match="got one that does not read as such"):
+        read_weights(bare)
+    odd = write_weights(tmp_path / "odd.safetensors", diffusion={**asdict(DIFFUSION), "target": "wish"})
+    with pytest.raises(ParamsError, match=r"odd.safetensors: diffusion.*\n.*target"):
+        read_weights(odd)
+
+
+def test_weights_that_are_no_numbers_are_refused(tmp_path: Path) -> None:
+    from safetensors.torch import load, save
+
+    file = write_weights(tmp_path / "w.safetensors")
+    tensors = load(file.read_bytes())
+    name = next(iter(sorted(tensors)))
+    tensors[name].view(-1)[0] = float("inf")
+    head = json.dumps(read_about(file), sort_keys=True)
+    file.write_bytes(save(tensors, {"ddpm": head}))
+    with pytest.raises(IntegrityError, match=r"every weight must be a finite number, .* is not"):
+        read_weights(file)
+
+
+def read_about(file: Path) -> dict[str, Any]:
+    return read_weights(file)[1]
