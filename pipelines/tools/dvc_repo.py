@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import chdir, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -107,12 +107,10 @@ class DvcRepo:
         from dvc.exceptions import ReproductionError
         from dvc.lock import LockError
 
-        target = f"{self.root / 'dvc.yaml'}:{name}"  # a bare name would be looked for in the working directory
-
         def once() -> bool:
             with self._repo() as repo:
                 try:
-                    return bool(repo.reproduce(targets=[target], single_item=True, dry=dry, force=force))
+                    return bool(repo.reproduce(targets=[name], single_item=True, dry=dry, force=force))
                 except ReproductionError as error:
                     if isinstance(error.__cause__, LockError):  # the stage's own outputs are being written
                         raise error.__cause__ from error
@@ -143,11 +141,12 @@ class DvcRepo:
         from dvc.repo import Repo
 
         logging.getLogger("dvc").setLevel(logging.WARNING)  # what it would tell of a stage, our caller tells
-        repo = Repo(str(self.root))
-        try:
-            yield repo
-        finally:
-            repo.close()
+        with chdir(self.root):  # DVC takes names and paths from the working directory
+            repo = Repo(str(self.root))
+            try:
+                yield repo
+            finally:
+                repo.close()
 
 
 def _as_ours(name: str, error: BaseException) -> DdpmError:
