@@ -1,8 +1,9 @@
 """The trainer: a killed and resumed run is the uninterrupted one to the bit, and nothing bad reaches the weights."""
 
 import logging
-import subprocess
-import sys
+import os
+import random
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,10 @@ import tiny
 import torch
 
 from ddpm_core.errors import IntegrityError, NonFiniteError, Stopped
+from ddpm_core.files import sha256_bytes
 from ddpm_core.objective import Batch
 from ddpm_core.training.config import Adam, Muon
+from ddpm_core.training.signals import listening
 from ddpm_core.training.trainer import Trainer
 
 
@@ -191,34 +194,68 @@ def test_a_checkpoint_of_another_network_is_refused(tmp_path: Path) -> None:
         other.resume()
 
 
-SCRIPT = """
-import sys
-sys.path.insert(0, {folder!r})
-from pathlib import Path
-import tiny
-from ddpm_core.errors import Stopped
-from ddpm_core.training.signals import listening
-
-with listening() as stop:
-    trainer = tiny.trainer(Path({checkpoints!r}), should_stop=stop, steps=100_000)
-    try:
-        for report in trainer.run():
-            if report.step == 3:
-                print("running", flush=True)
-    except Stopped as error:
-        print(error, flush=True)
-        sys.exit(error.exit_code)
-"""
-
-
 def test_sigterm_finishes_the_step_saves_and_exits_with_143(tmp_path: Path) -> None:
-    script = SCRIPT.format(folder=str(Path(tiny.__file__).parent), checkpoints=str(tmp_path))
-    process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    assert process.stdout.readline() == "running\n"
-    process.terminate()
-    assert "and saved; the same command goes on" in process.communicate(timeout=60)[0]
-    assert process.returncode == 143
+    tiny.trainer(None)  # what the first optimiser imports takes seconds, and the child would have to
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            torch.set_num_threads(1)
+            with listening() as stop:
+                trainer = tiny.trainer(tmp_path, should_stop=stop, steps=100_000)
+                for report in trainer.run():
+                    if report.step == 3:
+                        os.write(writing, b"running\n")
+        except Stopped as error:
+            os.write(writing, f"{error}\n".encode())
+            code = error.exit_code
+        finally:
+            os._exit(code)
+    os.close(writing)
+    with os.fdopen(reading) as told:
+        assert told.readline() == "running\n"
+        os.kill(child, signal.SIGTERM)
+        assert "and saved; the same command goes on" in told.readline()
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 143
     resumed = tiny.trainer(tmp_path, steps=100_000)
     assert resumed.resume()
     assert resumed.step >= 3
+
+
+def forked(folder: Path, killed_at: int | None) -> str:
+    """Train in a child process, killed with signal 9 once it has told so many steps; its last line otherwise."""
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            torch.set_num_threads(1)
+            trainer = tiny.trainer(folder, steps=60, checkpoint_every=2)
+            trainer.resume()
+            for report in trainer.run():
+                os.write(writing, f"{report.step}\n".encode())
+            digests = {name: sha256_bytes(tensor) for name, tensor in sorted(tiny.tensor_bytes(trainer).items())}
+            os.write(writing, f"done {digests} {trainer.history}\n".encode())
+        finally:
+            os._exit(0)
+    os.close(writing)
+    line = ""
+    with os.fdopen(reading) as told:
+        for count, line in enumerate(told):  # noqa: B007
+            if count == killed_at:
+                os.kill(child, signal.SIGKILL)
+                break
+    os.waitpid(child, 0)
+    return line
+
+
+@pytest.mark.slow
+def test_killed_with_signal_9_at_random_moments_ends_with_the_same_numbers(tmp_path: Path) -> None:
+    """Steps and saves are cut off anywhere; each next process takes up what the last one left."""
+    tiny.trainer(None)  # what the first optimiser imports takes seconds, and each child would have to
+    rng = random.Random(0)
+    whole = forked(tmp_path / "whole", None)
+    for _ in range(20):
+        forked(tmp_path / "killed", rng.randint(0, 5))
+    assert whole.startswith("done")
+    assert forked(tmp_path / "killed", None) == whole

@@ -101,7 +101,11 @@ def trainer(
     )
 
 
+def tensor_bytes(of: Trainer) -> dict[str, bytes]:
+    """The tensors that a checkpoint would hold."""
+    return {name: tensor.detach().numpy().tobytes() for name, tensor in of._tensors().items()}
+
+
 def everything(of: Trainer) -> dict[str, Any]:
     """All that the future of a training depends on, to the bit."""
-    tensors = {name: tensor.detach().numpy().tobytes() for name, tensor in of._tensors().items()}
-    return {**tensors, **of._state()}
+    return {**tensor_bytes(of), **of._state()}
