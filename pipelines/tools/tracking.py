@@ -31,7 +31,7 @@ _log = logging.getLogger(__name__)
 _SEND_EVERY_S = 2.0
 _LONGEST_PAUSE_S = 60.0
 _SYSTEM_EVERY_S = 10.0
-_CLOSE_LIMIT_S = 30.0
+_CLOSE_LIMIT_S = 60.0  # a new store on a busy machine takes half of it
 
 
 class Tracker(Protocol):
@@ -135,16 +135,17 @@ class JournalRun:
 
 
 class LiveRun(JournalRun):
-    """A run being logged, and a thread that sends its journal on."""
+    """A run being logged, and a thread that sends its journal on; `turn` is held by one sender at a time."""
 
-    def __init__(self, home: Path, header: Event, *, system_metrics: bool) -> None:
+    def __init__(self, home: Path, header: Event, turn: threading.Lock, *, system_metrics: bool) -> None:
         super().__init__(home / "spool", header)
         self._home = home
+        self._turn = turn
         self._system_metrics = system_metrics
         self._started = now_ms()
         self._stop = threading.Event()
         self._complete = False
-        self._thread = threading.Thread(target=self._send_until_stopped, name="tracking", daemon=True)
+        self._thread = threading.Thread(target=self._send, name="tracking", daemon=True)
         self._thread.start()
 
     def close(self, status: str | None) -> None:
@@ -152,7 +153,6 @@ class LiveRun(JournalRun):
         self.end(status)
         self._stop.set()
         self._thread.join(timeout=_CLOSE_LIMIT_S)
-        self._journal.close()
         if not self._complete:
             _log.warning(
                 "The tracking store did not take all records; they wait in %s and are sent by the next command "
@@ -160,19 +160,27 @@ class LiveRun(JournalRun):
                 self._journal.folder.parent,
             )
 
+    def _send(self) -> None:
+        """The journal stays locked until its sender is done, so that no other sender takes it over meanwhile."""
+        try:
+            self._send_until_stopped()
+        finally:
+            self._journal.close()
+
     def _send_until_stopped(self) -> None:
         store: MlflowStore | None = None
         pause, stopping, sampled_at = 0.2, False, 0
         while not (stopping or self._complete):  # a journal that was sent whole is gone
             stopping = self._stop.wait(pause)
             try:
-                if store is None:
-                    store = connect(self._home)
-                    ship_left_behind(self._home / "spool", store, own=self._journal.folder)
-                if self._system_metrics and now_ms() - sampled_at >= _SYSTEM_EVERY_S * 1000:
-                    sampled_at = now_ms()
-                    self.log_metrics(store.system_metrics(), (sampled_at - self._started) // 1000)
-                self._complete = ship(self._journal.folder, store)
+                with self._turn:
+                    if store is None:
+                        store = connect(self._home)
+                        ship_left_behind(self._home / "spool", store, own=self._journal.folder)
+                    if self._system_metrics and now_ms() - sampled_at >= _SYSTEM_EVERY_S * 1000:
+                        sampled_at = now_ms()
+                        self.log_metrics(store.system_metrics(), (sampled_at - self._started) // 1000)
+                    self._complete = ship(self._journal.folder, store)
                 pause = _SEND_EVERY_S
             except StoreDown as error:
                 if pause < _SEND_EVERY_S:
@@ -185,11 +193,12 @@ class MlflowTracker:
 
     def __init__(self, home: Path) -> None:
         self._home = home
+        self._turn = threading.Lock()
 
     @contextmanager
     def training_run(self, key: str, params: Mapping[str, Scalar], tags: Mapping[str, str]) -> Iterator[Run]:
         header = {"event": "open", "by": "key", "value": key, "time": now_ms(), "tags": _described(key, tags)}
-        run = LiveRun(self._home, header, system_metrics=True)
+        run = LiveRun(self._home, header, self._turn, system_metrics=True)
         status = "FAILED"
         try:
             run.log_params(params)
@@ -203,7 +212,7 @@ class MlflowTracker:
 
     @contextmanager
     def run_of(self, weights_sha256: str) -> Iterator[Run]:
-        run = LiveRun(self._home, _restoring(weights_sha256), system_metrics=False)
+        run = LiveRun(self._home, _restoring(weights_sha256), self._turn, system_metrics=False)
         try:
             yield run
         finally:
@@ -212,7 +221,8 @@ class MlflowTracker:
     def publish(self, paths: Paths, params: Any, stage: str) -> None:
         weights = weights_digest(paths)
         for name in dict.fromkeys(("train", stage)):
-            run = LiveRun(self._home, _restoring(weights, name, outputs.digest(name, paths)), system_metrics=False)
+            header = _restoring(weights, name, outputs.digest(name, paths))
+            run = LiveRun(self._home, header, self._turn, system_metrics=False)
             outputs.log_stage(run, name, paths, params)
             run.close(None)
 

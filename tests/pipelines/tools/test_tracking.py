@@ -146,6 +146,32 @@ def test_a_store_that_never_answers_is_waited_for_a_bounded_time(
     never.set()
 
 
+def test_a_journal_whose_sender_is_slow_is_not_taken_over_by_the_next_one(
+    home: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    slow, done = threading.Event(), connect(home)
+    monkeypatch.setattr(tracking, "_CLOSE_LIMIT_S", 0.3)
+
+    def connects_late(_: Path) -> Any:
+        slow.wait(30)
+        return done
+
+    monkeypatch.setattr(tracking, "connect", connects_late)
+    tracker = open_tracker(True, home)
+    for step in (1, 2):
+        with tracker.run_of(WEIGHTS) as run:
+            run.log_metrics({"loss": 0.5}, step)
+    first = waiting(home / "spool")
+    assert len(first) == 2
+    assert ship_left_behind(home / "spool", done) == 0  # both belong to senders that live
+    slow.set()
+    until = time.monotonic() + 20
+    while waiting(home / "spool") and time.monotonic() < until:
+        threading.Event().wait(0.05)
+    assert waiting(home / "spool") == []
+    assert history(home, only_run(home), "loss") == [(1, 0.5), (2, 0.5)]
+
+
 def test_a_restored_run_has_params_curves_metrics_and_pictures(home: Path, tmp_path: Path) -> None:
     paths, _ = judged_project(tmp_path / "project", home)
     tracker = open_tracker(True, home)
