@@ -63,7 +63,7 @@ def train_classifier(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         model = Classifier(spec, config.width)
-    model = model.to(device, memory_format=torch.channels_last).train()  # a third faster on a CPU
+    model = model.to(device).to(memory_format=torch.channels_last).train()  # a third faster on a CPU
     optimiser = torch.optim.AdamW(model.parameters(), lr=config.learning_rate, weight_decay=0.01)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, config.learning_rate, total_steps=config.steps)
     pictures, targets = torch.from_numpy(images), torch.from_numpy(labels)
