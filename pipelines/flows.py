@@ -23,7 +23,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.tasks import Task
 
-from ddpm_core.errors import DdpmError, ParamsError
+from ddpm_core.errors import ParamsError
 from pipelines.params import load_params
 from pipelines.paths import Paths
 from pipelines.promotion import promote
@@ -39,17 +39,10 @@ GATE_FAILED = 3
 
 def may_pass_by_itself(task: Task[..., Any], run: TaskRun, state: State) -> bool:
     """Whether a failed stage is worth another try."""
-    try:
-        state.result()
-    except LockBusy:
-        return True
-    except StageFailed as error:
+    error = state.result(raise_on_failure=False)
+    if isinstance(error, StageFailed):
         return error.exit_code in TRANSIENT_CODES
-    except DdpmError:
-        return False
-    except OSError:
-        return True
-    return False
+    return isinstance(error, LockBusy | OSError)
 
 
 @task(

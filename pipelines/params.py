@@ -7,7 +7,6 @@ ranges by the table `__checks__` of each dataclass; what only the whole dataclas
 
 from __future__ import annotations
 
-import importlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, is_dataclass
@@ -19,9 +18,8 @@ from ddpm_core.errors import ParamsError
 from pipelines.parsing import Faults, missing, parse_value, unknown_keys
 
 if TYPE_CHECKING:
-    from ddpm_core.export_config import ExportConfig
-
     from ddpm_core.diffusion.config import DiffusionConfig
+    from ddpm_core.export_config import ExportConfig
     from ddpm_core.metrics.config import EvaluateConfig
     from ddpm_core.metrics.verdict import GateConfig
     from ddpm_core.models.config import UNetConfig
@@ -103,28 +101,36 @@ class _View:
 
 def section_types() -> dict[str, Any]:
     """The dataclass (or the union of them) that each section of params.yaml becomes."""
-    places = {
-        "source": ("pipelines.sources", "SourceConfig"),
-        "split": ("pipelines.sources.split", "SplitConfig"),
-        "contract": ("pipelines.tools.expectations", "ContractConfig"),
-        "shard": ("pipelines.tools.shards", "ShardConfig"),
-        "reference": ("pipelines.tools.features", "ReferenceConfig"),
-        "model": ("ddpm_core.models.config", "UNetConfig"),
-        "diffusion": ("ddpm_core.diffusion.config", "DiffusionConfig"),
-        "train": ("ddpm_core.training.config", "TrainConfig"),
-        "export": ("ddpm_core.export_config", "ExportConfig"),
-        "sample": ("ddpm_core.samplers.config", "SampleConfig"),
-        "evaluate": ("ddpm_core.metrics.config", "EvaluateConfig"),
-        "gate": ("ddpm_core.metrics.verdict", "GateConfig"),
-        "report": ("pipelines.tools.report_page", "ReportConfig"),
+    from ddpm_core.diffusion.config import DiffusionConfig
+    from ddpm_core.export_config import ExportConfig
+    from ddpm_core.metrics.config import EvaluateConfig
+    from ddpm_core.metrics.verdict import GateConfig
+    from ddpm_core.models.config import UNetConfig
+    from ddpm_core.samplers.config import SampleConfig
+    from ddpm_core.training.config import TrainConfig
+    from pipelines.sources import SourceConfig
+    from pipelines.sources.split import SplitConfig
+    from pipelines.tools.expectations import ContractConfig
+    from pipelines.tools.features import ReferenceConfig
+    from pipelines.tools.report_page import ReportConfig
+    from pipelines.tools.shards import ShardConfig
+
+    return {
+        "source": SourceConfig,
+        "split": SplitConfig,
+        "contract": ContractConfig,
+        "shard": ShardConfig,
+        "reference": ReferenceConfig,
+        "model": UNetConfig,
+        "diffusion": DiffusionConfig,
+        "train": TrainConfig,
+        "export": ExportConfig,
+        "sample": SampleConfig,
+        "evaluate": EvaluateConfig,
+        "gate": GateConfig,
+        "report": ReportConfig,
+        "runtime": RuntimeConfig,
     }
-    types: dict[str, Any] = {}
-    for section, (module, name) in places.items():
-        try:
-            types[section] = getattr(importlib.import_module(module), name)
-        except (ImportError, AttributeError):
-            types[section] = None
-    return {**types, "runtime": RuntimeConfig}
 
 
 def load_params(path: Path) -> Params:
@@ -137,8 +143,6 @@ def load_params(path: Path) -> Params:
     for name, kind in types.items():
         if name not in value:
             missing(kind, name, faults)
-        elif kind is None:
-            sections[name] = value[name]
         else:
             sections[name] = parse_value(kind, value[name], name, faults)
     faults.raise_if_any(path.name)

@@ -1,6 +1,7 @@
 """params.yaml to dataclasses: all faults at once, each with its key, what must hold and what came."""
 
 import json
+import re
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -142,14 +143,14 @@ def test_no_value_makes_the_parser_itself_fail(value: Any) -> None:
 def test_default_params_load_and_flatten_to_scalars() -> None:
     flat = as_flat(load_params(ROOT / "params.yaml"))
     assert flat["runtime.device"] == "auto"
-    assert flat["train.lr"] == 6e-4  # YAML 1.2: no text
-    assert json.loads(str(flat["train.optimiser.betas"])) == [0.9, 0.99]
+    assert isinstance(flat["train.lr"], float)  # `6e-4` is a number in YAML 1.2
+    assert isinstance(json.loads(str(flat["model.multipliers"])), list)
     assert all(isinstance(value, str | int | float | bool) for value in flat.values())
 
 
 def test_several_faults_in_the_real_file_are_told_together(tmp_path: Path) -> None:
     text = (ROOT / "params.yaml").read_text(encoding="utf-8")
-    text = text.replace("  lr: 6e-4", "  lr: -1.0").replace("  kind: cosine  ", "  kind: cosinus  ", 1)
+    text = re.sub(r"(?m)^  lr: \S+", "  lr: -1.0", text).replace("  kind: cosine  ", "  kind: cosinus  ", 1)
     text = text.replace("runtime:", "runtme:") + "  wokers: 0\n"
     (tmp_path / "params.yaml").write_text(text, encoding="utf-8")
     with pytest.raises(ParamsError) as caught:

@@ -1,0 +1,177 @@
+"""The flow without a server: order, streamed lines, retries only for what may pass by itself, artifacts."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ddpm_core.errors import ContractFailed, DdpmError, GateFailed, ParamsError
+from pipelines import flows
+from pipelines.tools.dvc_repo import LockBusy, StageFailed
+from tests.support.imports import ROOT
+
+GATE = {
+    "outcome": "fail",
+    "rules": [{"rule": "images", "value": None, "limit": 20.0, "outcome": "fail", "text": "too few", "more": 1}],
+}
+
+
+class FailedState:
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
+
+    def result(self, raise_on_failure: bool) -> BaseException:
+        assert not raise_on_failure
+        return self.error
+
+
+class Log:
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def info(self, text: str, *values: object) -> None:
+        self.lines.append(text % values)
+
+
+@pytest.fixture
+def log(monkeypatch: pytest.MonkeyPatch) -> Log:
+    log = Log()
+    monkeypatch.setattr(flows, "get_run_logger", lambda: log)
+    return log
+
+
+@pytest.fixture
+def artifacts(monkeypatch: pytest.MonkeyPatch) -> dict[str, dict[str, Any]]:
+    made: dict[str, dict[str, Any]] = {}
+    for name in ("table", "image", "link", "markdown"):
+
+        def keep(key: str, **values: Any) -> None:
+            made[key] = values
+
+        monkeypatch.setattr(flows, f"create_{name}_artifact", keep)
+    return made
+
+
+def stale(answer: bool) -> Callable[..., Any]:
+    class Repo:
+        def __init__(self, root: Path) -> None:
+            self.root = root
+
+        def is_stale(self, name: str) -> bool:
+            return answer
+
+        def order(self) -> list[str]:
+            return ["prepare", "evaluate", "report", "gate"]
+
+    return Repo
+
+
+@pytest.mark.parametrize(
+    ("error", "again"),
+    [
+        (LockBusy("busy"), True),
+        (StageFailed("train", 143), True),
+        (StageFailed("prepare", 1), True),
+        (OSError("disk"), True),
+        (StageFailed("gate", 3), False),
+        (StageFailed("validate", 4), False),
+        (StageFailed("train", 2), False),
+        (StageFailed("train", 5), False),
+        (GateFailed("no"), False),
+        (ContractFailed("no"), False),
+        (ParamsError("no"), False),
+        (DdpmError("no"), False),
+        (ValueError("a fault of ours"), False),
+    ],
+)
+def test_only_what_may_pass_by_itself_is_tried_again(error: BaseException, again: bool) -> None:
+    assert flows.may_pass_by_itself(None, None, FailedState(error)) is again  # type: ignore[arg-type]
+
+
+def test_unchanged_stage_starts_no_process(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(flows, "DvcRepo", stale(False))
+    monkeypatch.setattr(subprocess, "Popen", lambda *words, **more: pytest.fail("a process was started"))
+    assert flows.run_stage.fn("/nowhere", "prepare") == "unchanged"
+    assert log.lines == ["prepare: unchanged"]
+
+
+@pytest.mark.parametrize("code", [0, 3, -9])
+def test_stage_streams_its_lines_and_gives_its_own_exit_code(
+    log: Log, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    real = subprocess.Popen
+    end = f"os._exit({code})" if code >= 0 else f"os.kill(os.getpid(), {-code})"
+    script = f"import os\nprint('one')\nprint()\nprint('two', flush=True)\n{end}"
+
+    def start(command: list[str], **more: Any) -> Any:
+        assert command[1:] == ["-m", "pipelines.cli", "--project", "/nowhere", "run", "--only", "train"]
+        return real([sys.executable, "-c", script], **more)
+
+    monkeypatch.setattr(flows, "DvcRepo", stale(True))
+    monkeypatch.setattr(subprocess, "Popen", start)
+    if code == 0:
+        assert flows.run_stage.fn("/nowhere", "train") == "ran"
+    else:
+        with pytest.raises(StageFailed, match="stage train failed with exit code") as caught:
+            flows.run_stage.fn("/nowhere", "train")
+        assert caught.value.exit_code == (code if code > 0 else 128 - code)
+    assert log.lines == ["one", "two"]
+
+
+def test_no_task_keeps_a_cache_of_its_own() -> None:
+    from prefect.cache_policies import NO_CACHE
+
+    assert flows.run_stage.cache_policy == NO_CACHE
+    assert flows.promote_bundle.cache_policy == NO_CACHE
+    assert flows.promote_bundle.retries == 0
+
+
+def test_flow_follows_the_graph_then_promotes(
+    monkeypatch: pytest.MonkeyPatch, artifacts: dict[str, dict[str, Any]]
+) -> None:
+    called: list[str] = []
+    monkeypatch.setattr(flows, "DvcRepo", stale(True))
+    monkeypatch.setattr(flows, "load_params", lambda path: called.append("params"))
+    monkeypatch.setattr(flows, "run_stage", lambda project, name: called.append(name) or "ran")
+    monkeypatch.setattr(flows, "promote_bundle", lambda project: called.append("promote") or "champion")
+    outcomes = flows.pipeline.fn(str(ROOT))
+    assert called == ["params", "prepare", "evaluate", "report", "gate", "promote"]
+    assert outcomes["promote"] == "champion"
+    assert "| gate | ran |" in artifacts["stages"]["markdown"]
+
+
+def test_failing_gate_shows_its_table_and_promotes_nothing(
+    monkeypatch: pytest.MonkeyPatch, artifacts: dict[str, dict[str, Any]], tmp_path: Path
+) -> None:
+    for name in ("params.yaml", "dvc.yaml"):
+        (tmp_path / name).write_bytes((ROOT / name).read_bytes())
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "gate.json").write_text(flows.json.dumps(GATE), encoding="utf-8")
+
+    def stage(project: str, name: str) -> str:
+        if name == "gate":
+            raise StageFailed("gate", 3)
+        return "ran"
+
+    monkeypatch.setattr(flows, "DvcRepo", stale(True))
+    monkeypatch.setattr(flows, "run_stage", stage)
+    monkeypatch.setattr(flows, "promote_bundle", lambda project: pytest.fail("it was promoted"))
+    with pytest.raises(StageFailed):
+        flows.pipeline.fn(str(tmp_path))
+    assert artifacts["gate"]["table"] == [
+        {"rule": "images", "value": "-", "limit": 20.0, "outcome": "fail", "text": "too few"}
+    ]
+    assert "stages" not in artifacts
+
+
+def test_flow_refuses_a_folder_that_is_no_project(tmp_path: Path) -> None:
+    with pytest.raises(ParamsError, match=r"project: must be a folder that holds params\.yaml and dvc\.yaml, got"):
+        flows.pipeline.fn(str(tmp_path))
+
+
+def test_picture_travels_as_text(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(b"\x89PNG")
+    assert flows.data_uri(tmp_path / "a.png") == "data:image/png;base64,iVBORw=="
