@@ -145,7 +145,7 @@ class _Service:
         except DdpmError as error:
             log.error("%s", error)
             return _error(500, "cannot_sample", str(error))
-        log.info("%d pictures, cost %d, in %.2f s", wish.count, cost, time.monotonic() - start)
+        log.info("pictures: %d, cost: %d, seconds: %.2f", wish.count, cost, time.monotonic() - start)
         return Response(content, media_type=MEDIA[wish.format], headers=self._headers(wish, recipe))
 
     def _make(self, wish: Wish, recipe: Recipe, labels: list[int | None], check: Callable[[], None]) -> bytes:

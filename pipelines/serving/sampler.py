@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +19,7 @@ from ddpm_core.diffusion.plan import SamplingPlan
 from ddpm_core.errors import IntegrityError, ParamsError
 from ddpm_core.samplers import SamplerConfig
 from ddpm_core.samplers.config import GuidanceConfig, SampleConfig, named
-from pipelines.params import parse
+from pipelines.parsing import Faults, parse_value
 from pipelines.serving.onnx_denoiser import OnnxDenoiser
 
 log = logging.getLogger(__name__)
@@ -45,7 +46,7 @@ class Sampler:
 
     def __init__(self, bundle: Bundle, device: str = "auto", threads: int = 1) -> None:
         self.bundle = bundle
-        self.defaults: SampleConfig = parse(SampleConfig, bundle.sample, "bundle.json: sample")
+        self.defaults: SampleConfig = _parsed(SampleConfig, bundle.sample, "bundle.json: sample")
         self._net = OnnxDenoiser(bundle, device, threads)
         self.device = self._net.device
 
@@ -190,7 +191,7 @@ class Sampler:
         golden = self.bundle.golden
         if golden is None:
             return "none"
-        sampler: SamplerConfig = parse(SamplerConfig, golden.sampler, "bundle.json: golden.sampler")
+        sampler: SamplerConfig = _parsed(SamplerConfig, golden.sampler, "bundle.json: golden.sampler")
         image = self.sample([golden.label], [golden.seed], sampler=sampler, guidance=0.0)[0]
         likeness = golden.compare(image)
         if likeness == "different":
@@ -200,3 +201,11 @@ class Sampler:
                 f"{self.device}; run `ddpm doctor`, or make the bundle again with `ddpm export`"
             )
         return likeness
+
+
+def _parsed(kind: Any, value: Any, where: str) -> Any:
+    """A dataclass from the bundle's JSON, judged as params.yaml is."""
+    faults = Faults()
+    config = parse_value(kind, value, "", faults)
+    faults.raise_if_any(where)
+    return config

@@ -101,9 +101,11 @@ def read_wish(body: bytes) -> Wish:
     try:
         return Wish.model_validate_json(body)
     except ValidationError as error:
-        raise NotAWish(
-            [_fault(item) for item in error.errors(include_url=False, include_input=False)[:_TOLD]]
-        ) from None
+        faults: dict[str, dict[str, str]] = {}
+        for item in error.errors(include_url=False, include_input=False):
+            fault = _fault(item)
+            faults.setdefault(fault["field"], fault)
+        raise NotAWish(list(faults.values())[:_TOLD]) from None
 
 
 def chosen(sampler: Sampler, kind: str | None, steps: int | None) -> SamplerConfig | None:
@@ -122,5 +124,10 @@ def chosen(sampler: Sampler, kind: str | None, steps: int | None) -> SamplerConf
 
 
 def _fault(item: Any) -> dict[str, str]:
-    where = ".".join(str(part) for part in item["loc"])[:_LONGEST] or "body"
+    place = list(item["loc"])
+    if place and place[0] in ("label", "labels") and str(place[-1]).startswith("constrained-"):
+        # pydantic tells a label's two types apart, as two faults; a person sees one
+        where = ".".join(str(part) for part in place[:-1])
+        return {"field": where, "message": "Input should be a class by number or name, or null"}
+    where = ".".join(str(part) for part in place)[:_LONGEST] or "body"
     return {"field": where, "message": str(item["msg"]).removeprefix("Value error, ")}

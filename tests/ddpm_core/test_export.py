@@ -27,11 +27,11 @@ def conditional() -> tuple[nn.Module, bytes]:
     return net, export_onnx(net, tiny_spec(), conditional=True, opset=OPSET)
 
 
-def runner(model: bytes) -> Callable[..., Any]:
+def runner(model: bytes, threads: int = 1) -> Callable[..., Any]:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
+    options.intra_op_num_threads = threads
     session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     names = [node.name for node in session.get_inputs()]
 
@@ -50,12 +50,13 @@ def test_onnxruntime_answers_as_torch_at_each_batch(conditional: tuple[nn.Module
     assert 0 <= check(net, runner(model), tiny_spec(), True) < 1e-5
 
 
-def test_a_batch_is_its_images_one_by_one_to_the_bit(conditional: tuple[nn.Module, bytes]) -> None:
+def test_a_batch_is_its_images_one_by_one_to_the_bit_on_any_threads(conditional: tuple[nn.Module, bytes]) -> None:
     run = runner(conditional[1])
     draw = np.random.default_rng(0)
     x = draw.normal(size=(16, 1, 8, 8)).astype(np.float32)
     t, label = draw.uniform(1, 1000, 16).astype(np.float32), draw.integers(0, 4, 16)
     together = run(x, t, label)
+    np.testing.assert_array_equal(together, runner(conditional[1], threads=3)(x, t, label))
     for size in (1, 2, 3, 5, 8):
         parts = [run(x[i : i + size], t[i : i + size], label[i : i + size]) for i in range(0, 16, size)]
         np.testing.assert_array_equal(together, np.concatenate(parts))

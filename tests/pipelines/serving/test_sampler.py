@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -155,6 +156,13 @@ def test_values_that_are_no_numbers_are_told(tmp_path: Path) -> None:
     tiny_bundle(tmp_path / "b", model=model.SerializeToString())
     with pytest.raises(IntegrityError, match="a value that is no finite number"):
         Sampler.open(tmp_path / "b", "cpu").sample([0], [0])
+
+
+def test_a_bundle_with_defaults_that_are_none_is_told_in_full(tmp_path: Path) -> None:
+    bundle = tiny_bundle(tmp_path / "b")
+    content = {**bundle.sample, "seed": "one", "sampler": {**bundle.sample["sampler"], "steps": 0}}
+    with pytest.raises(ParamsError, match=r"(?s)bundle.json: sample: 2 values are not allowed.*sampler.steps.*seed"):
+        Sampler(replace(bundle, sample=content), "cpu")
 
 
 class TestDevice:
