@@ -1,7 +1,7 @@
 # `make help` lists what there is. Needs Python 3.11 to 3.13 and make; everything else comes from the hash locks.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help run test test-all lint format ui serve doctor install install-dev install-serve clean clean-all lock
+.PHONY: docs help run test test-all lint format ui serve doctor install install-dev install-serve clean clean-all lock
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -58,6 +58,9 @@ install-dev: ## the same with the tools for tests
 
 install-serve: ## the same for sampling and serving alone: no torch
 	@$(INSTALL) requirements-serve.lock
+
+docs: install-dev ## write docs/configuration.md from the code and params.yaml
+	$(BIN)/python infra/config_page.py
 
 lock: install-dev ## resolve the three lock files anew
 	$(BIN)/python infra/lock.py

@@ -35,7 +35,7 @@ def parse_value(kind: Any, value: Any, where: str, faults: Faults) -> Any:
     """A value of the type `kind`, or FAULTY after telling why not."""
     if is_dataclass(kind):
         return parse_fields(kind, value, where, faults)
-    members = _dataclasses_of(kind)
+    members = dataclasses_of(kind)
     if members:
         if value is None and NoneType in get_args(kind):
             return None
@@ -85,13 +85,13 @@ def unknown_keys(value: Mapping[str, Any], known: Iterable[str], where: str, fau
 
 def missing(kind: Any, where: str, faults: Faults) -> None:
     """Tell that a key is not there, and what it must be."""
-    faults.add(where, f"missing; it must be {_type_text(kind)}")
+    faults.add(where, f"missing; it must be {type_text(kind)}")
 
 
 def _parse_union(members: list[Any], value: Any, where: str, faults: Faults) -> Any:
     if len(members) == 1:
         return parse_fields(members[0], value, where, faults)
-    kinds = {name: member for member in members for name in _kinds_of(member)}
+    kinds = {name: member for member in members for name in kinds_of(member)}
     allowed = ", ".join(kinds)
     if not isinstance(value, Mapping):
         faults.add(where, f"must be a mapping with a `kind` ({allowed}), got {_shown(value)}")
@@ -123,7 +123,7 @@ def _parse_leaf(kind: Any, value: Any, where: str, faults: Faults) -> Any:
     try:
         return _adapter(kind).validate_json(json.dumps(value, default=str))
     except ValidationError:
-        text = f"must be {_type_text(kind)}, got {_shown(value)}"
+        text = f"must be {type_text(kind)}, got {_shown(value)}"
         if isinstance(value, str) and get_origin(kind) is Literal:
             hint = get_close_matches(value, [str(item) for item in get_args(kind)], n=1)
             text += f"; did you mean {hint[0]!r}?" if hint else ""
@@ -136,17 +136,17 @@ def _adapter(kind: Any) -> TypeAdapter[Any]:
     return TypeAdapter(kind, config=ConfigDict(strict=True, allow_inf_nan=False))
 
 
-def _dataclasses_of(kind: Any) -> list[Any]:
+def dataclasses_of(kind: Any) -> list[Any]:
     if get_origin(kind) not in (Union, UnionType):
         return []
     return [item for item in get_args(kind) if is_dataclass(item)]
 
 
 def _holds_dataclass(kind: Any) -> bool:
-    return is_dataclass(kind) or bool(_dataclasses_of(kind))
+    return is_dataclass(kind) or bool(dataclasses_of(kind))
 
 
-def _kinds_of(member: Any) -> tuple[str, ...]:
+def kinds_of(member: Any) -> tuple[str, ...]:
     return get_args(get_type_hints(member)["kind"])
 
 
@@ -173,7 +173,7 @@ _PLAIN = {
 }
 
 
-def _type_text(kind: Any) -> str:
+def type_text(kind: Any) -> str:
     """A type in words: `int` is a whole number, a Literal one of its values."""
     if kind in _PLAIN:
         return _PLAIN[kind]
@@ -181,17 +181,17 @@ def _type_text(kind: Any) -> str:
     if origin is Literal:
         return "one of " + ", ".join(str(item) for item in args)
     if origin in (Union, UnionType):
-        members = _dataclasses_of(kind)
+        members = dataclasses_of(kind)
         if members and all("kind" in get_type_hints(member) for member in members):
-            texts = ["a mapping with a `kind` (" + ", ".join(k for m in members for k in _kinds_of(m)) + ")"]
-            texts += [_type_text(item) for item in args if item not in members]
+            texts = ["a mapping with a `kind` (" + ", ".join(k for m in members for k in kinds_of(m)) + ")"]
+            texts += [type_text(item) for item in args if item not in members]
         else:
-            texts = [_type_text(item) for item in args]
+            texts = [type_text(item) for item in args]
         return " or ".join(texts)
     if origin is tuple and Ellipsis not in args:
-        return f"a list of {len(args)} values ({', '.join(_type_text(item) for item in args)})"
+        return f"a list of {len(args)} values ({', '.join(type_text(item) for item in args)})"
     if origin in (list, tuple):
-        return f"a list ({_type_text(args[0])} each)"
+        return f"a list ({type_text(args[0])} each)"
     if is_dataclass(kind):
         return f"a mapping with {_names(kind)}"
     return getattr(kind, "__name__", str(kind))

@@ -91,7 +91,6 @@ FOREIGN: dict[str, tuple[str, ...]] = {
     "torch_fidelity": ("pipelines/tools/features.py",),
     "matplotlib": ("pipelines/tools/report_page.py",),
     "jinja2": ("pipelines/tools/report_page.py",),
-    "scipy": ("ddpm_core/metrics/",),
 }
 # Knows tensors by their methods; its one import of torch lies in a branch that only a tensor reaches.
 BOTH_FRAMEWORKS = ROOT / "ddpm_core" / "diffusion" / "arrays.py"

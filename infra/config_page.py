@@ -1,0 +1,124 @@
+"""Write docs/configuration.md from the dataclasses and the comments of params.yaml: `make docs`."""
+
+import sys
+from collections.abc import Iterator
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from typing import Any, get_args, get_origin, get_type_hints
+
+from pipelines.params import read_yaml, section_types, stage_sections
+from pipelines.parsing import dataclasses_of, kinds_of, type_text
+
+ROOT = Path(__file__).resolve().parent.parent
+HEAD = """# Configuration
+
+Every key of `params.yaml`. This page is written by `make docs` from the dataclasses in the code and the comments in
+the file, and a test holds it against the code; the values themselves are in `params.yaml` alone.
+
+The file carries every value: the code has no defaults, for DVC could not see a default that hides in code. A key that
+is unknown, missing, of the wrong type or out of range is told with all others before anything starts, exit code 2:
+
+```
+$ ddpm run
+ddpm run: params.yaml: 2 values are not allowed; nothing was started
+  train.lr: must be above 0, got -1.0
+  train.stepps: unknown key; did you mean 'steps'?
+```
+
+`ddpm params` checks the file and shows every value by its dotted key. `dvc params diff` shows what changed since the
+last commit, and `dvc exp run -S train.lr=1e-3` runs with another value. Numbers follow YAML 1.2: `2e-4` is a number.
+Where a section or a key is a choice, `kind` makes it, and each kind has the keys of its own table.
+
+Addresses and secrets are no parameters. They come from the environment:
+
+| variable | meaning |
+|---|---|
+| `DDPM_HOME` | where checkpoints, MLflow's store, Data Docs and logs lie (default: `.ddpm` in the project) |
+| `MLFLOW_TRACKING_URI` | an MLflow server in place of the local store |
+| `PREFECT_API_URL` | a Prefect server in place of a temporary one |
+| `OMP_NUM_THREADS` | overrides `runtime.threads` for numpy's and torch's libraries |
+"""
+
+TABLE = "\n| key | allowed | meaning |\n|---|---|---|\n"
+NOTED_SOURCE = "EmbeddedDigits"  # the comments of section source in params.yaml are about this one
+
+
+def page() -> str:
+    """The whole page."""
+    readers: dict[str, list[str]] = {}
+    for stage, sections in stage_sections(ROOT).items():
+        for section in sections:
+            readers.setdefault(section, []).append(stage)
+    notes = comments((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    parts = [HEAD]
+    for section, kind in section_types().items():
+        stages = ", ".join(readers.get(section, [])) or "no stage: it changes where work is done, not what comes of it"
+        parts.append(f"\n## {section}\n\nRead by: {stages}.\n")
+        for title, cls in tables(kind, section):
+            where = title.split("`")[1] if title else section
+            parts.append((f"\n{title}{about(cls)}\n" if title else "") + TABLE)
+            parts += [row(cls, where, field.name, notes) for field in fields(cls)]
+    return "".join(parts)
+
+
+def about(cls: Any) -> str:
+    """The first line of a dataclass's own docstring."""
+    text = (cls.__doc__ or "").strip().split("\n")[0]
+    return "" if text.startswith(f"{cls.__name__}(") or not text else f": {text}"
+
+
+def tables(kind: Any, where: str) -> Iterator[tuple[str, Any]]:
+    """(title, dataclass) for a section and for all that lies inside it."""
+    for cls in [kind] if is_dataclass(kind) else dataclasses_of(kind):
+        many = not is_dataclass(kind) and len(dataclasses_of(kind)) > 1
+        label = f"`{where}`" + (f" with `kind: {kinds_of(cls)[0]}`" if many else "")
+        yield ("" if label == f"`{where}`" and "." not in where else f"**{label}**"), cls
+        hints = get_type_hints(cls)
+        for field in fields(cls):
+            hint = hints[field.name]
+            if get_origin(hint) in (tuple, list):
+                hint = get_args(hint)[0]
+            if is_dataclass(hint) or dataclasses_of(hint):
+                yield from tables(hint, f"{where}.{field.name}")
+
+
+def row(cls: Any, where: str, name: str, notes: dict[str, str]) -> str:
+    hint = get_type_hints(cls)[name]
+    allowed = type_text(hint)
+    if name == "kind":
+        return f"| `{where}.{name}` | {_cell(allowed)} | chooses this table |\n"
+    check = getattr(cls, "__checks__", {}).get(name)
+    if check is not None:
+        allowed += f"; {check[1]}"
+    key = f"{where}.{name}"
+    note = notes.get(key, "") if where != "source" or cls.__name__ == NOTED_SOURCE else "see [data](data.md)"
+    return f"| `{key}` | {_cell(allowed)} | {_cell(note)} |\n"
+
+
+def comments(text: str) -> dict[str, str]:
+    """What params.yaml says beside each key, by dotted key; a comment that goes on on the next line is joined."""
+    notes: dict[str, str] = {}
+    path: list[tuple[int, str]] = []
+    last = ""
+    for line in text.splitlines():
+        body, _, note = line.partition("#")
+        if not body.strip():
+            if last and note and line[0] == " ":
+                notes[last] = f"{notes.get(last, '')} {note.strip()}".strip()
+            continue
+        indent = len(body) - len(body.lstrip())
+        path = [step for step in path if step[0] < indent] + [(indent, body.strip().split(":")[0])]
+        last = ".".join(name for _, name in path)
+        if note:
+            notes[last] = note.strip()
+    return notes
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+if __name__ == "__main__":
+    read_yaml(ROOT / "params.yaml")
+    (ROOT / "docs" / "configuration.md").write_text(page(), encoding="utf-8")
+    sys.stderr.write("docs/configuration.md\n")
