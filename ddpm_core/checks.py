@@ -1,11 +1,11 @@
 """Ranges of configuration fields: one plain table a dataclass, used when it is made and by whoever reads many at once.
 
-    @dataclass(frozen=True)
-    class Split:
-        test_fraction: float
-        __checks__: ClassVar[Checks] = {"test_fraction": (lambda v: 0 < v < 1, "between 0 and 1, both excluded")}
-        def __post_init__(self) -> None:
-            run_checks(self)
+@dataclass(frozen=True)
+class Split:
+    test_fraction: float
+    __checks__: ClassVar[Checks] = {"test_fraction": (lambda v: 0 < v < 1, "between 0 and 1, both excluded")}
+    def __post_init__(self) -> None:
+        run_checks(self)
 """
 
 from collections.abc import Callable, Mapping
