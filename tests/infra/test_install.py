@@ -1,0 +1,90 @@
+"""The installer's checks: Python, free disk, and a stamp that makes the second time free."""
+
+import importlib.util
+import re
+import sys
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+
+import pytest
+
+from tests.support.imports import ROOT
+
+LOCKS = ("requirements-dev.lock", "requirements.lock", "requirements-serve.lock")
+
+
+@pytest.fixture
+def install(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    spec = importlib.util.spec_from_file_location("install_script", ROOT / "infra" / "install.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    monkeypatch.chdir(ROOT)
+    return module
+
+
+def versions(lock: str) -> dict[str, str]:
+    text = (ROOT / lock).read_text(encoding="utf-8")
+    return dict(re.findall(r"^([a-z0-9_.-]+)==(\S+)", text, re.MULTILINE))
+
+
+@pytest.mark.parametrize("version", [(3, 10), (3, 14)])
+def test_other_pythons_are_refused(
+    install: ModuleType, monkeypatch: pytest.MonkeyPatch, version: tuple[int, int]
+) -> None:
+    monkeypatch.setattr(sys, "version_info", (*version, 0))
+    with pytest.raises(
+        SystemExit, match=r"Python must be 3\.11 to 3\.13, this is 3\.\d+ .* make PYTHON=python3\.13 run"
+    ):
+        install.check_python()
+
+
+def test_too_little_disk_is_told(install: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(install.shutil, "disk_usage", lambda place: SimpleNamespace(free=2e9))
+    with pytest.raises(SystemExit, match=r"the environment needs 9 GB of free disk in .*, there are 2\.0"):
+        install.check_disk(tmp_path / "venv", 9.0)
+    install.check_disk(tmp_path / "venv", 1.0)
+
+
+def test_environment_is_made_again_only_for_another_lock(install: ModuleType, tmp_path: Path) -> None:
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "ddpm").touch()
+    stamp = tmp_path / install.STAMP
+    assert not install.is_installed(tmp_path, "requirements.lock")
+    stamp.write_text(install.digest(Path("requirements.lock")), encoding="utf-8")
+    assert install.is_installed(tmp_path, "requirements.lock")
+    assert install.is_installed(tmp_path, "requirements-serve.lock")
+    assert not install.is_installed(tmp_path, "requirements-dev.lock")
+    stamp.write_text("another", encoding="utf-8")
+    assert not install.is_installed(tmp_path, "requirements.lock")
+
+
+def test_failing_command_is_told(install: ModuleType) -> None:
+    with pytest.raises(SystemExit, match="this command failed with exit code 7"):
+        install.call([sys.executable, "-c", "raise SystemExit(7)"])
+
+
+def test_locks_agree_and_name_no_host() -> None:
+    dev = versions("requirements-dev.lock")
+    for lock in LOCKS:
+        text = (ROOT / lock).read_text(encoding="utf-8")
+        assert "://" not in text
+        assert "index-url" not in text
+        assert {name: dev.get(name) for name in versions(lock)} == versions(lock)
+
+
+def test_lock_for_serving_has_no_torch() -> None:
+    assert not {"torch", "dvc", "prefect", "mlflow"} & set(versions("requirements-serve.lock"))
+
+
+def test_exactly_one_build_of_onnxruntime_is_installed_here() -> None:
+    from importlib.metadata import PackageNotFoundError, version
+
+    there = []
+    for name in ("onnxruntime", "onnxruntime-gpu"):
+        try:
+            there.append(version(name))
+        except PackageNotFoundError:
+            continue
+    assert len(there) == 1
