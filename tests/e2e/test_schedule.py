@@ -75,6 +75,7 @@ def test_schedule_fires_and_the_run_completes(tmp_path: Path) -> None:
     port = free_port()
     api = f"http://127.0.0.1:{port}/api"
     env = {**project.environment(), "PREFECT_HOME": str(tmp_path / "prefect"), "PREFECT_API_URL": api}
+    env["PWD"] = str(project.root)  # as a shell has it: the deployment is bound to the folder it is made in
     write_yaml(project.root / "infra" / "prefect.yaml", every_minute(read_yaml(ROOT / "infra" / "prefect.yaml")))
 
     def call(*words: str) -> None:
