@@ -37,7 +37,7 @@ def test_clone_that_pulls_trains_nothing_and_shows_run_and_champion(finished: Pr
     assert done.unchanged() == list(STAGES)
     assert "is the first champion" in done.text
     run = restored_run(clone)
-    assert run["metrics"] >= {"loss", "fcd_train"}
+    assert run["metrics"] >= {"loss", "evaluate/fcd_train"}
     assert run["params"] >= {"train.lr", "source.kind"}
 
 

@@ -18,7 +18,7 @@ import pytest
 
 from pipelines.params import read_yaml
 from tests.support.imports import ROOT
-from tests.support.project import Project, tiny_project, write_yaml
+from tests.support.project import Project, write_yaml
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
@@ -70,12 +70,12 @@ def wait_for(what: str, look: Any, seconds: float, log: Path) -> Any:
     pytest.fail(f"{what} did not happen in {seconds:.0f} s:\n{log.read_text(encoding='utf-8')[-4000:]}")
 
 
-def test_schedule_fires_and_the_run_completes(tmp_path: Path) -> None:
-    project = tiny_project(tmp_path)
+def test_schedule_fires_and_the_run_completes(finished: Project, tmp_path: Path) -> None:
+    project = finished
+    project.set_params({"gate": {"max_distance_ratio": 5.0e8}})  # so that report and gate have something to do
     port = free_port()
     api = f"http://127.0.0.1:{port}/api"
     env = {**project.environment(), "PREFECT_HOME": str(tmp_path / "prefect"), "PREFECT_API_URL": api}
-    env["PWD"] = str(project.root)  # as a shell has it: the deployment is bound to the folder it is made in
     write_yaml(project.root / "infra" / "prefect.yaml", every_minute(read_yaml(ROOT / "infra" / "prefect.yaml")))
 
     def call(*words: str) -> None:
@@ -92,13 +92,18 @@ def test_schedule_fires_and_the_run_completes(tmp_path: Path) -> None:
         wait_for("the server's health", lambda: ask(f"{api}/health"), 180, server_log)
         call("work-pool", "create", "ddpm", "--type", "process")
         call("--no-prompt", "deploy", "--prefect-file", "infra/prefect.yaml", "--name", "nightly")
+        (deployment,) = ask(f"{api}/deployments/filter", {})
+        ((_, where),) = deployment["pull_steps"][0].items()
+        assert Path(where["directory"]) == project.root  # before any worker runs there
         with running(project, env, worker_log, "worker", "start", "--pool", "ddpm"):
             run = wait_for("a scheduled run's end", completed, 1200, worker_log)
         keys = {artifact["key"] for artifact in ask(f"{api}/artifacts/filter", {})}
     assert run["state_type"] == "COMPLETED", worker_log.read_text(encoding="utf-8")[-4000:]
     assert run["auto_scheduled"]
     assert {"samples", "report", "gate", "stages"} <= keys
-    assert json.loads(project.read("out/gate.json"))["outcome"] == "pass"
+    gate = json.loads(project.read("out/gate.json"))
+    assert gate["outcome"] == "pass"
+    assert {rule["limit"] for rule in gate["rules"]} >= {5.0e8}
 
 
 def every_minute(deployments: dict[str, Any]) -> dict[str, Any]:
