@@ -10,15 +10,15 @@ PORT ?= 8000
 MIN_FREE_GB ?= 9
 INSTALL := $(PYTHON) infra/install.py --venv $(VENV) --free-gb $(MIN_FREE_GB)
 
-# No tool reports to its maker; waiting threads sleep.
+# No tool reports to its maker; waiting threads soon sleep (pipelines/quiet.py).
 export DO_NOT_TRACK := true
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
 export MLFLOW_DISABLE_TELEMETRY := true
 export GX_ANALYTICS_ENABLED := false
 export DVC_NO_ANALYTICS := 1
-export OMP_WAIT_POLICY := PASSIVE
+export GOMP_SPINCOUNT := 2000
 
-TEST_ENV := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1
+TEST_ENV := OMP_WAIT_POLICY=PASSIVE OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1
 
 help: ## show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)

@@ -17,7 +17,7 @@ NOTHING_COLLECTED = 5
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--processes", type=int, default=min(2, len(os.sched_getaffinity(0))))
+    parser.add_argument("--processes", type=int, default=min(2, os.cpu_count() or 1))
     args = parser.parse_args()
     os.chdir(Path(__file__).resolve().parent.parent)
     began = time.monotonic()
