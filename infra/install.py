@@ -16,9 +16,10 @@ from pathlib import Path
 OLDEST, NEWEST = (3, 11), (3, 13)
 STAMP = "ddpm-locks"
 SUPERSETS = {
-    "requirements-serve.lock": ("requirements.lock", "requirements-dev.lock"),
-    "requirements.lock": ("requirements-dev.lock",),
-    "requirements-dev.lock": (),
+    "requirements-serve.lock": ("requirements.lock", "requirements-dev.lock", "requirements-peers.lock"),
+    "requirements.lock": ("requirements-dev.lock", "requirements-peers.lock"),
+    "requirements-dev.lock": ("requirements-peers.lock",),
+    "requirements-peers.lock": (),
 }
 
 
@@ -77,6 +78,8 @@ def install(venv: Path, lock: str) -> None:
     if not python.exists():
         say(f"making {venv} with Python {sys.version.split()[0]}")
         call([sys.executable, "-m", "venv", str(venv)])
+    if subprocess.run([str(python), "-c", "import pip"], stderr=subprocess.DEVNULL).returncode != 0:
+        call([str(python), "-m", "ensurepip"])  # somebody else made it, without pip
     say(f"installing {lock}: some GB, a few minutes the first time")
     uv = bootstrap_uv(venv, python)
     if uv is not None:

@@ -140,13 +140,21 @@ class DvcRepo:
     def _repo(self) -> Iterator[Any]:
         from dvc.repo import Repo
 
-        logging.getLogger("dvc").setLevel(logging.WARNING)  # what it would tell of a stage, our caller tells
+        _speak_through_us()
         with chdir(self.root):  # DVC takes names and paths from the working directory
             repo = Repo(str(self.root))
             try:
                 yield repo
             finally:
                 repo.close()
+
+
+def _speak_through_us() -> None:
+    """DVC's warnings once, in our form; what else it would tell of a stage, our caller tells."""
+    for name in ("dvc", "dvc_objects", "dvc_data"):
+        logger = logging.getLogger(name)
+        logger.setLevel(logging.WARNING)
+        logger.handlers.clear()  # its own, set on import; the root's handler stays
 
 
 def _as_ours(name: str, error: BaseException) -> DdpmError:

@@ -65,6 +65,19 @@ def test_failing_command_is_told(install: ModuleType) -> None:
         install.call([sys.executable, "-c", "raise SystemExit(7)"])
 
 
+def test_environment_without_pip_is_given_it(
+    install: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    import venv
+
+    venv.create(tmp_path / "venv", with_pip=False)
+    called: list[list[str]] = []
+    monkeypatch.setattr(install, "call", lambda command: called.append(command[1:3]))
+    monkeypatch.setattr(install, "bootstrap_uv", lambda *_: None)
+    install.install(tmp_path / "venv", "requirements-serve.lock")
+    assert called == [["-m", "ensurepip"], ["-m", "pip"], ["-m", "pip"]]
+
+
 def test_locks_agree_and_name_no_host() -> None:
     dev = versions("requirements-dev.lock")
     for lock in LOCKS:

@@ -1,5 +1,6 @@
 """The one module that knows DVC from inside: order, staleness, exit codes, a busy lock, and the way round."""
 
+import logging
 import os
 import shutil
 import subprocess
@@ -46,6 +47,16 @@ def folder(fresh: Path, tmp_path: Path) -> Path:
 
 def test_order_follows_the_graph_and_not_the_file(folder: Path) -> None:
     assert DvcRepo(folder).order() == ["first", "last", "fails"]
+
+
+def test_warning_of_dvc_is_written_once_and_not_by_its_own_handlers(
+    folder: Path, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    DvcRepo(folder).order()
+    logging.getLogger("dvc.lock").warning("a lock is waited for")
+    logging.getLogger("dvc.repo").info("a stage did not change")
+    assert [record.message for record in caplog.records if record.name.startswith("dvc")] == ["a lock is waited for"]
+    assert capsys.readouterr() == ("", "")
 
 
 def test_stage_runs_once_and_again_when_its_input_changes(folder: Path) -> None:
