@@ -1,10 +1,11 @@
 # `make help` lists what there is. Needs Python 3.11 to 3.13 and make; everything else comes from the hash locks.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: docs help run test test-all lint format ui serve doctor install install-dev install-serve clean clean-all lock
+.PHONY: docs help run test test-all lint format ui serve doctor install install-dev install-serve install-peers test-peers clean clean-all lock
 
 PYTHON ?= python3
 VENV ?= .venv
+VENV_PEERS ?= .venv-peers
 BIN := $(VENV)/bin
 PORT ?= 8000
 MIN_FREE_GB ?= 9
@@ -31,6 +32,9 @@ test: install-dev ## the quick tests with coverage (under 8 minutes on 2 cores)
 
 test-all: install-dev ## every test, with real servers and the pipeline twice (about an hour)
 	$(TEST_ENV) $(BIN)/python -m pytest
+
+test-peers: install-peers ## compare with other people's implementations, in an environment of their own
+	$(TEST_ENV) $(VENV_PEERS)/bin/python -m pytest tests/peers
 
 lint: install-dev ## ruff and mypy
 	$(BIN)/ruff check .
@@ -59,15 +63,18 @@ install-dev: ## the same with the tools for tests
 install-serve: ## the same for sampling and serving alone: no torch
 	@$(INSTALL) requirements-serve.lock
 
+install-peers: ## make .venv-peers: all of install-dev, and the implementations to be compared with
+	@$(PYTHON) infra/install.py --venv $(VENV_PEERS) --free-gb $(MIN_FREE_GB) requirements-peers.lock
+
 docs: install-dev ## write docs/configuration.md from the code and params.yaml
 	$(BIN)/python infra/config_page.py
 
-lock: install-dev ## resolve the three lock files anew
+lock: install-dev ## resolve the lock files anew
 	$(BIN)/python infra/lock.py
 
 clean: ## remove what the stages wrote; DVC's cache keeps a copy, `dvc checkout` restores it
 	rm -rf out data/images data/manifest.parquet data/quarantine data/shards
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .coverage.* htmlcov build *.egg-info
 
-clean-all: clean ## also the state (checkpoints, MLflow's store), DVC's cache and .venv
-	rm -rf .ddpm .dvc/cache .dvc/tmp $(VENV)
+clean-all: clean ## also the state (checkpoints, MLflow's store), DVC's cache and both environments
+	rm -rf .ddpm .dvc/cache .dvc/tmp $(VENV) $(VENV_PEERS)

@@ -1,7 +1,7 @@
-"""Resolve the three hash locks: `make lock`. `--upgrade` takes newer versions, else what is locked stays where it can.
+"""Resolve the hash locks: `make lock`. `--upgrade` takes newer versions, else what is locked stays where it can.
 
 `uv pip compile --universal` writes one file for every platform and no host names (`uv.lock` would hold them).
-The development lock is resolved first and the two others take their versions from it, so all agree.
+The development lock is resolved first and the others take their versions from it, so all agree.
 """
 
 import argparse
@@ -11,7 +11,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-LOCKS = {"dev": "requirements-dev.lock", "pipeline": "requirements.lock", "serve": "requirements-serve.lock"}
+LOCKS = {
+    "dev": "requirements-dev.lock",
+    "pipeline": "requirements.lock",
+    "serve": "requirements-serve.lock",
+    "peers": "requirements-peers.lock",
+}
 
 
 def main() -> int:

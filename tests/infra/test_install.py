@@ -87,6 +87,14 @@ def test_locks_agree_and_name_no_host() -> None:
         assert {name: dev.get(name) for name in versions(lock)} == versions(lock)
 
 
+def test_lock_of_the_peers_is_the_development_lock_and_more() -> None:
+    dev, peers = versions("requirements-dev.lock"), versions("requirements-peers.lock")
+    text = (ROOT / "requirements-peers.lock").read_text(encoding="utf-8")
+    assert "://" not in text
+    assert {name for name, version in dev.items() if peers.get(name) != version} == {"scipy"}  # decisions/0006-peers.md
+    assert set(peers) - set(dev) >= {"diffusers", "denoising-diffusion-pytorch", "torchmetrics", "pytorch-fid"}
+
+
 def test_lock_for_serving_has_no_torch() -> None:
     assert not {"torch", "dvc", "prefect", "mlflow"} & set(versions("requirements-serve.lock"))
 
