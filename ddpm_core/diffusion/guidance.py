@@ -41,6 +41,11 @@ def guided(
     return denoise
 
 
+def calls(time: Array, weight: float, interval: tuple[float, float] | None) -> Array:
+    """How often `guided` asks the network for one image at each of these times: twice where guidance acts."""
+    return 1 + (_inside(time, interval) & (weight != 0))
+
+
 def combine(given: Array, null: Array, weight: Any, rescale: float) -> Array:
     """given + w (given - null), its spread an image drawn back by `rescale` to that of `given`."""
     w = per_image(weight, given) if hasattr(weight, "shape") and weight.ndim else weight

@@ -33,7 +33,7 @@ _LOOK_EVERY = 0.1  # seconds between looks at whether the client is still there
 
 @dataclass(frozen=True)
 class Limits:
-    """What one server takes. Cost is network evaluations of single pictures: n x evaluations x (2 if guided)."""
+    """What one server takes. Cost is network evaluations of single pictures: n x evaluations, twice where guided."""
 
     cost: int
     waiting: int
@@ -115,7 +115,7 @@ class _Service:
             return _error(
                 422,
                 "too_costly",
-                f"n x evaluations x (2 with guidance) must be at most {self.limits.cost}, got {cost}; ask for fewer "
+                f"n x evaluations (twice where guidance acts) must be at most {self.limits.cost}, got {cost}; ask for fewer "
                 "pictures or steps at a time",
                 {"cost": cost, "limit": self.limits.cost},
             )

@@ -14,7 +14,7 @@ from ddpm_core.bundle import Bundle, Golden, read_bundle
 from ddpm_core.diffusion import bounds, noise
 from ddpm_core.diffusion.arrays import Array
 from ddpm_core.diffusion.generate import generate
-from ddpm_core.diffusion.guidance import guided
+from ddpm_core.diffusion.guidance import calls, guided
 from ddpm_core.diffusion.plan import SamplingPlan
 from ddpm_core.errors import IntegrityError, ParamsError
 from ddpm_core.samplers import SamplerConfig
@@ -35,10 +35,13 @@ class Recipe:
     sampler: SamplerConfig
     guidance: GuidanceConfig
     plan: SamplingPlan
+    interval: tuple[float, float] | None
+    """Where guidance acts, in the network's time; None is everywhere."""
 
     def cost(self, n: int) -> int:
-        """Network evaluations of single images; guidance asks twice."""
-        return n * self.plan.evaluations * (2 if self.guidance.weight > 0 else 1)
+        """Network evaluations of single images; where guidance acts it asks twice."""
+        times = self.plan.time[self.plan.asks]
+        return n * int(calls(times, self.guidance.weight, self.interval).sum())
 
 
 class Sampler:
@@ -75,7 +78,8 @@ class Sampler:
         if steps is not None:
             chosen = replace(chosen, steps=steps)
         plan = chosen.plan(self.bundle.schedule, self.bundle.variance)
-        return Recipe(chosen, self._guidance(guidance), plan)
+        guided_by = self._guidance(guidance)
+        return Recipe(chosen, guided_by, plan, guided_by.time_interval(self.bundle.schedule))
 
     def sample(
         self,
@@ -130,7 +134,7 @@ class Sampler:
             recipe.guidance.weight,
             null_label=self.bundle.null_label,
             channels=spec.channels,
-            interval=recipe.guidance.time_interval(self.bundle.schedule),
+            interval=recipe.interval,
             rescale=recipe.guidance.rescale,
         )
         x0: NDArray[np.float32] = generate(

@@ -4,6 +4,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -90,11 +91,37 @@ def test_steps_are_counted_for_the_caller_who_may_end_them(sampler: Sampler) -> 
         sampler.sample([0], [0], on_step=enough)
 
 
-def test_cost_counts_network_evaluations(sampler: Sampler) -> None:
-    assert sampler.recipe(named("ddim", 10, None)).cost(3) == 30
-    heun = sampler.recipe(named("heun", 10, None), guidance=0.5)
-    assert heun.plan.evaluations > 10
-    assert heun.cost(3) == 3 * heun.plan.evaluations * 2
+@pytest.mark.parametrize("kind", ["ddim", "heun", "dpmpp_2s", "predictor_corrector", "langevin"])
+@pytest.mark.parametrize("weight", [0.0, 0.5])
+@pytest.mark.parametrize("interval", [None, (0.3, 0.7), (0.01, 0.02)])
+def test_cost_is_what_the_network_is_asked(
+    sampler: Sampler,
+    monkeypatch: pytest.MonkeyPatch,
+    kind: str,
+    weight: float,
+    interval: tuple[float, float] | None,
+) -> None:
+    asked = []
+    run = sampler._net
+
+    def counting(x: Any, t: Any, label: Any) -> Any:
+        asked.append(len(x))
+        return run(x, t, label)
+
+    monkeypatch.setattr(sampler, "_net", counting)
+    chosen, guidance = named(kind, 10, None), GuidanceConfig(weight, interval, 0.0)
+    cost = sampler.recipe(chosen, guidance=guidance).cost(3)
+    sampler.sample([0, 1, 2], [0, 1, 2], sampler=chosen, guidance=guidance)
+    assert cost == sum(asked)
+
+
+def test_cost_of_guidance_depends_on_where_it_acts(sampler: Sampler) -> None:
+    def cost(weight: float, interval: tuple[float, float] | None) -> int:
+        return sampler.recipe(named("ddim", 10, None), guidance=GuidanceConfig(weight, interval, 0.0)).cost(3)
+
+    assert cost(0.0, None) == cost(0.0, (0.25, 0.75)) == 30
+    assert cost(0.5, None) == 60
+    assert cost(0.5, (0.0, 0.5)) == 45  # levels 50, 45, ... 5 of 50; 25 to 5 lie in the lower half
 
 
 @pytest.mark.parametrize(
