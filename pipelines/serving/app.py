@@ -115,8 +115,8 @@ class _Service:
             return _error(
                 422,
                 "too_costly",
-                f"n x evaluations (twice where guidance acts) must be at most {self.limits.cost}, got {cost}; ask for fewer "
-                "pictures or steps at a time",
+                f"n x evaluations (twice where guidance acts) must be at most {self.limits.cost}, got {cost}; ask for "
+                "fewer pictures or steps at a time",
                 {"cost": cost, "limit": self.limits.cost},
             )
         return await self._answer(request, wish, recipe, labels, cost)
