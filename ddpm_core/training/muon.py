@@ -1,8 +1,9 @@
 """Muon (Jordan et al. 2024): the momentum of a weight matrix, made orthogonal, is its update.
 
-Every direction of a layer's input then learns at one rate, where Adam lets the few strong ones lead: on the default
-data half the steps do. A kernel [out, in, k, k] is the matrix [out, in k k]. Weights that are no matrices (biases,
-scales, embeddings) follow AdamW.
+Every direction of a layer's input then learns at about one rate, where Adam lets the few strong ones lead. Seen on the
+default data, once, at equal CPU seconds: the distance of samples to the training and to the unseen digits was 58 and 22
+with AdamW, 33 and 13 with this. A kernel [out, in, k, k] is the matrix [out, in k k]. Weights that are no matrices
+(biases, scales, embeddings) follow AdamW.
 """
 
 from collections.abc import Callable

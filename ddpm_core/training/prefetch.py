@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterator
+from dataclasses import dataclass
 from queue import Empty, Full, Queue
 from typing import Generic, TypeVar
 
@@ -9,11 +10,18 @@ Item = TypeVar("Item")
 _PATIENCE = 0.2  # seconds between looks at whether anyone still wants the next item
 
 
+@dataclass(frozen=True)
+class _End:
+    """What ended the source: its own end, or an error that belongs to the reader."""
+
+    error: BaseException
+
+
 class Prefetch(Generic[Item]):
     """An iterator run ahead of its reader by up to `depth` items; its errors are raised where it is read."""
 
     def __init__(self, source: Iterator[Item], depth: int = 2) -> None:
-        self._queue: Queue[tuple[Item | None, BaseException | None]] = Queue(depth)
+        self._queue: Queue[Item | _End] = Queue(depth)
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._fill, args=(source,), name="prefetch", daemon=True)
         self._thread.start()
@@ -24,13 +32,12 @@ class Prefetch(Generic[Item]):
     def __next__(self) -> Item:
         while not self._closed.is_set():
             try:
-                item, error = self._queue.get(timeout=_PATIENCE)
+                item = self._queue.get(timeout=_PATIENCE)
             except Empty:
                 continue
-            if error is not None:
+            if isinstance(item, _End):
                 self.close()
-                raise error
-            assert item is not None
+                raise item.error
             return item
         raise StopIteration
 
@@ -41,16 +48,16 @@ class Prefetch(Generic[Item]):
     def _fill(self, source: Iterator[Item]) -> None:
         try:
             for item in source:
-                if not self._put((item, None)):
+                if not self._put(item):
                     return
-            self._put((None, StopIteration()))
+            self._put(_End(StopIteration()))
         except BaseException as error:  # noqa: BLE001 (whatever it is belongs to the reader)
-            self._put((None, error))
+            self._put(_End(error))
 
-    def _put(self, pair: tuple[Item | None, BaseException | None]) -> bool:
+    def _put(self, item: Item | _End) -> bool:
         while not self._closed.is_set():
             try:
-                self._queue.put(pair, timeout=_PATIENCE)
+                self._queue.put(item, timeout=_PATIENCE)
                 return True
             except Full:
                 continue
