@@ -2,16 +2,21 @@
 
     step-00001500/tensors.safetensors    step-00001500/state.json    step-00001500/manifest.json
 
-A folder is written under a temporary name and renamed. The manifest holds the SHA-256 of the two files and of itself,
-so that one flipped bit anywhere is seen; the newest whole checkpoint is then used, and that is said. No pickle.
+A save copies the tensors, and a thread writes the copy. A folder is written under a temporary name and renamed. The
+manifest holds the SHA-256 of the two files and of itself, so that one flipped bit anywhere is seen; the newest whole
+checkpoint is then used, and that is said. No pickle.
 """
 
+import hashlib
 import json
 import logging
 import re
 import shutil
-from collections.abc import Mapping
+import threading
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
+from io import FileIO
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +24,12 @@ from torch import Tensor
 
 from ddpm_core.errors import DdpmError, IntegrityError
 from ddpm_core.files import atomic_folder, json_bytes, sha256_bytes
+from ddpm_core.training.image import Image, layout_of
 
 _log = logging.getLogger(__name__)
 _TENSORS, _STATE, _MANIFEST = "tensors.safetensors", "state.json", "manifest.json"
 _NAME = re.compile(r"step-(\d{8,})")
+Content = bytes | memoryview
 
 
 @dataclass(frozen=True)
@@ -39,17 +46,49 @@ class Checkpoints:
 
     def __init__(self, folder: Path, keep: int) -> None:
         self.folder, self.keep = folder, keep
+        self._image: Image | None = None
+        self._saving: _Saving | None = None
 
     def save(self, step: int, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
         """Write a checkpoint; when that fails, those before it are as they were."""
-        from safetensors.torch import save
+        self.begin(step, tensors, state)
+        self.wait()
 
-        data = save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()})
-        files = {_TENSORS: data, _STATE: json_bytes(dict(state))}
+    def begin(self, step: int, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
+        """Copy the tensors, then write in a thread while the work goes on; the save before this one ends first.
+
+        `state` must not be changed after this.
+        """
+        self.wait()
+        if self._image is None or self._image.layout != layout_of(tensors):
+            self._image = Image(tensors)
+        self._image.take(tensors)
+        self._saving = _Saving(partial(self._write, step, self._image, state))
+
+    def failure(self) -> DdpmError | None:
+        """Why the last save failed, told once; None while it is being written."""
+        if self._saving is None or not self._saving.ended():
+            return None
+        error, self._saving = self._saving.error, None
+        if error is not None and not isinstance(error, DdpmError):
+            raise error
+        return error
+
+    def wait(self) -> None:
+        """Let the save that is being written end; raise what went wrong with it."""
+        if self._saving is not None:
+            self._saving.join()
+        error = self.failure()
+        if error is not None:
+            raise error
+
+    def _write(self, step: int, image: Image, state: Mapping[str, Any]) -> None:
         try:
+            files: dict[str, Content] = {_TENSORS: image.content(), _STATE: _compact(state)}
             with atomic_folder(self._place(step)) as temporary:
                 for name, content in files.items():
-                    (temporary / name).write_bytes(content)
+                    with (temporary / name).open("wb", buffering=0) as file:
+                        _write_all(file, content)
                 (temporary / _MANIFEST).write_bytes(_manifest(step, files))
         except OSError as error:
             newest = self.steps()
@@ -63,6 +102,8 @@ class Checkpoints:
 
     def latest(self) -> Snapshot | None:
         """The newest checkpoint that is whole; those that are not are named, left out and removed."""
+        if self._saving is not None:
+            self._saving.join()
         self._sweep()
         for step in reversed(self.steps()):
             try:
@@ -96,6 +137,8 @@ class Checkpoints:
 
     def clear(self) -> None:
         """Remove them all: the training is done."""
+        if self._saving is not None:
+            self._saving.join()
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _place(self, step: int) -> Path:
@@ -108,7 +151,44 @@ class Checkpoints:
                 shutil.rmtree(part, ignore_errors=True)
 
 
-def _manifest(step: int, files: Mapping[str, bytes]) -> bytes:
+class _Saving:
+    """A save that is being written in a thread of its own; a process that ends waits for it."""
+
+    def __init__(self, write: Callable[[], None]) -> None:
+        self.error: BaseException | None = None
+        self._write = write
+        self._thread = threading.Thread(target=self._run, name="checkpoint")
+        self._thread.start()
+
+    def ended(self) -> bool:
+        return not self._thread.is_alive()
+
+    def join(self) -> None:
+        self._thread.join()
+
+    def _run(self) -> None:
+        try:
+            self._write()
+        except BaseException as error:  # noqa: BLE001 (whatever it is belongs to the one who waits)
+            self.error = error
+
+
+def _compact(state: Mapping[str, Any]) -> bytes:
+    """JSON on one line: long histories in a hundredth of the time that indented text takes."""
+    return json.dumps(dict(state), sort_keys=True, allow_nan=False, ensure_ascii=False).encode()
+
+
+def _write_all(file: FileIO, content: Content) -> None:
+    """Every byte: the system may take a large write in parts."""
+    rest = memoryview(content)
+    while rest:
+        rest = rest[file.write(rest) :]
+
+
+def _manifest(step: int, files: Mapping[str, Content]) -> bytes:
     """The one manifest that files of this step can have: any other bytes are damage."""
-    value: dict[str, Any] = {"step": step, "files": {name: sha256_bytes(content) for name, content in files.items()}}
+    value: dict[str, Any] = {
+        "step": step,
+        "files": {name: hashlib.sha256(content).hexdigest() for name, content in files.items()},
+    }
     return json_bytes({**value, "digest": sha256_bytes(json_bytes(value))})

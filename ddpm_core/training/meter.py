@@ -1,6 +1,6 @@
 """Averages over a window of steps, summed on the device so that no step waits for the host."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -21,7 +21,7 @@ class Measures:
     bands: tuple[float | None, ...]
 
     def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        return dict(vars(self))
 
     @classmethod
     def from_dict(cls, value: dict[str, Any]) -> "Measures":

@@ -96,12 +96,14 @@ class Trainer:
                 batch = next(ready)
                 self._window.waited += perf_counter() - waited
                 yield self._advance(batch)
+                self._tell_failed_save()
                 if self._should_stop():
                     self._stop()
                 if self.step % self.config.checkpoint_every == 0 and self.step < self.config.steps:
-                    self._save_or_warn()
+                    self._begin_save()
         finally:
             ready.close()
+            self._end_save()
 
     def _ready(self, batches: Iterator[Batch]) -> Iterator[Batch]:
         return (batch.pinned() for batch in batches) if self.device.type == "cuda" else batches
@@ -170,20 +172,33 @@ class Trainer:
     def _stop(self) -> None:
         if self._checkpoints is None:
             raise Stopped(f"stopped by a signal at step {self.step}; nothing was saved, as no checkpoints are kept")
+        self._end_save()
         self.save()
         raise Stopped(f"stopped by a signal at step {self.step} and saved; the same command goes on from there")
 
     # ------------------------------------------------------------------------------------------------ state
 
     def save(self) -> None:
-        """Write a checkpoint of everything that the next step depends on."""
+        """Write a checkpoint of everything that the next step depends on, and wait until it lies on the disk."""
         if self._checkpoints is not None:
             self._checkpoints.save(self.step, self._tensors(), self._state())
 
-    def _save_or_warn(self) -> None:
+    def _begin_save(self) -> None:
+        """Save while the training goes on; at most one save is under way, so this ends the one before."""
+        self._end_save()
+        if self._checkpoints is not None:
+            self._checkpoints.begin(self.step, self._tensors(), self._state())
+
+    def _end_save(self) -> None:
         try:
-            self.save()
+            if self._checkpoints is not None:
+                self._checkpoints.wait()
         except DdpmError as error:
+            _log.warning("%s; the training goes on", error)
+
+    def _tell_failed_save(self) -> None:
+        error = self._checkpoints.failure() if self._checkpoints is not None else None
+        if error is not None:
             _log.warning("%s; the training goes on", error)
 
     def _state(self) -> dict[str, Any]:

@@ -5,6 +5,8 @@ import os
 import random
 import signal
 from collections.abc import Iterator
+from contextlib import closing
+from io import FileIO
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ import torch
 from ddpm_core.errors import IntegrityError, NonFiniteError, Stopped
 from ddpm_core.files import sha256_bytes
 from ddpm_core.objective import Batch
+from ddpm_core.training import checkpoint
 from ddpm_core.training.config import Adam, Muon
 from ddpm_core.training.signals import listening
 from ddpm_core.training.trainer import Trainer
@@ -36,9 +39,10 @@ def run_until(trainer: Trainer, step: int) -> None:
 
 
 def _kill_at(trainer: Trainer, step: int) -> None:
-    for report in trainer.run():
-        if report.step == step:
-            raise Killed
+    with closing(trainer.run()) as reports:
+        for report in reports:
+            if report.step == step:
+                raise Killed
 
 
 @pytest.mark.parametrize(
@@ -163,10 +167,10 @@ def test_a_full_disk_is_told_and_the_training_goes_on(
     trainer = tiny.trainer(tmp_path)
     run_until(trainer, 7)
 
-    def full(_self: Path, _data: bytes) -> int:
+    def full(_file: FileIO, _content: bytes) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Path, "write_bytes", full)
+    monkeypatch.setattr(checkpoint, "_write_all", full)
     with caplog.at_level(logging.WARNING):
         finish(trainer)
     assert "the checkpoint of step 12 must be written" in caplog.text
