@@ -69,9 +69,10 @@ def make_repeatable(threads: int) -> None:
     torch.backends.cudnn.benchmark = False
 
 
-def torch_seed(seed: int, purpose: int, step: int) -> int:
-    """The seed of torch's generators for one (seed, purpose, step)."""
-    words = np.random.SeedSequence((seed, int(purpose), step)).generate_state(1, np.uint64)
+def torch_seed(seed: int, purpose: int, step: int, process: int = 0) -> int:
+    """The seed of torch's generators for one (seed, purpose, step), and one for each further process."""
+    further = (process,) if process else ()
+    words = np.random.SeedSequence((seed, int(purpose), step, *further)).generate_state(1, np.uint64)
     return int(words[0])
 
 
@@ -80,6 +81,9 @@ def torch_generator(device: torch.device, seed: int, purpose: int, step: int) ->
     return torch.Generator(device=device).manual_seed(torch_seed(seed, purpose, step))
 
 
-def seed_network(seed: int, step: int) -> None:
-    """Torch's global generator, a network's own: its first weights are step 0, what it drops in update k step k + 1."""
-    torch.manual_seed(torch_seed(seed, Purpose.INITIAL_WEIGHTS, step))
+def seed_network(seed: int, step: int, process: int = 0) -> None:
+    """Torch's global generator, a network's own: its first weights are step 0, what it drops in update k step k + 1.
+
+    Each of several processes drops by numbers of its own, as each has other rows.
+    """
+    torch.manual_seed(torch_seed(seed, Purpose.INITIAL_WEIGHTS, step, process))

@@ -8,6 +8,7 @@ the importance weight 1 / (T p_t) cancels. Every random number is a function of 
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -67,6 +68,21 @@ class Bound:
 
 
 @dataclass(frozen=True)
+class Share:
+    """The rows of every batch that process `number` of `of` is shown: equal parts, in the processes' order."""
+
+    number: int
+    of: int
+
+    def rows(self, size: int) -> slice:
+        part = size // self.of
+        return slice(self.number * part, (self.number + 1) * part)
+
+
+WHOLE = Share(0, 1)
+
+
+@dataclass(frozen=True)
 class Draw:
     """A batch with every random choice made; each tensor has leading B, so that it can be cut into parts."""
 
@@ -80,13 +96,15 @@ class Draw:
     factor: Tensor  # 1 / (T p_t)
     weight: Tensor  # w[t]
     element: Tensor | None  # mask * weight of each element
-    count: Tensor  # elements that count in the whole batch
+    count: Tensor  # elements that count in the whole batch, of all its parts
     rows: tuple[Tensor, ...]  # of the bound
 
     def parts(self, number: int) -> list["Draw"]:
-        """The same in equal parts, which share the whole's count."""
-        size = len(self.t) // number
-        return [self._part(slice(i * size, (i + 1) * size)) for i in range(number)] if number > 1 else [self]
+        """The same in parts of equal size, or nearly so, which share the whole's count."""
+        if number == 1:
+            return [self]
+        ends = [part * len(self.t) // number for part in range(number + 1)]
+        return [self._part(slice(start, end)) for start, end in pairwise(ends)]
 
     def _part(self, place: slice) -> "Draw":
         def cut(name: str, value: Any) -> Any:
@@ -129,17 +147,24 @@ class Objective:
 
     # ------------------------------------------------------------------------------------------------ drawing
 
-    def draw(self, batch: Batch, seed: int, step: int) -> Draw:
-        """Every random choice of a step: levels by the law, what is added to the data, which labels are dropped."""
+    def draw(self, batch: Batch, seed: int, step: int, share: Share = WHOLE) -> Draw:
+        """Every random choice of a step: levels by the law, what is added to the data, which labels are dropped.
+
+        With a `share` the batch has but the rows of one process. The choices are made for the whole batch and cut, so
+        that the same data meet the same choices however many processes there are; `count` is of these rows alone.
+        """
         if not batch.x0.is_floating_point():
             raise DataError(f"data must be floating point, got {batch.x0.dtype}; encode them with their DataSpec first")
         device = batch.x0.device
-        t, factor = self.law.draw(len(batch), generator(seed, Purpose.TRAIN_TIME, step))
+        size = len(batch) * share.of
+        own = share.rows(size)
+        t, factor = self.law.draw(size, generator(seed, Purpose.TRAIN_TIME, step))
+        t, factor = t[own], factor[own]
         x0 = batch.x0
         if batch.mask is not None:  # what does not count may hold anything, NaN too
             x0 = torch.where(batch.mask > 0, x0, torch.zeros_like(x0))
         noise = torch_generator(device, seed, Purpose.TRAIN_NOISE, step)
-        eps = torch.randn(x0.shape, generator=noise, device=device, dtype=x0.dtype)
+        eps = torch.randn((size, *x0.shape[1:]), generator=noise, device=device, dtype=x0.dtype)[own]
         levels = self.process.at(t, x0)
         (weight,) = look_up(self._weights, t, x0)
         return Draw(
@@ -147,7 +172,7 @@ class Objective:
             level=to_device((t / self.process.T).astype(np.float32), device),
             x_in=levels.c_in * self.process.perturb(levels, x0, eps),
             time=levels.time,
-            cond=self._dropped(batch.cond, seed, step),
+            cond=self._dropped(batch.cond, seed, step, share),
             x0=x0,
             target=self.process.target(levels, x0, eps),
             factor=per_item(to_device(factor.astype(np.float32), device), x0),
@@ -157,12 +182,13 @@ class Objective:
             rows=(levels.B, *look_up(self._bound_rows, t, x0)) if self._bound_rows is not None else (),
         )
 
-    def _dropped(self, cond: Mapping[str, Tensor], seed: int, step: int) -> Mapping[str, Tensor]:
+    def _dropped(self, cond: Mapping[str, Tensor], seed: int, step: int, share: Share) -> Mapping[str, Tensor]:
         if self.dropout is None or self.dropout.probability == 0:
             return cond
         kept = dict(cond)
         for name, null in self.dropout.null.items():
-            u = generator(seed, Purpose.LABEL_DROPOUT, step).random(len(cond[name]))
+            size = len(cond[name]) * share.of
+            u = generator(seed, Purpose.LABEL_DROPOUT, step).random(size)[share.rows(size)]
             drop = to_device(u < self.dropout.probability, cond[name].device)
             kept[name] = torch.where(per_item(drop, cond[name]), torch.full_like(cond[name], null), cond[name])
         return kept
@@ -183,7 +209,7 @@ class Objective:
             each = each + self.bound.share * self.process.T * nats
         if draw.element is not None:
             each = each * draw.element
-        total = (draw.factor * each).sum() / draw.count
+        total = (draw.factor * each).sum() / draw.count.clamp(min=1)
         return Loss(total, _item_means(each.detach(), draw.element))
 
     def _bound_term(self, bound: Bound, draw: Draw, error: Tensor, answer: Tensor) -> Tensor:
@@ -253,10 +279,10 @@ def _elements(batch: Batch) -> Tensor | None:
 
 
 def _count(batch: Batch) -> Tensor:
-    """sum(mask), at least 1 so that a batch in which nothing counts has the loss 0."""
+    """sum(mask); the loss takes 1 for 0, so that a batch in which nothing counts has the loss 0."""
     if batch.mask is None:
         return torch.full((), float(batch.x0.numel()), device=batch.x0.device)  # a kernel, not a copy to wait for
-    return batch.mask.expand_as(batch.x0).sum(dtype=torch.float32).clamp(min=1)
+    return batch.mask.expand_as(batch.x0).sum(dtype=torch.float32)
 
 
 def _item_means(each: Tensor, element: Tensor | None) -> Tensor:

@@ -10,6 +10,7 @@ _STRICT: dict[str, Any] = {"extra": "forbid", "strict": True}
 _betas = (lambda v: all(0 <= beta < 1 for beta in v), "two numbers of at least 0 and below 1")
 
 Precision = Literal["auto", "bf16", "fp32"]
+Compile = Literal["auto", "never", "always"]
 Conditioning = Literal["auto", "labels", "none"]
 
 
@@ -139,6 +140,7 @@ class TrainConfig:
     ema_warmup: float
     precision: Precision
     log_every: int
+    compile: Compile
     sample_every: int
     checkpoint_every: int
     keep_checkpoints: int

@@ -1,26 +1,30 @@
 """The loop of training: steps, state, guards. It knows an Objective and nothing of what that measures.
 
 Everything random in step k is a function of (seed, k), and batch k of (seed, k) too, so a run that was killed and
-resumed goes through the very same numbers as one that was not.
+resumed goes through the very same numbers as one that was not. Of several processes each has its rows of batch k; all
+take the same decisions at the same step, and the first one alone averages, saves and speaks.
 """
 
 import logging
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
+from torch.profiler import record_function as span
 
 from ddpm_core.device import seed_network
 from ddpm_core.errors import DdpmError, IntegrityError, NonFiniteError, Stopped
-from ddpm_core.objective import Batch, Draw, Loss
+from ddpm_core.objective import Batch, Draw, Loss, Share
 from ddpm_core.training.checkpoint import Checkpoints, Snapshot
 from ddpm_core.training.config import TrainConfig
+from ddpm_core.training.distributed import ALONE, Processes
 from ddpm_core.training.ema import Ema
 from ddpm_core.training.lr import build_optimiser, lr_at
 from ddpm_core.training.meter import Measures, Meter
+from ddpm_core.training.passes import Passes
 from ddpm_core.training.prefetch import Prefetch
 
 _log = logging.getLogger(__name__)
@@ -31,7 +35,7 @@ class ObjectiveLike(Protocol):
 
     @property
     def learns_from_losses(self) -> bool: ...
-    def draw(self, batch: Batch, seed: int, step: int) -> Draw: ...
+    def draw(self, batch: Batch, seed: int, step: int, share: Share) -> Draw: ...
     def loss(self, net: nn.Module, draw: Draw) -> Loss: ...
     def observe(self, draw: Draw, items: Tensor) -> None: ...
     def state_dict(self) -> dict[str, Any]: ...
@@ -49,7 +53,10 @@ class StepReport:
 
 
 class Trainer:
-    """Trains `model`; `batches(k)` begins the endless stream of data at batch k, and is read ahead in a thread."""
+    """Trains `model`; `batches(k)` begins the endless stream of data at batch k, and is read ahead in a thread.
+
+    With several `processes` a batch holds the rows of this one alone.
+    """
 
     def __init__(
         self,
@@ -62,23 +69,35 @@ class Trainer:
         dtype: torch.dtype,
         checkpoints: Checkpoints | None = None,
         should_stop: Callable[[], bool] = lambda: False,
+        processes: Processes = ALONE,
+        compiled: Callable[[nn.Module], nn.Module] | None = None,
     ) -> None:
         self.model, self.objective, self.config = model.to(device), objective, config
         self.device, self.dtype = device, dtype
         self.ema = Ema(self.model, config.ema_decay, config.ema_warmup)
         self.step = 0
         self.history: list[Measures] = []
-        self._batches, self._checkpoints, self._should_stop = batches, checkpoints, should_stop
+        self._batches, self._should_stop, self._processes = batches, should_stop, processes
+        self._share = Share(processes.number, processes.count)
+        self._checkpoints = checkpoints if processes.number == 0 else None
+        self._passes = Passes(
+            self.model, objective, processes, config.accumulate, device=device, dtype=dtype, compiled=compiled
+        )
         self._optimiser = build_optimiser(config.optimiser, self.model)
         self._parameters = [weight for group in self._optimiser.param_groups for weight in group["params"]]
         self._meter = Meter(device)
         self._window = _Window()
 
+    @property
+    def parts(self) -> int:
+        """Parts that a batch is cut into now: `accumulate`, or more where the memory was too small."""
+        return self._passes.parts
+
     # --------------------------------------------------------------------------------------------- the loop
 
     def resume(self) -> bool:
         """Take up the newest whole checkpoint, if there is one."""
-        snapshot = self._checkpoints.latest() if self._checkpoints else None
+        snapshot = self._processes.from_first(lambda: self._checkpoints.latest() if self._checkpoints else None)
         if snapshot is None:
             return False
         self._restore(snapshot)
@@ -93,11 +112,12 @@ class Trainer:
         try:
             while self.step < self.config.steps:
                 waited = perf_counter()
-                batch = next(ready)
+                with span("data"):
+                    batch = next(ready)
                 self._window.waited += perf_counter() - waited
                 yield self._advance(batch)
                 self._tell_failed_save()
-                if self._should_stop():
+                if self._processes.any(self._should_stop()):
                     self._stop()
                 if self.step % self.config.checkpoint_every == 0 and self.step < self.config.steps:
                     self._begin_save()
@@ -112,7 +132,7 @@ class Trainer:
         lr = lr_at(self.config, self.step)
         self._update(batch.to(self.device), lr)
         self.step += 1
-        self._window.items += len(batch)
+        self._window.items += len(batch) * self._processes.count
         if self.step % self.config.log_every != 0 and self.step < self.config.steps:
             return StepReport(self.step, None, None, None)
         measures, bad = self._meter.read(self.step, lr)
@@ -124,26 +144,31 @@ class Trainer:
         return StepReport(self.step, measures, *pace)
 
     def _update(self, batch: Batch, lr: float) -> None:
-        seed_network(self.config.seed, self.step + 1)
-        draw = self.objective.draw(batch, self.config.seed, self.step)
-        losses = [self._backward(part) for part in draw.parts(self.config.accumulate)]
-        total = torch.stack([loss.total.detach() for loss in losses]).sum()
-        items = torch.cat([loss.items for loss in losses])
-        norm = self._clip()
+        with span("draw"):
+            draw = self.objective.draw(batch, self.config.seed, self.step, self._share)
+            draw = replace(draw, count=self._processes.total(draw.count))
+        losses = self._passes(draw, self._reseed)
+        total = self._processes.total(torch.stack([loss.total.detach() for loss in losses]).sum())
+        level, items = (
+            self._processes.gather(rows) for rows in (draw.level, torch.cat([loss.items for loss in losses]))
+        )
+        with span("optimiser"):
+            norm = self._clip()
         bad = (~(torch.isfinite(total) & torch.isfinite(norm))).float()
         if self.device.type == "cpu" and bad:  # elsewhere to look would be to wait: the window's end looks
             self._refuse(f"loss {float(total)}, norm of the gradient {float(norm)}")
-        self._apply(lr, bad)
-        self.ema.update(self.model, self.step)
-        self._meter.add(total, norm, bad, draw.level, items)
+        with span("optimiser"):
+            self._apply(lr, bad)
+        if self._processes.number == 0:
+            with span("average"):
+                self.ema.update(self.model, self.step)
+        self._meter.add(total, norm, bad, level, items)
         if self.objective.learns_from_losses:
-            self.objective.observe(draw, items)
+            t = self._processes.gather(torch.from_numpy(draw.t)).numpy()
+            self.objective.observe(replace(draw, t=t), items)
 
-    def _backward(self, part: Draw) -> Loss:
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.dtype == torch.bfloat16):
-            loss = self.objective.loss(self.model, part)
-        loss.total.backward()  # type: ignore[no-untyped-call]
-        return loss
+    def _reseed(self) -> None:
+        seed_network(self.config.seed, self.step + 1, self._processes.number)
 
     def _clip(self) -> Tensor:
         """The norm of the whole gradient, which is then at most `grad_clip`."""
@@ -170,11 +195,14 @@ class Trainer:
         )
 
     def _stop(self) -> None:
+        raise Stopped(self._processes.from_first(self._last_words))
+
+    def _last_words(self) -> str:
         if self._checkpoints is None:
-            raise Stopped(f"stopped by a signal at step {self.step}; nothing was saved, as no checkpoints are kept")
+            return f"stopped by a signal at step {self.step}; nothing was saved, as no checkpoints are kept"
         self._end_save()
         self.save()
-        raise Stopped(f"stopped by a signal at step {self.step} and saved; the same command goes on from there")
+        return f"stopped by a signal at step {self.step} and saved; the same command goes on from there"
 
     # ------------------------------------------------------------------------------------------------ state
 
@@ -206,6 +234,7 @@ class Trainer:
             "step": self.step,
             "history": [measures.to_dict() for measures in self.history],
             "objective": self.objective.state_dict(),
+            "parts": self._passes.parts,
         }
 
     def _tensors(self) -> dict[str, Tensor]:
@@ -225,6 +254,7 @@ class Trainer:
             self._meter.load(tensors["meter"])
             self.history = [Measures.from_dict(value) for value in state["history"]]
             self.objective.load_state_dict(state["objective"])
+            self._passes.parts = state["parts"]
             self.step = state["step"]
         except (KeyError, TypeError, RuntimeError) as error:
             raise IntegrityError(

@@ -37,6 +37,7 @@ CONFIG = TrainConfig(
     ema_decay=0.9,
     ema_warmup=10.0,
     precision="fp32",
+    compile="never",
     log_every=5,
     sample_every=0,
     checkpoint_every=6,

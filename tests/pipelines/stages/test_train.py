@@ -48,6 +48,7 @@ TRAIN = TrainConfig(
     ema_warmup=10.0,
     precision="fp32",
     log_every=5,
+    compile="never",
     sample_every=6,
     checkpoint_every=4,
     keep_checkpoints=2,

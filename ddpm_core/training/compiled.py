@@ -1,0 +1,43 @@
+"""Compiled networks: when they pay back the time to compile them, and where their code is kept."""
+
+import importlib.util
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import cast
+
+import torch
+from torch import nn
+
+from ddpm_core.errors import DeviceError
+from ddpm_core.training.config import Compile
+
+PAYS_FROM = {"cpu": 4000, "cuda": 4000}
+"""Steps from which on `auto` compiles. By the plan and no stopwatch, so that one machine always gives the same bits."""
+
+
+def is_compiled(choice: Compile, steps: int, device: torch.device) -> bool:
+    """Whether a training of so many steps is to be compiled; `auto` does not where no compiler is there."""
+    if choice == "auto":
+        return steps >= PAYS_FROM[device.type] and _has_compiler(device)
+    if choice == "always" and not _has_compiler(device):
+        needs = "triton and a C compiler" if device.type == "cuda" else "a C++ compiler (g++ or clang++)"
+        raise DeviceError(f"train.compile: always needs {needs}, and there is none; install it, or set it to never")
+    return choice == "always"
+
+
+def _has_compiler(device: torch.device) -> bool:
+    if device.type == "cuda":
+        return importlib.util.find_spec("triton") is not None and any(map(shutil.which, ("cc", "gcc", "clang")))
+    return any(map(shutil.which, (os.environ.get("CXX") or "g++", "clang++")))
+
+
+def compiler(folder: Path) -> Callable[[nn.Module], nn.Module]:
+    """What compiles a network at its first use; the code is kept in the folder, for the next training."""
+
+    def compiled(net: nn.Module) -> nn.Module:
+        os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(folder))
+        return cast(nn.Module, torch.compile(net))
+
+    return compiled

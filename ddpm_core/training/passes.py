@@ -1,0 +1,107 @@
+"""Forward and backward of a step: in parts where memory is short, and by all processes together."""
+
+import logging
+from collections.abc import Callable
+from typing import Protocol
+
+import torch
+from torch import nn
+from torch.profiler import record_function as span
+
+from ddpm_core.errors import DdpmError
+from ddpm_core.objective import Draw, Loss
+from ddpm_core.training.distributed import Processes
+
+_log = logging.getLogger(__name__)
+
+
+class Losses(Protocol):
+    """What a pass asks of an objective."""
+
+    def loss(self, net: nn.Module, draw: Draw) -> Loss: ...
+
+
+class Passes:
+    """The gradient of a draw's loss, summed over its `parts` and averaged over the processes.
+
+    Where the device runs out of memory the draw is cut into twice as many parts, from then on: the same draw, the same
+    update but for round-off.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        objective: Losses,
+        processes: Processes,
+        parts: int,
+        *,
+        device: torch.device,
+        dtype: torch.dtype,
+        compiled: Callable[[nn.Module], nn.Module] | None,
+    ) -> None:
+        self.parts = parts
+        self._objective, self._processes, self._device, self._dtype = objective, processes, device, dtype
+        self._parameters = list(model.parameters())
+        self._wrapped = processes.wrap(model)
+        self._net = compiled(self._wrapped) if compiled else self._wrapped
+        self._rehearsed = processes.count == 1
+
+    def __call__(self, draw: Draw, reseed: Callable[[], None]) -> list[Loss]:
+        """The parts' losses; their gradients lie in the parameters. `reseed` is called before every attempt."""
+        if self._processes.count == 1:
+            return self._in_parts_that_fit(draw, reseed)
+        if not self._rehearsed:  # without exchange: who ran out of memory within it would leave the others waiting
+            with self._processes.apart(self._wrapped):
+                self._in_parts_that_fit(draw, reseed)
+            self._forget()
+            self._rehearsed = True
+        reseed()
+        losses = self._attempt(draw)
+        if not losses:
+            raise DdpmError(
+                f"the parts of a batch must fit into the device's memory, but one of {len(draw.t) // self.parts} items "
+                f"did not, after the first had; set train.accumulate above {self.parts}"
+            )
+        return losses
+
+    def _in_parts_that_fit(self, draw: Draw, reseed: Callable[[], None]) -> list[Loss]:
+        while True:
+            reseed()
+            losses = self._attempt(draw)
+            if not self._processes.any(not losses):
+                return losses
+            self._cut(len(draw.t))
+
+    def _attempt(self, draw: Draw) -> list[Loss]:
+        """The losses, or none where the memory was too small."""
+        parts = draw.parts(self.parts)
+        try:
+            with self._processes.apart(self._wrapped):
+                losses = [self._backward(part) for part in parts[:-1]]
+            return [*losses, self._backward(parts[-1])]
+        except torch.OutOfMemoryError:
+            return []
+
+    def _backward(self, part: Draw) -> Loss:
+        with span("forward"), torch.autocast(self._device.type, torch.bfloat16, enabled=self._dtype == torch.bfloat16):
+            loss = self._objective.loss(self._net, part)
+        with span("backward"):
+            total = loss.total if self._processes.count == 1 else loss.total * self._processes.count
+            total.backward()  # type: ignore[no-untyped-call]
+        return loss
+
+    def _cut(self, size: int) -> None:
+        self._forget()
+        if self.parts >= size:
+            raise DdpmError(
+                "a single item must fit into the device's memory with the network, but does not; make the network "
+                "smaller, set train.precision to bf16, or train on a device with more memory"
+            )
+        self.parts = min(2 * self.parts, size)
+        _log.warning("out of memory: batches are cut into %d parts from here on, the update stays the same", self.parts)
+
+    def _forget(self) -> None:
+        for parameter in self._parameters:
+            parameter.grad = None
+        if self._device.type == "cuda":
+            torch.cuda.empty_cache()
