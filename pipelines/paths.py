@@ -82,6 +82,10 @@ class Paths:
         return self.root / "out" / "gate.json"
 
     @property
+    def nll(self) -> Path:
+        return self.root / "out" / "nll"
+
+    @property
     def checkpoints(self) -> Path:
         return self.home / "checkpoints"
 

@@ -46,6 +46,7 @@ FOREIGN: dict[str, tuple[str, ...]] = {
         "ddpm_core/likelihood.py",
         "ddpm_core/bound.py",
         "ddpm_core/ode_likelihood.py",
+        "ddpm_core/nll.py",
         "ddpm_core/device.py",
         "ddpm_core/export.py",
         "ddpm_core/torch_sampling.py",
@@ -55,6 +56,7 @@ FOREIGN: dict[str, tuple[str, ...]] = {
         "pipelines/tools/classifier.py",
         "pipelines/tools/efficientnet.py",
         "pipelines/tools/features.py",
+        "pipelines/tools/preview.py",
         "pipelines/stages/train.py",
         "pipelines/stages/export.py",
         "pipelines/stages/evaluate.py",
@@ -89,7 +91,7 @@ FOREIGN: dict[str, tuple[str, ...]] = {
     "pandas": ("pipelines/tools/expectations.py", "pipelines/tools/manifest.py"),
     "pyarrow": ("pipelines/tools/manifest.py",),
     "torch_fidelity": ("pipelines/tools/features.py",),
-    "matplotlib": ("pipelines/tools/report_page.py",),
+    "matplotlib": ("pipelines/tools/plots.py",),
     "jinja2": ("pipelines/tools/report_page.py",),
 }
 # Knows tensors by their methods; its one import of torch lies in a branch that only a tensor reaches.

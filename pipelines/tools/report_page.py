@@ -5,7 +5,6 @@ from a clock or a machine, so the same run gives the same bytes.
 """
 
 import base64
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,10 +14,10 @@ import numpy as np
 
 from ddpm_core.checks import Checks, run_checks
 from ddpm_core.metrics.verdict import Verdict, number
+from pipelines.tools.plots import THEMES, png, small_figure
 
 TEMPLATE = Path(__file__).with_name("report_page.html")
 MARKDOWN = Path(__file__).with_name("report_page.md.jinja")
-_THEMES = {"light": ("#1a1a1a", "#c8c8c8", "#2563a8"), "dark": ("#e6e6e6", "#555555", "#7ab8f5")}
 
 
 @dataclass(frozen=True)
@@ -142,8 +141,8 @@ def curves_picture(columns: Mapping[str, Sequence[float]]) -> Picture | None:
 
 
 def _curves(steps: Any, columns: Mapping[str, Sequence[float]], wanted: Sequence[str], theme: str) -> bytes:
-    figure, axes = _figure(len(wanted), theme)
-    _, grid, line = _THEMES[theme]
+    figure, axes = small_figure(len(wanted), theme)
+    _, grid, line = THEMES[theme]
     titles = {"loss": "loss", "grad_norm": "norm of the gradient", "lr": "learning rate"}
     for ax, name in zip(axes, wanted, strict=True):
         values = np.asarray(columns[name], dtype=float)
@@ -156,7 +155,7 @@ def _curves(steps: Any, columns: Mapping[str, Sequence[float]], wanted: Sequence
                 ax.set_yscale("log")
         ax.set_title(titles[name], fontsize=10)
         ax.set_xlabel("update", fontsize=9)
-    return _png(figure)
+    return png(figure)
 
 
 def _smooth(values: Any) -> Any:
@@ -175,8 +174,8 @@ def classes_picture(names: Sequence[str], counts: Mapping[str, Sequence[int]]) -
 
 
 def _classes(names: Sequence[str], counts: Mapping[str, Sequence[int]], theme: str) -> bytes:
-    figure, (ax,) = _figure(1, theme)
-    _, grid, line = _THEMES[theme]
+    figure, (ax,) = small_figure(1, theme)
+    _, grid, line = THEMES[theme]
     places = np.arange(len(names))
     width = 0.8 / len(counts)
     for number_, (split, heights) in enumerate(counts.items()):
@@ -186,36 +185,10 @@ def _classes(names: Sequence[str], counts: Mapping[str, Sequence[int]], theme: s
     ax.legend(
         frameon=False,
         fontsize=8,
-        labelcolor=_THEMES[theme][0],
+        labelcolor=THEMES[theme][0],
         ncols=len(counts),
         loc="upper right",
         bbox_to_anchor=(1, 1.18),
     )
-    ax.set_title("images of each class", fontsize=10, loc="left", color=_THEMES[theme][0])
-    return _png(figure)
-
-
-def _figure(count: int, theme: str) -> tuple[Any, Any]:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    ink, grid, _ = _THEMES[theme]
-    figure = Figure(figsize=(3.6 * count if count > 1 else 5.4, 2.5), dpi=110, layout="constrained")
-    FigureCanvasAgg(figure)
-    figure.patch.set_alpha(0.0)
-    axes = [figure.add_subplot(1, count, place + 1) for place in range(count)]
-    for ax in axes:
-        ax.patch.set_alpha(0.0)
-        ax.tick_params(colors=ink, which="both", labelsize=8)
-        ax.title.set_color(ink)
-        ax.xaxis.label.set_color(ink)
-        for side, spine in ax.spines.items():
-            spine.set_color(grid)
-            spine.set_visible(side in ("left", "bottom"))
-    return figure, axes
-
-
-def _png(figure: Any) -> bytes:
-    stream = io.BytesIO()
-    figure.savefig(stream, format="png", metadata={"Software": None})
-    return stream.getvalue()
+    ax.set_title("images of each class", fontsize=10, loc="left", color=THEMES[theme][0])
+    return png(figure)

@@ -1,7 +1,5 @@
 """`ddpm sample` and the arguments of `ddpm serve`, as a person types them."""
 
-import logging
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -17,16 +15,6 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> str:
     folder = tmp_path_factory.mktemp("sample") / "b"
     tiny_bundle(folder, golden=True)
     return str(folder)
-
-
-@pytest.fixture(autouse=True)
-def _loggers_as_before() -> Iterator[None]:
-    """The command line sets up logging to the stderr of its test, which is closed after it."""
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    yield
-    root.handlers[:] = handlers
-    root.setLevel(level)
 
 
 def sample(bundle: str, *options: str) -> int:

@@ -1,0 +1,311 @@
+"""How many bits a trained network needs for data it has not seen: the bound term by term, and the ODE's likelihood.
+
+Everything is in bits per dimension, the mean over data with its standard error. The bound is that of Ho et al. 2020;
+at fewer levels than all it is an estimate without bias, and its standard error holds the draw of the levels too.
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from ddpm_core.bound import bound
+from ddpm_core.denoiser import bind
+from ddpm_core.diffusion.arrays import Array, Denoise
+from ddpm_core.diffusion.bounds import operator
+from ddpm_core.diffusion.noise import Purpose, generator, step_noise
+from ddpm_core.diffusion.parameterisation import Parameterisation
+from ddpm_core.diffusion.spacing import spaced_levels
+from ddpm_core.diffusion.strata import Drawn, drawn_levels
+from ddpm_core.diffusion.variance import Variance
+from ddpm_core.errors import ParamsError
+from ddpm_core.ode_likelihood import ode_log_likelihood
+from ddpm_core.spec import DataSpec
+
+Floats = NDArray[np.float64]
+OnCall = Callable[[], None]
+"""Called after each call of the network."""
+# Data that go through the network together and, where levels are drawn, share their draw.
+_GROUP = 32
+_FEWEST_GROUPS = 16
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean over data and its standard error; None where one draw alone cannot tell."""
+
+    mean: float
+    standard_error: float | None
+
+
+@dataclass(frozen=True)
+class TermOfLevel:
+    """L_{t-1} (L_0 where t = 1) as `data` data gave it."""
+
+    t: int
+    bits: Estimate
+    data: int
+
+
+@dataclass(frozen=True)
+class BoundTable:
+    """The bound: L_T + the sum of L_{t-1} over t = 2..T + L_0 = total."""
+
+    L_T: Estimate
+    L_between: Estimate
+    L_0: Estimate
+    total: Estimate
+    terms: tuple[TermOfLevel, ...]
+
+
+@dataclass(frozen=True)
+class OdeTable:
+    """-log2 p by the ODE; `hutchinson` is the part of the standard error that the probes make."""
+
+    bits: Estimate
+    hutchinson: float | None
+    evaluations: int
+
+
+@dataclass(frozen=True)
+class Data:
+    """What is measured: encoded data on the network's device, its conditions, and a number for each datum.
+
+    The noise of a datum is a function of the seed and its number, so it does not depend on what else is measured.
+    """
+
+    spec: DataSpec
+    x0: Tensor  # [n, *shape]
+    cond: Mapping[str, Tensor]
+    numbers: Sequence[int]
+
+    @classmethod
+    def encoded(
+        cls,
+        spec: DataSpec,
+        images: NDArray[np.uint8],
+        labels: NDArray[np.int64] | None,
+        numbers: Sequence[int],
+        device: torch.device,
+    ) -> "Data":
+        """Levels [n, *shape] and labels (-1: none, which the network knows as the number of classes) on the device."""
+        cond = {}
+        if labels is not None:
+            cond["label"] = torch.from_numpy(np.where(labels < 0, len(spec.classes), labels)).to(device)
+        return cls(spec, torch.from_numpy(spec.encode(images)).to(device), cond, numbers)
+
+    def __len__(self) -> int:
+        return len(self.x0)
+
+    def part(self, rows: slice) -> "Data":
+        cond = {name: values[rows] for name, values in self.cond.items()}
+        return Data(self.spec, self.x0[rows], cond, list(self.numbers)[rows])
+
+    def groups(self, levels: int | None) -> list["Data"]:
+        """Parts that go together: small enough for several draws of the levels where these are drawn."""
+        size = _GROUP if levels is None else max(1, min(_GROUP, len(self) // _FEWEST_GROUPS))
+        return [self.part(slice(start, start + size)) for start in range(0, len(self), size)]
+
+
+def bound_calls(data: Data, T: int, levels: int | None) -> int:
+    """How often `bound_table` asks the network."""
+    return len(data.groups(levels)) * (T if levels is None else levels)
+
+
+def bound_table(
+    net: nn.Module,
+    parameterisation: Parameterisation,
+    variance: Variance,
+    data: Data,
+    *,
+    levels: int | None,
+    seed: int,
+    on_call: OnCall,
+) -> BoundTable:
+    """The bound of the data at all levels (None), or estimated from so many levels a datum.
+
+    x0_hat is clipped to the data's range where there is one, as samplers do.
+    """
+    T, spec = parameterisation.schedule.T, data.spec
+    clip = operator("clip", spec.range) if spec.range is not None else None
+    sums, seen = _Sums(), _Terms(T)
+    for number, part in enumerate(data.groups(levels)):
+        drawn = _levels_of(T, levels, seed, number)
+        found = bound(
+            parameterisation,
+            variance,
+            _counted(bind(net, part.cond), on_call),
+            part.x0,
+            _noise(part, seed),
+            data_range=spec.range,
+            data_levels=spec.levels,
+            levels=drawn.levels.tolist(),
+            clip=clip,
+        )
+        terms = _bits(found.terms)
+        seen.add(drawn.levels, terms)
+        later = (terms[1:] * drawn.stands_for[1:, None]).sum(0)
+        sums.add(_bits(found.prior), later, terms[0])
+    return sums.table(seen.rows(), each_alone=levels is None)
+
+
+def ode_calls(data: Data, steps: int) -> int:
+    """How often `ode_table` asks the network."""
+    return len(data.groups(None)) * 2 * steps
+
+
+def ode_table(
+    net: nn.Module,
+    parameterisation: Parameterisation,
+    data: Data,
+    *,
+    steps: int,
+    probes: int,
+    seed: int,
+    on_call: OnCall,
+) -> OdeTable:
+    """-log2 p of the data by the probability-flow ODE in `steps` steps, its divergence from random signs (Hutchinson).
+
+    Data with levels are first spread evenly over their bins, which makes the density a bound of the probability.
+    """
+    if steps < 1 or probes < 1:
+        raise ParamsError(f"steps and probes of the ODE: must be at least 1, got {steps} and {probes}")
+    schedule = parameterisation.schedule
+    chosen = spaced_levels("log_snr", schedule, min(steps + 1, schedule.T))
+    data_std = float(data.x0.double().std(correction=0).clamp(min=1e-3))
+    bits, errors, evaluations = [], [], 0
+    for part in data.groups(None):
+        found = ode_log_likelihood(
+            parameterisation,
+            _counted(_with_gradients(net, part.cond), on_call),
+            _spread_over_bins(part, seed),
+            chosen,
+            data_std=data_std,
+            probes=_signs(part, seed, probes),
+        )
+        scale = part.x0[0].numel() * math.log(2)
+        bits.append(-found.log_p.double().cpu().numpy() / scale - math.log2(_bin_width(data.spec)))
+        errors.append(found.standard_error.double().cpu().numpy() / scale)
+        evaluations = found.evaluations
+    each, error = np.concatenate(bits), np.concatenate(errors)
+    hutchinson = float(np.sqrt((error**2).sum()) / len(error)) if probes > 1 else None
+    return OdeTable(_estimate(each, np.arange(len(each))), hutchinson, evaluations)
+
+
+# ------------------------------------------------------------------------------------------------------ parts
+
+
+class _Sums:
+    """The three parts of every datum, and which group it came from."""
+
+    def __init__(self) -> None:
+        self._parts: list[tuple[Floats, Floats, Floats]] = []
+
+    def add(self, prior: Floats, later: Floats, first: Floats) -> None:
+        self._parts.append((prior, later, first))
+
+    def table(self, terms: tuple[TermOfLevel, ...], *, each_alone: bool) -> BoundTable:
+        prior, later, first = (np.concatenate(column) for column in zip(*self._parts, strict=True))
+        # Data that share a draw of the levels err together, so it is the groups that differ by chance.
+        shared = np.repeat(np.arange(len(self._parts)), [len(part[0]) for part in self._parts])
+        alone = np.arange(len(prior))
+        which = alone if each_alone else shared
+        return BoundTable(
+            _estimate(prior, alone),
+            _estimate(later, which),
+            _estimate(first, alone),
+            _estimate(prior + later + first, which),
+            terms,
+        )
+
+
+class _Terms:
+    """The values of each level, by their sums."""
+
+    def __init__(self, T: int) -> None:
+        self._count, self._sum, self._squares = (np.zeros(T + 1) for _ in range(3))
+
+    def add(self, levels: NDArray[np.int64], terms: Floats) -> None:
+        self._count[levels] += terms.shape[1]
+        self._sum[levels] += terms.sum(1)
+        self._squares[levels] += (terms**2).sum(1)
+
+    def rows(self) -> tuple[TermOfLevel, ...]:
+        found = []
+        for t in np.flatnonzero(self._count).tolist():
+            n, mean = int(self._count[t]), float(self._sum[t] / self._count[t])
+            spread = max(float(self._squares[t]) / n - mean**2, 0.0)
+            error = math.sqrt(spread / (n - 1)) if n > 1 else None
+            found.append(TermOfLevel(t, Estimate(mean, error), n))
+        return tuple(found)
+
+
+def _estimate(values: Floats, group: NDArray[np.int64]) -> Estimate:
+    """The mean, and its standard error where values of one group err together."""
+    mean, groups = float(values.mean()), int(group[-1]) + 1
+    if groups < 2:
+        return Estimate(mean, None)
+    apart = np.bincount(group, weights=values - mean)
+    return Estimate(mean, float(np.sqrt((apart**2).sum() * groups / (groups - 1)) / len(values)))
+
+
+def _levels_of(T: int, levels: int | None, seed: int, number: int) -> Drawn:
+    if levels is None:
+        return Drawn(np.arange(1, T + 1), np.ones(T, dtype=np.int64))
+    return drawn_levels(T, levels, generator(seed, Purpose.EVALUATE, 0, number))
+
+
+def _noise(part: Data, seed: int) -> Callable[[int], Tensor]:
+    def noise(t: int) -> Tensor:
+        drawn = step_noise(seed, t, part.spec.shape, part.numbers, Purpose.EVALUATE)
+        return torch.from_numpy(drawn).to(part.x0.device)
+
+    return noise
+
+
+def _bits(nats: Tensor) -> Floats:
+    return nats.double().cpu().numpy() / math.log(2)
+
+
+def _counted(denoise: Denoise, on_call: OnCall) -> Denoise:
+    def counting(x: Array, time: Array) -> Array:
+        out = denoise(x, time)
+        on_call()
+        return out
+
+    return counting
+
+
+def _with_gradients(net: nn.Module, cond: Mapping[str, Tensor]) -> Denoise:
+    def denoise(x: Array, time: Array) -> Array:
+        return net(x, time, **cond)
+
+    return denoise
+
+
+def _bin_width(spec: DataSpec) -> float:
+    """How much of the range a level stands for; 1 where data have none, so that the density itself is given."""
+    if spec.range is None or spec.levels is None:
+        return 1.0
+    return (spec.range[1] - spec.range[0]) / (spec.levels - 1)
+
+
+def _spread_over_bins(part: Data, seed: int) -> Tensor:
+    if part.spec.range is None or part.spec.levels is None:
+        return part.x0
+    draws = [generator(seed, Purpose.HUTCHINSON, 0, n).random(part.spec.shape, np.float32) for n in part.numbers]
+    offset = torch.from_numpy(np.stack(draws) - np.float32(0.5)).to(part.x0.device)
+    return part.x0 + offset * _bin_width(part.spec)
+
+
+def _signs(part: Data, seed: int, probes: int) -> Tensor:
+    """[probes, B, *shape] of +-1."""
+    drawn = [
+        [generator(seed, Purpose.HUTCHINSON, 1 + probe, n).integers(0, 2, part.spec.shape) for n in part.numbers]
+        for probe in range(probes)
+    ]
+    return torch.from_numpy(np.array(drawn, dtype=np.float32) * 2 - 1).to(part.x0.device)

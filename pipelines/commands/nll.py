@@ -1,0 +1,159 @@
+"""`ddpm nll`: how many bits the trained network needs for pictures it has not seen, term by term."""
+
+import argparse
+import logging
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ddpm_core.errors import DataError, ParamsError
+from pipelines.commands.common import Verbs, checked_params, project_paths
+
+if TYPE_CHECKING:
+    from ddpm_core.nll import Data
+    from ddpm_core.spec import DataSpec
+    from pipelines.paths import Paths
+
+log = logging.getLogger(__name__)
+
+_ODE_STEPS = 50
+
+
+def add_to(verbs: Verbs) -> None:
+    text = "bits per dimension of held-out pictures: the variational bound term by term, and its plot over t"
+    verb = verbs.add_parser("nll", help=text, description=text.capitalize() + ".")
+    verb.add_argument("--weights", metavar="PATH", help="weights (default: those that the project just trained)")
+    verb.add_argument("--split", default="test", help="of data/shards: test or train (default: test)")
+    verb.add_argument("--n", type=int, default=500, help="pictures, drawn from the split at random (default: 500)")
+    verb.add_argument(
+        "--levels",
+        default="100",
+        metavar="K",
+        help="levels of noise a picture: `all`, or so many, for an estimate without bias (default: 100)",
+    )
+    verb.add_argument(
+        "--ode",
+        type=int,
+        nargs="?",
+        const=_ODE_STEPS,
+        metavar="STEPS",
+        help=f"also the likelihood by the probability-flow ODE, in so many steps (default: {_ODE_STEPS})",
+    )
+    verb.add_argument("--probes", type=int, default=2, help="random directions of the ODE's divergence (default: 2)")
+    verb.add_argument("--seed", type=int, default=0, help="of pictures, levels and noise (default: 0)")
+    verb.add_argument("--out", metavar="FOLDER", help="for terms.csv, terms.png and nll.json (default: out/nll)")
+    verb.set_defaults(action=nll)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The options, judged. `levels` None is all of them."""
+
+    weights: Path
+    split: str
+    n: int
+    levels: int | None
+    ode: int | None
+    probes: int
+    seed: int
+    out: Path
+
+
+def nll(args: argparse.Namespace) -> None:
+    """Read weights and pictures, measure with progress, print the table, write the plot."""
+    paths = project_paths(args)
+    asked = _asked(args, paths)
+    runtime = checked_params(paths).runtime
+    from tqdm import tqdm
+
+    from ddpm_core.device import make_repeatable, pick_device
+    from ddpm_core.nll import bound_calls, bound_table, ode_calls, ode_table
+    from pipelines.commands.nll_report import rows, table_text, write
+    from pipelines.stages.export import read_weights
+
+    make_repeatable(runtime.threads)
+    device = pick_device(runtime.device)
+    net, about, spec, diffusion = read_weights(asked.weights)
+    net = net.to(device).requires_grad_(False)
+    parameterisation = diffusion.parameterisation()
+    T = parameterisation.schedule.T
+    if asked.levels is not None and not min(2, T) <= asked.levels <= T:
+        raise ParamsError(f"--levels: must be `all`, or from {min(2, T)} to the schedule's {T}, got {asked.levels}")
+    data = _read(paths, asked, spec, conditional=about["conditional"], device=device)
+    total = bound_calls(data, T, asked.levels) + (ode_calls(data, asked.ode) if asked.ode else 0)
+    with tqdm(total=total, desc="nll", unit="call", disable=True if args.quiet else None) as bar:
+
+        def on_call() -> None:
+            bar.update()
+
+        bound = bound_table(
+            net, parameterisation, diffusion.variance, data, levels=asked.levels, seed=asked.seed, on_call=on_call
+        )
+        ode = None
+        if asked.ode:
+            ode = ode_table(
+                net, parameterisation, data, steps=asked.ode, probes=asked.probes, seed=asked.seed, on_call=on_call
+            )
+    looked_at = f"{T if asked.levels is None else asked.levels} of {T} levels"
+    heading = f"{len(data)} pictures of split {asked.split}, {looked_at} each, seed {asked.seed}"
+    sys.stdout.write(table_text(heading, rows(bound, ode)))
+    write(asked.out, heading, bound, ode)
+    log.info("the terms over t: %s and terms.csv beside it", asked.out / "terms.png")
+
+
+def _asked(args: argparse.Namespace, paths: "Paths") -> Asked:
+    for option, value in (("--n", args.n), ("--probes", args.probes), ("--ode", 1 if args.ode is None else args.ode)):
+        if value < 1:
+            raise ParamsError(f"{option}: must be at least 1, got {value}")
+    if not 0 <= args.seed < 2**64:
+        raise ParamsError(f"--seed: must be from 0 to 2^64 - 1, got {args.seed}")
+    levels = None
+    if args.levels != "all":
+        if not args.levels.isdecimal():
+            raise ParamsError(f"--levels: must be `all` or a whole number, got {args.levels!r}")
+        levels = int(args.levels)
+    weights = Path(args.weights) if args.weights else paths.weights
+    out = Path(args.out) if args.out else paths.nll
+    return Asked(weights, args.split, args.n, levels, args.ode, args.probes, args.seed, out)
+
+
+def _read(paths: "Paths", asked: Asked, spec: "DataSpec", *, conditional: bool, device: object) -> "Data":
+    """n pictures of the split that fit the network."""
+    from ddpm_core.diffusion.noise import Purpose, generator
+    from ddpm_core.nll import Data
+    from pipelines.tools.shards import read_index, read_split
+
+    index = read_index(paths.shards)
+    _refuse_other_data(asked.weights, spec, index.spec, conditional)
+    if asked.split not in index.splits:
+        raise ParamsError(f"--split: must be one of {', '.join(sorted(index.splits))}, got {asked.split!r}")
+    count = index.count(asked.split)
+    if asked.n > count:
+        raise ParamsError(f"--n: must be from 1 to the {count} pictures of split {asked.split}, got {asked.n}")
+    split = read_split(paths.shards, asked.split)
+    order = generator(asked.seed, Purpose.EVALUATE).permutation(count)
+    chosen = sorted(order[: asked.n].tolist())
+    labels = split.labels[chosen] if conditional else None
+    return Data.encoded(spec, split.images[chosen], labels, chosen, device)  # type: ignore[arg-type]
+
+
+def _refuse_other_data(weights: Path, own: "DataSpec", found: "DataSpec", conditional: bool) -> None:
+    """The bits of pictures mean something only for a network of such pictures."""
+    mend = "give the --project that it was trained in, or other --weights"
+    for what, ours, theirs in (
+        ("shape", own.shape, found.shape),
+        ("range", own.range, found.range),
+        ("levels", own.levels, found.levels),
+    ):
+        if ours != theirs:
+            raise DataError(f"{weights}: trained on pictures of {what} {ours}, but data/shards hold {theirs}; {mend}")
+    if conditional and own.classes != found.classes:
+        raise DataError(
+            f"{weights}: trained with labels of the {len(own.classes)} classes {_few(own.classes)}, but data/shards "
+            f"hold {len(found.classes)}: {_few(found.classes)}; {mend}"
+        )
+
+
+def _few(names: tuple[str, ...]) -> str:
+    return (", ".join(names[:5]) + (", ..." if len(names) > 5 else "")) or "none"
