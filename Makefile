@@ -1,13 +1,14 @@
 # `make help` lists what there is. Needs Python 3.11 to 3.13 and make; everything else comes from the hash locks.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: docs help run test test-all lint format ui serve doctor install install-dev install-serve install-peers test-peers clean clean-all lock
+.PHONY: docs help run test test-all test-maths test-mutants lint format ui serve doctor install install-dev install-serve install-peers test-peers clean clean-all lock
 
 PYTHON ?= python3
 VENV ?= .venv
 VENV_PEERS ?= .venv-peers
 BIN := $(VENV)/bin
 PORT ?= 8000
+JOBS ?= 2
 MIN_FREE_GB ?= 9
 INSTALL := $(PYTHON) infra/install.py --venv $(VENV) --free-gb $(MIN_FREE_GB)
 
@@ -35,6 +36,12 @@ test-all: install-dev ## every test, with real servers and the pipeline twice (a
 
 test-peers: install-peers ## compare with other people's implementations, in an environment of their own
 	$(TEST_ENV) $(VENV_PEERS)/bin/python -m pytest tests/peers
+
+test-maths: install-dev ## the quick tests of the mathematics alone (under 20 s of one core)
+	$(TEST_ENV) $(BIN)/python -m pytest -q -m "not slow" $$($(BIN)/python tests/mutants/suite.py)
+
+test-mutants: install-dev ## plant faults in a copy of the code and see that the tests notice (JOBS=2; FAULT=name for one)
+	$(BIN)/python tests/mutants/run.py --jobs $(JOBS) $(FAULT)
 
 lint: install-dev ## ruff and mypy
 	$(BIN)/ruff check .

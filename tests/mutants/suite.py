@@ -1,0 +1,65 @@
+"""Which quick tests a module's faults are shown to: first its own, then those of its room."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+
+# The fast maths suite (docs/maths.md): `make test-maths` runs it, in at most 20 seconds of one core.
+MATHS = (
+    "tests/ddpm_core/diffusion",
+    "tests/ddpm_core/samplers",
+    "tests/ddpm_core/metrics",
+    "tests/ddpm_core/test_bound.py",
+    "tests/ddpm_core/test_likelihood.py",
+    "tests/ddpm_core/test_objective.py",
+    "tests/ddpm_core/test_ode_likelihood.py",
+    "tests/ddpm_core/test_process.py",
+)
+
+# The tests of a room; of these names the longest that a file begins with. The rooms above the library have no suite
+# that is quick enough: there a module's own tests are all.
+ROOMS = {
+    "ddpm_core/": MATHS,
+    "ddpm_core/models/": ("tests/ddpm_core/models",),
+    "ddpm_core/training/": ("tests/ddpm_core/training",),
+    "pipelines/": (),
+}
+
+# A module's own tests, where they do not bear its name.
+OWN = {
+    "ddpm_core/diffusion/arrays.py": ("tests/ddpm_core/diffusion/test_guidance_and_bounds.py",),
+    "ddpm_core/diffusion/bounds.py": ("tests/ddpm_core/diffusion/test_guidance_and_bounds.py",),
+    "ddpm_core/diffusion/guidance.py": ("tests/ddpm_core/diffusion/test_guidance_and_bounds.py",),
+    "ddpm_core/diffusion/levels.py": ("tests/ddpm_core/diffusion/test_schedule.py",),
+    "ddpm_core/diffusion/plan.py": ("tests/ddpm_core/samplers/test_conformance.py",),
+    "ddpm_core/metrics/coverage.py": ("tests/ddpm_core/metrics/test_coverage_and_pixels.py",),
+    "ddpm_core/metrics/pixels.py": ("tests/ddpm_core/metrics/test_coverage_and_pixels.py",),
+    "ddpm_core/models/layers.py": ("tests/ddpm_core/models/test_unet.py",),
+    "ddpm_core/samplers/inversion.py": ("tests/ddpm_core/diffusion/test_edits.py",),
+    "ddpm_core/training/ema.py": ("tests/ddpm_core/training/test_parts.py",),
+    "ddpm_core/training/lr.py": ("tests/ddpm_core/training/test_parts.py",),
+    "pipelines/tools/shard_order.py": ("tests/pipelines/tools/test_shards.py",),
+}
+
+
+def rings(file: str, named: Sequence[str]) -> list[tuple[str, ...]]:
+    """Sets of tests to run one after another until one fails: those named for this very fault come first."""
+    return [ring for ring in (tuple(named), own_tests(file), room_tests(file)) if ring]
+
+
+def own_tests(file: str) -> tuple[str, ...]:
+    if file in OWN:
+        return OWN[file]
+    path = Path(file)
+    mirror = Path("tests") / path.parent / f"test_{path.stem}.py"
+    return (mirror.as_posix(),) if (ROOT / mirror).is_file() else ()
+
+
+def room_tests(file: str) -> tuple[str, ...]:
+    return ROOMS[max((room for room in ROOMS if file.startswith(room)), key=len)]
+
+
+if __name__ == "__main__":
+    sys.stdout.write(" ".join(MATHS) + "\n")
