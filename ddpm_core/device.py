@@ -60,6 +60,13 @@ def describe(device: torch.device) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else "the CPU"
 
 
+def machine(device: torch.device) -> str:
+    """The kind of machine, as far as the last bits of a result may depend on it."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"a CPU with {torch.backends.cpu.get_cpu_capability()}"
+
+
 def make_repeatable(threads: int) -> None:
     """The same bits from the same seed: fixed threads, and kernels that add in a fixed order."""
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")

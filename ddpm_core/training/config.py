@@ -12,6 +12,7 @@ _betas = (lambda v: all(0 <= beta < 1 for beta in v), "two numbers of at least 0
 Precision = Literal["auto", "bf16", "fp32"]
 Compile = Literal["auto", "never", "always"]
 Conditioning = Literal["auto", "labels", "none"]
+OnNonfinite = Literal["stop", "skip", "roll_back"]
 
 
 @dataclass(frozen=True)
@@ -139,11 +140,14 @@ class TrainConfig:
     ema_decay: float
     ema_warmup: float
     precision: Precision
-    log_every: int
     compile: Compile
+    log_every: int
     sample_every: int
     checkpoint_every: int
     keep_checkpoints: int
+    keep_trainings: int
+    on_nonfinite: OnNonfinite
+    nonfinite_limit: int
 
     __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
     __checks__: ClassVar[Checks] = {
@@ -161,6 +165,8 @@ class TrainConfig:
         "sample_every": not_negative,
         "checkpoint_every": at_least_1,
         "keep_checkpoints": at_least_1,
+        "keep_trainings": not_negative,
+        "nonfinite_limit": not_negative,
     }
 
     def __post_init__(self) -> None:

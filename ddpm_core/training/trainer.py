@@ -6,7 +6,7 @@ take the same decisions at the same step, and the first one alone averages, save
 """
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import Any, Protocol
@@ -104,7 +104,7 @@ class Trainer:
         _log.info("resumed from the checkpoint of step %d of %d", self.step, self.config.steps)
         return True
 
-    def run(self) -> Iterator[StepReport]:
+    def run(self) -> Generator[StepReport, None, None]:
         """Train to the last step, a report a step; saves on its way and before it raises `Stopped`."""
         self.model.train()
         ready = Prefetch(self._ready(self._batches(self.step)))

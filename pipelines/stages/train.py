@@ -5,7 +5,7 @@ import io
 import json
 import logging
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,25 +17,31 @@ from torch import nn
 from tqdm import tqdm
 
 import ddpm_core
-from ddpm_core.device import describe, make_repeatable, pick_device, pick_precision, precision_name, seed_network
-from ddpm_core.diffusion.config import DiffusionConfig
+from ddpm_core.device import (
+    describe,
+    machine,
+    make_repeatable,
+    pick_device,
+    pick_precision,
+    precision_name,
+    seed_network,
+)
 from ddpm_core.errors import DataError, ParamsError
-from ddpm_core.files import atomic_write_bytes, atomic_write_text, json_bytes, sha256_bytes, sha256_file
+from ddpm_core.files import atomic_write_bytes, atomic_write_text, sha256_file
 from ddpm_core.models import build_model
 from ddpm_core.objective import Batch, LabelDropout, build_objective
-from ddpm_core.samplers.config import named
 from ddpm_core.spec import DataSpec
-from ddpm_core.torch_sampling import sample
 from ddpm_core.training.checkpoint import Checkpoints
 from ddpm_core.training.config import Conditioning, TrainConfig
 from ddpm_core.training.meter import BANDS, Measures
+from ddpm_core.training.shelf import Shelf, key_of
 from ddpm_core.training.signals import listening
 from ddpm_core.training.trainer import StepReport, Trainer
 from pipelines.params import as_flat
 from pipelines.paths import Paths
 from pipelines.tools.augment import augmenter
-from pipelines.tools.decode import grid
 from pipelines.tools.git import commit_of
+from pipelines.tools.preview import Preview
 from pipelines.tools.shards import ShardIndex, read_index, stream
 
 if TYPE_CHECKING:
@@ -46,7 +52,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 COLUMNS = ("step", "loss", "grad_norm", "lr", *(f"loss_band_{band + 1}" for band in range(BANDS)))
-_PREVIEW_IMAGES, _PREVIEW_COLUMNS, _PREVIEW_STEPS, _PREVIEW_GUIDANCE = 20, 10, 20, 0.5
+# Keys of section train without which the same bits come out; where a roll back leads to depends on the saves.
+_CHANGES_NO_BIT, _SAVES = ("sample_every", "keep_checkpoints", "keep_trainings"), "checkpoint_every"
 _CODE = ("diffusion", "models", "training", "process.py", "objective.py", "likelihood.py", "device.py", "spec.py")
 _STAGE_CODE = ("stages/train.py", "tools/augment.py", "tools/shards.py", "tools/shard_index.py", "tools/shard_order.py")
 
@@ -62,11 +69,13 @@ def run(params: "Params", paths: Paths, tracker: "Tracker") -> None:
     check_data(index, paths.shards, config)
     seed_network(config.seed, 0)
     model = build_model(params.model, index.spec, conditional, params.diffusion.learned_variance)
-    key = training_key(params, index.digest, device, dtype)
-    checkpoints = Checkpoints(paths.checkpoints / key[:32], config.keep_checkpoints)
+    identity = training_identity(params, index.digest, device, dtype)
+    key = key_of(identity)
     dropout = LabelDropout({"label": len(index.spec.classes)}, config.label_dropout) if conditional else None
     with ExitStack() as stack:
         stop = stack.enter_context(listening())
+        place = stack.enter_context(Shelf(paths.checkpoints, config.keep_trainings).held(identity, machine(device)))
+        checkpoints = Checkpoints(place, config.keep_checkpoints)
         trainer = Trainer(
             model.to(memory_format=torch.channels_last) if device.type == "cuda" else model,
             build_objective(params.diffusion, index.spec, dropout),
@@ -116,7 +125,7 @@ def run(params: "Params", paths: Paths, tracker: "Tracker") -> None:
         atomic_write_text(paths.curves, curves_text(trainer.history))
         run_of_tracker.log_file(paths.curves, "curves")
         run_of_tracker.finished(sha256_file(paths.weights))
-    checkpoints.clear()
+        checkpoints.clear()
 
 
 # ----------------------------------------------------------------------------------------------------- before
@@ -151,26 +160,23 @@ def check_data(index: ShardIndex, folder: Path, config: TrainConfig) -> None:
         )
 
 
-def training_key(params: "Params", data_digest: str, device: torch.device, dtype: torch.dtype) -> str:
-    """The digest of all that the bits of a training depend on; its checkpoints lie under it."""
+def training_identity(params: "Params", data_digest: str, device: torch.device, dtype: torch.dtype) -> dict[str, Any]:
+    """All that the bits of a training depend on; its checkpoints lie under the digest of this."""
     here, core = Path(__file__).parents[1], Path(ddpm_core.__file__).parent
-    files = sorted(file for name in _CODE for file in _python_files(core / name))
-    files += [here / name for name in _STAGE_CODE]
-    return sha256_bytes(
-        json_bytes(
-            {
-                "model": asdict(params.model),
-                "diffusion": asdict(params.diffusion),
-                "train": asdict(params.train),
-                "data": data_digest,
-                "code": [sha256_file(file) for file in files],
-                "torch": torch.__version__,
-                "threads": params.runtime.threads,
-                "device": device.type,
-                "precision": precision_name(dtype),
-            }
-        )
-    )
+    files = [file for name in _CODE for file in _python_files(core / name)] + [here / name for name in _STAGE_CODE]
+    changing_nothing = _CHANGES_NO_BIT if params.train.on_nonfinite == "roll_back" else (*_CHANGES_NO_BIT, _SAVES)
+    train = {name: value for name, value in asdict(params.train).items() if name not in changing_nothing}
+    return {
+        "model": asdict(params.model),
+        "diffusion": asdict(params.diffusion),
+        "train": train,
+        "data": data_digest,
+        "code": {file.relative_to(here.parent).as_posix(): sha256_file(file) for file in sorted(files)},
+        "torch": torch.__version__,
+        "threads": params.runtime.threads,
+        "device": device.type,
+        "precision": precision_name(dtype),
+    }
 
 
 def _python_files(place: Path) -> list[Path]:
@@ -197,47 +203,13 @@ def batch_source(
 # ------------------------------------------------------------------------------------------------------ while
 
 
-class Preview:
-    """A grid of samples of the averaged weights, the same noise and labels each time."""
-
-    def __init__(
-        self,
-        model: nn.Module,
-        diffusion: DiffusionConfig,
-        spec: DataSpec,
-        conditional: bool,
-        device: torch.device,
-        dtype: torch.dtype,
-    ) -> None:
-        self._parameterisation = diffusion.parameterisation()
-        schedule = self._parameterisation.schedule
-        sampler = named("dpmpp_2m", min(_PREVIEW_STEPS, schedule.T), None)
-        self._plan = sampler.plan(schedule, diffusion.variance)
-        self._model, self._spec, self._device, self._dtype = model, spec, device, dtype
-        self._labels = np.arange(_PREVIEW_IMAGES, dtype=np.int64) % len(spec.classes) if conditional else None
-
-    def png(self) -> bytes:
-        x0 = sample(
-            self._model,
-            self._plan,
-            self._parameterisation,
-            self._spec,
-            seeds=range(_PREVIEW_IMAGES),
-            labels=self._labels,
-            guidance=_PREVIEW_GUIDANCE if self._labels is not None else 0.0,
-            device=self._device,
-            dtype=self._dtype,
-        )
-        return grid(self._spec.decode(x0), _PREVIEW_COLUMNS, 2)
-
-
 def follow(trainer: Trainer, config: TrainConfig, index: ShardIndex, run: "Run", preview: Preview) -> None:
     """Let the trainer run, showing and logging what it reports."""
     per_epoch = index.count("train") // config.batch_size
     bar = tqdm(total=config.steps, initial=trainer.step, desc="train", unit="step", disable=None)
-    with bar, TemporaryDirectory() as scratch:
-        for report in trainer.run():
-            bar.update()
+    with bar, TemporaryDirectory() as scratch, closing(trainer.run()) as reports:
+        for report in reports:
+            bar.update(report.step - bar.n)
             if report.measures is not None:
                 bar.set_postfix(loss=f"{report.measures.loss:.4f}")
                 run.log_metrics(logged(report, per_epoch), report.step)

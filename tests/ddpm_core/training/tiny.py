@@ -42,6 +42,9 @@ CONFIG = TrainConfig(
     sample_every=0,
     checkpoint_every=6,
     keep_checkpoints=2,
+    keep_trainings=2,
+    on_nonfinite="stop",
+    nonfinite_limit=2,
 )
 CONSTANT = Constant("constant")
 

@@ -23,6 +23,7 @@ from ddpm_core.files import sha256_file
 from ddpm_core.models.config import UNetConfig
 from ddpm_core.spec import DataSpec
 from ddpm_core.training.config import AdamW, AugmentConfig, Constant, TrainConfig
+from ddpm_core.training.shelf import key_of
 from pipelines.params import RuntimeConfig
 from pipelines.paths import Paths
 from pipelines.stages import train
@@ -47,16 +48,23 @@ TRAIN = TrainConfig(
     ema_decay=0.99,
     ema_warmup=10.0,
     precision="fp32",
-    log_every=5,
     compile="never",
+    log_every=5,
     sample_every=6,
     checkpoint_every=4,
     keep_checkpoints=2,
+    keep_trainings=2,
+    on_nonfinite="stop",
+    nonfinite_limit=2,
 )
 MODEL = UNetConfig("unet", 2, 8, (1, 1), 1, (), 1, 2, 0.1, True, False)
 DIFFUSION = DiffusionConfig(
     Cosine("cosine", 50, 0.008, 0.999, False), "v", "fixed_small", Simple("simple"), Uniform("uniform", True), 0.001
 )
+
+
+class Killed(Exception):
+    """Stands for kill -9."""
 
 
 class Params(SimpleNamespace):
@@ -67,7 +75,7 @@ class Params(SimpleNamespace):
 
 
 def params(*, model: UNetConfig = MODEL, diffusion: DiffusionConfig = DIFFUSION, **changes: Any) -> Any:
-    runtime = RuntimeConfig("cpu", 1, 0, False)
+    runtime = RuntimeConfig("cpu", 1, 1, 0, False)
     return Params(model=model, diffusion=diffusion, train=replace(TRAIN, **changes), runtime=runtime)
 
 
@@ -132,16 +140,9 @@ def test_two_trainings_give_the_same_bytes(trained: tuple[Paths, Recorder], tmp_
 
 
 def test_an_interrupted_training_goes_on_to_the_same_bytes(trained: tuple[Paths, Recorder], tmp_path: Path) -> None:
-    class Killed(Exception):
-        pass
-
-    def kill(step: int) -> None:
-        if step == 10:
-            raise Killed
-
     paths = project(tmp_path)
     with pytest.raises(Killed):
-        train.run(params(), paths, Recorder(kill))
+        train.run(params(), paths, killed_at(10))
     assert not paths.weights.exists()
     resumed = Recorder()
     train.run(params(), paths, resumed)
@@ -216,12 +217,14 @@ def test_labels_asked_for_where_there_are_none_are_refused() -> None:
 
 def test_the_key_knows_all_that_the_bits_depend_on() -> None:
     def key(changed: Any, data: str = "d", dtype: torch.dtype = torch.float32) -> str:
-        return train.training_key(changed, data, CPU, dtype)
+        return key_of(train.training_identity(changed, data, CPU, dtype))
 
     other_threads = params()
     other_threads.runtime = replace(other_threads.runtime, threads=2)
     elsewhere = params()
     elsewhere.runtime = replace(elsewhere.runtime, device="auto", workers=3, tracking=True)
+    watched = params(sample_every=1, keep_checkpoints=5, keep_trainings=0, checkpoint_every=1)
+    rolling = [params(on_nonfinite="roll_back", checkpoint_every=every) for every in (1, 2)]
     keys = [
         key(params()),
         key(params(lr=2e-3)),
@@ -230,9 +233,45 @@ def test_the_key_knows_all_that_the_bits_depend_on() -> None:
         key(params(), "e"),
         key(params(), dtype=torch.bfloat16),
         key(other_threads),
+        *map(key, rolling),
     ]
     assert len(set(keys)) == len(keys)
     assert key(elsewhere) == keys[0]
+    assert key(watched) == keys[0]
+
+
+def killed_at(step: int) -> Recorder:
+    def kill(now: int) -> None:
+        if now == step:
+            raise Killed
+
+    return Recorder(kill)
+
+
+def test_another_training_begins_anew_and_says_what_differs(
+    trained: tuple[Paths, Recorder], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    paths = project(tmp_path)
+    with pytest.raises(Killed):
+        train.run(params(lr=2e-3, augment=AugmentConfig(0.0, 0.0)), paths, killed_at(10))
+    with caplog.at_level("INFO"):
+        train.run(params(), paths, Recorder())
+    assert (
+        "the newest checkpoint is of another training (step 8), which differs in train.augment.horizontal_flip "
+        "(0.0 before, 0.5 now); train.lr (0.002 before, 0.001 now); this one begins anew"
+    ) in caplog.text
+    assert paths.weights.read_bytes() == trained[0].weights.read_bytes()
+    assert len(list(paths.checkpoints.iterdir())) == 1
+
+
+def test_keys_that_change_no_bit_may_change_on_the_way(trained: tuple[Paths, Recorder], tmp_path: Path) -> None:
+    paths = project(tmp_path)
+    with pytest.raises(Killed):
+        train.run(params(), paths, killed_at(10))
+    resumed = Recorder()
+    train.run(params(checkpoint_every=3, sample_every=0, keep_checkpoints=1), paths, resumed)
+    assert resumed.tags["resumed"] == "true"
+    assert paths.weights.read_bytes() == trained[0].weights.read_bytes()
 
 
 def test_a_size_that_does_not_divide_is_refused_before_any_step(tmp_path: Path) -> None:

@@ -1,0 +1,155 @@
+"""The folders of all trainings, each under the digest of what its bits depend on: told apart, held by one, swept.
+
+An identity is JSON of some depth: parameters, data, code files, versions, threads. Another identity is another training
+and begins anew; what is different is said. A folder holds its identity in `training.json`, beside its checkpoints.
+"""
+
+import fcntl
+import json
+import logging
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ddpm_core.errors import DdpmError
+from ddpm_core.files import atomic_write_json, json_bytes, sha256_bytes
+from ddpm_core.training.checkpoint import Checkpoints
+
+_log = logging.getLogger(__name__)
+_ABOUT, _LOCK = "training.json", ".lock"
+_NAMED = 4  # differences that are named; the others are counted
+
+Identity = Mapping[str, Any]
+
+
+def key_of(identity: Identity) -> str:
+    """The digest of an identity."""
+    return sha256_bytes(json_bytes(identity))
+
+
+@dataclass(frozen=True)
+class Shelf:
+    """All trainings of a home; `keep` others stay beside the one that runs."""
+
+    folder: Path
+    keep: int
+
+    def place(self, identity: Identity) -> Path:
+        """Where the checkpoints of this training lie."""
+        return self.folder / key_of(identity)[:32]
+
+    @contextmanager
+    def held(self, identity: Identity, machine: str) -> Iterator[Path]:
+        """The folder of a training, which no other process has meanwhile; older ones of others go.
+
+        `machine` is said where a training goes on on another one, for its kernels may round otherwise.
+        """
+        place = self.place(identity)
+        place.mkdir(parents=True, exist_ok=True)
+        with _locked(place) as mine:
+            if not mine:
+                raise DdpmError(
+                    f"a training must be run by one process, but another one has {place} open; wait for it or stop it"
+                )
+            self._compare(place, json.loads(json_bytes(identity)), machine)
+            atomic_write_json(place / _ABOUT, {"identity": identity, "machine": machine})
+            self._sweep(place)
+            yield place
+
+    def _compare(self, place: Path, identity: Identity, machine: str) -> None:
+        if Checkpoints(place, 1).steps():
+            before = _about(place).get("machine", machine)
+            if before != machine:
+                _log.warning(
+                    "this training began on %s and goes on on %s: it is the same in all else, but its last bits may "
+                    "differ from those of a training that was not moved",
+                    before,
+                    machine,
+                )
+            return
+        others = self._others(place)
+        if others:
+            old = _about(others[0]).get("identity", {})
+            changes = differences(old, identity) if old else ["an older version of this software"]
+            rest = f" and {len(changes) - _NAMED} more" if len(changes) > _NAMED else ""
+            _log.info(
+                "the newest checkpoint is of another training (step %d), which differs in %s%s; this one begins anew",
+                Checkpoints(others[0], 1).steps()[-1],
+                "; ".join(changes[:_NAMED]),
+                rest,
+            )
+
+    def _others(self, own: Path) -> list[Path]:
+        """The folders of other trainings that have a checkpoint, the newest first."""
+        found = []
+        for place in self.folder.iterdir():
+            steps = Checkpoints(place, 1).steps() if place != own else []
+            if steps:
+                found.append((max(entry.stat().st_mtime_ns for entry in place.glob("step-*")), place.name, place))
+        return [place for _, _, place in sorted(found, reverse=True)]
+
+    def _sweep(self, own: Path) -> None:
+        """Other trainings go, but for the newest `keep` with a checkpoint and those that a process holds."""
+        staying = {own, *self._others(own)[: self.keep]}
+        swept = 0
+        for place in sorted(self.folder.iterdir()):
+            if not place.is_dir():
+                continue
+            with _locked(place) as free:
+                if free and place != own:
+                    for part in place.glob(".*.part"):
+                        shutil.rmtree(part, ignore_errors=True)
+                if free and place not in staying:
+                    swept += bool(Checkpoints(place, 1).steps())
+                    shutil.rmtree(place, ignore_errors=True)
+        if swept:
+            _log.info(
+                "removed the checkpoints of %d other training%s; the newest %d others are kept",
+                swept,
+                "s" * (swept > 1),
+                self.keep,
+            )
+
+
+def differences(old: Any, new: Any, where: str = "") -> list[str]:
+    """What is not the same in two identities: dotted keys with both values, files by name alone."""
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        names = [*old, *(name for name in new if name not in old)]
+        below = (differences(old.get(name), new.get(name), f"{where}.{name}" if where else name) for name in names)
+        return [line for lines in below for line in lines]
+    if old == new:
+        return []
+    if _is_digest(old) or _is_digest(new):
+        return [where]
+    return [f"{where} ({_short(old)} before, {_short(new)} now)"]
+
+
+def _is_digest(value: Any) -> bool:
+    return isinstance(value, str) and len(value) == 64
+
+
+def _short(value: Any) -> str:
+    return "none" if value is None else json.dumps(value) if isinstance(value, list | dict) else str(value)
+
+
+def _about(place: Path) -> dict[str, Any]:
+    with suppress(OSError, ValueError):
+        value = json.loads((place / _ABOUT).read_text(encoding="utf-8"))
+        if isinstance(value, dict):
+            return value
+    return {}
+
+
+@contextmanager
+def _locked(place: Path) -> Iterator[bool]:
+    """Whether the folder is ours for now; the lock goes with the process, however that ends."""
+    with (place / _LOCK).open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+            return
+        yield True

@@ -1,0 +1,47 @@
+"""Samples of a network in training, as one picture: the same noise and the same labels every time."""
+
+import numpy as np
+import torch
+from torch import nn
+
+from ddpm_core.diffusion.config import DiffusionConfig
+from ddpm_core.samplers.config import named
+from ddpm_core.spec import DataSpec
+from ddpm_core.torch_sampling import sample
+from pipelines.tools.decode import grid
+
+_IMAGES, _COLUMNS, _STEPS, _GUIDANCE = 20, 10, 20, 0.5
+
+
+class Preview:
+    """A grid of samples of the averaged weights, the same noise and labels each time."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        diffusion: DiffusionConfig,
+        spec: DataSpec,
+        conditional: bool,
+        device: torch.device,
+        dtype: torch.dtype,
+    ) -> None:
+        self._parameterisation = diffusion.parameterisation()
+        schedule = self._parameterisation.schedule
+        sampler = named("dpmpp_2m", min(_STEPS, schedule.T), None)
+        self._plan = sampler.plan(schedule, diffusion.variance)
+        self._model, self._spec, self._device, self._dtype = model, spec, device, dtype
+        self._labels = np.arange(_IMAGES, dtype=np.int64) % len(spec.classes) if conditional else None
+
+    def png(self) -> bytes:
+        x0 = sample(
+            self._model,
+            self._plan,
+            self._parameterisation,
+            self._spec,
+            seeds=range(_IMAGES),
+            labels=self._labels,
+            guidance=_GUIDANCE if self._labels is not None else 0.0,
+            device=self._device,
+            dtype=self._dtype,
+        )
+        return grid(self._spec.decode(x0), _COLUMNS, 2)

@@ -1,0 +1,112 @@
+"""The folders of trainings: another identity is another training, said and swept by a rule; one process has each."""
+
+import json
+import logging
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from ddpm_core.errors import DdpmError
+from ddpm_core.training.checkpoint import Checkpoints
+from ddpm_core.training.shelf import Shelf, differences, key_of
+
+CPU = "a CPU with AVX512"
+
+
+def identity(**changes: Any) -> dict[str, Any]:
+    return {"train": {"lr": 0.1, "betas": (0.9, 0.99)}, "code": {"a.py": "a" * 64}, "threads": 2, **changes}
+
+
+def interrupted(shelf: Shelf, of: dict[str, Any], step: int = 5, age: int = 0) -> Path:
+    """A training that saved and was killed, so many seconds ago."""
+    with shelf.held(of, CPU) as place:
+        Checkpoints(place, 2).save(step, {"w": torch.ones(2)}, {})
+    saved = place / f"step-{step:08d}"
+    then = saved.stat().st_mtime - age
+    os.utime(saved, (then, then))
+    return place
+
+
+def test_a_training_has_its_own_folder_and_says_there_what_it_is(tmp_path: Path) -> None:
+    shelf = Shelf(tmp_path, 2)
+    with shelf.held(identity(), CPU) as place:
+        assert place == tmp_path / key_of(identity())[:32]
+    about = json.loads((place / "training.json").read_text())
+    assert about == {"identity": json.loads(json.dumps(identity())), "machine": CPU}
+    assert shelf.place(identity(threads=1)) != place
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"threads": 1}, "threads (2 before, 1 now); this one begins anew"),
+        ({"train": {"lr": 0.2, "betas": (0.9, 0.99)}}, "train.lr (0.1 before, 0.2 now); this"),
+        ({"train": {"lr": 0.1, "betas": (0.8, 0.99)}}, "train.betas ([0.9, 0.99] before, [0.8, 0.99] now); this"),
+        ({"train": {"lr": 0.1, "betas": (0.9, 0.99), "n": 1}}, "train.n (none before, 1 now); this"),
+        ({"code": {"a.py": "b" * 64}}, "differs in code.a.py; this one begins anew"),
+        ({str(n): n for n in range(6)}, "3 (none before, 3 now) and 2 more; this one begins anew"),
+    ],
+)
+def test_what_differs_from_the_newest_other_training_is_said_in_one_line(
+    tmp_path: Path, change: dict[str, Any], said: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    shelf = Shelf(tmp_path, 2)
+    interrupted(shelf, identity(), 7)
+    with caplog.at_level(logging.INFO), shelf.held(identity(**change), CPU):
+        pass
+    assert len(caplog.messages) == 1
+    assert caplog.messages[0].startswith("the newest checkpoint is of another training (step 7), which differs in ")
+    assert said in caplog.text
+
+
+def test_the_same_training_again_says_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    interrupted(Shelf(tmp_path, 2), identity())
+    with caplog.at_level(logging.INFO), Shelf(tmp_path, 2).held(identity(), CPU):
+        pass
+    assert caplog.messages == []
+
+
+def test_going_on_on_another_machine_is_allowed_and_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    interrupted(Shelf(tmp_path, 2), identity())
+    with Shelf(tmp_path, 2).held(identity(), "a CPU with AVX2"):
+        pass
+    assert "began on a CPU with AVX512 and goes on on a CPU with AVX2: it is the same in all else" in caplog.text
+
+
+def test_the_newest_others_stay_and_older_ones_go(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    generous, strict = Shelf(tmp_path, 9), Shelf(tmp_path, 2)
+    places = [interrupted(generous, identity(threads=n), age=100 - n) for n in range(5)]
+    with generous.held(identity(threads=9), CPU) as empty:
+        pass  # killed before its first checkpoint
+    (places[4] / ".step-00000006.x.part").mkdir()
+    with caplog.at_level(logging.INFO), strict.held(identity(), CPU) as own:
+        assert own == places[2]
+    assert sorted(tmp_path.iterdir()) == sorted([places[2], places[3], places[4]])
+    assert not empty.exists()
+    assert not (places[4] / ".step-00000006.x.part").exists()
+    assert "removed the checkpoints of 2 other trainings; the newest 2 others are kept" in caplog.text
+
+
+def test_a_training_that_another_process_runs_is_neither_swept_nor_run_twice(tmp_path: Path) -> None:
+    shelf = Shelf(tmp_path, 0)
+    with shelf.held(identity(), CPU) as place:
+        with shelf.held(identity(threads=1), CPU):
+            assert place.exists()
+        with pytest.raises(DdpmError, match=r"must be run by one process, but another one has .* open; wait for it"):
+            shelf.held(identity(), CPU).__enter__()
+    with shelf.held(identity(threads=1), CPU):
+        assert not place.exists()
+
+
+def test_a_folder_of_an_older_version_is_named_as_such(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    Checkpoints(tmp_path / "old", 2).save(3, {"w": torch.ones(2)}, {})
+    with caplog.at_level(logging.INFO), Shelf(tmp_path, 1).held(identity(), CPU):
+        pass
+    assert "(step 3), which differs in an older version of this software; this one begins anew" in caplog.text
+
+
+def test_equal_identities_have_no_differences() -> None:
+    assert differences(identity(), identity()) == []
