@@ -48,7 +48,10 @@ class _Unlabelled(nn.Module):
 
 
 def export_onnx(net: nn.Module, spec: DataSpec, *, conditional: bool, opset: int) -> bytes:
-    """The bytes of model.onnx: x, t (and label) -> out, in float32, the batch free."""
+    """The bytes of model.onnx: x, t (and label) -> out, in float32, the batch free.
+
+    Any `net(x, t, label=...)` on data of any shape will do; of the spec only the shape is looked at.
+    """
     net = net.eval().to(device="cpu", dtype=torch.float32)
     size = sum(value.numel() * value.element_size() for value in net.state_dict().values())
     if size >= _BYTES_LIMIT:
@@ -97,9 +100,9 @@ def assert_parity(
         x = step_noise(range(batch), 0, spec.shape)
         t = np.linspace(top_time, top_time / max(batch, 2), batch).astype(np.float32)
         label = np.arange(batch, dtype=np.int64) % (len(spec.classes) + 1)  # the null label is among them
-        labels = (torch.from_numpy(label),) if conditional else ()
+        cond = {"label": torch.from_numpy(label)} if conditional else {}
         with torch.no_grad():
-            expected = net(torch.from_numpy(x), torch.from_numpy(t), *labels).numpy()
+            expected = net(torch.from_numpy(x), torch.from_numpy(t), **cond).numpy()
         got = run(x, t, label)
         if got.shape != expected.shape or not np.isfinite(got).all():
             raise ExportError(

@@ -1,7 +1,9 @@
-"""The core is not about pictures: a conditional network on vectors, element weights and a mask, and an exact oracle."""
+"""The core is not about pictures: a conditional network on vectors, element weights and a mask; an exact oracle."""
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,19 +11,26 @@ import tiny
 import torch
 from torch import Tensor, nn
 
+from ddpm_core.bundle import read_bundle, write_bundle
 from ddpm_core.denoiser import bind, bind_guided
 from ddpm_core.device import seed_network
 from ddpm_core.diffusion.generate import generate
+from ddpm_core.diffusion.guidance import guided
 from ddpm_core.diffusion.noise import initial
 from ddpm_core.diffusion.parameterisation import Parameterisation
 from ddpm_core.diffusion.schedule import Cosine
 from ddpm_core.diffusion.time_law import Uniform
+from ddpm_core.export import assert_parity, export_onnx
 from ddpm_core.objective import Batch, LabelDropout, Objective
 from ddpm_core.process import Process
-from ddpm_core.samplers.config import named
+from ddpm_core.samplers.config import GuidanceConfig, SampleConfig, named
+from ddpm_core.spec import DataSpec
 from ddpm_core.training.trainer import Trainer
+from pipelines.serving.onnx_denoiser import OnnxDenoiser
 
 SCHEDULE = Cosine("cosine", 50, 0.008, 0.999, False).build()
+V = Parameterisation("v", SCHEDULE)
+SPEC = DataSpec((2,), None, None, ("left", "right"))
 MEANS = np.array([[-1.0, 0.5], [1.0, 0.5]], dtype=np.float32)  # of the two classes
 SPREAD = 0.2
 
@@ -58,28 +67,67 @@ def points(start: int) -> Iterator[Batch]:
         step += 1
 
 
-def test_a_conditional_network_on_vectors_trains_and_samples_its_classes() -> None:
-    parameterisation = Parameterisation("v", SCHEDULE)
+@pytest.fixture(scope="module")
+def trained() -> Trainer:
     law = Uniform("uniform", True).build(SCHEDULE)
-    objective = Objective(Process(parameterisation), np.ones(51), law, dropout=LabelDropout({"label": 2}, 0.1))
+    objective = Objective(Process(V), np.ones(51), law, dropout=LabelDropout({"label": 2}, 0.1))
     config = replace(tiny.CONFIG, steps=400, log_every=100, ema_decay=0.98, lr=1e-2)
     seed_network(0, 0)
     trainer = Trainer(VectorNet(), objective, config, points, device=tiny.CPU, dtype=torch.float32)
     losses = [report.measures.loss for report in trainer.run() if report.measures]
     assert losses[-1] < 0.75 * losses[0]
+    return trainer
 
-    label = torch.arange(200) % 2
-    plan = named("ddim", 25, None).plan(SCHEDULE, "fixed_small")
-    x_T = torch.from_numpy(initial(range(200), (2,)))
+
+LABEL = torch.arange(200) % 2
+PLAN = named("ddim", 25, None).plan(SCHEDULE, "fixed_small")
+X_T = initial(range(200), SPEC.shape)
+
+
+def assert_classes(x: Any) -> None:
+    for of_class in (0, 1):
+        mine = x[LABEL.numpy() == of_class]
+        np.testing.assert_allclose(mine.mean(0), MEANS[of_class], atol=0.12)
+        np.testing.assert_allclose(mine.std(0), SPREAD, atol=0.1)
+
+
+def test_a_conditional_network_on_vectors_trains_and_samples_its_classes(trained: Trainer) -> None:
+    x_T = torch.from_numpy(X_T)
     for denoise in (
-        bind(trainer.ema.model, {"label": label}),
-        bind_guided(trainer.ema.model, label, 0.0, null_label=2, channels=2),
+        bind(trained.ema.model, {"label": LABEL}),
+        bind_guided(trained.ema.model, LABEL, 0.0, null_label=2, channels=2),
     ):
-        x = generate(plan, parameterisation, denoise, x_T, lambda _step: torch.zeros_like(x_T)).numpy()
-        for of_class in (0, 1):
-            mine = x[label.numpy() == of_class]
-            np.testing.assert_allclose(mine.mean(0), MEANS[of_class], atol=0.12)
-            np.testing.assert_allclose(mine.std(0), SPREAD, atol=0.1)
+        assert_classes(generate(PLAN, V, denoise, x_T, lambda _step: torch.zeros_like(x_T)).numpy())
+
+
+def test_it_exports_and_its_bundle_samples_the_same_vectors(trained: Trainer, tmp_path: Path) -> None:
+    net = trained.ema.model
+    model = export_onnx(net, SPEC, conditional=True, opset=20)
+    assert model == export_onnx(net, SPEC, conditional=True, opset=20)
+    sample = asdict(SampleConfig(named("ddim", 25, None), GuidanceConfig(0.0, None, 0.0), 0))
+    write_bundle(
+        tmp_path / "bundle",
+        model,
+        spec=SPEC,
+        schedule=SCHEDULE,
+        target="v",
+        variance="fixed_small",
+        conditional=True,
+        sample=sample,
+        golden=None,
+        provenance={},
+    )
+    bundle = read_bundle(tmp_path / "bundle")
+    run = OnnxDenoiser(bundle, "cpu")
+    assert assert_parity(net, run, bundle.spec, conditional=True, top_time=50.0, tolerance=1e-4) < 1e-5
+    for weight, interval in ((0.0, None), (1.5, None), (1.5, (10.0, 40.0))):
+        served = guided(run, LABEL.numpy(), weight, null_label=bundle.null_label, channels=2, interval=interval)
+        x = generate(PLAN, bundle.parameterisation, served, X_T, lambda _step: np.zeros_like(X_T))
+        in_torch = bind_guided(net, LABEL, weight, null_label=2, channels=2, interval=interval)
+        expected = generate(PLAN, V, in_torch, torch.from_numpy(X_T), lambda _step: torch.zeros(200, 2)).numpy()
+        np.testing.assert_allclose(x, expected, atol=1e-5)
+        if weight == 0:
+            assert_classes(x)
 
 
 class Affine(nn.Module):
