@@ -2,6 +2,8 @@
 
 import logging
 import os
+import resource
+import sys
 
 import numpy as np
 import torch
@@ -65,6 +67,15 @@ def machine(device: torch.device) -> str:
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     return f"a CPU with {torch.backends.cpu.get_cpu_capability()}"
+
+
+def peak_memory(device: torch.device) -> dict[str, float]:
+    """The most memory that was held so far, in MB (10^6 bytes): of this process, and of the GPU where there is one."""
+    unit = 1e-6 if sys.platform == "darwin" else 1024e-6  # what getrusage counts in
+    peaks = {"memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit}
+    if device.type == "cuda":
+        peaks["gpu_memory_mb"] = torch.cuda.max_memory_allocated(device) * 1e-6
+    return peaks
 
 
 def make_repeatable(threads: int) -> None:

@@ -29,6 +29,7 @@ class Purpose(IntEnum):
     RESAMPLE = 8
     HUTCHINSON = 9
     INITIAL_WEIGHTS = 10
+    ROLL_BACK = 11
 
 
 def generator(seed: int, purpose: Purpose, step: int = 0, image: int = 0) -> np.random.Generator:

@@ -21,8 +21,15 @@ class Ema:
         return min(self.decay, (1 + step) / (self.warmup + step))
 
     @torch.no_grad()
-    def update(self, model: nn.Module, step: int) -> None:
-        """Take in the weights after update `step`; buffers are copied."""
-        torch._foreach_lerp_(self._averaged, list(model.parameters()), 1 - self.decay_at(step))
+    def update(self, model: nn.Module, step: int, bad: Tensor | None = None) -> None:
+        """Take in the weights after update `step`, unless `bad` is 1 on the device; buffers are copied."""
+        share = 1 - self.decay_at(step)
+        weights: list[Tensor] = list(model.parameters())
+        if bad is None:
+            torch._foreach_lerp_(self._averaged, weights, share)
+        else:
+            way = torch._foreach_sub(weights, self._averaged)
+            torch._foreach_mul_(way, share * (1 - bad))
+            torch._foreach_add_(self._averaged, way)
         for mine, theirs in zip(self.model.buffers(), model.buffers(), strict=True):
             mine.copy_(theirs)

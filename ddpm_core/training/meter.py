@@ -1,6 +1,7 @@
 """Averages over a window of steps, summed on the device so that no step waits for the host."""
 
 from dataclasses import dataclass
+from time import perf_counter
 from typing import Any
 
 import torch
@@ -8,6 +9,7 @@ from torch import Tensor
 
 BANDS = 4
 """Equal bands of levels, lowest first, for which the loss is told apart."""
+_BAD = 3
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,8 @@ class Meter:
 
     def __init__(self, device: torch.device) -> None:
         self._sums = torch.zeros(4 + 2 * BANDS, dtype=torch.float64, device=device)
+        self._left_out = torch.zeros_like(self._sums)  # what a step that is no number adds: itself, to their count
+        self._left_out[_BAD] = 1
 
     def add(self, loss: Tensor, grad_norm: Tensor, bad: Tensor, level: Tensor, items: Tensor) -> None:
         """A step: its loss, its gradient's norm, whether it was no number, and each item's level in (0, 1] and loss."""
@@ -40,12 +44,19 @@ class Meter:
         member = (band[:, None] == torch.arange(BANDS, device=band.device)).double()
         per_band = (member * items.double()[:, None]).sum(0)
         one = torch.ones_like(loss)
-        self._sums += torch.cat([torch.stack([one, loss, grad_norm, bad]).double(), per_band, member.sum(0)])
+        row = torch.cat([torch.stack([one, loss, grad_norm, bad]).double(), per_band, member.sum(0)])
+        self._sums += torch.where(bad > 0, self._left_out, row)
 
-    def read(self, step: int, lr: float) -> tuple[Measures, int]:
-        """The window's means and how many of its steps were no number; the next window begins."""
+    def bad(self) -> int:
+        """How many steps of the window so far were no number."""
+        return int(self._sums[_BAD])
+
+    def read(self, step: int, lr: float) -> tuple[Measures | None, int]:
+        """The means of the window's good steps, if it has any, and how many were no number; the next window begins."""
         steps, loss, norm, bad, *bands = self._sums.tolist()
         self._sums.zero_()
+        if not steps:
+            return None, int(bad)
         means = [total / n if n else None for total, n in zip(bands[:BANDS], bands[BANDS:], strict=True)]
         return Measures(step, loss / steps, norm / steps, lr, tuple(means)), int(bad)
 
@@ -54,3 +65,15 @@ class Meter:
 
     def load(self, sums: Tensor) -> None:
         self._sums.copy_(sums)
+
+
+class Window:
+    """The pace of the window that is running."""
+
+    def __init__(self) -> None:
+        self.began, self.waited, self.items = perf_counter(), 0.0, 0
+
+    def pace(self) -> tuple[float, float]:
+        """Items a second, and the share of time that was spent waiting for data."""
+        seconds = max(perf_counter() - self.began, 1e-9)
+        return self.items / seconds, self.waited / seconds

@@ -22,10 +22,12 @@ from ddpm_core.training.checkpoint import Checkpoints, Snapshot
 from ddpm_core.training.config import TrainConfig
 from ddpm_core.training.distributed import ALONE, Processes
 from ddpm_core.training.ema import Ema
+from ddpm_core.training.guard import Guard
 from ddpm_core.training.lr import build_optimiser, lr_at
-from ddpm_core.training.meter import Measures, Meter
+from ddpm_core.training.meter import Measures, Meter, Window
 from ddpm_core.training.passes import Passes
 from ddpm_core.training.prefetch import Prefetch
+from ddpm_core.training.state import load_optimiser, named, optimiser_tensors, under
 
 _log = logging.getLogger(__name__)
 
@@ -50,6 +52,7 @@ class StepReport:
     measures: Measures | None
     items_per_second: float | None
     data_wait: float | None  # share of the window's time spent waiting for data
+    nonfinite: int  # steps left out or rolled back so far, because a loss or gradient was no number
 
 
 class Trainer:
@@ -86,7 +89,8 @@ class Trainer:
         self._optimiser = build_optimiser(config.optimiser, self.model)
         self._parameters = [weight for group in self._optimiser.param_groups for weight in group["params"]]
         self._meter = Meter(device)
-        self._window = _Window()
+        self._guard = Guard(config)
+        self._window = Window()
 
     @property
     def parts(self) -> int:
@@ -107,8 +111,17 @@ class Trainer:
     def run(self) -> Generator[StepReport, None, None]:
         """Train to the last step, a report a step; saves on its way and before it raises `Stopped`."""
         self.model.train()
-        ready = Prefetch(self._ready(self._batches(self.step)))
-        self._window = _Window()
+        if self._guard.rolls_back and self.step == 0:
+            self._begin_save()
+        while self.step < self.config.steps:
+            try:
+                yield from self._run()
+            except NonFiniteError as error:
+                self._roll_back(error)
+
+    def _run(self) -> Generator[StepReport, None, None]:
+        ready = Prefetch(self._ready(self._batches(self.step + self._guard.passed)))
+        self._window = Window()
         try:
             while self.step < self.config.steps:
                 waited = perf_counter()
@@ -120,6 +133,7 @@ class Trainer:
                 if self._processes.any(self._should_stop()):
                     self._stop()
                 if self.step % self.config.checkpoint_every == 0 and self.step < self.config.steps:
+                    self._look(0 if self._guard.skips else self._meter.bad())
                     self._begin_save()
         finally:
             ready.close()
@@ -134,18 +148,18 @@ class Trainer:
         self.step += 1
         self._window.items += len(batch) * self._processes.count
         if self.step % self.config.log_every != 0 and self.step < self.config.steps:
-            return StepReport(self.step, None, None, None)
+            return StepReport(self.step, None, None, None, self._guard.count)
         measures, bad = self._meter.read(self.step, lr)
-        if bad:
-            self._refuse(f"in {bad} of the last {self.config.log_every} steps")
-        self.history.append(measures)
+        self._look(bad)
+        if measures is not None:
+            self.history.append(measures)
         pace = self._window.pace()
-        self._window = _Window()
-        return StepReport(self.step, measures, *pace)
+        self._window = Window()
+        return StepReport(self.step, measures, *pace, self._guard.count)
 
     def _update(self, batch: Batch, lr: float) -> None:
         with span("draw"):
-            draw = self.objective.draw(batch, self.config.seed, self.step, self._share)
+            draw = self.objective.draw(batch, self._guard.seed, self.step, self._share)
             draw = replace(draw, count=self._processes.total(draw.count))
         losses = self._passes(draw, self._reseed)
         total = self._processes.total(torch.stack([loss.total.detach() for loss in losses]).sum())
@@ -155,20 +169,24 @@ class Trainer:
         with span("optimiser"):
             norm = self._clip()
         bad = (~(torch.isfinite(total) & torch.isfinite(norm))).float()
+        self._meter.add(total, norm, bad, level, items)
         if self.device.type == "cpu" and bad:  # elsewhere to look would be to wait: the window's end looks
-            self._refuse(f"loss {float(total)}, norm of the gradient {float(norm)}")
+            what = f"loss {float(total)}, norm of the gradient {float(norm)}"
+            self._guard.leave_out(1, self.step + 1, what)
+            self._optimiser.zero_grad(set_to_none=True)
+            return
+        unseen = self._guard.skips and self.device.type != "cpu"
         with span("optimiser"):
             self._apply(lr, bad)
         if self._processes.number == 0:
             with span("average"):
-                self.ema.update(self.model, self.step)
-        self._meter.add(total, norm, bad, level, items)
-        if self.objective.learns_from_losses:
+                self.ema.update(self.model, self.step, bad if unseen else None)
+        if self.objective.learns_from_losses and not bad:
             t = self._processes.gather(torch.from_numpy(draw.t)).numpy()
             self.objective.observe(replace(draw, t=t), items)
 
     def _reseed(self) -> None:
-        seed_network(self.config.seed, self.step + 1, self._processes.number)
+        seed_network(self._guard.seed, self.step + 1, self._processes.number)
 
     def _clip(self) -> Tensor:
         """The norm of the whole gradient, which is then at most `grad_clip`."""
@@ -187,11 +205,27 @@ class Trainer:
 
     # ----------------------------------------------------------------------------------------------- guards
 
-    def _refuse(self, what: str) -> None:
-        raise NonFiniteError(
-            f"loss and gradient must be finite numbers, but near step {self.step + 1} they were not ({what}); the "
-            "weights were left as they were; lower train.lr, give train.grad_clip, lengthen train.warmup_steps, or "
-            "set train.precision to fp32"
+    def _look(self, bad: int) -> None:
+        """At the end of a window, or before a save: at the steps that the device left out by itself."""
+        if bad and not (self._guard.skips and self.device.type == "cpu"):
+            self._guard.leave_out(bad, self.step + 1, f"in {bad} of the last {self.config.log_every} steps")
+
+    def _roll_back(self, error: NonFiniteError) -> None:
+        """Take up the newest checkpoint; go on with other noise and with the data after those that led to the fault."""
+        count = self._guard.roll_back(error)
+        self._optimiser.zero_grad(set_to_none=True)
+        failed, reached = self.step + 1, self.step + self._guard.passed + 1
+        if not self.resume():
+            raise NonFiniteError(f"{error}; there is no checkpoint to roll back to") from error
+        self._guard.count, self._guard.passed = count, reached - self.step
+        _log.warning(
+            "near step %d a loss or gradient was no number: rolled back to step %d (%d of at most %d), to go on with "
+            "other noise and with batch %d of the data",
+            failed,
+            self.step,
+            count,
+            self.config.nonfinite_limit,
+            reached,
         )
 
     def _stop(self) -> None:
@@ -235,52 +269,31 @@ class Trainer:
             "history": [measures.to_dict() for measures in self.history],
             "objective": self.objective.state_dict(),
             "parts": self._passes.parts,
+            "guard": self._guard.state_dict(),
         }
 
     def _tensors(self) -> dict[str, Tensor]:
-        tensors = {f"model.{name}": tensor for name, tensor in self.model.state_dict().items()}
-        tensors |= {f"ema.{name}": tensor for name, tensor in self.ema.model.state_dict().items()}
-        for index, parameter in enumerate(self._parameters):
-            for name, tensor in self._optimiser.state[parameter].items():
-                tensors[f"optimiser.{index}.{name}"] = tensor
-        return {**tensors, "meter": self._meter.state()}
+        return {
+            **named("model.", self.model.state_dict()),
+            **named("ema.", self.ema.model.state_dict()),
+            **named("optimiser.", optimiser_tensors(self._optimiser, self._parameters)),
+            "meter": self._meter.state(),
+        }
 
     def _restore(self, snapshot: Snapshot) -> None:
         tensors, state = snapshot.tensors, snapshot.state
         try:
-            self.model.load_state_dict(_under("model.", tensors))
-            self.ema.model.load_state_dict(_under("ema.", tensors))
-            self._restore_optimiser(_under("optimiser.", tensors))
+            self.model.load_state_dict(under("model.", tensors))
+            self.ema.model.load_state_dict(under("ema.", tensors))
+            load_optimiser(self._optimiser, under("optimiser.", tensors))
             self._meter.load(tensors["meter"])
             self.history = [Measures.from_dict(value) for value in state["history"]]
             self.objective.load_state_dict(state["objective"])
             self._passes.parts = state["parts"]
+            self._guard.load_state_dict(state["guard"])
             self.step = state["step"]
         except (KeyError, TypeError, RuntimeError) as error:
             raise IntegrityError(
                 f"the checkpoint of step {snapshot.step} must be of this very training, but does not fit it ({error}); "
                 "remove its folder to train anew"
             ) from error
-
-    def _restore_optimiser(self, tensors: dict[str, Tensor]) -> None:
-        state: dict[int, dict[str, Tensor]] = {}
-        for name, tensor in tensors.items():
-            index, key = name.split(".", 1)
-            state.setdefault(int(index), {})[key] = tensor
-        self._optimiser.load_state_dict({**self._optimiser.state_dict(), "state": state})
-
-
-class _Window:
-    """The pace of the window that is running."""
-
-    def __init__(self) -> None:
-        self.began, self.waited, self.items = perf_counter(), 0.0, 0
-
-    def pace(self) -> tuple[float, float]:
-        """Items a second, and the share of time that was spent waiting for data."""
-        seconds = max(perf_counter() - self.began, 1e-9)
-        return self.items / seconds, self.waited / seconds
-
-
-def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {name[len(prefix) :]: tensor for name, tensor in tensors.items() if name.startswith(prefix)}

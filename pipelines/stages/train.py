@@ -21,6 +21,7 @@ from ddpm_core.device import (
     describe,
     machine,
     make_repeatable,
+    peak_memory,
     pick_device,
     pick_precision,
     precision_name,
@@ -212,7 +213,7 @@ def follow(trainer: Trainer, config: TrainConfig, index: ShardIndex, run: "Run",
             bar.update(report.step - bar.n)
             if report.measures is not None:
                 bar.set_postfix(loss=f"{report.measures.loss:.4f}")
-                run.log_metrics(logged(report, per_epoch), report.step)
+                run.log_metrics({**logged(report, per_epoch), **peak_memory(trainer.device)}, report.step)
             if config.sample_every and (report.step % config.sample_every == 0 or report.step == config.steps):
                 file = Path(scratch) / f"step-{report.step:07d}.png"
                 file.write_bytes(preview.png())
@@ -227,6 +228,8 @@ def logged(report: StepReport, per_epoch: int) -> dict[str, float]:
     values = {name: float(value) for name, value in row.items() if name != "step" and value is not None}
     pace = {"images_per_second": report.items_per_second, "data_wait": report.data_wait}
     values |= {name: value for name, value in pace.items() if value is not None}
+    if report.nonfinite:
+        values["nonfinite_steps"] = report.nonfinite
     return {**values, "epoch": report.step / per_epoch}
 
 

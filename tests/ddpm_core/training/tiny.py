@@ -16,7 +16,7 @@ from ddpm_core.diffusion.time_law import SecondMoment, Uniform
 from ddpm_core.objective import Batch, LabelDropout, Objective
 from ddpm_core.process import Process
 from ddpm_core.training.checkpoint import Checkpoints
-from ddpm_core.training.config import AdamW, AugmentConfig, Constant, TrainConfig
+from ddpm_core.training.config import AdamW, AugmentConfig, Constant, Muon, TrainConfig
 from ddpm_core.training.config import Cosine as CosineLr
 from ddpm_core.training.trainer import Trainer
 
@@ -47,6 +47,7 @@ CONFIG = TrainConfig(
     nonfinite_limit=2,
 )
 CONSTANT = Constant("constant")
+MUON = Muon("muon", 10.0, 0.9, (0.9, 0.99), 1e-8, 0.01)
 
 
 class Net(nn.Module):

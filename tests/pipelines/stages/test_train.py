@@ -180,7 +180,8 @@ def test_curves_hold_a_row_a_window_and_no_time(trained: tuple[Paths, Recorder])
 
 def test_the_tracker_hears_numbers_pictures_and_where_they_come_from(trained: tuple[Paths, Recorder]) -> None:
     recorder = trained[1]
-    assert {"loss", "grad_norm", "lr", "images_per_second", "data_wait", "epoch"} <= set(recorder.metrics[5])
+    assert {"loss", "grad_norm", "lr", "images_per_second", "data_wait", "epoch", "memory_mb"} <= set(recorder.metrics[5])
+    assert 10 < recorder.metrics[5]["memory_mb"] < 100_000
     assert recorder.metrics[12]["epoch"] == 4
     assert set(recorder.files) == {"samples/step-0000006.png", "samples/step-0000012.png", "curves/curves.csv"}
     assert decode_png(recorder.files["samples/step-0000012.png"]).shape == (1, 38, 182)

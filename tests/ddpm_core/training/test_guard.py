@@ -1,0 +1,161 @@
+"""Losses that are no numbers: they stop, are left out or rolled back, never reach the state, and resume to the bit."""
+
+import logging
+import math
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tiny
+import torch
+
+from ddpm_core.errors import NonFiniteError
+from ddpm_core.objective import Batch
+from ddpm_core.training.ema import Ema
+from ddpm_core.training.meter import Measures, Meter
+from ddpm_core.training.trainer import Trainer
+
+
+def planted(*bad: int) -> Callable[[int], Iterator[Batch]]:
+    """The stream of data in which these batches hold a NaN."""
+
+    def batches(start: int) -> Iterator[Batch]:
+        for step, batch in enumerate(tiny.batches(start), start):
+            if step in bad:
+                batch.x0[0] = torch.nan
+            yield batch
+
+    return batches
+
+
+def always(_start: int) -> Iterator[Batch]:
+    for batch in tiny.batches(0):
+        batch.x0[0] = torch.inf
+        yield batch
+
+
+def to(trainer: Trainer, step: int) -> Trainer:
+    """Train to a step and no further; nothing is saved on the way out."""
+    for report in trainer.run():
+        if report.step == step:
+            break
+    return trainer
+
+
+def state(trainer: Trainer) -> dict[str, bytes]:
+    """Weights, averages and optimiser."""
+    return {name: value for name, value in tiny.tensor_bytes(trainer).items() if name != "meter"}
+
+
+def finite(trainer: Trainer) -> bool:
+    return all(bool(torch.isfinite(tensor).all()) for tensor in trainer._tensors().values())
+
+
+@pytest.mark.parametrize("optimiser", [tiny.CONFIG.optimiser, tiny.MUON], ids=["adamw", "muon"])
+@pytest.mark.parametrize("bad", [0, 9, 23])
+def test_a_step_that_is_left_out_changes_nothing_and_is_counted(bad: int, optimiser: Any) -> None:
+    trainer = tiny.trainer(None, source=planted(bad), on_nonfinite="skip", optimiser=optimiser)
+    before = {}
+    for report in trainer.run():
+        if report.step == bad + 1:
+            assert state(trainer) == (before or state(tiny.trainer(None, optimiser=optimiser)))
+        assert report.nonfinite == int(report.step > bad)
+        before = state(trainer)
+    assert trainer.step == 24
+    assert finite(trainer)
+    assert all(math.isfinite(measures.loss + measures.grad_norm) for measures in trainer.history)
+
+
+def test_a_left_out_step_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    to(tiny.trainer(None, source=planted(9), on_nonfinite="skip"), 24)
+    assert "near step 10: loss nan, norm of the gradient nan; left out (1 of at most 2)" in caplog.text
+
+
+@pytest.mark.parametrize("policy", ["skip", "roll_back"])
+@pytest.mark.parametrize("killed_at", [5, 9, 11, 14, 19])
+def test_killed_and_resumed_around_bad_steps_ends_with_the_same_bits(
+    tmp_path: Path, policy: str, killed_at: int
+) -> None:
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    changes: dict[str, Any] = {"source": planted(9, 15), "on_nonfinite": policy, "learning_law": True}
+    one = to(tiny.trainer(whole, **changes), 24)
+    to(tiny.trainer(cut, **changes), killed_at)
+    other = tiny.trainer(cut, **changes)
+    assert other.resume() is (killed_at > 5 or policy == "roll_back")
+    assert tiny.everything(to(other, 24)) == tiny.everything(one)
+    assert finite(one)
+    assert one._guard.count == 2
+
+
+def test_a_roll_back_passes_the_data_over_and_draws_other_noise(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    trainer = tiny.trainer(tmp_path, source=planted(9), on_nonfinite="roll_back")
+    first = trainer._guard.seed
+    with caplog.at_level(logging.WARNING):
+        steps = [report.step for report in trainer.run()]
+    assert steps == [*range(1, 10), *range(7, 25)]
+    assert trainer._guard.passed == 10 - 6
+    assert trainer._guard.seed != first
+    assert [measures.step for measures in trainer.history] == [5, 10, 15, 20, 24]
+    assert (
+        "near step 10 a loss or gradient was no number: rolled back to step 6 (1 of at most 2), to go on with other "
+        "noise and with batch 10 of the data"
+    ) in caplog.text
+
+
+def test_before_the_first_checkpoint_it_rolls_back_to_the_beginning(tmp_path: Path) -> None:
+    trainer = tiny.trainer(tmp_path, source=planted(2), on_nonfinite="roll_back")
+    assert [report.step for report in trainer.run()] == [1, 2, *range(1, 25)]
+    assert finite(trainer)
+
+
+def test_more_skips_than_the_limit_stop_with_exit_5() -> None:
+    trainer = tiny.trainer(None, source=planted(4, 8, 9), on_nonfinite="skip")
+    with pytest.raises(
+        NonFiniteError, match=r"near step 10 .*; 3 steps so far, and train.nonfinite_limit allows 2"
+    ) as e:
+        to(trainer, 24)
+    assert e.value.exit_code == 5
+    assert finite(trainer)
+
+
+def test_more_roll_backs_than_the_limit_stop_with_exit_5(tmp_path: Path) -> None:
+    trainer = tiny.trainer(tmp_path, source=always, on_nonfinite="roll_back")
+    with pytest.raises(
+        NonFiniteError, match=r"2 roll-backs were made, as many as train.nonfinite_limit allows"
+    ) as caught:
+        to(trainer, 24)
+    assert caught.value.exit_code == 5
+    assert finite(trainer)
+
+
+def test_without_checkpoints_nothing_can_be_rolled_back() -> None:
+    with pytest.raises(NonFiniteError, match="there is no checkpoint to roll back to"):
+        to(tiny.trainer(None, source=planted(3), on_nonfinite="roll_back"), 24)
+
+
+def test_the_window_leaves_bad_steps_out_of_its_means_and_may_have_none() -> None:
+    meter = Meter(tiny.CPU)
+    nan, level, items = torch.tensor(torch.nan), torch.tensor([0.1]), torch.tensor([4.0])
+    meter.add(nan, nan, torch.tensor(1.0), level, items * torch.nan)
+    meter.add(torch.tensor(2.0), torch.tensor(3.0), torch.tensor(0.0), level, items)
+    assert meter.bad() == 1
+    assert meter.read(2, 0.5) == (Measures(2, 2.0, 3.0, 0.5, (4.0, None, None, None)), 1)
+    meter.add(nan, nan, torch.tensor(1.0), level, items)
+    assert meter.read(3, 0.5) == (None, 1)
+
+
+def test_an_average_takes_a_step_in_only_where_the_device_says_it_is_good() -> None:
+    """How a GPU leaves a step out of the averages without the host having to look."""
+    model = torch.nn.Linear(3, 2)
+    told, plain = Ema(model, 0.9, 10.0), Ema(model, 0.9, 10.0)
+    start = [weight.clone() for weight in told.model.parameters()]
+    model.weight.data += 1
+    told.update(model, 5, torch.tensor(1.0))
+    assert all(torch.equal(a, b) for a, b in zip(start, told.model.parameters(), strict=True))
+    told.update(model, 5, torch.tensor(0.0))
+    plain.update(model, 5)
+    for one, other in zip(told.model.parameters(), plain.model.parameters(), strict=True):
+        torch.testing.assert_close(one, other)
