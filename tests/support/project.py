@@ -100,7 +100,18 @@ def write_yaml(path: Path, value: Mapping[str, Any]) -> None:
 
 
 def tiny_project(folder: Path, changes: Mapping[str, Any] | None = None) -> Project:
-    """A clone in `folder / project` with tiny parameters, under git as the real one is."""
+    """A clone in `folder / project` with tiny parameters."""
+    tiny = merged(read_yaml(ROOT / "params.yaml"), read_yaml(TINY))
+    return project_of(folder, merged(tiny, changes or {}))
+
+
+def default_project(folder: Path, changes: Mapping[str, Any]) -> Project:
+    """A clone in `folder / project` with the parameters that ship, but for what a user changes."""
+    return project_of(folder, merged(read_yaml(ROOT / "params.yaml"), changes))
+
+
+def project_of(folder: Path, params: Mapping[str, Any]) -> Project:
+    """A clone in `folder / project` with these parameters, under git as the real one is."""
     root = folder / "project"
     for place in ("ddpm_core", "pipelines", "infra"):
         shutil.copytree(ROOT / place, root / place, ignore=shutil.ignore_patterns("__pycache__"))
@@ -111,8 +122,7 @@ def tiny_project(folder: Path, changes: Mapping[str, Any] | None = None) -> Proj
     (root / ".dvc").mkdir()
     for place in ("config", ".gitignore"):
         shutil.copyfile(ROOT / ".dvc" / place, root / ".dvc" / place)
-    tiny = merged(read_yaml(ROOT / "params.yaml"), read_yaml(TINY))
-    write_yaml(root / "params.yaml", merged(tiny, changes or {}))
+    write_yaml(root / "params.yaml", params)
     project = Project(root, folder / "home")
     project.git("init", "--quiet", "--initial-branch=main")
     project.git("add", ".")
