@@ -26,13 +26,11 @@ SCHEDULES: dict[str, Callable[[int], Any]] = {
 
 @pytest.fixture(scope="session")
 def schedule_of() -> Callable[[str, int], Schedule]:
-    """(name, T) -> an example of that schedule."""
-    built: dict[tuple[str, int], Schedule] = {}
+    """(name, T) -> an example of that schedule, built anew, so that each test sees what the code builds now."""
 
     def get(name: str, T: int = 1000) -> Schedule:
-        if (name, T) not in built:
-            built[name, T] = SCHEDULES[name](T).build()
-        return built[name, T]
+        built: Schedule = SCHEDULES[name](T).build()
+        return built
 
     return get
 

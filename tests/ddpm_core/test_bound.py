@@ -135,6 +135,14 @@ def test_a_few_levels_stand_for_all(schedule_of):
     assert float(some.bits_per_dim().mean()) == pytest.approx(float(whole), rel=0.08)
 
 
+def test_bits_per_dim_are_the_sum_of_all_terms(schedule_of):
+    """L_T + L_0 + sum of L_{t-1}, once each, over ln 2: to more digits than the little that L_T is."""
+    result = terms(schedule_of("linear", 30), "fixed_small")
+    want = (result.prior + result.terms.sum(0)) / math.log(2)
+    assert result.bits_per_dim().numpy() == pytest.approx(want.numpy(), rel=1e-12)
+    assert float((result.prior / result.terms.sum(0)).abs().min()) > 1e-10
+
+
 def test_data_without_levels_have_a_density(schedule_of):
     """The bound of the exact Gaussian denoiser is then above the entropy, and near it under the optimal variance."""
     schedule = schedule_of("linear")

@@ -8,13 +8,14 @@ from torch import Tensor, nn
 from ddpm_core.diffusion.config import DiffusionConfig
 from ddpm_core.diffusion.levels import Floats
 from ddpm_core.diffusion.parameterisation import Parameterisation
-from ddpm_core.diffusion.schedule import Cosine, Linear
+from ddpm_core.diffusion.schedule import Cosine, Edm, Linear
 from ddpm_core.diffusion.time_law import FixedLaw, SecondMoment, Uniform
 from ddpm_core.diffusion.weighting import Simple, Vlb, vlb_weights
 from ddpm_core.errors import DataError, ParamsError
 from ddpm_core.objective import Batch, Bound, LabelDropout, Objective, build_objective
 from ddpm_core.process import Process
 from ddpm_core.spec import DataSpec
+from tests.support.close import assert_close
 
 LINEAR = Linear("linear", 10, 1e-3, 0.6, False, False)
 PICTURES = DataSpec((1, 2, 2), (-1.0, 1.0), 256, ("a", "b"))
@@ -55,8 +56,8 @@ def test_simple_loss_is_the_mean_squared_error_of_the_target() -> None:
     ours = objective()
     data = batch()
     loss = ours.loss(Fixed(0.5), ours.draw(data, 0, 0))
-    torch.testing.assert_close(loss.total, ((data.x0 - 0.5) ** 2).mean())
-    torch.testing.assert_close(loss.items, ((data.x0 - 0.5) ** 2).mean((1, 2)))
+    assert_close(loss.total, ((data.x0 - 0.5) ** 2).mean())
+    assert_close(loss.items, ((data.x0 - 0.5) ** 2).mean((1, 2)))
 
 
 def test_only_the_mask_normalises_and_its_sum_is_that_of_the_whole_batch() -> None:
@@ -67,8 +68,31 @@ def test_only_the_mask_normalises_and_its_sum_is_that_of_the_whole_batch() -> No
     ours = objective()
     loss = ours.loss(Fixed(0.0), ours.draw(data, 0, 0))
     # The mean over the 4 elements that count, and not the mean of the items' means.
-    torch.testing.assert_close(loss.total, (data.x0**2 * mask).sum() / 4)
-    torch.testing.assert_close(loss.items[:2], torch.stack([(data.x0[0] ** 2).mean(), data.x0[1, 0, 0] ** 2]))
+    assert_close(loss.total, (data.x0**2 * mask).sum() / 4)
+    assert_close(loss.items[:2], torch.stack([(data.x0[0] ** 2).mean(), data.x0[1, 0, 0] ** 2]))
+
+
+def test_the_loss_is_the_plain_mean_of_weight_times_factor_times_error() -> None:
+    """Of this very draw, not on average alone: neither w nor 1 / (T p_t) is divided out."""
+    weights = np.linspace(0.5, 2.0, 11)
+    skewed = np.linspace(1, 5, 10) / np.linspace(1, 5, 10).sum()
+    ours, data = objective(weights, skewed), batch()
+    draw = ours.draw(data, 0, 0)
+    factor = torch.tensor(1 / (10 * skewed[draw.t - 1]))
+    each = (data.x0.double() - 0.5).square().mean((1, 2)) * torch.tensor(weights[draw.t])
+    loss = ours.loss(Fixed(0.5), draw)
+    assert float(loss.total) == pytest.approx(float((factor * each).mean()), rel=1e-6)
+    np.testing.assert_allclose(loss.items, each, rtol=1e-6)
+
+
+def test_the_network_sees_data_of_unit_variance_under_ve() -> None:
+    parameterisation = Parameterisation("edm", Edm("edm", 40, 0.002, 80.0, 7.0, 0.5).build())
+    process = Process(parameterisation)
+    ours = Objective(process, np.ones(41), Uniform("uniform", True).build(parameterisation.schedule))
+    x0 = 0.5 * torch.randn(200, 1, 500, generator=torch.Generator().manual_seed(0))
+    draw = ours.draw(Batch(x0, {}), 0, 0)
+    np.testing.assert_allclose(draw.x_in.std((1, 2)), 1, atol=0.15)
+    np.testing.assert_array_equal(draw.time, parameterisation.schedule.time[draw.t])
 
 
 def test_level_weights_and_element_weights_do_not_cancel() -> None:
@@ -76,9 +100,9 @@ def test_level_weights_and_element_weights_do_not_cancel() -> None:
     plain = objective()
     whole = plain.loss(Fixed(0.0), plain.draw(data, 0, 0)).total
     threefold = objective(np.full(11, 3.0))
-    torch.testing.assert_close(threefold.loss(Fixed(0.0), threefold.draw(data, 0, 0)).total, 3 * whole)
+    assert_close(threefold.loss(Fixed(0.0), threefold.draw(data, 0, 0)).total, 3 * whole)
     weighted = batch(weight=torch.full((6, 1, 3), 2.0), mask=torch.ones(6, 1, 3))
-    torch.testing.assert_close(plain.loss(Fixed(0.0), plain.draw(weighted, 0, 0)).total, 2 * whole)
+    assert_close(plain.loss(Fixed(0.0), plain.draw(weighted, 0, 0)).total, 2 * whole)
 
 
 def test_what_the_mask_leaves_out_may_be_anything() -> None:
@@ -118,14 +142,14 @@ def test_the_parts_of_a_batch_add_up_to_its_loss_and_share_its_draws() -> None:
     draw = ours.draw(batch(mask=mask), 3, 1)
     parts = draw.parts(3)
     assert [len(part.t) for part in parts] == [2, 2, 2]
-    torch.testing.assert_close(sum(ours.loss(Fixed(0.2), p).total for p in parts), ours.loss(Fixed(0.2), draw).total)
-    torch.testing.assert_close(torch.cat([part.cond["label"] for part in parts]), draw.cond["label"])
+    assert_close(sum(ours.loss(Fixed(0.2), p).total for p in parts), ours.loss(Fixed(0.2), draw).total)
+    assert_close(torch.cat([part.cond["label"] for part in parts]), draw.cond["label"])
 
 
 def test_a_draw_is_a_function_of_seed_and_step() -> None:
     ours = objective()
     one, again = ours.draw(batch(), 5, 7), ours.draw(batch(), 5, 7)
-    torch.testing.assert_close(one.x_in, again.x_in, rtol=0, atol=0)
+    assert_close(one.x_in, again.x_in, rtol=0, atol=0)
     np.testing.assert_array_equal(one.t, again.t)
 
 
@@ -188,7 +212,7 @@ def test_hybrid_stops_the_gradient_of_the_mean_in_the_bound() -> None:
     stopped, free = gradients(False), gradients(True)
     assert float(stopped[0]) == 0
     assert float(free[0]) != 0
-    torch.testing.assert_close(stopped[1], free[1])
+    assert_close(stopped[1], free[1])
 
 
 def config(variance: str, weighting: Simple | Vlb) -> DiffusionConfig:

@@ -64,6 +64,21 @@ def test_hutchinson_agrees_within_its_own_standard_error(schedule_of):
     assert ((guess.log_p - exact.log_p).abs() <= 4 * guess.standard_error + 1e-9).all()
 
 
+def test_probes_give_the_mean_of_what_each_gives_and_its_standard_error(schedule_of):
+    schedule = schedule_of("vp_continuous")
+    p = Parameterisation("v", schedule)
+    levels = spaced_levels("log_snr", schedule, 5)
+    probes = torch.randint(0, 2, (4, *POINTS.shape), generator=torch.Generator().manual_seed(1)).double() * 2 - 1
+
+    def run(those):
+        return ode_log_likelihood(p, network(p), POINTS, levels, data_std=0.5, probes=those)
+
+    each = torch.stack([run(probes[i : i + 1]).log_p for i in range(4)])
+    assert run(probes).log_p.numpy() == pytest.approx(each.mean(0).numpy(), rel=1e-12)
+    assert run(probes).standard_error.numpy() == pytest.approx(each.std(0).numpy() / 2, rel=1e-12)
+    assert (run(probes[:1]).standard_error == 0).all()
+
+
 def test_levels_without_signal_are_refused(schedule_of):
     p = Parameterisation("v", schedule_of("cosine_zero_snr"))
     for levels in ([1000, 500, 0], [5, 0]):

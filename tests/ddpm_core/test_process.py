@@ -7,6 +7,7 @@ import torch
 from ddpm_core.diffusion.parameterisation import Parameterisation
 from ddpm_core.diffusion.schedule import Cosine, Edm, Linear, RectifiedFlow, ScheduleConfig
 from ddpm_core.process import Process, per_item
+from tests.support.close import assert_close
 
 LINEAR = Linear("linear", 1000, 1e-4, 0.02, True, False)
 COSINE = Cosine("cosine", 1000, 0.008, 0.999, False)
@@ -50,7 +51,7 @@ def test_the_exact_answer_gives_back_the_data(config: ScheduleConfig, target: st
     x_t = Process.perturb(levels, x0, eps)
     x0_hat = Process.x0_hat(levels, x_t, Process.target(levels, x0, eps))
     # B is as large as 80 under EDM's last level; the tables are float32.
-    torch.testing.assert_close(x0_hat, x0, rtol=1e-4, atol=1e-3)
+    assert_close(x0_hat, x0, rtol=1e-4, atol=1e-3)
 
 
 def test_variance_of_x_t_is_one_minus_alpha_bar_and_not_its_root_or_square() -> None:

@@ -77,6 +77,7 @@ def test_start_between_noise_and_data(schedule_of, sampler_of):
     start = tuple(float(m) for m in ORACLE.marginal(schedule, 400))
     assert moments(plan, p, ORACLE.network(p), start) == pytest.approx((0.3, 0.25), rel=0.03)
     assert noised(schedule, 2.0, 400, 0.0) == pytest.approx(2 * schedule.a[400])
+    assert noised(schedule, 0.0, 400, 3.0) == pytest.approx(3 * schedule.g[400])
 
 
 def test_strength_is_a_share(schedule_of):
@@ -106,3 +107,9 @@ def test_slerp_goes_from_one_to_the_other_at_equal_length():
     assert middle.dtype == np.float32
     assert np.linalg.norm(middle) == pytest.approx(np.linalg.norm(x), rel=0.05)
     assert slerp(x, x, 0.3) == pytest.approx(x)
+
+
+def test_slerp_of_noises_that_round_off_makes_more_than_parallel_is_finite():
+    x = initial(range(200), (3,))
+    assert np.isfinite(slerp(x, 3 * x, 0.3)).all()
+    assert np.isfinite(slerp(x, -x, 0.3)).all()

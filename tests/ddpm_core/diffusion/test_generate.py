@@ -97,6 +97,7 @@ def test_images_at_different_rows_share_a_call(schedule_of, sampler_of, kinds, f
         merged = type(states[0])(*(concat([states[i][k] for i in active]) for k in range(3)))
         row = stack([rows[i][places[i]] for i in active], merged.x)
         z = make(step_noise(active, row.noise_step, SHAPE))
+        assert row.time.shape == (len(active),)
         out = nonlinear(row.c_in * merged.x, row.time)
         after = advance(row, merged, out, z, None)
         for slot, i in enumerate(active):

@@ -97,6 +97,19 @@ def test_sigmoid_halves_the_signal_in_the_middle(schedule_of):
     assert schedule.alpha_bar[-1] == pytest.approx(1e-9)
 
 
+@pytest.mark.parametrize(("start", "end", "tau"), [(-3.0, 3.0, 1.0), (0.0, 3.0, 0.7), (-1.0, 2.0, 0.3)])
+def test_sigmoid_is_the_papers(start, end, tau):
+    """alpha_bar is the sigmoid of the straight line from start to end over tau, brought to 1 and 0 at its ends."""
+    schedule = Sigmoid("sigmoid", 100, start, end, tau, 1e-9, False).build()
+
+    def sigmoid(x):
+        return 1 / (1 + math.exp(-x / tau))
+
+    t = 0.4
+    want = (sigmoid(end) - sigmoid(start + t * (end - start))) / (sigmoid(end) - sigmoid(start))
+    assert schedule.alpha_bar[40] == pytest.approx(want, rel=1e-12)
+
+
 def test_vp_continuous_is_the_integral_of_its_rate(schedule_of):
     """alpha_bar(t) = exp(-int beta), beta = 0.1 + 19.9 t; the network is told 1000 t."""
     schedule = schedule_of("vp_continuous", 400)
@@ -147,6 +160,7 @@ def test_laws_of_every_schedule(schedule_of, name, T):
     # Beta-tilde is below beta; where the noise of the level before is nearly all there is, they are as good as equal.
     assert (schedule.beta_tilde[1:] <= schedule.beta[1:]).all()
     assert not schedule.a.flags.writeable
+    assert not schedule.time.flags.writeable
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -206,6 +220,8 @@ def test_log_variance_of_the_first_step_is_that_of_the_second(schedule_of):
     assert large == pytest.approx(math.log(1e-4))
     assert small == pytest.approx(math.log(5.4531876613e-05))
     assert q.log_variances_between(1, 2)[1] == pytest.approx(math.log(5.4531876613e-05))
+    whole = math.log(q.beta_between(0, 1000))
+    assert q.log_variances_between(0, 1000) == pytest.approx((whole, whole))
 
 
 def test_zero_terminal_snr_moves_the_ends_as_the_paper_says(schedule_of):
@@ -265,12 +281,16 @@ def test_errors_say_what_must_hold(make, message):
     [
         ([1, 0.5], [0, 0.5, 1], [0, 1], "vp", "equally long"),
         ([1, np.nan], [0, 1], [0, 1], "vp", "finite"),
-        ([0.9, 0.5], [0, 1], [0, 1], "vp", "level 0 must be clean data"),
+        ([0.9, 0.5], [0, 1], [0, 1], "vp", r"level 0 must be clean data \(a = 1, g = 0\), got a = 0.9, g = 0.0"),
+        ([1, 0.5, 0.4], [0, 0, 1], [0, 1, 2], "vp", "g must be above 0 after level 0"),
+        ([1, 0], [0, 0], [0, 1], "vp", "g must be above 0 after level 0"),
         ([1, 0.5, 0.6], [0, 0.8, 0.8], [0, 1, 2], "vp", "must rise from level to level"),
         ([1, -0.5], [0, 1], [0, 1], "vp", "must not be negative"),
         ([1, 0.5], [0, 1], [0, 1], "sde", "process must be vp, ve or flow, got 'sde'"),
     ],
 )
+@pytest.mark.filterwarnings("error")
 def test_a_schedule_that_is_none_is_refused(a, g, time, process, message):
+    """By one error, and no warning of numpy's before it."""
     with pytest.raises(ParamsError, match=message):
         Schedule(np.array(a, float), np.array(g, float), np.array(time, np.float32), process)

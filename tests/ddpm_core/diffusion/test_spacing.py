@@ -53,6 +53,12 @@ def test_karras_is_even_in_the_seventh_root_of_sigma(schedule_of):
     assert spaced_levels("karras", schedule, 28) == spaced_levels("linspace", schedule, 28)
 
 
+def test_quadratic_is_even_in_the_root_of_the_level(schedule_of):
+    roots = np.sqrt(spaced_levels("quadratic", schedule_of("linear"), 10)[:-1])
+    # Within half a level, which is 1 / (4 root) of a root.
+    assert (np.abs(roots - np.linspace(1000**0.5, 1, 10)) <= 0.26 / roots).all()
+
+
 def test_respaced_schedule_keeps_what_the_network_is_told(schedule_of):
     schedule = schedule_of("linear")
     few = respaced(schedule, [1000, 500, 1, 0])

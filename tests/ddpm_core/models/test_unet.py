@@ -188,6 +188,16 @@ def test_the_sinusoidal_embedding_keeps_neighbouring_times_apart() -> None:
     assert distance.min() > 0.1
 
 
+def test_the_sinusoidal_embedding_goes_from_1_to_a_ten_thousandth() -> None:
+    """Sines, then cosines, of t times frequencies in geometric progression, both ends included."""
+    t = torch.tensor([0.0, 3.0, 500.0])
+    frequencies = 10000.0 ** (-torch.arange(4) / 3)
+    angles = t[:, None] * frequencies
+    torch.testing.assert_close(
+        sinusoidal_embedding(t, 8), torch.cat([angles.sin(), angles.cos()], 1), atol=1e-4, rtol=0
+    )
+
+
 def test_the_network_exports_with_a_free_batch() -> None:
     model, (x, t, label) = net(patch=2), inputs()
     batch = torch.export.Dim("batch", min=1, max=64)

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from ddpm_core.diffusion.noise import initial
+from ddpm_core.diffusion.schedule import Edm
 from ddpm_core.errors import DeviceError, IntegrityError, ParamsError
 from ddpm_core.samplers.config import GuidanceConfig, named, sampler_kinds
 from pipelines.serving import onnx_denoiser
@@ -67,6 +69,23 @@ def test_seed_label_guidance_and_steps_each_change_the_image(sampler: Sampler) -
         sampler.sample([1], [0], sampler=named("ancestral", 4, None)),
     ]
     assert all((other[0] != base).any() for other in others)
+
+
+def test_it_starts_from_the_last_levels_noise_and_bounds_as_the_plan_says(
+    sampler: Sampler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: dict[str, Any] = {}
+
+    def spy(plan: Any, parameterisation: Any, denoise: Any, x_T: Any, noise: Any, *, bound: Any, on_step: Any) -> Any:
+        seen.update(x_T=x_T, bound=bound)
+        return x_T * 0
+
+    edm = Edm("edm", 20, 0.002, 80.0, 7.0, 0.5).build()
+    exploding = Sampler(replace(sampler.bundle, schedule=edm, target="edm"), "cpu")
+    monkeypatch.setattr("pipelines.serving.sampler.generate", spy)
+    exploding.sample([0], [3])
+    np.testing.assert_allclose(seen["x_T"], 80 * initial([3], sampler.bundle.spec.shape), rtol=1e-6)
+    assert seen["bound"](np.array([[-5.0, 0.5, 5.0]])).tolist() == [[-1.0, 0.5, 1.0]]
 
 
 def test_no_label_is_not_moved_by_guidance(sampler: Sampler) -> None:
