@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 from ddpm_core.errors import Stopped, TrackingError
 from pipelines.paths import Paths
 from pipelines.tools import outputs
-from pipelines.tools.git import commit_of
 from pipelines.tools.outputs import Run, Scalar, weights_digest
+from pipelines.tools.run_words import described, run_name
 from pipelines.tools.spool import Event, Journal, Sink, StoreDown, now_ms, ship, ship_left_behind
 
 if TYPE_CHECKING:
@@ -197,7 +197,8 @@ class MlflowTracker:
 
     @contextmanager
     def training_run(self, key: str, params: Mapping[str, Scalar], tags: Mapping[str, str]) -> Iterator[Run]:
-        header = {"event": "open", "by": "key", "value": key, "time": now_ms(), "tags": _described(key, tags)}
+        header = {"event": "open", "by": "key", "value": key, "time": now_ms()}
+        header["tags"] = {**described(key), "mlflow.runName": run_name(key, params), **tags}
         run = LiveRun(self._home, header, self._turn, system_metrics=True)
         status = "FAILED"
         try:
@@ -274,27 +275,8 @@ def connect(home: Path) -> "MlflowStore":
 
 def _restoring(weights: str, stage: str | None = None, digest: str = "") -> Event:
     unless = {} if stage is None else {outputs.logged_tag(stage): digest}
-    tags = _described(weights, {}, restored=True)
+    tags = described(weights, restored=True)
     return {"event": "open", "by": "weights", "value": weights, "time": now_ms(), "tags": tags, "unless": unless}
-
-
-def _described(key: str, tags: Mapping[str, str], restored: bool = False) -> dict[str, str]:
-    """The tags that make a run speak for itself in MLflow's pages."""
-    said = {"mlflow.runName": f"train-{key[:8]}", "mlflow.source.type": "LOCAL", "mlflow.source.name": "ddpm train"}
-    said["mlflow.note.content"] = (
-        "One training: its parameters, its curves (`loss_band_*`: by level of noise), sample grids as it went under "
-        "`samples`, then what was measured of it (`evaluate/*`), its report and its verdict (tag `gate`)."
-    )
-    if commit := commit_of(Path.cwd()):
-        said["mlflow.source.git.commit"] = commit
-    if restored:
-        said["mlflow.runName"] = f"restored-{key[:8]}"
-        said["restored"] = "true"
-        said["mlflow.note.content"] = (
-            "Rebuilt from the outputs on disk, because this store had no run for these weights: parameters, curves, "
-            "metrics and pictures are those of the training; times and system metrics are not known."
-        )
-    return {**said, **tags}
 
 
 def _must_answer(error: StoreDown) -> TrackingError:
