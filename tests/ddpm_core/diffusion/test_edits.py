@@ -99,6 +99,12 @@ def test_inversion_finds_the_noise_again(schedule_of, sampler_of):
     assert x_T == pytest.approx(ORACLE.flow(schedule, x0, 2, 1000), abs=0.02)
 
 
+def test_inversion_walks_the_levels_upwards_from_the_lowest_and_bounds_nothing(schedule_of):
+    plan = inversion([1000, 500, 1, 0], schedule_of("cosine"))
+    assert (plan.t.tolist(), plan.s.tolist()) == ([1, 500], [500, 1000])
+    assert (plan.kind, plan.bound, plan.needs_noise) == ("ddim_inversion", "none", False)
+
+
 def test_slerp_goes_from_one_to_the_other_at_equal_length():
     x, y = initial([1, 2], (3, 8, 8)), initial([3, 4], (3, 8, 8))
     assert slerp(x, y, 0.0) == pytest.approx(x, abs=1e-6)

@@ -252,7 +252,7 @@ def test_betas_up_to_a_tenth_of_the_papers_are_refused():
 def test_a_little_signal_at_the_end_is_told(caplog):
     with caplog.at_level(logging.WARNING):
         Linear("linear", 1000, 1e-4, 0.012, True, False).build()
-    assert "signal-to-noise ratio of 0.00231" in caplog.text
+    assert "signal-to-noise ratio of 0.00231 (4.8 % of the amplitude)" in caplog.text
 
 
 @pytest.mark.parametrize(

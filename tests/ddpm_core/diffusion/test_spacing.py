@@ -4,7 +4,7 @@ from typing import get_args
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ddpm_core.diffusion.spacing import Spacing, respaced, spaced_levels
@@ -30,6 +30,9 @@ def test_levels_fall_to_0_and_are_as_many_as_asked(schedule_of, spacing, name):
 
     @settings(max_examples=40, deadline=None)
     @given(st.integers(1, 100))
+    @example(1)
+    @example(2)
+    @example(3)
     def check(steps):
         levels = spaced_levels(spacing, schedule, steps)
         assert len(levels) == steps + 1
@@ -39,6 +42,11 @@ def test_levels_fall_to_0_and_are_as_many_as_asked(schedule_of, spacing, name):
         assert spacing == "leading" or levels[0] == 100
 
     check()
+
+
+@pytest.mark.parametrize("spacing", get_args(Spacing))
+def test_one_step_begins_where_its_spacing_does(schedule_of, spacing):
+    assert spaced_levels(spacing, schedule_of("linear"), 1) == [1 if spacing == "leading" else 1000, 0]
 
 
 def test_log_snr_is_even_in_lambda(schedule_of):

@@ -28,6 +28,8 @@ def test_runs_are_short_where_the_terms_are_large():
     widths = np.diff(runs(1000, 100))
     assert (widths[:20] == 1).all()
     assert widths[-1] > 50
+    # A geometric progression from 2 to T + 1, where its steps are longer than a level.
+    assert (runs(1000, 100)[-40:] == np.rint(np.geomspace(2, 1001, 100))[-40:]).all()
 
 
 def test_each_level_is_drawn_as_often_as_it_stands_for_others():

@@ -29,6 +29,15 @@ def test_nearest_are_those_of_the_plain_search():
     np.testing.assert_array_equal(found.index, np.sqrt((gaps**2).sum(axis=2)).argmin(axis=1))
 
 
+@pytest.mark.parametrize("count", [2, 3, 4, 5, 6])
+def test_few_references_are_enough(count: int):
+    queries, references = pictures(9, 2), TRAIN[:count]
+    gaps = queries.reshape(9, 1, -1).astype(float) - references.reshape(1, count, -1)
+    plain = np.sort(np.sqrt((gaps**2).sum(axis=2)), axis=1)
+    found = nearest(queries, references)
+    np.testing.assert_array_equal([found.first, found.second], plain[:, :2].T)
+
+
 def test_an_exact_copy_has_distance_zero_exactly():
     found = nearest(TRAIN[7:8], TRAIN)
     assert (found.first[0], found.index[0], found.ratio[0]) == (0.0, 7, 0.0)

@@ -13,8 +13,8 @@ ORACLE = GaussianOracle(0.3, 0.25)
 SHAPE = (1, 30, 30)
 
 
-def run(schedule, seeds, corrections=2):
-    p = Parameterisation("x0", schedule)
+def run(schedule, seeds, corrections=2, target="x0"):
+    p = Parameterisation(target, schedule)
     sampler = AdaptiveLangevin(40, "trailing", "none", "adaptive_langevin", corrections, 0.1)
     return sampler.sample(
         p,
@@ -39,6 +39,12 @@ def test_corrections_bring_the_variance_nearer(schedule_of, sampler_of, name):
 def test_image_does_not_depend_on_its_neighbours(schedule_of):
     schedule = schedule_of("linear")
     assert (run(schedule, [3, 4])[1:] == run(schedule, [4])).all()
+
+
+@pytest.mark.parametrize("name", ["linear", "geometric_ve"])
+def test_result_does_not_depend_on_what_the_network_predicts(schedule_of, name):
+    one, two = (run(schedule_of(name), [3], target=target) for target in ("x0", "eps"))
+    assert two == pytest.approx(one, abs=1e-3)
 
 
 def test_it_has_no_plan_and_says_so_by_name(schedule_of):

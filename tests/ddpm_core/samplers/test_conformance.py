@@ -115,8 +115,9 @@ def test_levels_must_fall(schedule_of, sampler_of, kind):
 
 
 def test_levels_beyond_the_schedule_are_refused(schedule_of):
-    with pytest.raises(ParamsError, match=r"must lie in 1\.\.50 and 0\.\.50, got 51 -> 0"):
-        PlanBuilder(schedule_of("edm", 50), "own", "none").add(51, 0, c_D=1.0)
+    for t, s in ((51, 0), (0, 0), (3, 51), (3, -1)):
+        with pytest.raises(ParamsError, match=rf"must lie in 1\.\.50 and 0\.\.50, got {t} -> {s}"):
+            PlanBuilder(schedule_of("edm", 50), "own", "none").add(t, s, c_D=1.0)
 
 
 def test_a_plan_needs_rows_finite_numbers_and_a_known_bound(schedule_of, sampler_of):
@@ -163,6 +164,10 @@ def test_named_keeps_what_the_base_says():
         (lambda: named("ddim", 0, None), "steps: must be at least 1, got 0"),
         (lambda: named("ddim", 5, None).__class__(5, "trailing", "clip", "ddim", 1.5), "eta: must be between 0 and 1"),
         (lambda: sampler_kinds()["langevin"](5, "trailing", "clip", "langevin", 0, 1.0), r"corrections.*step_size"),
+        (
+            lambda: sampler_kinds()["heun_churn"](5, "trailing", "clip", "heun_churn", -1.0, (2.0, 1.0), 0.0),
+            r"churn: must be 0 or more.*churn_sigmas: must be null, or two rising.*churn_noise: must be above 0",
+        ),
         (lambda: GuidanceConfig(-1.0, (0.5, 0.2), 2.0), r"weight: must be 0 or more.*interval.*rescale"),
         (lambda: SampleConfig(named("ddim", 5, None), GuidanceConfig(0.0, None, 0.0), -1), "seed: must be a whole"),
     ],
