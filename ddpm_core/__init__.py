@@ -50,6 +50,7 @@ _WHERE = {
         "Dpmpp2s",
         "Euler",
         "Heun",
+        "HeunChurn",
         "Langevin",
         "PredictorCorrector",
         "SamplerConfig",

@@ -22,6 +22,7 @@ ROOMS: dict[str, int] = {
     "pipelines.stages": 3,
     "pipelines.mlflow_model": 3,
     "pipelines.promotion": 4,
+    "pipelines.comparing": 4,
     "pipelines.flows": 5,
     "pipelines.doctor": 5,
     "pipelines.commands": 6,
@@ -53,9 +54,11 @@ FOREIGN: dict[str, tuple[str, ...]] = {
         "ddpm_core/models/",
         "ddpm_core/training/",
         "pipelines/tools/augment.py",
+        "pipelines/tools/batches.py",
         "pipelines/tools/classifier.py",
         "pipelines/tools/efficientnet.py",
         "pipelines/tools/features.py",
+        "pipelines/tools/making.py",
         "pipelines/tools/preview.py",
         "pipelines/stages/train.py",
         "pipelines/stages/export.py",
@@ -200,6 +203,20 @@ def test_these_rules_can_fail() -> None:
     hidden = "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import dvc\n"
     assert "dvc" not in imports_of_text(hidden)
     assert "dvc" in imports_of_text(hidden, typing_too=True)
+
+
+def test_every_module_of_the_numbers_room_loads_with_numpy_alone() -> None:
+    """In a fresh interpreter; what it costs is in benchmarks/RESULTS.md."""
+    modules = sorted(name for name in own_modules() if is_numbers(name))
+    assert len(modules) > 30
+    code = (
+        "import sys\nbefore = set(sys.modules)\n"
+        + "".join(f"import {name}\n" for name in modules)
+        + "new = {name.split('.')[0] for name in set(sys.modules) - before} - set(sys.stdlib_module_names)\n"
+        "print(sorted(name for name in new if not name.startswith(('_', 'cython'))))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout.strip() == "['ddpm_core', 'numpy']"
 
 
 def test_config_dataclasses_load_without_a_heavy_tool() -> None:

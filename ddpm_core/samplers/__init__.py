@@ -5,6 +5,7 @@ from ddpm_core.samplers.ddim import Ddim
 from ddpm_core.samplers.dpmpp import Dpmpp1, Dpmpp2m, Dpmpp2s
 from ddpm_core.samplers.euler import Euler
 from ddpm_core.samplers.heun import Heun
+from ddpm_core.samplers.heun_churn import HeunChurn
 from ddpm_core.samplers.langevin import Langevin, PredictorCorrector
 
-SamplerConfig = Ancestral | Ddim | Dpmpp1 | Dpmpp2m | Dpmpp2s | Heun | Euler | Langevin | PredictorCorrector
+SamplerConfig = Ancestral | Ddim | Dpmpp1 | Dpmpp2m | Dpmpp2s | Heun | HeunChurn | Euler | Langevin | PredictorCorrector

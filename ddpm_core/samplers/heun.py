@@ -24,10 +24,15 @@ class Heun(Sampler):
     def over(self, levels: Sequence[int], schedule: Schedule, variance: Variance) -> SamplingPlan:
         rows = PlanBuilder(schedule, self.kind, self.bound)
         for t, s in steps_of(levels):
-            add_ddim(rows, t, s)
-            if s > 0 and schedule.sigma[t] <= LONGEST * schedule.sigma[s]:
-                _correct(rows, t, s)
+            add_heun(rows, t, s)
         return rows.finish()
+
+
+def add_heun(rows: PlanBuilder, t: int, s: int) -> None:
+    """The prediction, and the correction where there is one."""
+    add_ddim(rows, t, s)
+    if s > 0 and rows.schedule.sigma[t] <= LONGEST * rows.schedule.sigma[s]:
+        _correct(rows, t, s)
 
 
 def _correct(rows: PlanBuilder, t: int, s: int) -> None:

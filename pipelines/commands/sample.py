@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-SAMPLERS = "ancestral, ddim, dpmpp_1, dpmpp_2m, dpmpp_2s, heun, euler, langevin, predictor_corrector"
+SAMPLERS = "ancestral, ddim, dpmpp_1, dpmpp_2m, dpmpp_2s, heun, heun_churn, euler, langevin, predictor_corrector"
 
 
 def add_to(verbs: Verbs) -> None:

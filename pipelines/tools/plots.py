@@ -33,7 +33,7 @@ class Panel:
     levels: Sequence[tuple[str, float]] = ()
     x_ticks: Sequence[float] = ()
     y_ticks: Sequence[float] = ()
-    top: float | None = None
+    y_limits: tuple[float, float] | None = None
 
 
 def chart(panels: Sequence[Panel]) -> bytes:
@@ -47,7 +47,7 @@ def chart(panels: Sequence[Panel]) -> bytes:
         _draw(figure.add_subplot(1, len(panels), place + 1), panel)
     handles, labels = figure.axes[0].get_legend_handles_labels()
     if labels:
-        figure.legend(handles, labels, loc="outside lower center", ncols=min(5, len(labels)), frameon=False, fontsize=9)
+        figure.legend(handles, labels, loc="outside lower center", ncols=min(6, len(labels)), frameon=False, fontsize=9)
     return png(figure)
 
 
@@ -60,15 +60,15 @@ def _draw(ax: Any, panel: Panel) -> None:
     for text, height in panel.levels:
         ax.axhline(height, color="#7f7f7f", linewidth=1.0, linestyle="--")
         ax.annotate(
-            text, (1.0, height), xycoords=("axes fraction", "data"), xytext=(-3, 3), textcoords="offset points",
-            ha="right", fontsize=8, color="#555555",
+            text, (0.0, height), xycoords=("axes fraction", "data"), xytext=(6, -4), textcoords="offset points",
+            va="top", fontsize=8, color="#555555",
         )  # fmt: skip
     for axis, ticks in ((ax.xaxis, panel.x_ticks), (ax.yaxis, panel.y_ticks)):
         if ticks:
             axis.set_ticks(list(ticks), [f"{tick:g}" for tick in ticks])
             axis.set_ticks([], minor=True)
-    if panel.top is not None:
-        ax.set_ylim(top=panel.top)
+    if panel.y_limits is not None:
+        ax.set_ylim(*panel.y_limits)
     ax.grid(color="#e4e4e4", linewidth=0.7)
     ax.spines[["top", "right"]].set_visible(False)
 

@@ -157,6 +157,20 @@ class Reference:
         self.x = (x + (sigma_s - sigma_t) * 0.5 * (slope + slope_s)) * self.a[s]
         return None
 
+    def churn_step(self, t, churn, steps, sigmas, noise):
+        """The first lines of EDM's algorithm 2, in x / a; the level where that comes nearest to a level."""
+        low, high = sigmas or (0, math.inf)
+        if self.a[t] == 0 or not low <= self.g[t] / self.a[t] <= high:
+            return t
+        sigma = self.g[t] / self.a[t]
+        wanted = sigma + min(churn / steps, math.sqrt(2) - 1) * sigma
+        levels = [u for u in range(t, self.T + 1) if self.a[u] > 0]
+        up = min(levels, key=lambda u: abs(self.g[u] / self.a[u] - wanted))
+        if up > t:
+            added = math.sqrt((self.g[up] / self.a[up]) ** 2 - sigma**2)
+            self.x = (self.x * (1 / self.a[t]) + self.z() * (noise * added)) * self.a[up]
+        return up
+
     def exponential(self, t, s, D, x=None):
         h = math.inf if s == 0 else self.lam(s) - self.lam(t)
         return self.g[s] / self.g[t] * (self.x if x is None else x) + (-self.a[s] * math.expm1(-h)) * D
@@ -191,6 +205,9 @@ def reference(kind, schedule, levels, variance, sampler):
             r.x = r.exponential(t, s, (1 - 1 / (2 * share)) * D + (1 / (2 * share)) * D_m)
         elif kind == "heun":
             r.heun_step(t, s)
+        elif kind == "heun_churn":
+            up = r.churn_step(t, sampler.churn, len(levels) - 1, sampler.churn_sigmas, sampler.churn_noise)
+            r.heun_step(up, s)
         elif kind == "predictor_corrector":
             r.ancestral_step(t, s, variance)
             for _ in range(sampler.corrections if s > 0 else 0):
@@ -215,6 +232,11 @@ def test_plan_is_the_papers_algorithm(schedule_of, sampler_of, kind, name):
     others = [{}]
     if kind == "ddim":
         others = [{"eta": eta} for eta in (0.0, 0.5, 1.0)]
+    elif kind == "heun_churn":
+        others = [
+            {"churn": 3.0, "churn_sigmas": None, "churn_noise": 1.0},
+            {"churn": 30.0, "churn_sigmas": (0.05, 2.0), "churn_noise": 1.01},
+        ]
     elif kind in ("langevin", "predictor_corrector"):
         others = [{"corrections": 1, "step_size": 0.05}, {"corrections": 3, "step_size": 0.4}]
     variances = (
@@ -256,6 +278,28 @@ def test_many_steps_give_the_data(schedule_of, sampler_of, kind, name):
     mean, var = run(sampler_of(kind, 500, "linspace").plan(schedule, "fixed_large"), schedule)
     assert mean == pytest.approx(0.3, abs=0.01)
     assert var == pytest.approx(0.25, rel=0.04)
+
+
+@pytest.mark.parametrize("name", ALL_SCHEDULES)
+def test_churn_goes_from_one_marginal_to_another_and_costs_no_call(schedule_of, sampler_of, name):
+    schedule = schedule_of(name, 200)
+    sampler = sampler_of("heun_churn", 20, churn=2.0, churn_sigmas=None, churn_noise=1.0)
+    plan = sampler.plan(schedule, "fixed_small")
+    up = np.flatnonzero(plan.s > plan.t)
+    assert len(up) > 10
+    assert not plan.asks[up].any()
+    for i in up:
+        a, g = schedule.a[plan.t[i]], schedule.g[plan.t[i]]
+        to_a, to_g = schedule.a[plan.s[i]], schedule.g[plan.s[i]]
+        assert plan.c_x[i] * a == pytest.approx(to_a, rel=1e-12)
+        assert (plan.c_x[i] * g) ** 2 + plan.c_z[i] ** 2 == pytest.approx(to_g**2, rel=1e-12)
+
+
+def test_churn_of_nothing_is_heun_row_by_row(schedule_of, sampler_of):
+    for name in ALL_SCHEDULES:
+        heun = sampler_of("heun", 30).plan(schedule_of(name), "fixed_small").to_dict()
+        still = sampler_of("heun_churn", 30, churn=0.0).plan(schedule_of(name), "fixed_small").to_dict()
+        assert {**still, "kind": "heun"} == heun
 
 
 @pytest.mark.parametrize("name", ["geometric_ve", "edm"])

@@ -5,7 +5,7 @@ import pytest
 
 from ddpm_core.diffusion.generate import generate
 from ddpm_core.diffusion.levels import Schedule
-from ddpm_core.diffusion.oracle import GaussianOracle
+from ddpm_core.diffusion.oracle import GaussianOracle, moments
 from ddpm_core.diffusion.parameterisation import Parameterisation
 
 ORACLE = GaussianOracle(0.3, 0.25)
@@ -41,3 +41,18 @@ def test_order_of_convergence(sampler_of, kind, order, process):
     steps = np.array([40, 80, 160, 320])
     errors = [error(sampler_of(kind, 1), int(k), process) for k in steps]
     assert -np.polyfit(np.log(steps), np.log(errors), 1)[0] == pytest.approx(order, abs=0.1)
+
+
+@pytest.mark.parametrize("process", ["vp", "ve", "flow"])
+def test_churn_keeps_the_second_order(sampler_of, process):
+    """A fixed amount of noise shared out among the steps; in moments, for what the noise itself does is random."""
+    steps, errors, finest = np.array([40, 80, 160, 320]), [], 320 * 16
+    schedule = even_in_lambda(finest + 1, process)
+    p = Parameterisation("x0", schedule)
+    start, end = (tuple(float(m) for m in ORACLE.marginal(schedule, t)) for t in (schedule.T, 1))
+    for k in steps.tolist():
+        sampler = sampler_of("heun_churn", 1, churn=2.0, churn_sigmas=None, churn_noise=1.0)
+        plan = sampler.over(list(range(schedule.T, 0, -finest // k)), schedule, "fixed_small")
+        assert (plan.s > plan.t).sum() == k - 1
+        errors.append(abs(moments(plan, p, ORACLE.network(p), start)[1] - end[1]))
+    assert -np.polyfit(np.log(steps), np.log(errors), 1)[0] == pytest.approx(2, abs=0.1)

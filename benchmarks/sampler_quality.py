@@ -1,0 +1,216 @@
+"""Quality against network evaluations for every sampler, through an exported bundle: a CSV, and a plot of it.
+
+    python benchmarks/sampler_quality.py --project . --seconds 500     # again until it says that all rows are there
+
+It samples as `ddpm evaluate` does (same labels, seeds, guidance and onnxruntime) and measures with the same functions.
+A row is written when it is done, so a run that was ended goes on where it stood.
+"""
+
+import argparse
+import csv
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ddpm_core.samplers.config import named
+from pipelines.serving.sampler import Recipe, Sampler
+from pipelines.tools.plots import Line, Panel, chart
+
+HERE = Path(__file__).parent
+COLUMNS = (
+    "bundle", "n", "seed", "sampler", "steps", "evaluations",
+    "fcd_train", "fcd_test", "ratio_train", "ratio_test", "accuracy_asked",
+)  # fmt: skip
+# Rows of these are equal: at eta 0 DDIM, Euler and DPM-Solver++ of first order are one method (a test says so).
+SAME = {"ddim": "ddim = euler = dpmpp_1"}
+SAMPLERS = ("dpmpp_2m", "dpmpp_2s", "ddim", "heun", "ancestral", "predictor_corrector")
+EVALUATIONS = (5, 8, 12, 16, 25, 50, 100)
+
+
+@dataclass(frozen=True)
+class Point:
+    """A sampler at so many steps, which come to `cost` evaluations a picture."""
+
+    kind: str
+    steps: int
+    cost: int
+    recipe: Recipe
+
+
+def points(sampler: Sampler, kinds: Sequence[str], evaluations: Sequence[int]) -> Iterator[Point]:
+    """For each number of evaluations the most steps of every sampler that stay within it."""
+    seen = set()
+    for most in evaluations:
+        for kind in kinds:
+            point = most_steps(sampler, kind, most)
+            if point is not None and (kind, point.steps) not in seen:
+                seen.add((kind, point.steps))
+                yield point
+
+
+def most_steps(sampler: Sampler, kind: str, most: int) -> Point | None:
+    found = None
+    for steps in range(1, min(most, sampler.bundle.schedule.T) + 1):
+        recipe = sampler.recipe(named(kind, steps, sampler.defaults.sampler))
+        if recipe.cost(1) <= most:
+            found = Point(kind, steps, recipe.cost(1), recipe)
+    return found
+
+
+class Judge:
+    """The Fréchet distances and floors of stage evaluate, in its features, for n pictures."""
+
+    def __init__(self, project: Path, n: int | None, seed: int) -> None:
+        import torch
+
+        from ddpm_core.metrics.measure import asked_labels
+        from pipelines.params import load_params
+        from pipelines.paths import Paths
+        from pipelines.tools.features import CLASSIFIER_NAME, classifier_extractor, open_extractors
+        from pipelines.tools.reference_store import read_reference
+        from pipelines.tools.shards import read_index, read_split
+
+        torch.set_num_threads(1)
+        paths = Paths.of(project)
+        self._spec, reference = read_index(paths.shards).spec, read_reference(paths.reference)
+        facts, self._device = reference.content, torch.device("cpu")
+        self._draws = load_params(paths.params).evaluate.floor_draws
+        self._extractor = open_extractors(
+            reference.files, facts["classifier"]["used"], facts["efficientnet_side"], self._spec, self._device
+        )[-1]
+        self._classifier = classifier_extractor(reference.files[CLASSIFIER_NAME], self._spec, self._device)
+        self._real, _ = reference.real(self._extractor.name)
+        test = read_split(paths.shards, "test")
+        self.n = len(test.images) if n is None else n
+        self.labels = asked_labels(test.labels, self.n, seed)
+
+    def measures(self, images: Any) -> dict[str, float]:
+        from ddpm_core.metrics.frechet import distance, gaussian_of, subset_floor
+        from pipelines.tools.features import extract
+
+        made = gaussian_of(extract(self._extractor, images, 256, self._device, "features").features)
+        train, test = self._real.train, gaussian_of(self._real.test_rows)
+        to_train, to_test = distance(made, train), distance(made, test)
+        called = extract(self._classifier, images, 256, self._device, "labels").logits.argmax(axis=1)
+        return {
+            "fcd_train": to_train,
+            "fcd_test": to_test,
+            "ratio_train": to_train / subset_floor(self._real.test_rows, train, self.n, self._draws, 0),
+            "ratio_test": to_test / subset_floor(self._real.train_rows, test, self.n, self._draws, 0),
+            "accuracy_asked": float((called == self.labels).mean()),
+        }
+
+
+def measure_all(args: argparse.Namespace) -> bool:
+    """Add the rows that are missing, as long as there is time; whether all are there."""
+    start = time.monotonic()
+    sampler = Sampler.open(args.project / "out" / "bundle", "cpu", threads=1)
+    judge = Judge(args.project, args.n, args.seed)
+    name = sampler.bundle.digest[:16]
+    done = {(row["bundle"], row["n"], row["seed"], row["sampler"], row["steps"]) for row in read(args.csv)}
+    pace = 0.004  # seconds an evaluation, until the first row was timed
+    for point in points(sampler, args.samplers, args.evaluations):
+        key = (name, str(judge.n), str(args.seed), point.kind, str(point.steps))
+        if key in done:
+            continue
+        if time.monotonic() - start + pace * point.cost * judge.n > args.seconds:
+            return False
+        began = time.monotonic()
+        images = sampler.sample(
+            judge.labels.tolist(),
+            range(args.seed, args.seed + judge.n),
+            sampler=point.recipe.sampler,
+            batch_size=64,
+        )
+        pace = (time.monotonic() - began) / (point.cost * judge.n)
+        found = judge.measures(images)
+        append(args.csv, dict(zip(COLUMNS, (*key, point.cost), strict=False)) | found)
+        print(
+            f"{point.kind:<20} {point.steps:>4} steps {point.cost:>4} evaluations  train {found['ratio_train']:.3f}  "
+            f"test {found['ratio_test']:.3f}  asked {found['accuracy_asked']:.4f}  {time.monotonic() - began:.0f} s",
+            flush=True,
+        )
+    return True
+
+
+def read(path: Path) -> list[dict[str, str]]:
+    if not path.is_file():
+        return []
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def append(path: Path, row: dict[str, Any]) -> None:
+    new = not path.is_file()
+    with path.open("a", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+        if new:
+            writer.writeheader()
+        writer.writerow({name: f"{value:.6g}" if isinstance(value, float) else value for name, value in row.items()})
+
+
+def table(rows: list[dict[str, str]]) -> str:
+    """For a page: of each sampler the row with the most evaluations within each number, as train / unseen (steps)."""
+    lines = [f"| sampler | {' | '.join(map(str, EVALUATIONS))} |", "|---" * (len(EVALUATIONS) + 1) + "|"]
+    for kind in SAMPLERS:
+        own = sorted((row for row in rows if row["sampler"] == kind), key=lambda row: int(row["evaluations"]))
+        cells = []
+        for most in EVALUATIONS:
+            best = [row for row in own if int(row["evaluations"]) <= most][-1:]
+            cells += [f"{float(r['ratio_train']):.2f} / {float(r['ratio_test']):.2f} ({r['steps']})" for r in best] or [
+                ""
+            ]
+        lines.append(f"| {kind} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def plot(rows: list[dict[str, str]]) -> bytes:
+    """Distances as multiples of what real digits score, over evaluations."""
+    panels = []
+    for column, title in (("ratio_train", "distance to the training digits"), ("ratio_test", "to unseen digits")):
+        lines = []
+        for kind in SAMPLERS:
+            own = sorted((int(row["evaluations"]), float(row[column])) for row in rows if row["sampler"] == kind)
+            if own:
+                lines.append(Line(SAME.get(kind, kind), [x for x, _ in own], [y for _, y in own]))
+        panels.append(
+            Panel(
+                title,
+                "network evaluations a picture",
+                "fcd, as a multiple of what real digits score",
+                lines,
+                levels=[("as many real digits", 1.0)],
+                x_ticks=EVALUATIONS,
+                y_ticks=(1, 1.2, 1.5, 2, 3, 5, 10),
+                y_limits=(0.85, 14.0),
+            )
+        )
+    return chart(panels)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--project", type=Path, default=Path(), help="with out/bundle, out/reference and data/shards")
+    parser.add_argument("--n", type=int, default=500, help="pictures a row")
+    parser.add_argument("--seed", type=int, default=0, help="of pictures and labels; plot and table are of one seed")
+    parser.add_argument("--samplers", nargs="+", default=SAMPLERS)
+    parser.add_argument("--evaluations", type=int, nargs="+", default=EVALUATIONS)
+    parser.add_argument("--seconds", type=float, default=np.inf, help="begin no row that would end later")
+    parser.add_argument("--csv", type=Path, default=HERE / "sampler_quality.csv")
+    parser.add_argument("--png", type=Path, default=HERE.parent / "docs" / "images" / "sampler-quality.png")
+    args = parser.parse_args()
+    complete = measure_all(args)
+    rows = [row for row in read(args.csv) if row["seed"] == str(args.seed)]
+    args.png.write_bytes(plot(rows))
+    print(table(rows))
+    print("all rows are there" if complete else "more rows to come: run it again")
+    return 0 if complete else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
