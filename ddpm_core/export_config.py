@@ -14,6 +14,7 @@ class ExportConfig:
     parity_tolerance: float
     golden_steps: int
     golden_tolerance: float
+    ema: float | None
 
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid", "strict": True}
     __checks__: ClassVar[Checks] = {
@@ -21,6 +22,7 @@ class ExportConfig:
         "parity_tolerance": positive,
         "golden_steps": at_least_1,
         "golden_tolerance": positive,
+        "ema": (lambda v: v is None or 0 <= v < 1, "null, or at least 0 and below 1"),
     }
 
     def __post_init__(self) -> None:

@@ -10,8 +10,10 @@ if TYPE_CHECKING:
     from ddpm_core.models.unet import UNet
 
 ModelConfig = UNetConfig
+CLASS_ROWS = "label.weight"
+"""Where every network that is told classes keeps their embedding: a row a class, then the null row."""
 
-__all__ = ["ModelConfig", "UNetConfig", "build_model"]
+__all__ = ["CLASS_ROWS", "ModelConfig", "UNetConfig", "build_model"]
 
 
 def build_model(config: ModelConfig, spec: DataSpec, conditional: bool, learned_variance: bool) -> "UNet":

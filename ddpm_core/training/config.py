@@ -122,10 +122,27 @@ class AugmentConfig:
 
 
 @dataclass(frozen=True)
+class InitFrom:
+    """Weights to begin from; the digest stands here so that another file makes the stage stale."""
+
+    path: str
+    sha256: str
+    __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
+    __checks__: ClassVar[Checks] = {
+        "path": (lambda v: bool(v), "the path of a safetensors file, from the project's folder"),
+        "sha256": (lambda v: len(v) == 64 and not set(v) - set("0123456789abcdef"), "64 hexadecimal digits"),
+    }
+
+    def __post_init__(self) -> None:
+        run_checks(self)
+
+
+@dataclass(frozen=True)
 class TrainConfig:
     """Section `train` of params.yaml."""
 
     seed: int
+    init_from: InitFrom | None
     steps: int
     batch_size: int
     accumulate: int
@@ -138,6 +155,7 @@ class TrainConfig:
     optimiser: OptimiserConfig
     grad_clip: float
     ema_decay: float
+    ema_more: tuple[float, ...]
     ema_warmup: float
     precision: Precision
     compile: Compile
@@ -160,6 +178,10 @@ class TrainConfig:
         "warmup_steps": not_negative,
         "grad_clip": not_negative,
         "ema_decay": (lambda v: 0 <= v < 1, "at least 0 and below 1"),
+        "ema_more": (
+            lambda v: len(set(v)) == len(v) and all(0 <= decay < 1 for decay in v),
+            "different numbers of at least 0 and below 1",
+        ),
         "ema_warmup": at_least_1,
         "log_every": at_least_1,
         "sample_every": not_negative,
@@ -179,5 +201,7 @@ class TrainConfig:
             )
         if self.warmup_steps >= self.steps:
             lines.append(f"warmup_steps: must be below steps = {self.steps}, got {self.warmup_steps}")
+        if self.ema_decay in self.ema_more:
+            lines.append(f"ema_more: must be other decays than ema_decay, got {self.ema_decay} in both")
         if lines:
             raise ParamsError(f"{type(self).__name__}: " + "; ".join(lines))

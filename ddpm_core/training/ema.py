@@ -1,35 +1,68 @@
-"""The moving average of the weights, which is what ships."""
+"""The moving averages of the weights: one ships, others of other widths may be kept beside it."""
 
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 
 import torch
 from torch import Tensor, nn
 
+FURTHER = "ema-"
+"""A further average's tensors are named `ema-<decay>/<name of the weight>`."""
+
 
 class Ema:
     """averaged <- d averaged + (1 - d) weights after update k = 0, 1, ..., with d = min(decay, (1 + k) / (warmup + k)).
 
-    The warm-up keeps the first weights, which are noise, out of early averages; with `warmup` 1 there is none.
+    The warm-up keeps the first weights, which are noise, out of early averages; with `warmup` 1 there is none. `model`
+    has the average of `decay`; those of the decays in `more` cost a pass over the weights each.
     """
 
-    def __init__(self, model: nn.Module, decay: float, warmup: float) -> None:
+    def __init__(self, model: nn.Module, decay: float, warmup: float, more: Sequence[float] = ()) -> None:
         self.decay, self.warmup = decay, warmup
         self.model = deepcopy(model).requires_grad_(False).eval()
+        self._names = [name for name, _ in self.model.named_parameters()]
         self._averaged: list[Tensor] = list(self.model.parameters())
+        self._further = {other: [weight.clone() for weight in self._averaged] for other in more}
 
-    def decay_at(self, step: int) -> float:
-        return min(self.decay, (1 + step) / (self.warmup + step))
+    def decay_at(self, step: int, decay: float) -> float:
+        return min(decay, (1 + step) / (self.warmup + step))
 
     @torch.no_grad()
     def update(self, model: nn.Module, step: int, bad: Tensor | None = None) -> None:
         """Take in the weights after update `step`, unless `bad` is 1 on the device; buffers are copied."""
-        share = 1 - self.decay_at(step)
         weights: list[Tensor] = list(model.parameters())
-        if bad is None:
-            torch._foreach_lerp_(self._averaged, weights, share)
-        else:
-            way = torch._foreach_sub(weights, self._averaged)
-            torch._foreach_mul_(way, share * (1 - bad))
-            torch._foreach_add_(self._averaged, way)
+        for decay, averaged in ((self.decay, self._averaged), *self._further.items()):
+            _approach(averaged, weights, 1 - self.decay_at(step, decay), bad)
         for mine, theirs in zip(self.model.buffers(), model.buffers(), strict=True):
             mine.copy_(theirs)
+
+    def further(self) -> dict[str, Tensor]:
+        """The weights of the further averages by name; the tensors themselves."""
+        return {
+            f"{FURTHER}{decay!r}/{name}": tensor
+            for decay, averaged in self._further.items()
+            for name, tensor in zip(self._names, averaged, strict=True)
+        }
+
+    def load_further(self, tensors: Mapping[str, Tensor]) -> None:
+        """The inverse of `further`."""
+        for name, mine in self.further().items():
+            mine.copy_(tensors[name])
+
+
+def _approach(averaged: list[Tensor], weights: list[Tensor], share: float, bad: Tensor | None) -> None:
+    if bad is None:
+        torch._foreach_lerp_(averaged, weights, share)
+        return
+    way = torch._foreach_sub(weights, averaged)
+    torch._foreach_mul_(way, share * (1 - bad))
+    torch._foreach_add_(averaged, way)
+
+
+def average_of(tensors: Mapping[str, Tensor], decay: float | None) -> dict[str, Tensor]:
+    """The network's tensors in those of a weights file: as they ship, or with the average of a further decay."""
+    chosen = {name: tensor for name, tensor in tensors.items() if not name.startswith(FURTHER)}
+    if decay is not None:
+        prefix = f"{FURTHER}{decay!r}/"
+        chosen |= {name[len(prefix) :]: tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+    return chosen

@@ -77,7 +77,7 @@ class Trainer:
     ) -> None:
         self.model, self.objective, self.config = model.to(device), objective, config
         self.device, self.dtype = device, dtype
-        self.ema = Ema(self.model, config.ema_decay, config.ema_warmup)
+        self.ema = Ema(self.model, config.ema_decay, config.ema_warmup, config.ema_more)
         self.step = 0
         self.history: list[Measures] = []
         self._batches, self._should_stop, self._processes = batches, should_stop, processes
@@ -276,6 +276,7 @@ class Trainer:
         return {
             **named("model.", self.model.state_dict()),
             **named("ema.", self.ema.model.state_dict()),
+            **named("further.", self.ema.further()),
             **named("optimiser.", optimiser_tensors(self._optimiser, self._parameters)),
             "meter": self._meter.state(),
         }
@@ -285,6 +286,7 @@ class Trainer:
         try:
             self.model.load_state_dict(under("model.", tensors))
             self.ema.model.load_state_dict(under("ema.", tensors))
+            self.ema.load_further(under("further.", tensors))
             load_optimiser(self._optimiser, under("optimiser.", tensors))
             self._meter.load(tensors["meter"])
             self.history = [Measures.from_dict(value) for value in state["history"]]

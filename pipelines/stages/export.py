@@ -15,12 +15,13 @@ from torch import nn
 import ddpm_core
 from ddpm_core.bundle import Bundle, write_bundle
 from ddpm_core.diffusion.config import DiffusionConfig
-from ddpm_core.errors import IntegrityError
+from ddpm_core.errors import IntegrityError, ParamsError
 from ddpm_core.export import PARITY_BATCHES, assert_parity, export_onnx
 from ddpm_core.export_config import ExportConfig
 from ddpm_core.files import json_bytes, sha256_bytes, sha256_file
 from ddpm_core.models import UNetConfig, build_model
 from ddpm_core.spec import DataSpec
+from ddpm_core.training.ema import average_of
 from pipelines.params import parse
 from pipelines.paths import Paths
 from pipelines.serving.onnx_denoiser import OnnxDenoiser
@@ -50,7 +51,7 @@ def export_weights(
     weights: Path, folder: Path, config: ExportConfig, sample: Mapping[str, Any], threads: int
 ) -> Bundle:
     """The bundle of a weights file: graph, proof of parity, golden image, all written at once."""
-    net, about, spec, diffusion = read_weights(weights)
+    net, about, spec, diffusion = read_weights(weights, config.ema)
     conditional = about["conditional"]
     model = export_onnx(net, spec, conditional=conditional, opset=config.opset)
     parameterisation = diffusion.parameterisation()
@@ -92,8 +93,10 @@ def export_weights(
     )
 
 
-def read_weights(weights: Path) -> tuple[nn.Module, dict[str, Any], DataSpec, DiffusionConfig]:
-    """The network of a weights file, on the CPU, with what the file says about itself."""
+def read_weights(
+    weights: Path, ema: float | None = None
+) -> tuple[nn.Module, dict[str, Any], DataSpec, DiffusionConfig]:
+    """The network of a weights file with one of its averages, on the CPU, and what the file says about itself."""
     from safetensors import SafetensorError, safe_open
 
     mend = "make it again with `ddpm train`, or restore it with `dvc checkout out/weights.safetensors`"
@@ -114,13 +117,27 @@ def read_weights(weights: Path) -> tuple[nn.Module, dict[str, Any], DataSpec, Di
     config: UNetConfig = parse(UNetConfig, model_content, f"{weights.name}: model")
     net = build_model(config, spec, conditional, diffusion.learned_variance)
     try:
-        net.load_state_dict(tensors)
+        net.load_state_dict(average_of(tensors, _decay(ema, about)))
     except RuntimeError as error:
         raise IntegrityError(f"{weights}: must hold the weights of its own network, but {error}; {mend}") from error
     bad = [name for name, value in tensors.items() if value.is_floating_point() and not torch.isfinite(value).all()]
     if bad:
         raise IntegrityError(f"{weights}: every weight must be a finite number, {', '.join(bad[:5])} is not; {mend}")
     return net.eval(), about, spec, diffusion
+
+
+def _decay(ema: float | None, about: Mapping[str, Any]) -> float | None:
+    """The decay among the further averages of a file, None for the one that ships there anyway."""
+    first, *more = about.get("averages", [None])
+    if ema is None or ema == first:
+        return None
+    if ema not in more:
+        kept = ", ".join(str(decay) for decay in (first, *more) if decay is not None)
+        raise ParamsError(
+            f"export.ema: must be null or the decay of an average that was kept ({kept}), got {ema}; add it to "
+            "train.ema_more and train again"
+        )
+    return ema
 
 
 def _provenance(

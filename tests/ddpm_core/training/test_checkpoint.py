@@ -2,6 +2,8 @@
 
 import json
 import logging
+import random
+import shutil
 import threading
 from io import FileIO
 from pathlib import Path
@@ -87,6 +89,21 @@ def test_the_newest_whole_one_is_used_and_that_is_said(
     assert caplog.text.count("going on from the one before it") == 2
     assert "step-00000003: " in caplog.text
     assert checkpoints.steps() == [1]
+
+
+def test_200_flipped_bits_in_any_file_are_seen_and_the_one_before_is_used(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    saved(tmp_path / "whole", 1, 2)
+    rng = random.Random(0)
+    for number in range(200):
+        shutil.copytree(tmp_path / "whole", tmp_path / "flipped")
+        flip(tmp_path / "flipped" / "step-00000002" / rng.choice(FILES), rng.randrange(8 * 10_000))
+        snapshot = Checkpoints(tmp_path / "flipped", 2).latest()
+        assert snapshot is not None
+        assert snapshot.step == 1
+        assert caplog.text.count("going on from the one before it") == number + 1
+        shutil.rmtree(tmp_path / "flipped")
 
 
 def test_files_of_one_step_under_the_name_of_another_are_refused(tmp_path: Path) -> None:

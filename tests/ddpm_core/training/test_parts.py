@@ -13,7 +13,7 @@ from torch import nn
 from ddpm_core.device import make_repeatable, pick_device, pick_precision, precision_name, torch_generator, torch_seed
 from ddpm_core.errors import DeviceError, ParamsError
 from ddpm_core.training.config import Adam, AdamW, AugmentConfig, Constant, Cosine, InverseSqrt
-from ddpm_core.training.ema import Ema
+from ddpm_core.training.ema import Ema, average_of
 from ddpm_core.training.lr import build_optimiser, lr_at
 from ddpm_core.training.meter import Measures, Meter
 from ddpm_core.training.prefetch import Prefetch
@@ -94,6 +94,25 @@ def test_warm_up_forgets_the_first_weights_where_a_plain_average_keeps_them() ->
         plain.update(model, step)
     assert float(plain.model.weight.max()) > 99
     assert float(warm.model.weight.max()) < 1e-6
+
+
+def test_further_averages_are_those_that_a_training_of_their_own_would_give() -> None:
+    model = One()
+    several = Ema(model, 0.9, 10.0, (0.5, 0.99))
+    alone = {decay: Ema(model, decay, 10.0) for decay in (0.9, 0.5, 0.99)}
+    for step in range(30):
+        model.weight.data = torch.from_numpy(np.random.default_rng(step).standard_normal(2))
+        for ema in (several, *alone.values()):
+            ema.update(model, step)
+    found = {0.9: several.model.weight, 0.5: several.further()["ema-0.5/weight"]}
+    found[0.99] = several.further()["ema-0.99/weight"]
+    assert all(torch.equal(found[decay], alone[decay].model.weight) for decay in found)
+
+
+def test_a_weights_file_gives_the_average_that_is_asked_for() -> None:
+    tensors = {"w": of(1.0), "count": of(7.0), "ema-0.9/w": of(2.0), "ema-0.99/w": of(3.0)}
+    assert average_of(tensors, None) == {"w": of(1.0), "count": of(7.0)}
+    assert average_of(tensors, 0.99) == {"w": of(3.0), "count": of(7.0)}
 
 
 def test_average_copies_buffers_and_never_trains() -> None:
@@ -219,6 +238,8 @@ def test_make_repeatable_fixes_the_threads() -> None:
         ({"batch_size": 10, "accumulate": 4}, "batch_size: must be a multiple of accumulate, got batch_size=10, acc"),
         ({"warmup_steps": 24}, "warmup_steps: must be below steps = 24, got 24"),
         ({"steps": 0, "lr": 0.0}, "steps: must be at least 1, got 0; lr: must be above 0, got 0.0"),
+        ({"ema_more": (0.5, 0.9)}, "ema_more: must be other decays than ema_decay, got 0.9 in both"),
+        ({"ema_more": (0.5, 0.5)}, r"ema_more: must be different numbers of at least 0 and below 1, got \(0.5, 0.5\)"),
         ({"ema_decay": 1.0}, "ema_decay: must be at least 0 and below 1, got 1.0"),
         ({"seed": -1}, r"seed: must be from 0 to 2\^63 - 1, got -1"),
         ({"keep_checkpoints": 0}, "keep_checkpoints: must be at least 1, got 0"),

@@ -3,7 +3,9 @@
 import logging
 import os
 import random
+import shutil
 import signal
+import subprocess
 from collections.abc import Iterator
 from contextlib import closing
 from io import FileIO
@@ -49,12 +51,12 @@ def _kill_at(trainer: Trainer, step: int) -> None:
     "changes",
     [
         {},
-        {"learning_law": True},
+        {"learning_law": True, "ema_more": (0.5, 0.99)},
         {"dtype": torch.bfloat16, "accumulate": 2},
         {"optimiser": Muon("muon", 10.0, 0.9, (0.9, 0.99), 1e-8, 0.01)},
         {"optimiser": Adam("adam", (0.9, 0.99), 1e-8)},
     ],
-    ids=["plain", "learning law", "bf16 in parts", "muon", "adam"],
+    ids=["plain", "learning law and averages", "bf16 in parts", "muon", "adam"],
 )
 def test_resumed_after_kills_equals_uninterrupted_to_the_bit(tmp_path: Path, changes: dict[str, Any]) -> None:
     whole = finish(tiny.trainer(None, **changes))
@@ -179,6 +181,38 @@ def test_a_full_disk_is_told_and_the_training_goes_on(
     again = tiny.trainer(tmp_path)
     assert again.resume()
     assert again.step == 6
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 64 KiB, which root may make."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    if os.geteuid() != 0 or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(place)]).returncode:
+        pytest.skip("needs root and mount")
+    yield place
+    subprocess.run(["umount", str(place)], check=True)
+
+
+@pytest.mark.slow
+def test_on_a_disk_that_is_really_full_the_last_checkpoint_stays_and_the_training_goes_on(
+    small_disk: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    run_until(tiny.trainer(small_disk / "home"), 7)
+    (small_disk / "others").write_bytes(b"x" * (shutil.disk_usage(small_disk).free - 4096))
+    full = tiny.trainer(small_disk / "home")
+    assert full.resume()
+    with caplog.at_level(logging.WARNING):
+        finish(full)
+    assert caplog.text.count("No space left on device; the one of step 6 is as it was; make room there") == 2
+    assert tiny.everything(full) == tiny.everything(finish(tiny.trainer(None)))
+    again = tiny.trainer(small_disk / "home")
+    assert again.resume()
+    assert again.step == 6
+    (small_disk / "others").unlink()
+    assert tiny.everything(finish(again)) == tiny.everything(full)
+    assert again._checkpoints is not None
+    assert again._checkpoints.steps() == [12, 18]
 
 
 def test_errors_of_the_data_come_through_the_reading_thread() -> None:

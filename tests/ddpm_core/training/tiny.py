@@ -23,6 +23,7 @@ from ddpm_core.training.trainer import Trainer
 CPU = torch.device("cpu")
 CONFIG = TrainConfig(
     seed=3,
+    init_from=None,
     steps=24,
     batch_size=8,
     accumulate=1,
@@ -35,6 +36,7 @@ CONFIG = TrainConfig(
     optimiser=AdamW("adamw", (0.9, 0.99), 1e-8, 0.01),
     grad_clip=1.0,
     ema_decay=0.9,
+    ema_more=(),
     ema_warmup=10.0,
     precision="fp32",
     compile="never",

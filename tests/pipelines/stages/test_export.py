@@ -21,7 +21,7 @@ from pipelines.stages import export as stage
 from pipelines.stages.export import export_weights, read_weights
 from tests.support.tiny_bundle import tiny_sample_config, tiny_spec, tiny_unet
 
-CONFIG = ExportConfig(20, 1e-4, 4, 1.0)
+CONFIG = ExportConfig(20, 1e-4, 4, 1.0, None)
 DIFFUSION = DiffusionConfig(
     Cosine("cosine", 50, 0.008, 0.999, False), "v", "fixed_small", Simple("simple"), Uniform("uniform", True), 0.001
 )
@@ -41,8 +41,20 @@ def write_weights(file: Path, **changes: Any) -> Path:
         "steps": 7,
         **changes,
     }
-    file.write_bytes(save(net.state_dict(), {"ddpm": json.dumps(about, sort_keys=True)}))
+    further = {f"ema-0.5/{name}": weight + 1 for name, weight in net.named_parameters()}
+    tensors = {**net.state_dict(), **(further if "averages" in changes else {})}
+    file.write_bytes(save(tensors, {"ddpm": json.dumps(about, sort_keys=True)}))
     return file
+
+
+def test_the_average_that_is_asked_for_is_the_one_that_ships(tmp_path: Path) -> None:
+    file = write_weights(tmp_path / "w.safetensors", averages=[0.9, 0.5])
+    plain = dict(read_weights(file)[0].named_parameters())
+    wide = dict(read_weights(file, 0.5)[0].named_parameters())
+    assert all(torch.equal(wide[name], plain[name] + 1) for name in plain)
+    assert all(torch.equal(weight, plain[name]) for name, weight in read_weights(file, 0.9)[0].named_parameters())
+    with pytest.raises(ParamsError, match=r"export.ema: must be .* \(0.9, 0.5\), got 0.99; add it to train.ema_more"):
+        read_weights(file, 0.99)
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +95,7 @@ def test_a_failed_export_leaves_the_bundle_that_was_there(
     (tmp_path / "bundle").mkdir()
     (tmp_path / "bundle" / "old").write_text("kept")
     weights = write_weights(tmp_path / "w.safetensors")
-    strict = ExportConfig(20, 1e-30, 4, 1.0)
+    strict = ExportConfig(20, 1e-30, 4, 1.0, None)
     with pytest.raises(ExportError, match=r"must answer as torch does to within export.parity_tolerance = 1e-30"):
         export_weights(weights, tmp_path / "bundle", strict, asdict(tiny_sample_config()), 1)
     assert (tmp_path / "bundle" / "old").read_text() == "kept"

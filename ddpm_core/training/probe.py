@@ -1,0 +1,71 @@
+"""A question before a training: can the network learn one batch by heart? If not, no number of steps will help."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from torch import Tensor, nn
+
+from ddpm_core.errors import DdpmError
+from ddpm_core.objective import Batch, Draw, Loss, Share
+from ddpm_core.training.config import Constant, TrainConfig
+from ddpm_core.training.meter import Measures
+from ddpm_core.training.trainer import ObjectiveLike
+
+STEPS = 100
+SHARE = 0.5
+"""The loss must fall below this share of its first value."""
+_LAST = 5  # steps whose mean loss is the last one
+
+
+class OneDraw:
+    """An objective that draws once: the same data, levels, noise and labels at every step."""
+
+    learns_from_losses = False
+
+    def __init__(self, objective: ObjectiveLike) -> None:
+        self._objective = objective
+        self._drawn: Draw | None = None
+
+    def draw(self, batch: Batch, seed: int, step: int, share: Share) -> Draw:
+        if self._drawn is None:
+            self._drawn = self._objective.draw(batch, seed, step, share)
+        return self._drawn
+
+    def loss(self, net: nn.Module, draw: Draw) -> Loss:
+        return self._objective.loss(net, draw)
+
+    def observe(self, draw: Draw, items: Tensor) -> None:
+        """The law of levels is asked but once."""
+
+    def state_dict(self) -> dict[str, Any]:
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """There is none."""
+
+
+def probing(config: TrainConfig) -> TrainConfig:
+    """The training as it is, but short, at its full rate, and with a row for each step."""
+    return replace(
+        config,
+        steps=STEPS,
+        warmup_steps=min(config.warmup_steps, STEPS // 10),
+        lr_schedule=Constant("constant"),
+        log_every=1,
+        on_nonfinite="stop",
+    )
+
+
+def judged(history: Sequence[Measures]) -> str:
+    """What came of it, in words; an error where the loss did not fall far enough."""
+    first = history[0].loss
+    last = sum(measures.loss for measures in history[-_LAST:]) / _LAST
+    said = f"in {len(history)} steps on one batch the loss went from {first:.4g} to {last:.4g}"
+    if not last < SHARE * first:
+        raise DdpmError(
+            f"a network must be able to learn one batch by heart, to below {SHARE:.0%} of its first loss, but {said}; "
+            "look at train.lr (ten times higher or lower), train.grad_clip, train.optimiser, the size of the model, "
+            "and at the pictures in data/images"
+        )
+    return f"{said}, {last / first:.1%} of it: the network learns\n"
