@@ -41,10 +41,11 @@ class RuntimeConfig:
 
     device: Literal["auto", "cpu", "cuda"]
     threads: int
+    processes: int
     workers: int
     tracking: bool
 
-    __checks__: ClassVar[Checks] = {"threads": at_least_1, "workers": not_negative}
+    __checks__: ClassVar[Checks] = {"threads": at_least_1, "processes": at_least_1, "workers": not_negative}
 
     def __post_init__(self) -> None:
         run_checks(self)

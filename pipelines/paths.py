@@ -78,6 +78,10 @@ class Paths:
         return self.root / "out" / "report"
 
     @property
+    def profile(self) -> Path:
+        return self.root / "out" / "profile"
+
+    @property
     def gate(self) -> Path:
         return self.root / "out" / "gate.json"
 
@@ -88,6 +92,10 @@ class Paths:
     @property
     def checkpoints(self) -> Path:
         return self.home / "checkpoints"
+
+    @property
+    def compiled(self) -> Path:
+        return self.home / "compiled"
 
     @property
     def data_docs(self) -> Path:

@@ -91,7 +91,7 @@ class Group:
     def wrap(self, model: nn.Module) -> nn.Module:
         from torch.nn.parallel import DistributedDataParallel
 
-        return cast(nn.Module, DistributedDataParallel(model, broadcast_buffers=False, gradient_as_bucket_view=True))
+        return cast(nn.Module, DistributedDataParallel(model, gradient_as_bucket_view=True))
 
     def apart(self, net: nn.Module) -> AbstractContextManager[None]:
         from torch.nn.parallel import DistributedDataParallel
@@ -126,25 +126,28 @@ class Group:
 # ------------------------------------------------------------------------------------------------------ joining
 
 
-def launched(environment: Mapping[str, str] = os.environ) -> int:
-    """How many processes a launcher has made of this training; 1 where none did."""
-    return int(environment.get("WORLD_SIZE", "1")) if "RANK" in environment else 1
+def is_launched(environment: Mapping[str, str] = os.environ) -> bool:
+    """Whether a launcher (torchrun, or `launch`) started this process, alone or with others."""
+    return "RANK" in environment and "WORLD_SIZE" in environment
 
 
 def on_this_machine(environment: Mapping[str, str] = os.environ) -> int:
-    """How many of them share this machine and its threads."""
-    return int(environment.get("LOCAL_WORLD_SIZE", "1")) if launched(environment) > 1 else 1
+    """How many processes of the training share this machine and its threads."""
+    return int(environment.get("LOCAL_WORLD_SIZE", "1")) if is_launched(environment) else 1
 
 
-def is_first(environment: Mapping[str, str] = os.environ) -> bool:
-    """Whether this process is the one that saves and speaks."""
-    return launched(environment) == 1 or environment["RANK"] == "0"
+def left_alone() -> Callable[[], bool]:
+    """Whether the launcher that started this process has died since, as by kill -9."""
+    if not is_launched():
+        return lambda: False
+    launcher = os.getppid()
+    return lambda: os.getppid() != launcher
 
 
 @contextmanager
 def joined(device: str) -> Iterator[Processes]:
     """The processes that a launcher started, each on a GPU of its own unless `device` is cpu; ALONE without one."""
-    if launched() == 1:
+    if not is_launched() or os.environ["WORLD_SIZE"] == "1":
         yield ALONE
         return
     from torch import distributed

@@ -7,6 +7,7 @@ from queue import Empty, Full, Queue
 from typing import Generic, TypeVar
 
 Item = TypeVar("Item")
+_LAST_ITEM = 10.0  # seconds for the item that is in the making when the reader leaves
 _PATIENCE = 0.2  # seconds between looks at whether anyone still wants the next item
 
 
@@ -42,8 +43,9 @@ class Prefetch(Generic[Item]):
         raise StopIteration
 
     def close(self) -> None:
-        """Let the thread end; what it made ready is lost."""
+        """Let the thread end; what it made ready is lost. A thread still in torch when Python ends would abort it."""
         self._closed.set()
+        self._thread.join(_LAST_ITEM)
 
     def _fill(self, source: Iterator[Item]) -> None:
         try:

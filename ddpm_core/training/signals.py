@@ -1,4 +1,8 @@
-"""The first SIGTERM or SIGINT asks the work to stop at a good place; the second ends the process at once."""
+"""The first SIGTERM or SIGINT asks the work to stop at a good place; the second ends the process at once.
+
+Not so in a process that a launcher started: it is told twice where both hear the signal, and its launcher ends it if
+need be.
+"""
 
 import logging
 import os
@@ -23,15 +27,18 @@ class StopRequest:
 
 
 @contextmanager
-def listening() -> Iterator[StopRequest]:
+def listening(*, second_leaves: bool = True) -> Iterator[StopRequest]:
     """Listen to the signals while the work is done; away from the main thread, where Python hears none, do nothing."""
     request = StopRequest()
 
     def hear(number: int, _frame: FrameType | None) -> None:
         if request():
-            os._exit(128 + number)
+            if second_leaves:
+                os._exit(128 + number)
+            return
         request.name = signal.Signals(number).name
-        _log.warning("%s: finishing the step and saving; send it again to leave at once", request.name)
+        again = "; send it again to leave at once" if second_leaves else ""
+        _log.warning("%s: finishing the step and saving%s", request.name, again)
 
     if threading.current_thread() is not threading.main_thread():
         yield request

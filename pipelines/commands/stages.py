@@ -3,6 +3,7 @@
 import argparse
 import importlib
 
+from pipelines.commands import evaluation, training
 from pipelines.commands.common import Verbs, checked_params, project_paths
 
 STAGES = {
@@ -22,6 +23,10 @@ def add_to(verbs: Verbs) -> None:
     for name, text in STAGES.items():
         verb = verbs.add_parser(name, help=f"stage: {text}", description=f"Stage {name}: {text}.")
         verb.set_defaults(action=run_stage, stage=name)
+        if name == "train":
+            training.add_options(verb)
+        if name == "evaluate":
+            evaluation.add_options(verb)
 
 
 def run_stage(args: argparse.Namespace) -> None:
@@ -31,6 +36,10 @@ def run_stage(args: argparse.Namespace) -> None:
     from pipelines.params import stage_sections
     from pipelines.tools.tracking import open_tracker
 
-    sections = stage_sections(paths.root)[args.stage]
+    seen = params.restrict(stage_sections(paths.root)[args.stage])
+    if args.stage == "train" and training.done_otherwise(args, seen, paths):
+        return
+    if args.stage == "evaluate" and evaluation.done_otherwise(args, params, paths):
+        return
     stage = importlib.import_module(f"pipelines.stages.{args.stage}")
-    stage.run(params.restrict(sections), paths, open_tracker(params.runtime.tracking, paths.home))
+    stage.run(seen, paths, open_tracker(params.runtime.tracking, paths.home))

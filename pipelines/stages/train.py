@@ -4,46 +4,32 @@ import csv
 import io
 import json
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack, closing
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 from torch import nn
 from tqdm import tqdm
 
-import ddpm_core
-from ddpm_core.device import (
-    describe,
-    machine,
-    make_repeatable,
-    peak_memory,
-    pick_device,
-    pick_precision,
-    precision_name,
-    seed_network,
-)
-from ddpm_core.errors import DataError, ParamsError
+from ddpm_core.device import describe, machine, peak_memory, precision_name
 from ddpm_core.files import atomic_write_bytes, atomic_write_text, sha256_file
-from ddpm_core.models import build_model
-from ddpm_core.objective import Batch, LabelDropout, build_objective
-from ddpm_core.spec import DataSpec
 from ddpm_core.training.checkpoint import Checkpoints
-from ddpm_core.training.config import Conditioning, TrainConfig
+from ddpm_core.training.config import TrainConfig
+from ddpm_core.training.distributed import ALONE, is_launched, joined, left_alone
 from ddpm_core.training.meter import BANDS, Measures
 from ddpm_core.training.shelf import Shelf, key_of
 from ddpm_core.training.signals import listening
 from ddpm_core.training.trainer import StepReport, Trainer
 from pipelines.params import as_flat
 from pipelines.paths import Paths
-from pipelines.tools.augment import augmenter
 from pipelines.tools.git import commit_of
+from pipelines.tools.making import Making
 from pipelines.tools.preview import Preview
-from pipelines.tools.shards import ShardIndex, read_index, stream
+from pipelines.tools.shards import ShardIndex
 
 if TYPE_CHECKING:
     from pipelines.params import Params
@@ -53,71 +39,59 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 COLUMNS = ("step", "loss", "grad_norm", "lr", *(f"loss_band_{band + 1}" for band in range(BANDS)))
-# Keys of section train without which the same bits come out; where a roll back leads to depends on the saves.
-_CHANGES_NO_BIT, _SAVES = ("sample_every", "keep_checkpoints", "keep_trainings"), "checkpoint_every"
-_CODE = ("diffusion", "models", "training", "process.py", "objective.py", "likelihood.py", "device.py", "spec.py")
-_STAGE_CODE = ("stages/train.py", "tools/augment.py", "tools/shards.py", "tools/shard_index.py", "tools/shard_order.py")
+_PROFILE_WARM_UP, _PROFILE_STEPS = 5, 10
 
 
 def run(params: "Params", paths: Paths, tracker: "Tracker") -> None:
     """Train on data/shards; write out/weights.safetensors and out/curves.csv."""
-    config: TrainConfig = params.train
-    device = pick_device(params.runtime.device)
-    dtype = pick_precision(config.precision, device)
-    make_repeatable(params.runtime.threads)
-    index = read_index(paths.shards)
-    conditional = is_conditional(config.conditioning, index.spec)
-    check_data(index, paths.shards, config)
-    seed_network(config.seed, 0)
-    model = build_model(params.model, index.spec, conditional, params.diffusion.learned_variance)
-    identity = training_identity(params, index.digest, device, dtype)
-    key = key_of(identity)
-    dropout = LabelDropout({"label": len(index.spec.classes)}, config.label_dropout) if conditional else None
+    left = left_alone()
+    with listening(second_leaves=not is_launched()) as stop, joined(params.runtime.device) as processes:
+        making = Making.of(params, paths, processes)
+        if processes.number == 0:
+            run_first(making, params, paths, tracker, lambda: stop() or left())
+        else:
+            trainer = making.trainer(None, lambda: stop() or left())
+            trainer.resume()
+            for _ in trainer.run():
+                pass
+
+
+def run_first(
+    making: Making, params: "Params", paths: Paths, tracker: "Tracker", should_stop: Callable[[], bool]
+) -> None:
+    """Train as the process that saves, logs and writes; there may be no other."""
+    config, index, device = making.config, making.index, making.device
+    key = key_of(making.identity)
     with ExitStack() as stack:
-        stop = stack.enter_context(listening())
-        place = stack.enter_context(Shelf(paths.checkpoints, config.keep_trainings).held(identity, machine(device)))
-        checkpoints = Checkpoints(place, config.keep_checkpoints)
-        trainer = Trainer(
-            model.to(memory_format=torch.channels_last) if device.type == "cuda" else model,
-            build_objective(params.diffusion, index.spec, dropout),
-            config,
-            batch_source(config, index, paths.shards, conditional, params.runtime.workers),
-            device=device,
-            dtype=dtype,
-            checkpoints=checkpoints,
-            should_stop=stop,
+        shelf = Shelf(paths.checkpoints, config.keep_trainings)
+        checkpoints = Checkpoints(
+            stack.enter_context(shelf.held(making.identity, machine(device))), config.keep_checkpoints
         )
+        trainer = making.trainer(checkpoints, should_stop)
         resumed = trainer.resume()
-        size = sum(parameter.numel() for parameter in model.parameters())
-        log.info(
-            "training %s parameters on %s in %s, %s, %d pictures, %d steps of %d",
-            f"{size:,}",
-            describe(device),
-            precision_name(dtype),
-            "with labels" if conditional else "without labels",
-            index.count("train"),
-            config.steps,
-            config.batch_size,
-        )
+        size = sum(parameter.numel() for parameter in making.model.parameters())
+        log.info("training %s parameters on %s", f"{size:,}", making)
         tags = {
             "git.commit": commit_of(paths.root) or "none",
             "data.digest": index.digest,
             "train.digest": key,
             "device": describe(device),
-            "precision": precision_name(dtype),
+            "precision": precision_name(making.dtype),
             "threads": str(params.runtime.threads),
+            "processes": str(making.processes.count),
+            "compiled": str(making.is_compiled).lower(),
             "parameters": str(size),
             "torch": torch.__version__,
             "resumed": str(resumed).lower(),
         }
         run_of_tracker = stack.enter_context(tracker.training_run(key, as_flat(params), tags))
-        preview = Preview(trainer.ema.model, params.diffusion, index.spec, conditional, device, dtype)
+        preview = Preview(trainer.ema.model, params.diffusion, index.spec, making.conditional, device, making.dtype)
         follow(trainer, config, index, run_of_tracker, preview)
         metadata = {
             "spec": index.spec.to_dict(),
             "model": asdict(params.model),
             "diffusion": asdict(params.diffusion),
-            "conditional": conditional,
+            "conditional": making.conditional,
             "train_digest": key,
             "data_digest": index.digest,
             "steps": config.steps,
@@ -129,76 +103,15 @@ def run(params: "Params", paths: Paths, tracker: "Tracker") -> None:
         checkpoints.clear()
 
 
-# ----------------------------------------------------------------------------------------------------- before
+def profile(params: "Params", paths: Paths) -> str:
+    """Take a few steps and write where their time goes to out/profile, nothing else; gives the table."""
+    from ddpm_core.training.profile import profiled
 
-
-def is_conditional(conditioning: Conditioning, spec: DataSpec) -> bool:
-    """Whether the network is told labels; `auto`: where there are two or more classes to tell apart."""
-    if conditioning == "labels" and not spec.classes:
-        raise ParamsError(
-            "train.conditioning: labels needs data with classes, and these have none; set it to auto or none, or put "
-            "the pictures of each class into a folder of its own"
-        )
-    return conditioning == "labels" or (conditioning == "auto" and len(spec.classes) >= 2)
-
-
-def check_data(index: ShardIndex, folder: Path, config: TrainConfig) -> None:
-    """Look at the first batch before any step: are there values to learn from, and are all of them in range?"""
-    images, labels = next(stream(folder, "train", config.batch_size, seed=config.seed))
-    low, high = int(images.min()), int(images.max())
-    top, classes = (index.spec.levels or 1) - 1, len(index.spec.classes)
-    if high > top:
-        raise DataError(f"{folder}: a pixel must be from 0 to {top}, got {high}; run `ddpm prepare` again")
-    if low == high:
-        raise DataError(
-            f"{folder}: the pictures must differ, but every pixel of the first {len(images)} is {low}; look at the "
-            "pictures in data/images"
-        )
-    if classes and not (labels.min() >= -1 and labels.max() < classes):
-        raise DataError(
-            f"{folder}: a label must be from -1 to {classes - 1}, got {labels.min()} to {labels.max()}; "
-            "run `ddpm shard` again"
-        )
-
-
-def training_identity(params: "Params", data_digest: str, device: torch.device, dtype: torch.dtype) -> dict[str, Any]:
-    """All that the bits of a training depend on; its checkpoints lie under the digest of this."""
-    here, core = Path(__file__).parents[1], Path(ddpm_core.__file__).parent
-    files = [file for name in _CODE for file in _python_files(core / name)] + [here / name for name in _STAGE_CODE]
-    changing_nothing = _CHANGES_NO_BIT if params.train.on_nonfinite == "roll_back" else (*_CHANGES_NO_BIT, _SAVES)
-    train = {name: value for name, value in asdict(params.train).items() if name not in changing_nothing}
-    return {
-        "model": asdict(params.model),
-        "diffusion": asdict(params.diffusion),
-        "train": train,
-        "data": data_digest,
-        "code": {file.relative_to(here.parent).as_posix(): sha256_file(file) for file in sorted(files)},
-        "torch": torch.__version__,
-        "threads": params.runtime.threads,
-        "device": device.type,
-        "precision": precision_name(dtype),
-    }
-
-
-def _python_files(place: Path) -> list[Path]:
-    return [place] if place.suffix == ".py" else sorted(place.rglob("*.py"))
-
-
-def batch_source(
-    config: TrainConfig, index: ShardIndex, folder: Path, conditional: bool, workers: int
-) -> Callable[[int], Iterator[Batch]]:
-    """`batches(k)`: the endless stream from batch k on, a function of (seed, k)."""
-    augment = augmenter(config.augment, config.seed)
-    null = len(index.spec.classes)
-
-    def batches(start: int) -> Iterator[Batch]:
-        source = stream(folder, "train", config.batch_size, seed=config.seed, start_batch=start, workers=workers)
-        for step, (images, labels) in enumerate(source, start):
-            x0 = torch.from_numpy(index.spec.encode(augment(images, step)))
-            label = torch.from_numpy(np.where(labels < 0, null, labels))
-            yield Batch(x0, {"label": label} if conditional else {})
-
-    return batches
+    making = Making.of(params, paths, ALONE)
+    needed = _PROFILE_WARM_UP + _PROFILE_STEPS + 1
+    making = replace(making, config=replace(making.config, steps=max(needed, making.config.steps)))
+    with closing(making.trainer(None, lambda: False).run()) as reports:
+        return profiled(reports, paths.profile, warm_up=_PROFILE_WARM_UP, steps=_PROFILE_STEPS, device=making.device)
 
 
 # ------------------------------------------------------------------------------------------------------ while
@@ -213,11 +126,18 @@ def follow(trainer: Trainer, config: TrainConfig, index: ShardIndex, run: "Run",
             bar.update(report.step - bar.n)
             if report.measures is not None:
                 bar.set_postfix(loss=f"{report.measures.loss:.4f}")
-                run.log_metrics({**logged(report, per_epoch), **peak_memory(trainer.device)}, report.step)
+                run.log_metrics(
+                    {**logged(report, per_epoch), **peak_memory(trainer.device), **in_parts(trainer)}, report.step
+                )
             if config.sample_every and (report.step % config.sample_every == 0 or report.step == config.steps):
                 file = Path(scratch) / f"step-{report.step:07d}.png"
                 file.write_bytes(preview.png())
                 run.log_file(file, "samples")
+
+
+def in_parts(trainer: Trainer) -> dict[str, float]:
+    """Into how many parts batches are cut, where that is more than was asked for."""
+    return {"parts": float(trainer.parts)} if trainer.parts > trainer.config.accumulate else {}
 
 
 def logged(report: StepReport, per_epoch: int) -> dict[str, float]:

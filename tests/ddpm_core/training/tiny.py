@@ -18,6 +18,7 @@ from ddpm_core.process import Process
 from ddpm_core.training.checkpoint import Checkpoints
 from ddpm_core.training.config import AdamW, AugmentConfig, Constant, Muon, TrainConfig
 from ddpm_core.training.config import Cosine as CosineLr
+from ddpm_core.training.distributed import ALONE, Processes
 from ddpm_core.training.trainer import Trainer
 
 CPU = torch.device("cpu")
@@ -92,6 +93,7 @@ def trainer(
     learning_law: bool = False,
     dtype: torch.dtype = torch.float32,
     dropout: float = 0.1,
+    processes: Processes = ALONE,
     **changes: Any,
 ) -> Trainer:
     config = replace(CONFIG, **changes)
@@ -105,6 +107,7 @@ def trainer(
         dtype=dtype,
         checkpoints=Checkpoints(folder, config.keep_checkpoints) if folder else None,
         should_stop=should_stop,
+        processes=processes,
     )
 
 

@@ -28,7 +28,9 @@ from pipelines.params import RuntimeConfig
 from pipelines.paths import Paths
 from pipelines.stages import train
 from pipelines.tools.decode import decode_png
+from pipelines.tools.batches import is_conditional
 from pipelines.tools.shards import Sample, ShardConfig, write_shards
+from pipelines.tools.making import check_parts, training_identity
 
 SPEC = DataSpec((1, 8, 8), (-1.0, 1.0), 256, ("rows", "columns"))
 CPU = torch.device("cpu")
@@ -209,24 +211,26 @@ def test_conditioning_is_auto_where_there_is_something_to_tell_apart(
     conditioning: Any, classes: tuple[str, ...], expected: bool
 ) -> None:
     spec = replace(SPEC, classes=classes)
-    assert train.is_conditional(conditioning, spec) is expected
-    assert train.is_conditional("none", spec) is False
+    assert is_conditional(conditioning, spec) is expected
+    assert is_conditional("none", spec) is False
 
 
 def test_labels_asked_for_where_there_are_none_are_refused() -> None:
     with pytest.raises(ParamsError, match="labels needs data with classes, and these have none; set it to auto"):
-        train.is_conditional("labels", replace(SPEC, classes=()))
+        is_conditional("labels", replace(SPEC, classes=()))
 
 
 def test_the_key_knows_all_that_the_bits_depend_on() -> None:
-    def key(changed: Any, data: str = "d", dtype: torch.dtype = torch.float32) -> str:
-        return key_of(train.training_identity(changed, data, CPU, dtype))
+    def key(
+        changed: Any, data: str = "d", dtype: torch.dtype = torch.float32, processes: int = 1, c: bool = False
+    ) -> str:
+        return key_of(training_identity(changed, data, CPU, dtype, processes, c))
 
     other_threads = params()
     other_threads.runtime = replace(other_threads.runtime, threads=2)
     elsewhere = params()
     elsewhere.runtime = replace(elsewhere.runtime, device="auto", workers=3, tracking=True)
-    watched = params(sample_every=1, keep_checkpoints=5, keep_trainings=0, checkpoint_every=1)
+    watched = params(compile="auto", sample_every=1, keep_checkpoints=5, keep_trainings=0, checkpoint_every=1)
     rolling = [params(on_nonfinite="roll_back", checkpoint_every=every) for every in (1, 2)]
     keys = [
         key(params()),
@@ -257,6 +261,8 @@ def test_another_training_begins_anew_and_says_what_differs(
     paths = project(tmp_path)
     with pytest.raises(Killed):
         train.run(params(lr=2e-3, augment=AugmentConfig(0.0, 0.0)), paths, killed_at(10))
+        key(params(), processes=2),
+        key(params(), c=True),
     with caplog.at_level("INFO"):
         train.run(params(), paths, Recorder())
     assert (
@@ -307,3 +313,19 @@ def test_a_rate_that_blows_up_stops_with_exit_5_and_writes_nothing(tmp_path: Pat
         train.run(params(lr=1e30, grad_clip=0.0, warmup_steps=0), paths, Recorder())
     assert caught.value.exit_code == 5
     assert not paths.weights.exists()
+
+
+def test_a_profile_writes_its_folder_and_nothing_else(tmp_path: Path) -> None:
+    paths = project(tmp_path)
+    before = {file for file in tmp_path.rglob("*") if file.is_file()}
+    text = train.profile(params(), paths)
+    after = {file for file in tmp_path.rglob("*") if file.is_file()}
+    assert {file.name for file in after - before} == {"trace.json", "table.txt", "operators.txt"}
+    assert all(file.parent == paths.profile for file in after - before)
+    assert (paths.profile / "table.txt").read_text() == text
+
+
+def test_a_batch_that_cannot_be_cut_among_the_processes_is_refused() -> None:
+    with pytest.raises(ParamsError, match=r"batch_size: must be a multiple of .* = 3 x 1, got 16; change it, or start"):
+        check_parts(TRAIN, 3)
+    check_parts(TRAIN, 4)

@@ -1,0 +1,52 @@
+"""What `ddpm train` can do beside training here: by several processes, and watched for where its time goes."""
+
+import argparse
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from ddpm_core.errors import ParamsError
+
+if TYPE_CHECKING:
+    from pipelines.params import Params
+    from pipelines.paths import Paths
+
+
+def add_options(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument(
+        "--nproc",
+        type=int,
+        metavar="N",
+        help="train by N processes of this machine, which share its threads or have a GPU each "
+        "(default: runtime.processes)",
+    )
+    verb.add_argument(
+        "--profile",
+        action="store_true",
+        help="take a few steps only; write a trace and a table of where their time goes to out/profile",
+    )
+
+
+def done_otherwise(args: argparse.Namespace, params: "Params", paths: "Paths") -> bool:
+    """Whether more than plain training in this process was wanted, which then is done."""
+    if args.nproc is not None and args.nproc < 1:
+        raise ParamsError(f"--nproc: must be at least 1, got {args.nproc}")
+    processes = args.nproc if args.nproc is not None else params.runtime.processes
+    if args.profile:
+        if args.nproc is not None:
+            raise ParamsError("--profile watches one process: leave --nproc out")
+        from pipelines.stages.train import profile
+
+        sys.stdout.write(profile(params, paths))
+        return True
+    if processes == 1:
+        return False
+    from ddpm_core.training.distributed import is_launched, launch
+
+    if is_launched():
+        return False
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ[name] = str(max(1, params.runtime.threads // processes))
+    loud = ["--quiet"] * args.quiet + ["--debug"] * args.debug
+    launch([sys.executable, "-m", "pipelines.cli", "--project", str(paths.root), *loud, "train"], processes)
+    return True

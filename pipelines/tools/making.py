@@ -1,0 +1,148 @@
+"""What a training is made of before its first step, and its identity: all that its bits depend on."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+import ddpm_core
+from ddpm_core.device import describe, make_repeatable, pick_device, pick_precision, precision_name, seed_network
+from ddpm_core.errors import ParamsError
+from ddpm_core.files import sha256_file
+from ddpm_core.models import build_model
+from ddpm_core.objective import Batch, LabelDropout, Objective, Share, build_objective
+from ddpm_core.training.checkpoint import Checkpoints
+from ddpm_core.training.compiled import compiler, is_compiled
+from ddpm_core.training.config import TrainConfig
+from ddpm_core.training.distributed import Processes, on_this_machine
+from ddpm_core.training.trainer import Trainer
+from pipelines.paths import Paths
+from pipelines.tools.batches import batch_source, check_data, is_conditional
+from pipelines.tools.shards import ShardIndex, read_index
+
+if TYPE_CHECKING:
+    from pipelines.params import Params
+
+# Keys of section train without which the same bits come out; where a roll back leads to depends on the saves.
+_CHANGES_NO_BIT, _SAVES = ("sample_every", "keep_checkpoints", "keep_trainings", "compile"), "checkpoint_every"
+_CODE = ("diffusion", "models", "training", "process.py", "objective.py", "likelihood.py", "device.py", "spec.py")
+_STAGE_CODE = (
+    "stages/train.py",
+    "tools/augment.py",
+    "tools/batches.py",
+    "tools/making.py",
+    "tools/shards.py",
+    "tools/shard_index.py",
+    "tools/shard_order.py",
+)
+
+
+@dataclass(frozen=True)
+class Making:
+    """All that a training is made of, as one of its processes has it."""
+
+    config: TrainConfig
+    model: nn.Module
+    objective: Objective
+    index: ShardIndex
+    conditional: bool
+    batches: Callable[[int], Iterator[Batch]]
+    processes: Processes
+    device: torch.device
+    dtype: torch.dtype
+    is_compiled: bool
+    code: Path  # where compiled code is kept
+    identity: dict[str, Any]
+
+    @classmethod
+    def of(cls, params: "Params", paths: Paths, processes: Processes) -> "Making":
+        config: TrainConfig = params.train
+        check_parts(config, processes.count)
+        device = pick_device(params.runtime.device)
+        dtype = pick_precision(config.precision, device)
+        make_repeatable(max(1, params.runtime.threads // on_this_machine()))
+        index = read_index(paths.shards)
+        conditional = is_conditional(config.conditioning, index.spec)
+        check_data(index, paths.shards, config)
+        seed_network(config.seed, 0)
+        model = build_model(params.model, index.spec, conditional, params.diffusion.learned_variance)
+        dropout = LabelDropout({"label": len(index.spec.classes)}, config.label_dropout) if conditional else None
+        share = Share(processes.number, processes.count)
+        compiling = is_compiled(config.compile, config.steps, device)
+        return cls(
+            config=config,
+            model=model.to(memory_format=torch.channels_last) if device.type == "cuda" else model,
+            objective=build_objective(params.diffusion, index.spec, dropout),
+            index=index,
+            conditional=conditional,
+            batches=batch_source(config, index, paths.shards, conditional, params.runtime.workers, share),
+            processes=processes,
+            device=device,
+            dtype=dtype,
+            is_compiled=compiling,
+            code=paths.compiled,
+            identity=training_identity(params, index.digest, device, dtype, processes.count, compiling),
+        )
+
+    def trainer(self, checkpoints: Checkpoints | None, should_stop: Callable[[], bool]) -> Trainer:
+        return Trainer(
+            self.model,
+            self.objective,
+            self.config,
+            self.batches,
+            device=self.device,
+            dtype=self.dtype,
+            checkpoints=checkpoints,
+            should_stop=should_stop,
+            processes=self.processes,
+            compiled=compiler(self.code) if self.is_compiled else None,
+        )
+
+    def __str__(self) -> str:
+        words = [
+            describe(self.device) + (f" by {self.processes.count} processes" if self.processes.count > 1 else ""),
+            precision_name(self.dtype) + (", compiled" if self.is_compiled else ""),
+            "with labels" if self.conditional else "without labels",
+            f"{self.index.count('train')} pictures",
+            f"{self.config.steps} steps of {self.config.batch_size}",
+        ]
+        return ", ".join(words)
+
+
+def check_parts(config: TrainConfig, processes: int) -> None:
+    """Refuse a batch that cannot be cut among the processes."""
+    if config.batch_size % (processes * config.accumulate):
+        raise ParamsError(
+            f"train.batch_size: must be a multiple of processes times train.accumulate = {processes} x "
+            f"{config.accumulate}, got {config.batch_size}; change it, or start another number of processes"
+        )
+
+
+def training_identity(
+    params: "Params", data_digest: str, device: torch.device, dtype: torch.dtype, processes: int, compiled: bool
+) -> dict[str, Any]:
+    """All that the bits of a training depend on; its checkpoints lie under the digest of this."""
+    here, core = Path(__file__).parents[1], Path(ddpm_core.__file__).parent
+    files = [file for name in _CODE for file in _python_files(core / name)] + [here / name for name in _STAGE_CODE]
+    changing_nothing = _CHANGES_NO_BIT if params.train.on_nonfinite == "roll_back" else (*_CHANGES_NO_BIT, _SAVES)
+    train = {name: value for name, value in asdict(params.train).items() if name not in changing_nothing}
+    return {
+        "model": asdict(params.model),
+        "diffusion": asdict(params.diffusion),
+        "train": train,
+        "data": data_digest,
+        "code": {file.relative_to(here.parent).as_posix(): sha256_file(file) for file in sorted(files)},
+        "torch": torch.__version__,
+        "threads": params.runtime.threads,
+        "processes": processes,
+        "device": device.type,
+        "precision": precision_name(dtype),
+        "compiled": compiled,
+    }
+
+
+def _python_files(place: Path) -> list[Path]:
+    return [place] if place.suffix == ".py" else sorted(place.rglob("*.py"))

@@ -1,0 +1,221 @@
+"""Several processes train as one: the same data, times and noise, cut among them; the same losses; one saves."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import fields
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import processes_script
+import pytest
+import tiny
+import torch
+
+from ddpm_core.errors import DeviceError, Stopped
+from ddpm_core.objective import WHOLE, Batch, Draw, Share
+from ddpm_core.training import distributed
+from ddpm_core.training.distributed import ALONE, is_launched, joined, launch, on_this_machine
+
+HERE = Path(__file__).parent
+SCRIPT = [sys.executable, str(HERE / "processes_script.py")]
+
+
+def rows(batch: Batch, share: Share) -> Batch:
+    own = share.rows(len(batch))
+    mask = None if batch.mask is None else batch.mask[own]
+    return Batch(batch.x0[own], {name: value[own] for name, value in batch.cond.items()}, mask)
+
+
+def batch(masked: bool) -> Batch:
+    one = next(tiny.batches(5))
+    return Batch(one.x0, one.cond, (torch.arange(48).reshape(8, 2, 3) % 5 > 0).float() if masked else None)
+
+
+def tensors(draw: Draw) -> dict[str, Any]:
+    names = [field.name for field in fields(draw) if field.name not in ("count", "rows", "cond", "t")]
+    return {**{name: getattr(draw, name) for name in names}, **draw.cond, "t": torch.from_numpy(draw.t)}
+
+
+# ------------------------------------------------------------------------------------------------- the cutting law
+
+
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("count", [2, 4, 8])
+def test_the_draws_of_the_processes_are_the_draw_of_one_cut_into_pieces(count: int, masked: bool) -> None:
+    objective, whole = tiny.objective(), batch(masked)
+    one = objective.draw(whole, 3, 11, WHOLE)
+    cut = [objective.draw(rows(whole, Share(n, count)), 3, 11, Share(n, count)) for n in range(count)]
+    for name, value in tensors(one).items():
+        pieces = [tensors(draw)[name] for draw in cut]
+        if value is None:
+            assert pieces == [None] * count
+        else:
+            assert torch.equal(torch.cat(pieces), value), name
+    assert sum(float(draw.count) for draw in cut) == float(one.count)
+
+
+def test_shares_are_equal_and_leave_nothing_out() -> None:
+    slices = [Share(n, 3).rows(12) for n in range(3)]
+    assert [(part.start, part.stop) for part in slices] == [(0, 4), (4, 8), (8, 12)]
+    assert WHOLE.rows(7) == slice(0, 7)
+
+
+@pytest.mark.parametrize("number", [1, 2, 3, 5, 8])
+def test_parts_hold_every_item_once_and_differ_by_one_at_most(number: int) -> None:
+    draw = tiny.objective().draw(batch(True), 3, 11)
+    parts = draw.parts(number)
+    assert torch.equal(torch.cat([part.x_in for part in parts]), draw.x_in)
+    sizes = [len(part.t) for part in parts]
+    assert len(sizes) == number
+    assert max(sizes) - min(sizes) <= 1
+    net = tiny.Net(0.0)
+    total = sum(float(tiny.objective().loss(net, part).total.detach()) for part in parts)
+    assert total == pytest.approx(float(tiny.objective().loss(net, draw).total.detach()), rel=1e-6)
+
+
+def test_every_process_drops_activations_of_its_own_and_the_first_as_if_alone() -> None:
+    from ddpm_core.device import torch_seed
+
+    seeds = [torch_seed(3, 7, 5, process) for process in range(4)]
+    assert seeds[0] == torch_seed(3, 7, 5)
+    assert len(set(seeds)) == 4
+
+
+# ----------------------------------------------------------------------------------------------------- one process
+
+
+def test_alone_every_agreement_is_with_oneself() -> None:
+    value = torch.arange(3.0)
+    assert ALONE.total(value) is value
+    assert ALONE.gather(value) is value
+    assert ALONE.from_first(lambda: 7) == 7
+    assert [ALONE.any(flag) for flag in (False, True)] == [False, True]
+    net = tiny.Net()
+    assert ALONE.wrap(net) is net
+    with joined("cpu") as processes:
+        assert processes is ALONE
+
+
+def test_a_launcher_is_known_by_what_it_leaves_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    environment = {"RANK": "1", "WORLD_SIZE": "4", "LOCAL_WORLD_SIZE": "2"}
+    assert is_launched(environment)
+    assert on_this_machine(environment) == 2
+    assert not is_launched({})
+    assert on_this_machine({"LOCAL_WORLD_SIZE": "2"}) == 1
+    for name, value in {"RANK": "0", "WORLD_SIZE": "1"}.items():
+        monkeypatch.setenv(name, value)
+    with joined("cpu") as processes:
+        assert processes is ALONE
+
+
+def test_more_processes_than_gpus_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    with pytest.raises(DeviceError, match=r"has 2 processes and 1 GPUs; start at most 1 processes, or set"):
+        distributed._take_gpu(0, 2)
+
+
+@pytest.mark.parametrize(("codes", "code"), [({0: 5, 1: 5}, 5), ({0: 143, 1: -15}, 143), ({1: -9}, 1), ({0: 1}, 1)])
+def test_a_launcher_ends_by_the_code_that_a_process_chose(codes: dict[int, int], code: int) -> None:
+    error = distributed._failure(codes)
+    assert error.exit_code == code
+    assert all(f"{number}: {ended}" in str(error) for number, ended in codes.items())
+
+
+# ------------------------------------------------------------------------------------------------- real processes
+
+
+def launched(folder: Path, *words: str, processes: int = 2, restarts: int = 0) -> subprocess.CompletedProcess[str]:
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
+    return subprocess.run(
+        [*torchrun, f"--max-restarts={restarts}", SCRIPT[1], str(folder), *words],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("accumulate", ["1", "2"])
+def test_two_processes_lose_what_one_does(tmp_path: Path, accumulate: str) -> None:
+    for count in (1, 2):
+        done = launched(tmp_path / str(count), "--accumulate", accumulate, processes=count)
+        assert done.returncode == 0, done.stderr
+    one, two = (processes_script.result(tmp_path / str(count)) for count in (1, 2))
+    np.testing.assert_allclose(two["losses"], one["losses"], rtol=1e-5)
+    np.testing.assert_allclose(two["norms"], one["norms"], rtol=1e-5)
+    np.testing.assert_allclose(two["bands"], one["bands"], rtol=1e-4)
+    np.testing.assert_allclose(two["law"], one["law"], rtol=1e-4)
+    np.testing.assert_allclose(two["average"], one["average"], rtol=1e-4, atol=1e-6)
+    assert len(one["losses"]) == 20
+    assert two["writers"] == [0]
+
+
+@pytest.mark.slow
+def test_a_killed_process_is_started_again_and_the_end_is_the_same_bits(tmp_path: Path) -> None:
+    whole = launched(tmp_path / "whole")
+    assert whole.returncode == 0, whole.stderr
+    killed = launched(tmp_path / "killed", "--kill-at", "13", restarts=1)
+    assert killed.returncode == 0, killed.stderr
+    assert (tmp_path / "killed" / "died").exists()
+    for key in ("losses", "average"):
+        assert processes_script.result(tmp_path / "killed")[key] == processes_script.result(tmp_path / "whole")[key]
+    assert processes_script.result(tmp_path / "killed")["resumed"] == 12
+
+
+@pytest.mark.slow
+def test_not_a_number_in_one_process_stops_all_with_its_code(tmp_path: Path) -> None:
+    code = (
+        "import sys\nfrom ddpm_core.training.distributed import launch\nfrom ddpm_core.errors import DdpmError\n"
+        f"try:\n    launch([sys.executable, {SCRIPT[1]!r}, {str(tmp_path)!r}, '--nan-at', '7'], 2)\n"
+        "except DdpmError as error:\n    sys.exit(error.exit_code)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 5, done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("to", ["launcher", "process"])
+def test_a_signal_to_any_makes_all_finish_the_step_and_the_first_one_save(tmp_path: Path, to: str) -> None:
+    code = (
+        "import sys\nfrom ddpm_core.training.distributed import launch\nfrom ddpm_core.errors import DdpmError\n"
+        f"try:\n    launch([sys.executable, {SCRIPT[1]!r}, {str(tmp_path)!r}, '--slowly'], 2)\n"
+        "except DdpmError as error:\n    sys.exit(error.exit_code)\n"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    ready = tmp_path / "running-1"
+    until = time.monotonic() + 120
+    while not ready.exists() and process.poll() is None and time.monotonic() < until:
+        time.sleep(0.05)
+    os.kill(process.pid if to == "launcher" else int(ready.read_text()), signal.SIGTERM)
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 143, err
+    saved = sorted(int(entry.name[5:]) for entry in (tmp_path / "checkpoints").iterdir())
+    assert saved[-1] % 6 != 0 or to == "process"
+    assert "and saved; the same command goes on from there" in err
+    assert all(a < b for a, b in pairwise(saved))
+
+
+def test_launch_is_for_a_command_and_gives_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    from torch.distributed.elastic.multiprocessing.api import SignalException
+    from torch.distributed.launcher import api
+
+    def stopped(config: Any, command: str) -> Any:
+        assert config.nproc_per_node == 3
+        assert command == "train"
+        raise_it = SignalException("stop", signal.SIGTERM)
+
+        def run(*words: str) -> None:
+            assert words == ("--now",)
+            raise raise_it
+
+        return run
+
+    monkeypatch.setattr(api, "elastic_launch", stopped)
+    with pytest.raises(Stopped, match="stopped by SIGTERM, which the 3 processes were told; the same command goes on"):
+        launch(["train", "--now"], 3)

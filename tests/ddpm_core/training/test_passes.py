@@ -1,0 +1,134 @@
+"""A batch that does not fit is cut until it does, and the update is that of the parts asked for in the first place."""
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import tiny
+import torch
+from torch import nn
+
+from ddpm_core.errors import DdpmError
+from ddpm_core.objective import Draw, Loss, Objective
+from ddpm_core.training.distributed import Alone
+from ddpm_core.training.passes import Passes
+from ddpm_core.training.trainer import Trainer
+
+
+class Small:
+    """An objective on a device that holds so many items at once, until `from_step`; counts what it was asked."""
+
+    def __init__(self, room: int, after: int = 0) -> None:
+        self._own: Objective = tiny.objective()
+        self._room, self._after = room, after
+        self.asked: list[int] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._own, name)
+
+    def loss(self, net: nn.Module, draw: Draw) -> Loss:
+        self.asked.append(len(draw.t))
+        if len(draw.t) > self._room and len(self.asked) > self._after:
+            raise torch.OutOfMemoryError("as if")
+        return self._own.loss(net, draw)
+
+
+def finished(trainer: Trainer) -> Trainer:
+    for _ in trainer.run():
+        pass
+    return trainer
+
+
+def on(small: Small, **changes: Any) -> Trainer:
+    trainer = tiny.trainer(None, **changes)
+    trainer.objective = trainer._passes._objective = small  # type: ignore[assignment]
+    return trainer
+
+
+@pytest.mark.parametrize(("room", "parts"), [(8, 1), (4, 2), (3, 4), (1, 8)])
+def test_the_update_is_that_of_so_many_parts(room: int, parts: int) -> None:
+    cut = finished(on(Small(room)))
+    asked_for = finished(tiny.trainer(None, accumulate=parts))
+    assert cut.parts == parts
+    assert tiny.tensor_bytes(cut) == tiny.tensor_bytes(asked_for)
+    assert [measures.loss for measures in cut.history] == [measures.loss for measures in asked_for.history]
+
+
+def test_it_is_said_once_and_kept_to(caplog: pytest.LogCaptureFixture) -> None:
+    small = Small(2)
+    with caplog.at_level(logging.WARNING):
+        finished(on(small, steps=6, warmup_steps=2))
+    assert small.asked == [8, 4] + 6 * [2, 2, 2, 2]
+    assert [record.message for record in caplog.records] == [
+        f"out of memory: batches are cut into {parts} parts from here on, the update stays the same" for parts in (2, 4)
+    ]
+
+
+def test_what_a_failed_attempt_left_in_the_gradient_is_forgotten() -> None:
+    class SecondPart(Small):
+        def loss(self, net: nn.Module, draw: Draw) -> Loss:
+            self.asked.append(len(draw.t))
+            if self.asked == [4, 4]:
+                raise torch.OutOfMemoryError("as if, with the first part's gradient there")
+            return self._own.loss(net, draw)
+
+    cut = finished(on(SecondPart(0), accumulate=2, steps=5))
+    assert tiny.tensor_bytes(cut) == tiny.tensor_bytes(finished(tiny.trainer(None, accumulate=4, steps=5)))
+
+
+def test_one_item_that_does_not_fit_is_a_clear_error() -> None:
+    with pytest.raises(DdpmError, match=r"a single item must fit into the device's memory .* make the network smaller"):
+        finished(on(Small(0)))
+
+
+def test_parts_are_kept_over_a_resumption() -> None:
+    trainer = on(Small(4), steps=6)
+    finished(trainer)
+    assert trainer._state()["parts"] == 2
+
+
+class OfTwo(Alone):
+    """The first of two processes; the other one answers to nothing but `any`."""
+
+    count = 2
+
+    def __init__(self, other: Callable[[], bool]) -> None:
+        self._other = other
+
+    def any(self, flag: bool) -> bool:
+        return flag or self._other()
+
+
+def of_two(small: Small, other: Callable[[], bool]) -> tuple[Passes, Draw]:
+    draw = tiny.objective().draw(next(tiny.batches(0)), 3, 0)
+    passes = Passes(tiny.Net(0.0), small, OfTwo(other), 1, device=tiny.CPU, dtype=torch.float32, compiled=None)
+    return passes, draw
+
+
+def test_several_processes_agree_on_the_parts_before_any_exchange() -> None:
+    answers = [True, False]
+    passes, draw = of_two(Small(8), lambda: answers.pop(0))
+    assert len(passes(draw, lambda: None)) == 2
+    assert passes.parts == 2
+    assert answers == []
+    passes(draw, lambda: None)  # agreed: nobody is asked again
+
+
+def test_memory_that_is_short_in_the_middle_of_an_exchange_is_an_error_and_no_hang() -> None:
+    passes, draw = of_two(Small(4, after=2), lambda: False)
+    passes(draw, lambda: None)
+    with pytest.raises(DdpmError, match=r"one of 8 items did not, after the first had; set train.accumulate above 1"):
+        passes(draw, lambda: None)
+
+
+def test_what_compiles_the_network_is_given_the_network_and_its_answer_is_used() -> None:
+    seen: list[nn.Module] = []
+
+    def compiled(net: nn.Module) -> nn.Module:
+        seen.append(net)
+        return net
+
+    net = tiny.Net(0.0)
+    Passes(net, tiny.objective(), Alone(), 1, device=tiny.CPU, dtype=torch.float32, compiled=compiled)
+    assert seen == [net]

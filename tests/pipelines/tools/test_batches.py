@@ -1,0 +1,48 @@
+"""Batches for a training: a function of (seed, k), and cut among processes they are the same rows."""
+
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from ddpm_core.objective import Share
+from ddpm_core.spec import DataSpec
+from ddpm_core.training.config import AugmentConfig, TrainConfig
+from pipelines.params import load_params
+from pipelines.tools.batches import batch_source
+from pipelines.tools.shards import Sample, ShardConfig, write_shards
+from tests.support.imports import ROOT
+
+SPEC = DataSpec((1, 4, 4), (-1.0, 1.0), 256, ("a", "b"))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    rng = np.random.default_rng(0)
+    place = tmp_path_factory.mktemp("data") / "shards"
+    samples = [Sample(f"{i:016x}", rng.integers(0, 256, (1, 4, 4)).astype(np.uint8), i % 3 - 1) for i in range(50)]
+    write_shards(place, SPEC, {"train": samples}, ShardConfig(20, 5, 25))
+    return place
+
+
+@pytest.fixture(scope="module")
+def config() -> TrainConfig:
+    from dataclasses import replace
+
+    train = load_params(ROOT / "params.yaml").train
+    return replace(train, batch_size=12, augment=AugmentConfig(0.5, 0.5))
+
+
+@pytest.mark.parametrize("count", [2, 3, 4])
+def test_the_rows_of_the_processes_are_the_batch_of_one(folder: Path, config: TrainConfig, count: int) -> None:
+    from pipelines.tools.shards import read_index
+
+    index = read_index(folder)
+    whole = batch_source(config, index, folder, True, 0)(3)
+    cut = [batch_source(config, index, folder, True, n, Share(n, count))(3) for n in range(count)]
+    for one, *parts in islice(zip(whole, *cut, strict=True), 9):
+        assert torch.equal(torch.cat([part.x0 for part in parts]), one.x0)
+        assert torch.equal(torch.cat([part.cond["label"] for part in parts]), one.cond["label"])
+        assert {len(part) for part in parts} == {12 // count}
