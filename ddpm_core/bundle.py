@@ -59,10 +59,12 @@ class Golden:
         """Equal to the byte; or near: the mean absolute difference, in levels, is within the tolerance."""
         if sha256_bytes(image.tobytes()) == self.pixels_sha256:
             return "equal"
+        return "near" if self.difference(image) <= self.tolerance else "different"
+
+    def difference(self, image: NDArray[np.uint8]) -> float:
+        """The mean absolute difference in levels, of the values that were kept; infinite for another size."""
         values = image.reshape(-1)[:: self.stride].astype(np.float64)
-        if values.size != len(self.values):
-            return "different"
-        return "near" if float(np.abs(values - np.array(self.values)).mean()) <= self.tolerance else "different"
+        return float(np.abs(values - np.array(self.values)).mean()) if values.size == len(self.values) else float("inf")
 
     def to_dict(self) -> dict[str, Any]:
         return {

@@ -5,23 +5,25 @@ of how they were taken and today's rules; and it registers nothing but the very 
 twice it changes nothing the second time.
 """
 
-import json
 import logging
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from ddpm_core.bundle import Bundle, read_bundle
-from ddpm_core.errors import DataError, DdpmError, PromotionRefused, TrackingError
+from ddpm_core.errors import DdpmError, PromotionRefused, TrackingError
 from ddpm_core.files import json_bytes, sha256_bytes
-from ddpm_core.metrics.verdict import GateConfig, Verdict, number, verdict
+from ddpm_core.metrics.comparison import compare
+from ddpm_core.metrics.measurement import Measurement
+from ddpm_core.metrics.verdict import RuleResult, Verdict, overall, rules_table, verdict
 from pipelines.paths import Paths
+from pipelines.tools.measurement import read_json, read_measurement
 from pipelines.tools.outputs import weights_digest
 from pipelines.tools.spool import StoreDown
-from pipelines.tools.tracking import NullTracker, Tracker
+from pipelines.tools.tracking import Tracker
 
 if TYPE_CHECKING:
     from pipelines.params import Params
@@ -30,8 +32,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 CHAMPION, PREVIOUS, CHALLENGER = "champion", "previous", "challenger"
-# What the model itself brings: two models may differ in these and still be measured under equal conditions.
-_OF_THE_MODEL = ("sampler", "guidance", "not_measured")
 
 
 @dataclass(frozen=True)
@@ -53,31 +53,10 @@ class Promotion:
         return f"{who} is the champion; before it was version {self.previous}, which keeps the alias `{PREVIOUS}`"
 
 
-@dataclass(frozen=True)
-class _Measured:
-    """A model's metrics and the record of how they were taken."""
-
-    metrics: Mapping[str, float]
-    record: Mapping[str, Any]
-
-    @classmethod
-    def read(cls, metrics: Path, record: Path) -> "_Measured":
-        return cls(_read_json(metrics), _read_json(record))
-
-    @property
-    def conditions(self) -> dict[str, Any]:
-        return {name: value for name, value in self.record["conditions"].items() if name not in _OF_THE_MODEL}
-
-    def differs_from(self, other: "_Measured") -> list[str]:
-        """The conditions under which the two were not measured alike."""
-        mine, its = self.conditions, other.conditions
-        return sorted(name for name in mine.keys() | its.keys() if mine.get(name) != its.get(name))
-
-
 def promote(params: "Params", paths: Paths, tracker: Tracker) -> Promotion:
     """Judge the present bundle again, register it and make it the champion if it is no worse than the present one."""
     bundle = read_bundle(paths.bundle)
-    challenger = _Measured.read(paths.metrics, paths.record)
+    challenger = read_measurement(paths.metrics, paths.record)
     judged = verdict(challenger.metrics, challenger.record, params.gate)
     _refuse_unless_passed(judged, bundle)
     with _store_must_answer(), _one_at_a_time(paths):
@@ -91,13 +70,10 @@ def promote(params: "Params", paths: Paths, tracker: Tracker) -> Promotion:
             return Promotion("unchanged", registry.name, champion.number, bundle.digest, None)
         if champion is not None:
             registry.point(CHALLENGER, version)
-            worse = _worse_than(registry, champion, challenger, params, paths)
-            if worse:
-                raise PromotionRefused(
-                    f"the bundle must be no worse than the champion, version {champion.number} of {registry.name}, and "
-                    "it is:\n  " + "\n  ".join(worse) + f"\nIt is kept as version {version.number}, alias "
-                    f"`{CHALLENGER}`; train on, or move the alias in MLflow's pages if you want it all the same."
-                )
+            rules = _against(registry, champion, challenger, params, paths)
+            log.info("beside the champion, version %d of %s:\n%s", champion.number, registry.name, rules_table(rules))
+            if overall(rules) != "pass":
+                raise PromotionRefused(_words(rules, champion, version, registry.name))
         if not registry.move(CHAMPION, champion, version):
             raise PromotionRefused(
                 f"the champion of {registry.name} must not change during a promotion, and it did (it was "
@@ -145,68 +121,46 @@ def _registered(registry: "Registry", run_id: str, bundle: Bundle, judged: Verdi
     return version
 
 
-def _worse_than(
-    registry: "Registry", champion: "Version", challenger: _Measured, params: "Params", paths: Paths
-) -> list[str]:
-    """In what the challenger is worse than the champion, both measured under equal conditions."""
+def _words(rules: Sequence[RuleResult], champion: "Version", version: "Version", name: str) -> str:
+    blocking = "\n  ".join(f"{rule.rule}: {rule.outcome}: {rule.text}" for rule in rules if rule.outcome != "pass")
+    return (
+        f"the bundle must be no worse than the champion, version {champion.number} of {name}, by more than the gate "
+        f"allows, and that is not shown ({overall(rules)}):\n  {blocking}\nIt is kept as version {version.number}, "
+        f"alias `{CHALLENGER}`; train on, measure more samples (evaluate.n, split.test_fraction), or move the alias in "
+        "MLflow's pages if you want it all the same."
+    )
+
+
+def _against(
+    registry: "Registry", champion: "Version", challenger: Measurement, params: "Params", paths: Paths
+) -> tuple[RuleResult, ...]:
+    """The rules about the champion, both models measured under equal conditions."""
     with tempfile.TemporaryDirectory(dir=paths.home, prefix="champion-") as scratch:
         files = registry.fetch(champion, Path(scratch))
-        held = _Measured.read(files / "metrics.json", files / "record.json")
-        if different := challenger.differs_from(held):
+        held = read_json(files / "metrics.json")[0], read_json(files / "record.json")[0]
+        beside = Measurement(*held)
+        if different := challenger.differs_from(beside):
             log.info("the champion was measured under other conditions (%s); measuring it again", ", ".join(different))
-            held = _measured_again(files / "bundle", Path(scratch) / "again", different, params, paths)
-            if still := challenger.differs_from(held):
+            beside = _measured_again(files / "bundle", Path(scratch) / "again", different, params, paths)
+            if still := challenger.differs_from(beside):
                 raise _not_comparable(still, "its new measurement differs in them too; run `dvc repro` first")
-    return compare(challenger.metrics, held.metrics, challenger.record["conditions"], params.gate)
+    return compare(challenger, beside, params.gate)
 
 
-def _measured_again(bundle: Path, scratch: Path, different: list[str], params: "Params", paths: Paths) -> _Measured:
-    """The champion's bundle, measured by stage evaluate on today's data and settings, in a folder of its own."""
+def _measured_again(
+    bundle: Path, scratch: Path, different: Iterable[str], params: "Params", paths: Paths
+) -> Measurement:
+    """The champion's bundle, measured as stage evaluate does on today's data and settings, in a folder of its own."""
     from pipelines.stages import evaluate
 
-    there = Paths(root=scratch, home=scratch / "home")
-    for mine, its in ((bundle, there.bundle), (paths.shards, there.shards), (paths.reference, there.reference)):
-        its.parent.mkdir(parents=True, exist_ok=True)
-        its.symlink_to(mine)
     try:
-        evaluate.run(params, there, NullTracker())
+        evaluate.measure_bundle(params, paths, bundle, scratch)
     except DdpmError as error:
         raise _not_comparable(different, f"it cannot be measured on the present data: {error}") from error
-    return _Measured.read(there.metrics, there.record)
+    return read_measurement(scratch / "metrics.json", scratch / "record.json")
 
 
-def compare(
-    challenger: Mapping[str, float], champion: Mapping[str, float], conditions: Mapping[str, Any], gate: GateConfig
-) -> list[str]:
-    """A line for each measure in which the challenger is worse than the champion by more than the measure can tell.
-
-    A distance is given in units of what two sets of real images are apart at this n, its floor: a difference below one
-    floor is not told from chance. Asked-label accuracy may be lower by the loss that the gate allows.
-    """
-    lines = []
-    for distance in conditions["distances"]:
-        for split in ("train", "test"):
-            name = f"{distance}_ratio_{split}"
-            mine, its = _both(name, challenger, champion)
-            if mine > its + 1:
-                lines.append(f"{name}: {number(mine)} x the floor, the champion {number(its)} x; allowed 1 x more")
-    if "accuracy_asked" in challenger and "accuracy_asked" in champion and gate.max_accuracy_loss is not None:
-        mine, its = challenger["accuracy_asked"], champion["accuracy_asked"]
-        if mine < its - gate.max_accuracy_loss:
-            lines.append(
-                f"accuracy_asked: {mine:.2%}, the champion {its:.2%}; allowed {gate.max_accuracy_loss:.2%} less"
-            )
-    return lines
-
-
-def _both(name: str, challenger: Mapping[str, float], champion: Mapping[str, float]) -> tuple[float, float]:
-    for who, metrics in (("challenger", challenger), ("champion", champion)):
-        if name not in metrics:
-            raise PromotionRefused(f"{name} must be measured of both models, and of the {who} it was not")
-    return challenger[name], champion[name]
-
-
-def _not_comparable(different: list[str], reason: str) -> PromotionRefused:
+def _not_comparable(different: Iterable[str], reason: str) -> PromotionRefused:
     return PromotionRefused(
         f"challenger and champion must be measured under equal conditions; {', '.join(different)} differ, and for the "
         f"champion {reason}. If these are models of different data, give them different names (gate.model_name)."
@@ -228,15 +182,3 @@ def _one_at_a_time(paths: Paths) -> Iterator[None]:
 
     with locked(paths.home / "promote.lock"):
         yield
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        raise DataError(f"{path}: there must be a measurement of the bundle; run `ddpm evaluate` first")
-    try:
-        value = json.loads(path.read_bytes())
-    except ValueError as error:
-        raise DataError(f"{path}: must be JSON, but {error}; run `ddpm evaluate` again") from error
-    if not isinstance(value, dict):
-        raise DataError(f"{path}: must be a JSON object, got {type(value).__name__}; run `ddpm evaluate` again")
-    return value

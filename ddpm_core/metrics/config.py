@@ -21,7 +21,10 @@ class EvaluateConfig:
     is_splits: int
     copy_quantile: float
     copy_ratio: float
+    copy_shift: int
     coverage_k: int
+    resamples: int
+    confidence: float
     grid_columns: int
     neighbours: int
 
@@ -38,7 +41,10 @@ class EvaluateConfig:
         "is_splits": at_least_1,
         "copy_quantile": open_fraction,
         "copy_ratio": open_fraction,
+        "copy_shift": not_negative,
         "coverage_k": at_least_1,
+        "resamples": (lambda v: v >= 20, "at least 20"),
+        "confidence": (lambda v: 0.5 <= v < 1, "at least 0.5 and below 1"),
         "grid_columns": at_least_1,
         "neighbours": at_least_1,
     }

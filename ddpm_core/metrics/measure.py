@@ -5,15 +5,34 @@ images, `to test` against random training images. Where the samples outnumber th
 the ratio is taken of the first so many samples, so that both sides of it always have the same n.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ddpm_core.errors import DataError
-from ddpm_core.metrics.coverage import class_accuracy, class_coverage, coverage
-from ddpm_core.metrics.frechet import Gaussian, distance, gaussian_of, subset_floor
+from ddpm_core.metrics.coverage import class_accuracy, class_coverage, diversity, neighbours
+from ddpm_core.metrics.frechet import (
+    Gaussian,
+    distance,
+    enough_to_extrapolate,
+    gaussian_of,
+    infinity,
+    subset_floor,
+)
+from ddpm_core.metrics.intervals import (
+    Replicates,
+    around,
+    clopper_pearson,
+    detectable,
+    frechet_replicates,
+    mean_replicates,
+    reflected,
+    resampled,
+    wilson,
+)
+from ddpm_core.metrics.kernel import kernel_distance
 from ddpm_core.metrics.memorisation import Nearest, lone_copies, near_copies
 from ddpm_core.metrics.pixels import constant_share, duplicate_share, saturated_share
 
@@ -37,8 +56,35 @@ def asked_labels(test_labels: Labels, n: int, seed: int) -> Labels:
     return np.resize(test_labels[order], n).astype(np.int64)
 
 
-def distances(name: str, samples: Features, real: RealFeatures, draws: int, seed: int) -> dict[str, float]:
-    """The Fréchet distance to train and to test, each with its floor and the ratio of the two at the same n."""
+@dataclass(frozen=True)
+class Trust:
+    """How intervals are made: how many weightings of the samples, from which seed, at what confidence."""
+
+    rounds: int
+    seed: int
+    confidence: float
+
+
+@dataclass(frozen=True)
+class Found:
+    """Numbers by name; of some what each weighting of the samples changes; of those that cannot be had, the reason."""
+
+    metrics: dict[str, float]
+    replicates: dict[str, Replicates]
+    left_out: dict[str, str]
+
+    @classmethod
+    def none(cls) -> "Found":
+        return cls({}, {}, {})
+
+    def add(self, other: "Found") -> None:
+        self.metrics.update(other.metrics)
+        self.replicates.update(other.replicates)
+        self.left_out.update(other.left_out)
+
+
+def distances(name: str, samples: Features, real: RealFeatures, draws: int, trust: Trust) -> Found:
+    """The Fréchet distance to train and to test: with its floor, the ratio of the two at the same n, and intervals."""
     test = gaussian_of(real.test_rows)
     at_train = min(len(samples), len(real.test_rows))
     at_test = min(len(samples), len(real.train_rows))
@@ -47,16 +93,48 @@ def distances(name: str, samples: Features, real: RealFeatures, draws: int, seed
             f"a distance takes at least 2 samples and 2 images of each split; got {len(samples)} samples, "
             f"{len(real.train_rows)} training and {len(real.test_rows)} test images"
         )
-    floor_train = subset_floor(real.test_rows, real.train, at_train, draws, seed)
-    floor_test = subset_floor(real.train_rows, test, at_test, draws, seed)
-    return {
-        f"{name}_train": distance(gaussian_of(samples), real.train),
-        f"{name}_test": distance(gaussian_of(samples), test),
-        f"{name}_floor_train": floor_train,
-        f"{name}_floor_test": floor_test,
-        f"{name}_ratio_train": _ratio(distance(gaussian_of(samples[:at_train]), real.train), floor_train),
-        f"{name}_ratio_test": _ratio(distance(gaussian_of(samples[:at_test]), test), floor_test),
-    }
+    floor_train = subset_floor(real.test_rows, real.train, at_train, draws, trust.seed)
+    floor_test = subset_floor(real.train_rows, test, at_test, draws, trust.seed)
+    found = Found.none()
+    for split, side, floor, n in (("train", real.train, floor_train, at_train), ("test", test, floor_test, at_test)):
+        found.add(_distance(name, split, samples, side, floor, n, trust))
+    dims = samples.shape[1]
+    if enough_to_extrapolate(len(samples), dims):
+        found.metrics[f"{name}_infinity"] = infinity(samples, real.train, trust.seed)
+    else:
+        found.left_out[f"{name}_infinity"] = f"it takes more than {2 * dims} samples, there are {len(samples)}"
+    return found
+
+
+def _distance(name: str, split: str, samples: Features, side: Gaussian, floor: float, n: int, trust: Trust) -> Found:
+    found = Found.none()
+    value, replicates = _resampled(samples, side, trust)
+    equal_n, its = (value, replicates) if n == len(samples) else _resampled(samples[:n], side, trust)
+    # A floor of nothing (the splits are the same images) allows nothing, and gives no unit to compare in.
+    unit = 1.0 / floor if floor > 0 else 0.0
+    in_floors = Replicates(its.linear * unit, its.curved * unit)
+    ratio = _ratio(equal_n, floor)
+    ends = around(ratio, in_floors, trust.confidence).at_least_0()
+    found.replicates[f"{name}_ratio_{split}"] = in_floors
+    found.metrics.update(
+        {
+            f"{name}_{split}": value,
+            f"{name}_floor_{split}": floor,
+            f"{name}_ratio_{split}": ratio,
+            f"{name}_ratio_{split}_low": ends.low,
+            f"{name}_ratio_{split}_high": ends.high,
+            f"{name}_ratio_{split}_detectable": detectable(in_floors.spread, trust.confidence),
+        }
+    )
+    if enough_to_extrapolate(*samples.shape):
+        unbiased = reflected(value, replicates, trust.confidence).at_least_0()
+        found.metrics.update({f"{name}_{split}_low": unbiased.low, f"{name}_{split}_high": unbiased.high})
+    return found
+
+
+def _resampled(samples: Features, side: Gaussian, trust: Trust) -> tuple[float, Replicates]:
+    counts = resampled(len(samples), trust.rounds, trust.seed)
+    return distance(gaussian_of(samples), side), frechet_replicates(samples, side, counts)
 
 
 def _ratio(value: float, floor: float) -> float:
@@ -64,38 +142,94 @@ def _ratio(value: float, floor: float) -> float:
     return value / floor if floor > 0 else (1.0 if value <= 0 else float(np.finfo(np.float32).max))
 
 
-def reach(
-    name: str, samples: Features, real: RealFeatures, test_labels: Labels, k: int, classes: int
-) -> dict[str, float]:
-    """The share of unseen real images that samples reach, beside what as many training images reach."""
-    if len(real.test_rows) <= k:
+def kernel(name: str, samples: Features, real: RealFeatures, confidence: float) -> dict[str, float]:
+    """The interval of the kernel distance to the test split, from all pairs of images."""
+    if min(len(samples), len(real.test_rows)) < 3:
         return {}
-    covered = coverage(real.test_rows, samples, k)
+    ends = kernel_distance(samples, real.test_rows).interval(confidence)
+    return {f"{name}_low": ends.low, f"{name}_high": ends.high}
+
+
+def reach(name: str, samples: Features, real: RealFeatures, k: int) -> tuple[dict[str, float], NDArray[np.bool_]]:
+    """How samples and unseen real images lie among each other, beside what as many training images do."""
+    if min(len(real.test_rows), len(samples)) <= k:
+        return {}, np.zeros(len(real.test_rows), dtype=np.bool_)
+    found = neighbours(real.test_rows, samples, k)
     measures = {
-        f"{name}_coverage": float(covered.mean()),
-        f"{name}_coverage_real": float(coverage(real.test_rows, real.train_rows[: len(samples)], k).mean()),
+        f"{name}_coverage": float(found.covered.mean()),
+        f"{name}_density": found.density,
+        f"{name}_precision": float(found.precise.mean()),
+        f"{name}_recall": float(found.recalled.mean()),
     }
-    if classes:
-        measures[f"{name}_coverage_class_min"] = float(np.nanmin(class_coverage(covered, test_labels, classes)))
-    return measures
+    training = real.train_rows[: len(samples)]
+    if len(training) > k:
+        best = neighbours(real.test_rows, training, k)
+        measures |= {
+            f"{name}_coverage_real": float(best.covered.mean()),
+            f"{name}_density_real": best.density,
+            f"{name}_precision_real": float(best.precise.mean()),
+            f"{name}_recall_real": float(best.recalled.mean()),
+        }
+    return measures, found.covered
 
 
-def accuracy(asked: Labels, logits: NDArray[np.float32], classes: int) -> dict[str, float]:
+def by_labels(
+    name: str,
+    samples: Features,
+    asked: Labels,
+    real: RealFeatures,
+    labels: Labels,
+    covered: NDArray[np.bool_],
+    classes: int,
+) -> dict[str, NDArray[np.float64]]:
+    """For each class the covered share, and how diverse the samples asked for it are, 1 = as unseen real images."""
+    shares = {f"{name}_coverage": class_coverage(covered, labels, classes)}
+    if (asked >= 0).all():
+        true = diversity(real.test_rows, labels, classes)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            ratio = diversity(samples, asked, classes) / true
+        shares[f"{name}_diversity"] = np.where(np.isfinite(ratio), ratio, np.nan)
+    return shares
+
+
+def worst(per_class: Mapping[str, NDArray[np.float64]]) -> dict[str, float]:
+    """Of each measure by class the lowest, where any class has one."""
+    return {
+        f"{name}_class_min": float(np.nanmin(values))
+        for name, values in per_class.items()
+        if not np.isnan(values).all()
+    }
+
+
+def accuracy(asked: Labels, logits: NDArray[np.float32], classes: int, trust: Trust) -> Found:
     """How often samples are called by the label asked for: over all, and in the class where it is least often."""
     called = logits.argmax(axis=1)
-    return {
-        "accuracy_asked": float((called == asked).mean()),
+    right = called == asked
+    ends = wilson(int(right.sum()), len(right), trust.confidence)
+    replicates = mean_replicates(right.astype(np.float64), resampled(len(right), trust.rounds, trust.seed))
+    metrics = {
+        "accuracy_asked": float(right.mean()),
+        "accuracy_asked_low": ends.low,
+        "accuracy_asked_high": ends.high,
+        "accuracy_asked_detectable": detectable(replicates.spread, trust.confidence),
         "accuracy_class_min": float(np.nanmin(class_accuracy(asked, called, classes))),
     }
+    return Found(metrics, {"accuracy_asked": replicates}, {})
 
 
-def copies(samples: Nearest, heldout: Nearest, quantile: float, ratio: float) -> dict[str, float]:
+def copies(samples: Nearest, heldout: Nearest, quantile: float, ratio: float, confidence: float) -> dict[str, float]:
     """Both counts of suspected copies, of samples and of unseen images, and how often chance alone does it."""
     near, lone = near_copies(samples, heldout, quantile), lone_copies(samples, heldout, ratio)
+    n = len(samples.first)
     return {
         f"{kind}_{what}": value
         for kind, found in (("near", near), ("lone", lone))
-        for what, value in (("share", found.share), ("share_heldout", found.heldout), ("chance", found.chance))
+        for what, value in (
+            ("share", found.share),
+            ("share_high", clopper_pearson(round(found.share * n), n, confidence).high),
+            ("share_heldout", found.heldout),
+            ("chance", found.chance),
+        )
     }
 
 

@@ -2,7 +2,8 @@
 
 Averages miss a few copies, so two counts are taken that do not: the share of samples nearer to a training image than
 a small quantile of the distances of unseen real images, and the share whose nearest training image is far nearer than
-the second nearest. Both are taken of the unseen real images too, which have no copies.
+the second nearest. Both are taken of the unseen real images too, which have no copies. A copy may have been moved by
+some pixels: then every such shift is tried, on the part of the picture that all of them leave in sight.
 """
 
 from dataclasses import dataclass
@@ -31,13 +32,40 @@ class Nearest:
         return np.divide(self.first, self.second, out=np.ones_like(self.first), where=self.second > 0)
 
 
-def nearest(queries: NDArray[np.uint8], references: NDArray[np.uint8]) -> Nearest:
-    """The two nearest references of each query, in levels; candidates by float32 products, distances exact."""
-    q, r = _rows(queries), _rows(references)
-    if q.shape[1] != r.shape[1]:
+def nearest(queries: NDArray[np.uint8], references: NDArray[np.uint8], shift: int = 0) -> Nearest:
+    """The two nearest references of each query, in levels, where the query may be shifted by so many pixels."""
+    if queries.shape[1:] != references.shape[1:]:
         raise DataError(f"both sides must have the same size, got {queries.shape[1:]} and {references.shape[1:]}")
-    if len(r) < 2:
-        raise DataError(f"the two nearest need at least 2 training images, got {len(r)}")
+    if len(references) < 2:
+        raise DataError(f"the two nearest need at least 2 training images, got {len(references)}")
+    if shift == 0:
+        return _nearest(_rows(queries), _rows(references))
+    height, width = queries.shape[-2:]
+    if 2 * shift >= min(height, width):
+        raise DataError(
+            f"evaluate.copy_shift: a shift must leave a part of the picture in sight, got {shift} pixels for pictures "
+            f"of {height} x {width}; lower it"
+        )
+    moves = [(down, across) for down in range(2 * shift + 1) for across in range(2 * shift + 1)]
+    inner = _rows(references[..., shift : height - shift, shift : width - shift])
+    found = [
+        _nearest(_rows(queries[..., down : down + height - 2 * shift, across : across + width - 2 * shift]), inner)
+        for down, across in moves
+    ]
+    return _best(found)
+
+
+def _best(found: list[Nearest]) -> Nearest:
+    """The nearest over all shifts, and the nearest of another reference than that."""
+    first = np.stack([each.first for each in found])
+    best = first.argmin(axis=0)
+    index = np.take_along_axis(np.stack([each.index for each in found]), best[None], axis=0)[0]
+    others = np.stack([np.where(each.index == index, each.second, each.first) for each in found])
+    return Nearest(first.min(axis=0), others.min(axis=0), index)
+
+
+def _nearest(q: NDArray[np.uint8], r: NDArray[np.uint8]) -> Nearest:
+    """Candidates by float32 products, distances exact."""
     kept = min(_CANDIDATES, len(r))
     r_float = r.astype(np.float32)
     r_norm = (r_float * r_float).sum(axis=1)

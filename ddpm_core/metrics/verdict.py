@@ -5,11 +5,11 @@ from the record of the measurement (were there labels? which distances were take
 number: a number that should be there and is not makes the rule `not measured`, and that blocks.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, Literal
 
-from ddpm_core.checks import Checks, at_least_1, fraction, open_fraction, run_checks
+from ddpm_core.checks import Checks, at_least_1, fraction, not_negative, open_fraction, run_checks
 from ddpm_core.errors import DataError, ParamsError
 
 Outcome = Literal["pass", "fail", "not enough evidence", "not measured", "not applicable"]
@@ -17,6 +17,8 @@ Outcome = Literal["pass", "fail", "not enough evidence", "not measured", "not ap
 _BLOCKING: tuple[Outcome, ...] = ("fail", "not measured", "not enough evidence")
 
 Metrics = Mapping[str, float]
+_SPLITS = ("train", "test")
+_ACCURACY_ENDS = ("accuracy_asked_low", "accuracy_asked_high")
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,8 @@ class GateConfig:
     max_copy_excess: float
     copy_significance: float
     max_broken_excess: float
+    max_golden_difference: float
+    max_champion_loss: float
     absolute: tuple[Limit, ...]
 
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid", "strict": True}
@@ -59,6 +63,8 @@ class GateConfig:
         "max_copy_excess": fraction,
         "copy_significance": open_fraction,
         "max_broken_excess": fraction,
+        "max_golden_difference": not_negative,
+        "max_champion_loss": not_negative,
     }
 
     def __post_init__(self) -> None:
@@ -83,6 +89,8 @@ class Verdict:
     outcome: Outcome
     bundle: str
     rules: tuple[RuleResult, ...]
+    tells: str
+    """The smallest differences between two models that so many samples tell."""
 
     @property
     def passed(self) -> bool:
@@ -94,17 +102,27 @@ class Verdict:
         return tuple(f"{rule.rule}: {rule.outcome}: {rule.text}" for rule in self.rules if rule.outcome in _BLOCKING)
 
     def to_dict(self) -> dict[str, Any]:
-        return {"outcome": self.outcome, "bundle": self.bundle, "rules": [asdict(rule) for rule in self.rules]}
+        rules = [asdict(rule) for rule in self.rules]
+        return {"outcome": self.outcome, "bundle": self.bundle, "rules": rules, "tells": self.tells}
 
     def table(self) -> str:
         """The rules as lines of text for a terminal."""
-        head = ("rule", "measured", "limit", "outcome", "")
-        rows = [(r.rule, number(r.value), number(r.limit), r.outcome, r.text) for r in self.rules]
-        widths = [max(len(row[i]) for row in [head, *rows]) for i in range(4)]
-        lines = [
-            "  ".join(c.ljust(w) for c, w in zip(row, [*widths, 0], strict=True)).rstrip() for row in [head, *rows]
-        ]
-        return "\n".join([*lines, f"verdict: {self.outcome.upper()}"])
+        lines = [rules_table(self.rules), *([self.tells] if self.tells else []), f"verdict: {self.outcome.upper()}"]
+        return "\n".join(lines)
+
+
+def rules_table(rules: Sequence[RuleResult]) -> str:
+    """Rules as lines of text for a terminal."""
+    head = ("rule", "measured", "limit", "outcome", "")
+    rows = [head, *((r.rule, number(r.value), number(r.limit), r.outcome, r.text) for r in rules)]
+    widths = [max(len(row[i]) for row in rows) for i in range(4)]
+    return "\n".join("  ".join(c.ljust(w) for c, w in zip(row, [*widths, 0], strict=True)).rstrip() for row in rows)
+
+
+def overall(rules: Sequence[RuleResult]) -> Outcome:
+    """What blocks most, or pass."""
+    outcomes = {rule.outcome for rule in rules}
+    return next((blocking for blocking in _BLOCKING if blocking in outcomes), "pass")
 
 
 def number(value: float | None) -> str:
@@ -117,17 +135,33 @@ def verdict(metrics: Metrics, record: Mapping[str, Any], gate: GateConfig) -> Ve
     conditions = _conditions(record)
     rules = [_images_rule(metrics, gate)]
     for distance in conditions["distances"]:
-        rules += [_distance_rule(metrics, distance, split, gate) for split in ("train", "test")]
+        rules += [_distance_rule(metrics, distance, split, gate) for split in _SPLITS]
     rules.append(_accuracy_rule(metrics, conditions, gate))
     rules.append(_copies_rule("near copies", "near", "nearer to a training image than", metrics, gate))
     rules.append(
         _copies_rule("lone copies", "lone", "with one training image far nearer than the next, as", metrics, gate)
     )
     rules += [_broken_rule(metrics, kind, gate) for kind in ("constant", "duplicate")]
+    rules.append(_golden_rule(metrics, record["provenance"], gate))
     rules += [_limit_rule(metrics, limit) for limit in gate.absolute]
-    outcomes = {rule.outcome for rule in rules}
-    outcome: Outcome = next((blocking for blocking in _BLOCKING if blocking in outcomes), "pass")
-    return Verdict(outcome=outcome, bundle=str(record["provenance"]["bundle"]), rules=tuple(rules))
+    bundle = str(record["provenance"]["bundle"])
+    return Verdict(outcome=overall(rules), bundle=bundle, rules=tuple(rules), tells=_tells(metrics, conditions))
+
+
+def _tells(metrics: Metrics, conditions: Mapping[str, Any]) -> str:
+    """What difference of two models is told in most draws, where it was measured."""
+    named = {f"{name} to {split}": f"{name}_ratio_{split}" for name in conditions["distances"] for split in _SPLITS}
+    found = {
+        rule: f"{number(metrics[f'{name}_detectable'])} x the floor"
+        for rule, name in named.items()
+        if f"{name}_detectable" in metrics
+    }
+    if "accuracy_asked_detectable" in metrics:
+        found["asked label"] = f"{metrics['accuracy_asked_detectable']:.2%}"
+    if not found:
+        return ""
+    told = ", ".join(f"{rule} by {value}" for rule, value in found.items())
+    return f"{metrics.get('n', 0):g} samples tell two models apart in 8 of 10 draws where they differ in {told}"
 
 
 def _conditions(record: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -168,13 +202,21 @@ def _images_rule(metrics: Metrics, gate: GateConfig) -> RuleResult:
 def _distance_rule(metrics: Metrics, distance: str, split: str, gate: GateConfig) -> RuleResult:
     rule = f"{distance} to {split}"
     ratio_name, floor_name = f"{distance}_ratio_{split}", f"{distance}_floor_{split}"
-    if missing := _missing(rule, metrics, (ratio_name, floor_name)):
+    ends = (f"{ratio_name}_low", f"{ratio_name}_high")
+    if missing := _missing(rule, metrics, (ratio_name, floor_name, *ends)):
         return missing
     ratio, limit = metrics[ratio_name], gate.max_distance_ratio
+    low, high = (metrics[end] for end in ends)
     text = (
-        f"{number(ratio)} x the {number(metrics[floor_name])} of real images at the same n; allowed {number(limit)} x"
+        f"{number(ratio)} x ({number(low)} to {number(high)}) the {number(metrics[floor_name])} of real images at the "
+        f"same n; allowed {number(limit)} x"
     )
-    return RuleResult(rule, "pass" if ratio <= limit else "fail", ratio, limit, text)
+    return RuleResult(rule, _outcome(low <= limit, high <= limit), ratio, limit, text)
+
+
+def _outcome(may_hold: bool, holds: bool) -> Outcome:
+    """Pass where the whole interval keeps the limit, fail where none of it does."""
+    return "pass" if holds else "not enough evidence" if may_hold else "fail"
 
 
 def _accuracy_rule(metrics: Metrics, conditions: Mapping[str, Any], gate: GateConfig) -> RuleResult:
@@ -183,18 +225,19 @@ def _accuracy_rule(metrics: Metrics, conditions: Mapping[str, Any], gate: GateCo
         return RuleResult(rule, "not applicable", None, None, "gate.max_accuracy_loss is null")
     if not conditions["conditional"] or conditions["classes"] < 2:
         return RuleResult(rule, "not applicable", None, None, "the model takes no label, or there is but one")
-    if missing := _missing(rule, metrics, ("accuracy_asked", "accuracy_heldout")):
+    if missing := _missing(rule, metrics, ("accuracy_asked", "accuracy_heldout", *_ACCURACY_ENDS)):
         return missing
     asked, heldout = metrics["accuracy_asked"], metrics["accuracy_heldout"]
+    low, high = (metrics[end] for end in _ACCURACY_ENDS)
     limit, chance = heldout - gate.max_accuracy_loss, 1.0 / conditions["classes"]
     text = (
-        f"{asked:.2%} of the samples are called by the label asked for, {heldout:.2%} of unseen real images by theirs; "
-        f"allowed {gate.max_accuracy_loss:.2%} less"
+        f"{asked:.2%} ({low:.2%} to {high:.2%}) of the samples are called by the label asked for, {heldout:.2%} of "
+        f"unseen real images by theirs; allowed {gate.max_accuracy_loss:.2%} less"
     )
     if limit <= chance:
         text += f", which mere chance reaches ({chance:.2%}): the classifier is too weak to tell"
         return RuleResult(rule, "not enough evidence", asked, limit, text)
-    return RuleResult(rule, "pass" if asked >= limit else "fail", asked, limit, text)
+    return RuleResult(rule, _outcome(high >= limit, low >= limit), asked, limit, text)
 
 
 def _copies_rule(rule: str, kind: str, words: str, metrics: Metrics, gate: GateConfig) -> RuleResult:
@@ -219,6 +262,17 @@ def _broken_rule(metrics: Metrics, kind: str, gate: GateConfig) -> RuleResult:
     limit = heldout + gate.max_broken_excess
     text = f"{share:.2%} of the samples, {heldout:.2%} of unseen real images; allowed {limit:.2%}"
     return RuleResult(rule, "pass" if share <= limit else "fail", share, limit, text)
+
+
+def _golden_rule(metrics: Metrics, provenance: Mapping[str, Any], gate: GateConfig) -> RuleResult:
+    rule = "golden image"
+    if provenance.get("golden") is False:
+        return RuleResult(rule, "not applicable", None, None, "the bundle was made without one")
+    if missing := _missing(rule, metrics, ("golden_difference",)):
+        return missing
+    value, limit = metrics["golden_difference"], gate.max_golden_difference
+    text = f"sampled again it differs by {number(value)} levels from the export's; allowed {number(limit)}"
+    return RuleResult(rule, "pass" if value <= limit else "fail", value, limit, text)
 
 
 def _limit_rule(metrics: Metrics, limit: Limit) -> RuleResult:

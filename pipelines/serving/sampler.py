@@ -195,9 +195,7 @@ class Sampler:
         golden = self.bundle.golden
         if golden is None:
             return "none"
-        sampler: SamplerConfig = _parsed(SamplerConfig, golden.sampler, "bundle.json: golden.sampler")
-        image = self.sample([golden.label], [golden.seed], sampler=sampler, guidance=0.0)[0]
-        likeness = golden.compare(image)
+        likeness = golden.compare(self._again(golden))
         if likeness == "different":
             raise IntegrityError(
                 f"bundle {self.bundle.digest[:16]}: the golden image must come out as when the model was exported "
@@ -205,6 +203,17 @@ class Sampler:
                 f"{self.device}; run `ddpm doctor`, or make the bundle again with `ddpm export`"
             )
         return likeness
+
+
+    def golden_difference(self) -> float | None:
+        """By how many levels the golden image, made again, differs on average; None for a bundle without one."""
+        golden = self.bundle.golden
+        return None if golden is None else golden.difference(self._again(golden))
+
+    def _again(self, golden: Golden) -> NDArray[np.uint8]:
+        sampler: SamplerConfig = _parsed(SamplerConfig, golden.sampler, "bundle.json: golden.sampler")
+        image: NDArray[np.uint8] = self.sample([golden.label], [golden.seed], sampler=sampler, guidance=0.0)[0]
+        return image
 
 
 def _parsed(kind: Any, value: Any, where: str) -> Any:

@@ -56,11 +56,19 @@ _MEANINGS = {
     "duplicate_share_heldout": "the same of unseen images",
     "saturated_share": "values at an end of the range, in samples",
     "saturated_share_heldout": "the same in unseen images",
+    "golden_difference": "levels by which the bundle's golden image differs when it is made again",
 }
 _ENDINGS = {
+    "_infinity": "distance to train that infinitely many samples would have, by extrapolation",
     "_coverage": "unseen images that samples reach",
-    "_coverage_real": "unseen images that as many training images reach",
     "_coverage_class_min": "samples' reach in the class where it is lowest",
+    "_density": "unseen images near a sample, 1 = as dense as the data",
+    "_precision": "samples that lie where unseen images do",
+    "_recall": "unseen images that lie where samples do",
+    "_diversity_class_min": "how far samples of a class lie apart where that is least, 1 = as unseen images",
+    **dict.fromkeys(
+        ("_coverage_real", "_density_real", "_precision_real", "_recall_real"), "the same of as many training images"
+    ),
     "_std": "its standard deviation over subsets",
     "_real": "the same of unseen images",
 }
@@ -96,6 +104,7 @@ def gather(config: ReportConfig, verdict: Verdict, paths: Paths) -> Page:
         curves=curves_picture(_columns(paths.curves)),
         distances=_distance_rows(metrics, conditions["distances"]),
         measures=_measure_rows(metrics, conditions["distances"]),
+        by_class=_class_rows(record["per_class"], classes),
         left_out=conditions["not_measured"],
         neighbours_closest=_picture(paths, "neighbours_closest.png", "samples above their nearest training images"),
         neighbours_first=_picture(paths, "neighbours_first.png", "the first samples above their nearest images"),
@@ -153,18 +162,53 @@ def _headline(metrics: Mapping[str, float], distances: Sequence[str]) -> list[Ro
 
 
 def _distance_rows(metrics: Mapping[str, float], distances: Sequence[str]) -> list[Row]:
-    rows: list[Row] = [("distance", "to", "samples", "floor", "ratio")]
+    rows: list[Row] = [("distance", "to", "samples", "floor", "ratio", "without bias")]
     for name in distances:
         for split, words in (("train", "training images"), ("test", "unseen images")):
-            values = (metrics[f"{name}_{split}"], metrics[f"{name}_floor_{split}"], metrics[f"{name}_ratio_{split}"])
-            rows.append((name, words, *(number(value) for value in values)))
+            plain = (number(metrics[f"{name}{kind}_{split}"]) for kind in ("", "_floor"))
+            ratio = f"{name}_ratio_{split}"
+            rows.append(
+                (
+                    name,
+                    words,
+                    *plain,
+                    _with_ends(metrics, ratio),
+                    _ends(metrics, f"{name}_{split}") or "too few samples",
+                )
+            )
     return rows
+
+
+def _ends(metrics: Mapping[str, float], name: str) -> str:
+    """The interval of a number, where it has one."""
+    low, high = metrics.get(f"{name}_low"), metrics.get(f"{name}_high")
+    return "" if low is None or high is None else f"{number(low)} to {number(high)}"
+
+
+def _with_ends(metrics: Mapping[str, float], name: str) -> str:
+    ends = _ends(metrics, name)
+    return f"{number(metrics[name])} ({ends})" if ends else number(metrics[name])
+
+
+def _class_rows(per_class: Mapping[str, Sequence[float | None]], classes: Sequence[str]) -> list[Row]:
+    """A row a class, a column a measure; "-" where a class has no images to measure by."""
+    names = sorted(per_class)
+    columns = [per_class[name] for name in names]
+    return [
+        ("class", *names),
+        *((label, *(number(column[place]) for column in columns)) for place, label in enumerate(classes) if names),
+    ]
 
 
 def _measure_rows(metrics: Mapping[str, float], distances: Sequence[str]) -> list[Row]:
     shown = {f"{name}{end}" for name in distances for end in _distance_endings()}
-    rest = [name for name in sorted(metrics) if name not in shown]
-    return [("measure", "value", ""), *((name, number(metrics[name]), _meaning(name)) for name in rest)]
+    rest = [name for name in sorted(metrics) if name not in shown and not _is_end(name, metrics)]
+    return [("measure", "value", ""), *((name, _with_ends(metrics, name), _meaning(name)) for name in rest)]
+
+
+def _is_end(name: str, metrics: Mapping[str, float]) -> bool:
+    """Whether a number belongs to another one: an end of its interval, or the difference that it tells."""
+    return any(name.removesuffix(end) in metrics for end in ("_low", "_high", "_detectable") if name.endswith(end))
 
 
 def _distance_endings() -> list[str]:

@@ -6,6 +6,7 @@ from typing import Any
 
 from ddpm_core.errors import DataError
 from ddpm_core.files import sha256_bytes
+from ddpm_core.metrics.measurement import Measurement
 from ddpm_core.metrics.verdict import GateConfig, Verdict, verdict
 from pipelines.paths import Paths
 
@@ -15,6 +16,24 @@ def judge(paths: Paths, config: GateConfig) -> tuple[Verdict, str]:
     metrics, _ = read_json(paths.metrics)
     record, data = read_json(paths.record)
     return verdict(metrics, record, config), sha256_bytes(data)
+
+
+def judged_in(folder: Path, config: GateConfig) -> Verdict:
+    """The verdict on what lies in a folder of its own."""
+    return verdict(read_json(folder / "metrics.json")[0], read_json(folder / "record.json")[0], config)
+
+
+def read_measurement(metrics: Path, record: Path) -> Measurement:
+    """What stage evaluate wrote of one model."""
+    found = Measurement(read_json(metrics)[0], read_json(record)[0])
+    try:
+        _ = found.bundle, found.conditions["distances"], found.confidence
+    except (KeyError, TypeError, ValueError) as error:
+        raise DataError(
+            f"{record}: must say conditions.distances, conditions.settings.confidence and provenance.bundle, but "
+            f"{type(error).__name__}: {error}; run `ddpm evaluate` again"
+        ) from error
+    return found
 
 
 def read_json(path: Path) -> tuple[dict[str, Any], bytes]:

@@ -74,6 +74,13 @@ class Registry:
         with store_errors(self._store.uri):
             return Version.of(self._client.get_model_version(self.name, number))
 
+    def named(self, name: str) -> Version | None:
+        """The version of this number, or the one that an alias stands for."""
+        number = name if name.isdecimal() else self._aliases().get(name)
+        with store_errors(self._store.uri):
+            found = self._client.search_model_versions(f"name = '{self.name}'")
+        return next((Version.of(version) for version in found if str(version.version) == str(number)), None)
+
     def add(
         self, run_id: str, files: Mapping[str, Path], code: Path, signature: Any, tags: Mapping[str, str], words: str
     ) -> Version:
@@ -141,3 +148,13 @@ class Registry:
         except MlflowException as error:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
+
+
+def fetch_run(store: MlflowStore, run_id: str, folder: Path) -> Path:
+    """Copy what was measured in a run to a folder: `evaluate` with its two files, `samples` with the grids."""
+    with store_errors(store.uri), _ambient(store):
+        for name in ("evaluate", "samples"):
+            mlflow.artifacts.download_artifacts(
+                run_id=run_id, artifact_path=name, dst_path=str(folder), tracking_uri=store.uri
+            )
+    return folder

@@ -13,11 +13,13 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ddpm_core.checks import Checks, run_checks
-from ddpm_core.metrics.verdict import Verdict, number
+from ddpm_core.metrics.verdict import RuleResult, Verdict, number
 from pipelines.tools.plots import THEMES, png, small_figure
 
 TEMPLATE = Path(__file__).with_name("report_page.html")
 MARKDOWN = Path(__file__).with_name("report_page.md.jinja")
+COMPARISON = Path(__file__).with_name("compare_page.html")
+STYLE = Path(__file__).with_name("page_style.css")
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,7 @@ class Page:
     curves: Picture | None
     distances: Sequence[Row]
     measures: Sequence[Row]
+    by_class: Sequence[Row]
     left_out: Mapping[str, str]
     neighbours_closest: Picture
     neighbours_first: Picture
@@ -98,6 +101,22 @@ class Page:
         return [picture for picture in found if picture is not None]
 
 
+@dataclass(frozen=True)
+class ComparisonPage:
+    """Two runs beside each other: (letter, name, bundle) of each, the rules, every number."""
+
+    runs: Sequence[Row]
+    summary: str
+    rules: Sequence[RuleResult]
+    rows: Sequence[Row]
+    grids: Sequence[Picture]
+
+
+def render_comparison(page: ComparisonPage) -> str:
+    """The page of `ddpm compare`, one HTML file."""
+    return _render(COMPARISON, page, autoescape=True)
+
+
 def render_html(page: Page) -> str:
     """The page as one HTML file."""
     return _render(TEMPLATE, page, autoescape=True)
@@ -108,7 +127,7 @@ def render_markdown(page: Page) -> str:
     return _render(MARKDOWN, page, autoescape=False)
 
 
-def _render(template: Path, page: Page, autoescape: bool) -> str:
+def _render(template: Path, page: Page | ComparisonPage, autoescape: bool) -> str:
     from jinja2 import Environment, StrictUndefined
 
     environment = Environment(
@@ -120,7 +139,8 @@ def _render(template: Path, page: Page, autoescape: bool) -> str:
     )
     environment.filters["number"] = number
     environment.filters["cell"] = lambda text: str(text).replace("|", "\\|").replace("\n", " ")
-    return environment.from_string(template.read_text(encoding="utf-8")).render(page=page)
+    style = STYLE.read_text(encoding="utf-8")
+    return environment.from_string(template.read_text(encoding="utf-8")).render(page=page, style=style)
 
 
 def _uri(png: bytes) -> str:

@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 
 from ddpm_core.errors import DataError, IntegrityError, PromotionRefused, TrackingError
-from pipelines import promotion
-from pipelines.promotion import Promotion, compare, promote
+from pipelines.promotion import Promotion, promote
 from pipelines.tools.mlflow_registry import Registry, Version
 from pipelines.tools.tracking import connect, open_tracker
 from tests.support.tracked import GATE, GOOD, FewParams, judged_project
@@ -63,9 +62,11 @@ def test_a_better_bundle_takes_over_and_the_one_before_is_kept(home: Path, tmp_p
 
 def test_a_worse_bundle_is_kept_as_challenger_and_refused(home: Path, tmp_path: Path) -> None:
     promoted(judged_project(tmp_path / "one", home)[0])
-    worse, _ = judged_project(tmp_path / "two", home, seed=1, metrics={"fcd_ratio_test": 2.9})
+    worse, _ = judged_project(tmp_path / "two", home, seed=1, metrics={"fcd_ratio_test": 2.8})
     for _ in range(2):
-        with pytest.raises(PromotionRefused, match=r"no worse than the champion(.|\n)*fcd_ratio_test: 2.9 x the floor"):
+        with pytest.raises(
+            PromotionRefused, match=r"no worse than the champion(.|\n)*fcd to test: fail: 2.8 x the floor"
+        ):
             promoted(worse)
     assert (number_of(home, "champion"), number_of(home, "challenger"), versions(home)) == (1, 2, 2)
 
@@ -123,15 +124,17 @@ def test_a_champion_measured_otherwise_is_measured_again(
     promoted(judged_project(tmp_path / "one", home)[0])
     challenger, _ = judged_project(tmp_path / "two", home, seed=1, data="new", metrics={"fcd_ratio_train": 2.4})
 
-    def measure(params: Any, paths: Any, tracker: Any) -> None:
+    def measure(params: Any, paths: Any, bundle: Path, out: Path) -> None:
         from ddpm_core.bundle import read_bundle
 
-        assert read_bundle(paths.bundle).digest == champion.digest
+        assert read_bundle(bundle).digest == champion.digest
+        assert paths == challenger
+        out.mkdir()
         record = json.loads(challenger.record.read_text())
-        paths.record.write_text(json.dumps(record))
-        paths.metrics.write_text(json.dumps({**GOOD, "fcd_ratio_train": 2.0}))
+        (out / "record.json").write_text(json.dumps(record))
+        (out / "metrics.json").write_text(json.dumps({**GOOD, "fcd_ratio_train": 2.0}))
 
-    monkeypatch.setattr(evaluate, "run", measure)
+    monkeypatch.setattr(evaluate, "measure_bundle", measure)
     assert promoted(challenger).version == 2
 
 
@@ -143,21 +146,23 @@ def test_a_champion_that_cannot_be_measured_alike_is_told_with_what_differs(
     promoted(judged_project(tmp_path / "one", home)[0])
     challenger, _ = judged_project(tmp_path / "two", home, seed=1, data="new")
 
-    def refuse(params: Any, paths: Any, tracker: Any) -> None:
+    def refuse(params: Any, paths: Any, bundle: Path, out: Path) -> None:
         raise DataError("other classes")
 
-    monkeypatch.setattr(evaluate, "run", refuse)
+    monkeypatch.setattr(evaluate, "measure_bundle", refuse)
     with pytest.raises(PromotionRefused, match=r"data differ.*other classes.*gate\.model_name"):
         promoted(challenger)
-    monkeypatch.setattr(evaluate, "run", _measure_under_other_conditions)
+    monkeypatch.setattr(evaluate, "measure_bundle", _measure_under_other_conditions)
     with pytest.raises(PromotionRefused, match=r"data differ.*its new measurement differs in them too"):
         promoted(challenger)
 
 
-def _measure_under_other_conditions(params: Any, paths: Any, tracker: Any) -> None:
+def _measure_under_other_conditions(params: Any, paths: Any, bundle: Path, out: Path) -> None:
     conditions = {"n": 100, "distances": ["fcd"], "conditional": True, "classes": 3, "classifier": {"usable": True}}
-    paths.record.write_text(json.dumps({"conditions": {**conditions, "data": "yet another"}, "provenance": {}}))
-    paths.metrics.write_text(json.dumps(GOOD))
+    conditions |= {"settings": {"confidence": 0.95}, "data": "yet another"}
+    out.mkdir()
+    (out / "record.json").write_text(json.dumps({"conditions": conditions, "provenance": {"bundle": "b"}}))
+    (out / "metrics.json").write_text(json.dumps(GOOD))
 
 
 def test_a_champion_that_moved_meanwhile_is_not_written_over(
@@ -191,20 +196,15 @@ def test_of_promotions_at_once_one_registers_and_the_others_find_it_done(home: P
     assert versions(home) == 1
 
 
-def test_differences_that_the_measures_cannot_tell_make_no_model_worse() -> None:
-    conditions = {"distances": ["fcd"]}
-    assert compare({**GOOD, "fcd_ratio_train": 2.4}, GOOD, conditions, GATE) == []
-    assert compare({**GOOD, "accuracy_asked": 0.975}, GOOD, conditions, GATE) == []
-    (line,) = compare({**GOOD, "accuracy_asked": 0.96}, GOOD, conditions, GATE)
-    assert line == "accuracy_asked: 96.00%, the champion 99.00%; allowed 2.00% less"
-    without = dataclasses.replace(GATE, max_accuracy_loss=None)
-    assert compare({**GOOD, "accuracy_asked": 0.5}, GOOD, conditions, without) == []
-
-
-def test_a_measure_that_one_of_the_two_lacks_is_no_ground_to_promote() -> None:
-    with pytest.raises(PromotionRefused, match="fid_ratio_train must be measured of both models, and of the challeng"):
-        compare(GOOD, {**GOOD, "fid_ratio_train": 1.0}, {"distances": ["fid"]}, GATE)
-    assert promotion.CHAMPION == "champion"
+def test_a_measure_whose_spread_is_not_known_is_no_ground_to_promote(home: Path, tmp_path: Path) -> None:
+    promoted(judged_project(tmp_path / "one", home)[0])
+    challenger, _ = judged_project(tmp_path / "two", home, seed=1)
+    record = json.loads(challenger.record.read_text())
+    del record["replicates"]["fcd_ratio_train"]
+    challenger.record.write_text(json.dumps(record))
+    with pytest.raises(PromotionRefused, match=r"not measured\):\n.*of the challenger there is no fcd_ratio_train, or"):
+        promoted(challenger)
+    assert number_of(home, "champion") == 1
 
 
 def test_promotion_leaves_the_process_as_it_was(home: Path, tmp_path: Path) -> None:

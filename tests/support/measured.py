@@ -28,11 +28,12 @@ REFERENCE = ReferenceConfig(
 )
 EVALUATE = EvaluateConfig(
     n="test", seed=0, batch_size=16, steps=None, guidance=None, floor_draws=2, kid_subsets=4, kid_subset_size=30,
-    is_splits=2, copy_quantile=0.01, copy_ratio=0.5, coverage_k=3, grid_columns=6, neighbours=5,
+    is_splits=2, copy_quantile=0.01, copy_ratio=0.5, copy_shift=1, coverage_k=3,
+    resamples=40, confidence=0.95, grid_columns=6, neighbours=5,
 )  # fmt: skip
 GATE = GateConfig(
-    model_name="tiny", min_images=20, max_distance_ratio=3.0, max_accuracy_loss=0.05, max_copy_excess=0.05,
-    copy_significance=0.01, max_broken_excess=0.05, absolute=(),
+    model_name="tiny", min_images=20, max_distance_ratio=4.0, max_accuracy_loss=0.05, max_copy_excess=0.05,
+    copy_significance=0.01, max_broken_excess=0.05, max_golden_difference=0.1, max_champion_loss=1.0, absolute=(),
 )  # fmt: skip
 RUNTIME = RuntimeConfig(device="cpu", threads=1, processes=1, workers=0, tracking=False)
 REPORT = ReportConfig(title="A <small> model", intended_use="tests", data_licence="none", limits="all")

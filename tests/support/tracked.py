@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 
 from ddpm_core.bundle import Bundle
+from ddpm_core.metrics.intervals import Replicates
+from ddpm_core.metrics.measurement import encoded
 from ddpm_core.metrics.verdict import GateConfig
 from pipelines.paths import Paths
 from pipelines.tools.decode import encode_png
@@ -22,6 +24,8 @@ GATE = GateConfig(
     max_copy_excess=0.005,
     copy_significance=0.01,
     max_broken_excess=0.005,
+    max_golden_difference=0.1,
+    max_champion_loss=1.0,
     absolute=(),
 )
 GOOD: dict[str, float] = {
@@ -33,6 +37,9 @@ GOOD: dict[str, float] = {
     "fcd_floor_test": 2.1,
     "accuracy_asked": 0.99,
     "accuracy_heldout": 0.99,
+    "accuracy_asked_low": 0.98,
+    "accuracy_asked_high": 0.995,
+    "golden_difference": 0.0,
     **{f"{kind}_share{real}": 0.0 for kind in ("near", "lone", "constant", "duplicate") for real in ("", "_heldout")},
     "near_chance": 1.0,
     "lone_chance": 1.0,
@@ -47,6 +54,24 @@ class FewParams:
 
     def sections(self) -> dict[str, Any]:
         return {"train": {"lr": 0.001, "note": "long " * 2000}, "gate": {"model_name": self.gate.model_name}}
+
+
+def with_ends(metrics: dict[str, float]) -> dict[str, float]:
+    """Each ratio with an interval of a tenth to either side."""
+    ratios = [name for name in metrics if "_ratio_" in name and not name.endswith(("_low", "_high"))]
+    ends = {f"{name}_{end}": metrics[name] + by for name in ratios for end, by in (("low", -0.1), ("high", 0.1))}
+    return {**ends, **metrics}
+
+
+def spread_by(value: float) -> Replicates:
+    """Replicates whose standard deviation is exactly this, the same ones each time."""
+    noise = np.random.default_rng(0).standard_normal(40)
+    return Replicates(value * (noise - noise.mean()) / noise.std(ddof=1), np.zeros(40))
+
+
+REPLICATES = encoded(
+    {"fcd_ratio_train": spread_by(0.1), "fcd_ratio_test": spread_by(0.1), "accuracy_asked": spread_by(0.002)}
+)
 
 
 def weights_file(path: Path, seed: int) -> None:
@@ -66,7 +91,7 @@ def judged_project(
     bundle = tiny_bundle(paths.bundle, model=tiny_graph(tiny_spec(), seed=seed))
     weights_file(paths.weights, seed)
     paths.curves.write_text("step,loss,grad_norm\n10,0.5,1.0\n20,0.25,\n")
-    paths.metrics.write_text(json.dumps({**GOOD, **(metrics or {})}))
+    paths.metrics.write_text(json.dumps(with_ends({**GOOD, **(metrics or {})})))
     record = {
         "conditions": {
             "n": 100,
@@ -74,9 +99,11 @@ def judged_project(
             "conditional": True,
             "classes": 3,
             "classifier": {"usable": True},
+            "settings": {"confidence": 0.95},
             **conditions,
         },
         "provenance": {"bundle": bundle.digest},
+        "replicates": REPLICATES,
     }
     paths.record.write_text(json.dumps(record))
     (paths.samples / "grid.png").write_bytes(encode_png(np.zeros((1, 4, 4), np.uint8)))

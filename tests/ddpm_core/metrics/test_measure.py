@@ -6,7 +6,9 @@ import pytest
 from ddpm_core.errors import DataError
 from ddpm_core.metrics import measure
 from ddpm_core.metrics.frechet import distance, gaussian_of
-from ddpm_core.metrics.measure import RealFeatures
+from ddpm_core.metrics.measure import RealFeatures, Trust
+
+TRUST = Trust(rounds=40, seed=0, confidence=0.95)
 
 
 def features(n: int, seed: int, shift: float = 0.0) -> np.ndarray:
@@ -19,8 +21,8 @@ def real(train: int, test: int) -> RealFeatures:
 
 
 def test_real_samples_score_about_their_floor_and_shifted_ones_far_above():
-    good = measure.distances("fd", features(300, 3), real(900, 300), 5, 0)
-    bad = measure.distances("fd", features(300, 3, 1.0), real(900, 300), 5, 0)
+    good = measure.distances("fd", features(300, 3), real(900, 300), 5, TRUST).metrics
+    bad = measure.distances("fd", features(300, 3, 1.0), real(900, 300), 5, TRUST).metrics
     assert good["fd_ratio_train"] < 3
     assert good["fd_ratio_test"] < 3
     assert bad["fd_ratio_train"] > 50
@@ -29,7 +31,7 @@ def test_real_samples_score_about_their_floor_and_shifted_ones_far_above():
 
 def test_ratio_is_taken_at_the_n_of_the_floor_where_samples_outnumber_real_images():
     samples, reference = features(500, 3), real(900, 100)
-    got = measure.distances("fd", samples, reference, 5, 0)
+    got = measure.distances("fd", samples, reference, 5, TRUST).metrics
     at_floor = distance(gaussian_of(samples[:100]), reference.train)
     assert got["fd_floor_train"] == distance(gaussian_of(reference.test_rows), reference.train)
     assert got["fd_ratio_train"] == at_floor / got["fd_floor_train"]
@@ -39,13 +41,28 @@ def test_ratio_is_taken_at_the_n_of_the_floor_where_samples_outnumber_real_image
 def test_a_floor_of_nothing_allows_nothing():
     rows = features(100, 1)
     same = RealFeatures(gaussian_of(rows), rows, rows)
-    assert measure.distances("fd", features(100, 3), same, 1, 0)["fd_ratio_train"] > 1e6
-    assert measure.distances("fd", rows, same, 1, 0)["fd_ratio_train"] <= 1
+    assert measure.distances("fd", features(100, 3), same, 1, TRUST).metrics["fd_ratio_train_low"] > 1e6
+    assert measure.distances("fd", rows, same, 1, TRUST).metrics["fd_ratio_train_high"] <= 1
 
 
 def test_too_few_images_for_a_distance_are_refused():
     with pytest.raises(DataError, match="at least 2 samples and 2 images of each split; got 1 samples"):
-        measure.distances("fd", features(1, 3), real(10, 10), 1, 0)
+        measure.distances("fd", features(1, 3), real(10, 10), 1, TRUST)
+
+
+def test_each_ratio_lies_in_its_interval_and_the_unbiased_distance_below_the_plain_one():
+    found = measure.distances("fd", features(300, 3, 0.1), real(900, 300), 5, TRUST)
+    got = found.metrics
+    for split in ("train", "test"):
+        assert got[f"fd_ratio_{split}_low"] < got[f"fd_ratio_{split}"] < got[f"fd_ratio_{split}_high"]
+        assert (got[f"fd_{split}_low"] + got[f"fd_{split}_high"]) / 2 < got[f"fd_{split}"]
+    assert set(found.replicates) == {"fd_ratio_train", "fd_ratio_test"}
+
+
+def test_too_few_samples_to_extrapolate_are_told_and_give_no_unbiased_interval():
+    found = measure.distances("fd", features(8, 3), real(900, 300), 5, TRUST)
+    assert found.left_out == {"fd_infinity": "it takes more than 8 samples, there are 8"}
+    assert not {"fd_infinity", "fd_train_low"} & found.metrics.keys()
 
 
 def test_asked_labels_are_those_of_the_test_split():
@@ -59,19 +76,32 @@ def test_asked_labels_are_those_of_the_test_split():
 
 def test_accuracy_is_the_share_called_by_the_label_asked_for():
     logits = np.eye(3)[[0, 1, 1, 2]]
-    assert measure.accuracy(np.array([0, 1, 2, 2]), logits, 3) == {"accuracy_asked": 0.75, "accuracy_class_min": 0.5}
+    got = measure.accuracy(np.array([0, 1, 2, 2]), logits, 3, TRUST).metrics
+    assert (got["accuracy_asked"], got["accuracy_class_min"]) == (0.75, 0.5)
+    assert got["accuracy_asked_low"] < 0.75 < got["accuracy_asked_high"]
 
 
-def test_reach_has_a_class_minimum_only_where_there_are_classes():
-    reference, samples = real(200, 100), features(100, 3)
+def test_reach_is_beside_what_training_images_do_and_left_out_where_images_are_too_few():
+    kinds = {"coverage", "density", "precision", "recall"}
+    found, covered = measure.reach("fd", features(100, 3), real(200, 100), 5)
+    assert set(found) == {f"fd_{kind}{real}" for kind in kinds for real in ("", "_real")}
+    assert found["fd_coverage"] == covered.mean()
+    assert measure.reach("fd", features(100, 3), real(200, 5), 5)[0] == {}
+    assert measure.reach("fd", features(5, 3), real(200, 100), 5)[0] == {}
+
+
+def test_measures_by_class_and_the_worst_class():
     labels = np.arange(100) % 4
-    assert set(measure.reach("fd", samples, reference, labels, 5, 4)) == {
-        "fd_coverage",
-        "fd_coverage_real",
-        "fd_coverage_class_min",
-    }
-    assert set(measure.reach("fd", samples, reference, labels, 5, 0)) == {"fd_coverage", "fd_coverage_real"}
-    assert measure.reach("fd", samples, real(200, 5), labels[:5], 5, 4) == {}
+    reference, samples = real(200, 100), features(100, 3)
+    samples[labels == 2] *= 0.1
+    _, covered = measure.reach("fd", samples, reference, 5)
+    found = measure.by_labels("fd", samples, labels, reference, labels, covered, 5)
+    assert np.isnan(found["fd_diversity"][4])
+    assert np.isnan(found["fd_coverage"][4])
+    worst = measure.worst(found)
+    assert worst["fd_diversity_class_min"] == found["fd_diversity"][2] < 0.03
+    assert set(measure.by_labels("fd", samples, np.full(100, -1), reference, labels, covered, 5)) == {"fd_coverage"}
+    assert measure.worst({"x": np.array([np.nan])}) == {}
 
 
 def test_numbers_are_rounded_to_significant_digits():

@@ -17,6 +17,8 @@ GATE = GateConfig(
     max_copy_excess=0.005,
     copy_significance=0.01,
     max_broken_excess=0.005,
+    max_golden_difference=0.1,
+    max_champion_loss=1.0,
     absolute=(),
 )
 GOOD = {
@@ -39,6 +41,12 @@ GOOD = {
     "constant_share_heldout": 0.0,
     "duplicate_share": 0.0,
     "duplicate_share_heldout": 0.0,
+    "golden_difference": 0.0,
+    **{
+        f"fcd_ratio_{split}_{end}": value for split in ("train", "test") for end, value in (("low", 1.0), ("high", 2.0))
+    },
+    "accuracy_asked_low": 0.975,
+    "accuracy_asked_high": 0.99,
 }
 RECORD = {
     "conditions": {"distances": ["fcd"], "conditional": True, "classes": 10},
@@ -48,6 +56,14 @@ RECORD = {
 
 def with_(**numbers: float) -> dict[str, float]:
     return {**GOOD, **numbers}
+
+
+def ratio(low: float, high: float, value: float) -> dict[str, float]:
+    return with_(fcd_ratio_train=value, fcd_ratio_train_low=low, fcd_ratio_train_high=high)
+
+
+def asked(low: float, high: float) -> dict[str, float]:
+    return with_(accuracy_asked=(low + high) / 2, accuracy_asked_low=low, accuracy_asked_high=high)
 
 
 def without(name: str) -> dict[str, float]:
@@ -80,23 +96,41 @@ def test_a_good_model_passes_and_the_verdict_names_its_bundle():
         ),
         ("images", with_(n_heldout=60), RECORD, GATE, "not enough evidence", "raise evaluate.n or split.test_fraction"),
         ("images", without("n"), RECORD, GATE, "not measured", "metrics.json has no n"),
-        ("fcd to train", with_(fcd_ratio_train=3.0), RECORD, GATE, "pass", "3 x the 0.2 of real images at the same n"),
-        ("fcd to train", with_(fcd_ratio_train=3.001), RECORD, GATE, "fail", "allowed 3 x"),
-        ("fcd to test", with_(fcd_ratio_test=40.0), RECORD, GATE, "fail", "40 x the 0.3 of real images"),
-        ("fcd to test", with_(fcd_ratio_test=float("nan")), RECORD, GATE, "fail", "nan x"),
+        (
+            "fcd to train",
+            ratio(2.8, 3.0, 2.9),
+            RECORD,
+            GATE,
+            "pass",
+            r"2.9 x \(2.8 to 3\) the 0.2 of real images at the",
+        ),
+        ("fcd to train", ratio(2.8, 3.01, 2.9), RECORD, GATE, "not enough evidence", "2.8 to 3.01.*allowed 3 x"),
+        ("fcd to train", ratio(3.0, 3.2, 3.1), RECORD, GATE, "not enough evidence", "allowed 3 x"),
+        ("fcd to train", ratio(3.01, 3.2, 3.1), RECORD, GATE, "fail", "allowed 3 x"),
+        ("fcd to train", ratio(39, 41, 40.0), RECORD, GATE, "fail", r"40 x \(39 to 41\) the 0.2 of real images"),
+        ("fcd to train", ratio(*[float("nan")] * 3), RECORD, GATE, "fail", "nan x"),
+        ("fcd to test", without("fcd_ratio_test_high"), RECORD, GATE, "not measured", "has no fcd_ratio_test_high"),
         ("fcd to test", without("fcd_ratio_test"), RECORD, GATE, "not measured", "metrics.json has no fcd_ratio_test"),
         ("fid to train", GOOD, conditions(distances=["fid", "fcd"]), GATE, "not measured", "no fid_ratio_train"),
         (
             "asked label",
-            with_(accuracy_asked=0.97),
+            asked(0.97, 0.98),
             RECORD,
             GATE,
             "pass",
-            "97.00% of the samples are called by the label",
+            r"97.50% \(97.00% to 98.00%\) of the samples are called by the label",
         ),
         (
             "asked label",
-            with_(accuracy_asked=0.969),
+            asked(0.96, 0.98),
+            RECORD,
+            GATE,
+            "not enough evidence",
+            "allowed 2.00% less",
+        ),
+        (
+            "asked label",
+            asked(0.94, 0.969),
             RECORD,
             GATE,
             "fail",
@@ -171,6 +205,17 @@ def test_a_good_model_passes_and_the_verdict_names_its_bundle():
             "not measured",
             "metrics.json has no duplicate_share",
         ),
+        ("golden image", GOOD, RECORD, GATE, "pass", "differs by 0 levels from the export's; allowed 0.1"),
+        ("golden image", with_(golden_difference=0.4), RECORD, GATE, "fail", "differs by 0.4 levels"),
+        ("golden image", without("golden_difference"), RECORD, GATE, "not measured", "has no golden_difference"),
+        (
+            "golden image",
+            without("golden_difference"),
+            {**RECORD, "provenance": {"bundle": "b", "golden": False}},
+            GATE,
+            "not applicable",
+            "made without one",
+        ),
         (
             "absolute fcd_train",
             GOOD,
@@ -216,7 +261,7 @@ def test_each_rule_has_each_of_its_outcomes(rule, metrics, record, gate, outcome
 
 
 def test_fail_comes_before_not_measured_before_not_enough_evidence():
-    bad, few = {"fcd_ratio_train": 9.0}, {"n": 10.0}
+    bad, few = {"fcd_ratio_train": 9.0, "fcd_ratio_train_low": 8.0, "fcd_ratio_train_high": 10.0}, {"n": 10.0}
     absent = without("near_share")
     assert verdict({**GOOD, **few}, RECORD, GATE).outcome == "not enough evidence"
     assert verdict({**absent, **few}, RECORD, GATE).outcome == "not measured"
@@ -228,7 +273,7 @@ def test_without_labels_every_other_rule_still_holds():
     metrics = {key.replace("fcd", "fd_efficientnet_lite0"): value for key, value in GOOD.items()}
     del metrics["accuracy_asked"], metrics["accuracy_heldout"]
     assert verdict(metrics, unlabelled, GATE).passed
-    metrics["fd_efficientnet_lite0_ratio_test"] = 3.5
+    metrics |= {f"fd_efficientnet_lite0_ratio_test{end}": 3.5 for end in ("", "_low", "_high")}
     assert verdict(metrics, unlabelled, GATE).outcome == "fail"
 
 
@@ -249,10 +294,21 @@ def test_a_record_that_leaves_open_which_rules_apply_is_refused(record):
 
 
 def test_the_table_has_a_line_a_rule_and_the_outcome():
-    lines = verdict(with_(fcd_ratio_train=5), RECORD, GATE).table().splitlines()
+    lines = verdict(ratio(4, 6, 5), RECORD, GATE).table().splitlines()
     assert lines[0].split()[:4] == ["rule", "measured", "limit", "outcome"]
     assert any(line.startswith("fcd to train") and "fail" in line for line in lines)
     assert lines[-1] == "verdict: FAIL"
+
+
+def test_the_smallest_difference_that_is_told_stands_under_the_table():
+    tells = {"fcd_ratio_train_detectable": 0.5, "fcd_ratio_test_detectable": 0.625, "accuracy_asked_detectable": 0.012}
+    judged = verdict({**GOOD, **tells}, RECORD, GATE)
+    assert judged.tells == (
+        "1000 samples tell two models apart in 8 of 10 draws where they differ in fcd to train by 0.5 x the floor, "
+        "fcd to test by 0.625 x the floor, asked label by 1.20%"
+    )
+    assert judged.table().splitlines()[-2] == judged.tells == judged.to_dict()["tells"]
+    assert verdict(GOOD, RECORD, GATE).tells == ""
 
 
 def test_a_verdict_as_plain_data_holds_all_of_it():
@@ -278,6 +334,8 @@ def test_a_verdict_as_plain_data_holds_all_of_it():
         ({"max_copy_excess": -0.1}, "max_copy_excess: must be between 0 and 1"),
         ({"copy_significance": 0.0}, "copy_significance: must be between 0 and 1, both excluded"),
         ({"max_broken_excess": 2.0}, "max_broken_excess: must be between 0 and 1"),
+        ({"max_golden_difference": -1.0}, "max_golden_difference: must be 0 or more"),
+        ({"max_champion_loss": -0.5}, "max_champion_loss: must be 0 or more, got -0.5"),
     ],
 )
 def test_rules_out_of_range_are_refused(changes, message):
@@ -292,7 +350,8 @@ def test_a_limit_without_ends_is_refused():
 
 EVALUATE = EvaluateConfig(
     n="test", seed=0, batch_size=64, steps=None, guidance=None, floor_draws=5, kid_subsets=50, kid_subset_size=500,
-    is_splits=10, copy_quantile=0.001, copy_ratio=0.5, coverage_k=5, grid_columns=10, neighbours=10,
+    is_splits=10, copy_quantile=0.001, copy_ratio=0.5, copy_shift=1, coverage_k=5, resamples=200,
+    confidence=0.95, grid_columns=10, neighbours=10,
 )  # fmt: skip
 
 
@@ -308,7 +367,10 @@ EVALUATE = EvaluateConfig(
         ({"kid_subset_size": 1}, "kid_subset_size: must be at least 2"),
         ({"copy_quantile": 0.0}, "copy_quantile: must be between 0 and 1, both excluded"),
         ({"copy_ratio": 1.0}, "copy_ratio: must be between 0 and 1, both excluded"),
+        ({"copy_shift": -1}, "copy_shift: must be 0 or more"),
         ({"coverage_k": 0}, "coverage_k: must be at least 1"),
+        ({"resamples": 19}, "resamples: must be at least 20, got 19"),
+        ({"confidence": 1.0}, "confidence: must be at least 0.5 and below 1"),
         ({"neighbours": 0}, "neighbours: must be at least 1"),
     ],
 )

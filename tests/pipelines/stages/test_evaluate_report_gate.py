@@ -1,5 +1,6 @@
 """Stages evaluate, report and gate on one small project, with a real bundle and the real sampler."""
 
+import argparse
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -8,12 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ddpm_core.errors import DataError, GateFailed, IntegrityError
+from ddpm_core.errors import DataError, GateFailed, IntegrityError, ParamsError
+from pipelines.commands import evaluation
 from pipelines.paths import Paths
 from pipelines.stages import evaluate, gate, reference, report
 from pipelines.tools.shards import read_split
 from pipelines.tools.tracking import NullTracker
 from tests.support.measured import EVALUATE, GATE, REFERENCE, MeasuredParams, files_of, measured_project
+from tests.support.tiny_bundle import tiny_bundle, tiny_spec
 
 
 class PerfectSampler:
@@ -24,6 +27,7 @@ class PerfectSampler:
     def __init__(self, real: Any, paths: Paths) -> None:
         self._real, self._paths = real, paths
         self.bundle, self.device, self.recipe = real.bundle, real.device, real.recipe
+        self.golden_difference = real.golden_difference
 
     def sample(self, labels: list[int | None], seeds: list[int], **options: Any) -> np.ndarray:
         from tests.support.measured import pictures
@@ -104,7 +108,7 @@ def test_a_bad_model_has_its_report_and_fails_the_gate_with_reasons(bad: Paths):
     page = (bad.report / "index.html").read_text()
     assert "gate: fail" in page
     with pytest.raises(
-        GateFailed, match=r"does not pass the gate \(fail\):\n  fcd to train: fail: .* x the .*real"
+        GateFailed, match=r"does not pass the gate \(fail\):\n  fcd to train: fail: .* x .* the .*real"
     ) as told:
         gate.run(MeasuredParams(), bad, NullTracker())
     assert str(bad.report / "index.html") in str(told.value)
@@ -137,8 +141,61 @@ def test_the_markdown_twin_says_the_same_and_links_to_pictures_beside_it(bad: Pa
     assert linked
     assert all((bad.report / name).is_file() for name in linked)
     tables = [line for line in text.splitlines() if line.startswith("|---")]
-    assert len(tables) == 5
+    assert len(tables) == 6
     assert "|\n\n|" not in text  # a blank line would end the table
+
+
+def test_the_page_shows_intervals_classes_and_what_so_many_samples_tell(bad: Paths):
+    report.run(MeasuredParams(), bad, NullTracker())
+    page = (bad.report / "index.html").read_text()
+    for part in (
+        "90 samples tell two models apart in 8 of 10 draws",
+        "<h3>By class</h3>",
+        "fcd_diversity",
+        "without bias",
+    ):
+        assert part in page
+    assert "accuracy_asked_low" not in page
+    per_class = read(bad.record)["per_class"]
+    assert set(per_class) == {"accuracy", "fcd_coverage", "fcd_diversity"}
+    assert all(len(values) == 3 for values in per_class.values())
+
+
+def test_any_bundle_is_measured_in_a_folder_of_its_own_and_as_the_stage_does_it(bad: Paths, tmp_path: Path):
+    stage = {path.name: path.read_bytes() for path in (bad.metrics, bad.record)}
+    out = tmp_path / "theirs"
+    args = argparse.Namespace(bundle=str(bad.bundle), out=str(out))
+    assert evaluation.done_otherwise(args, MeasuredParams(), bad)
+    assert {name: (out / name).read_bytes() for name in stage} == stage
+    assert (out / "samples" / "grid.png").is_file()
+    assert {path.name: path.read_bytes() for path in (bad.metrics, bad.record)} == stage
+
+
+@pytest.mark.parametrize(
+    ("bundle", "out", "message"),
+    [
+        ("b", None, "--bundle: needs --out FOLDER"),
+        (None, "somewhere", "--out: belongs to --bundle"),
+        ("b", "{root}/out/theirs", "--out: must be a folder outside the stages' own out/ and data/"),
+        ("b", "{root}", "--out: must be a folder outside"),
+    ],
+)
+def test_where_another_bundle_may_be_measured(bad: Paths, bundle: str | None, out: str | None, message: str):
+    args = argparse.Namespace(bundle=bundle, out=out and out.format(root=bad.root))
+    with pytest.raises(ParamsError, match=message):
+        evaluation.done_otherwise(args, MeasuredParams(), bad)
+
+
+def test_without_a_bundle_named_the_stage_itself_runs(bad: Paths):
+    assert not evaluation.done_otherwise(argparse.Namespace(bundle=None, out=None), MeasuredParams(), bad)
+
+
+def test_a_bundle_of_pictures_of_another_shape_is_refused(bad: Paths, tmp_path: Path):
+    tiny_bundle(tmp_path / "b", conditional=False, spec=tiny_spec(side=4, classes=()))
+    with pytest.raises(
+        DataError, match=r"data of its own shape and classes: it makes \(1, 4, 4\) of 0 classes, data/sh"
+    ):
+        evaluate.measure_bundle(MeasuredParams(), bad, tmp_path / "b", tmp_path / "out")
 
 
 def test_a_good_model_passes(ready: Paths, perfect: type[PerfectSampler], caplog: pytest.LogCaptureFixture):

@@ -1,0 +1,100 @@
+"""What was measured of one model and under which conditions, and whether another was measured under the same."""
+
+import base64
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ddpm_core.errors import DataError
+from ddpm_core.metrics.intervals import Interval, Replicates, around
+
+# What the model itself brings: two models may differ in these and still be measured under equal conditions.
+_OF_THE_MODEL = ("sampler", "guidance", "not_measured")
+_ABSENT = "absent"
+
+
+@dataclass(frozen=True, eq=False)
+class Measurement:
+    """A model's metrics and the record of how they were taken."""
+
+    metrics: Mapping[str, float]
+    record: Mapping[str, Any]
+
+    @property
+    def bundle(self) -> str:
+        return str(self.record["provenance"]["bundle"])
+
+    @property
+    def conditions(self) -> Mapping[str, Any]:
+        found: Mapping[str, Any] = self.record["conditions"]
+        return found
+
+    @property
+    def confidence(self) -> float:
+        return float(self.conditions["settings"]["confidence"])
+
+    def differs_from(self, other: "Measurement") -> dict[str, tuple[str, str]]:
+        """The conditions under which the two were not measured alike, each as a dotted name with both values."""
+        mine, its = (
+            {name: value for name, value in of.conditions.items() if name not in _OF_THE_MODEL} for of in (self, other)
+        )
+        return _differences("", mine, its)
+
+    def replicates(self, name: str) -> Replicates | None:
+        """What each weighting of the samples adds to a number; None where the record does not say."""
+        listed = self.record.get("replicates", {}).get(name)
+        return None if listed is None else Replicates(*(_decoded(listed[part]) for part in ("linear", "curved")))
+
+    def difference(self, name: str, other: "Measurement") -> Interval:
+        """The interval of this model's number less the other's."""
+        mine, its = self.replicates(name), other.replicates(name)
+        if mine is None or its is None:
+            raise DataError(
+                f"record.json must hold the replicates of {name} to compare two models, and one of the two does not; "
+                "run `ddpm evaluate` again"
+            )
+        return around(self.metrics[name] - other.metrics[name], mine.minus(its), self.confidence)
+
+
+def encoded(replicates: Mapping[str, Replicates]) -> dict[str, dict[str, str]]:
+    """For the record: little-endian float32 in base64, five bytes or six a number."""
+    return {
+        name: {part: _encoded(values) for part, values in (("linear", found.linear), ("curved", found.curved))}
+        for name, found in replicates.items()
+    }
+
+
+def _encoded(values: Any) -> str:
+    return base64.b64encode(np.asarray(values, dtype="<f4").tobytes()).decode()
+
+
+def _decoded(text: str) -> Any:
+    return np.frombuffer(base64.b64decode(text), dtype="<f4").astype(np.float64)
+
+
+def _differences(where: str, mine: Any, its: Any) -> dict[str, tuple[str, str]]:
+    if isinstance(mine, Mapping) and isinstance(its, Mapping):
+        found: dict[str, tuple[str, str]] = {}
+        for name in sorted(mine.keys() | its.keys()):
+            dotted = f"{where}.{name}" if where else str(name)
+            found |= _differences(dotted, mine.get(name, _ABSENT), its.get(name, _ABSENT))
+        return found
+    return {} if mine == its else {where: (_short(mine), _short(its))}
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= 40 else f"{text[:37]}..."
+
+
+def refuse_unless_alike(one: Measurement, other: Measurement) -> None:
+    """DataError that says in what the conditions of two measurements differ, if they do."""
+    different = one.differs_from(other)
+    if different:
+        lines = "\n  ".join(f"{name}: {mine} against {its}" for name, (mine, its) in different.items())
+        raise DataError(
+            f"two measurements must have been taken under equal conditions to be compared, and these differ in:\n  "
+            f"{lines}\nMeasure one of them again under the other's conditions: `ddpm evaluate --bundle PATH`."
+        )

@@ -1,0 +1,44 @@
+"""What `ddpm evaluate` can do beside its stage: measure any bundle, in a folder of its own."""
+
+import argparse
+import logging
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ddpm_core.errors import ParamsError
+
+if TYPE_CHECKING:
+    from pipelines.params import Params
+    from pipelines.paths import Paths
+
+log = logging.getLogger(__name__)
+
+
+def add_options(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument(
+        "--bundle",
+        metavar="FOLDER",
+        help="measure this bundle on the project's data instead of the project's own, and write nothing into out/",
+    )
+    verb.add_argument("--out", metavar="FOLDER", help="where --bundle writes metrics.json, record.json and samples/")
+
+
+def done_otherwise(args: argparse.Namespace, params: "Params", paths: "Paths") -> bool:
+    """Whether a bundle was named, which then is measured; `params` are all of them, for the verdict."""
+    if args.bundle is None:
+        if args.out is not None:
+            raise ParamsError("--out: belongs to --bundle; the stage itself writes to out/")
+        return False
+    if args.out is None:
+        raise ParamsError("--bundle: needs --out FOLDER, a place for metrics.json, record.json and samples/")
+    out = Path(args.out).resolve()
+    if out == paths.root or out.is_relative_to(paths.root / "out") or out.is_relative_to(paths.root / "data"):
+        raise ParamsError(f"--out: must be a folder outside the stages' own out/ and data/, got {args.out}")
+    from pipelines.stages.evaluate import measure_bundle
+    from pipelines.tools.measurement import judged_in
+
+    measure_bundle(params, paths, Path(args.bundle), out)
+    sys.stdout.write(judged_in(out, params.gate).table() + "\n")
+    log.info("measured: %s", out)
+    return True

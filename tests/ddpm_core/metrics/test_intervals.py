@@ -1,0 +1,151 @@
+"""Intervals against closed forms, tables and brute force; how often they cover is counted in benchmarks/."""
+
+import numpy as np
+import pytest
+
+from ddpm_core.errors import DataError
+from ddpm_core.metrics.frechet import Gaussian, distance, gaussian_of, infinity
+from ddpm_core.metrics.intervals import (
+    Interval,
+    Replicates,
+    around,
+    clopper_pearson,
+    detectable,
+    frechet_replicates,
+    mean_replicates,
+    quantile,
+    reflected,
+    resampled,
+    wilson,
+)
+
+
+def gaussian_rows(n: int, dims: int, seed: int, shift: float = 0.0) -> np.ndarray:
+    return np.random.default_rng(seed).standard_normal((n, dims)) / np.sqrt(np.arange(1, dims + 1)) + shift
+
+
+def unit(dims: int) -> Gaussian:
+    return Gaussian(10**6, np.zeros(dims), np.diag(1.0 / np.arange(1, dims + 1)))
+
+
+@pytest.mark.parametrize(("n", "dims"), [(60, 5), (20, 50)])
+def test_replicates_are_the_distances_of_the_samples_drawn_anew(n, dims):
+    rows, reference = gaussian_rows(n, dims, 0, 0.3), unit(dims)
+    counts = resampled(n, 8, 1)
+    found = frechet_replicates(rows, reference, counts)
+    value = distance(gaussian_of(rows), reference)
+    for number, count in enumerate(counts):
+        drawn = distance(gaussian_of(np.repeat(rows, count, axis=0)), reference)
+        assert value + found.linear[number] + found.curved[number] == pytest.approx(drawn, rel=1e-7)
+
+
+def test_the_linear_part_is_the_derivative_of_the_distance_in_the_weights():
+    rows, reference = gaussian_rows(80, 4, 0, 0.3), unit(4)
+    count = resampled(80, 1, 2)[0]
+    linear = frechet_replicates(rows, reference, count[None]).linear[0]
+
+    def weighted(step: float) -> float:
+        weights = 1 + step * (count - 1)
+        mean = weights @ rows / 80
+        cov = ((rows - mean) * weights[:, None]).T @ (rows - mean) / 79
+        return distance(Gaussian(80, mean, cov), reference)
+
+    assert (weighted(1e-4) - weighted(-1e-4)) / 2e-4 == pytest.approx(linear, rel=1e-5)
+
+
+def test_a_mean_has_the_spread_of_the_textbook_and_no_bias():
+    values = np.random.default_rng(0).random(400)
+    found = mean_replicates(values, resampled(400, 4000, 0))
+    assert found.spread == pytest.approx(values.std() / 20, rel=0.05)
+    assert found.bias == 0
+
+
+def test_the_bias_of_equal_distributions_is_told_and_reflected_away():
+    values, found = [], []
+    for seed in range(20):
+        rows = gaussian_rows(300, 8, seed)
+        values.append(distance(gaussian_of(rows), unit(8)))
+        found.append(frechet_replicates(rows, unit(8), resampled(300, 60, 0)))
+    assert np.mean([each.bias for each in found]) == pytest.approx(np.mean(values), rel=0.1)
+    ends = [reflected(value, each, 0.95) for value, each in zip(values, found, strict=True)]
+    assert sum(end.low <= 0 <= end.high for end in ends) >= 18
+
+
+def test_the_interval_at_this_n_is_as_wide_and_lies_around_the_value():
+    rows = gaussian_rows(300, 8, 0)
+    value, found = distance(gaussian_of(rows), unit(8)), frechet_replicates(rows, unit(8), resampled(300, 60, 0))
+    here, unbiased = around(value, found, 0.95), reflected(value, found, 0.95)
+    assert here.high - here.low == pytest.approx(unbiased.high - unbiased.low)
+    assert here.low + here.high == pytest.approx(2 * value)
+    assert unbiased.high < here.high
+
+
+def test_spread_takes_off_what_the_bootstrap_counts_three_times():
+    one, other = np.array([-1.0, 1.0] * 50), np.repeat([-1.0, 1.0], 50)  # uncorrelated
+    assert Replicates(3 * one, other).spread == pytest.approx(np.sqrt(8 * 100 / 99))
+    assert Replicates(one, other).spread == pytest.approx(np.sqrt(100 / 99))
+
+
+def test_spread_is_never_more_than_that_of_the_whole():
+    one, other = np.array([-1.0, 1.0] * 50), np.repeat([-1.0, 1.0], 50)
+    assert Replicates(9 * one + other, -9 * one).spread == pytest.approx(np.sqrt(100 / 99))
+
+
+def test_a_difference_of_two_models_weighted_alike_is_paired():
+    rows = gaussian_rows(300, 4, 0)
+    counts = resampled(300, 100, 0)
+    one = frechet_replicates(rows, unit(4), counts)
+    other = frechet_replicates(rows + 0.01, unit(4), counts)
+    assert one.minus(other).spread < 0.3 * one.spread
+    assert one.minus(one).spread == 0
+    with pytest.raises(DataError, match="equally often to be compared, got 100 and 20 rounds"):
+        one.minus(frechet_replicates(rows, unit(4), resampled(300, 20, 0)))
+
+
+def test_weights_draw_n_samples_each_round_and_repeat():
+    counts = resampled(50, 7, 3)
+    assert counts.shape == (7, 50)
+    assert (counts.sum(axis=1) == 50).all()
+    np.testing.assert_array_equal(counts, resampled(50, 7, 3))
+
+
+@pytest.mark.parametrize(
+    ("part", "whole", "low", "high"),
+    [(81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (0, 20, 0.0, 0.1611), (1, 29, 0.0061, 0.1718)],
+)
+def test_wilson_gives_newcombes_table(part, whole, low, high):  # Newcombe 1998, table I, method 3
+    assert wilson(part, whole, 0.95) == Interval(pytest.approx(low, abs=5e-5), pytest.approx(high, abs=5e-5))
+
+
+@pytest.mark.parametrize(
+    ("part", "whole", "low", "high"),
+    [(81, 263, 0.2527, 0.3676), (15, 148, 0.0578, 0.1617), (0, 20, 0.0, 0.1684), (1, 29, 0.0009, 0.1776)],
+)
+def test_clopper_and_pearson_give_newcombes_table(part, whole, low, high):  # the same, method 5
+    assert clopper_pearson(part, whole, 0.95) == Interval(pytest.approx(low, abs=5e-5), pytest.approx(high, abs=5e-5))
+
+
+def test_of_all_samples_or_none_the_exact_interval_is_the_rule_of_three():
+    assert clopper_pearson(0, 1000, 0.9).high == pytest.approx(1 - 0.05 ** (1 / 1000))
+    assert clopper_pearson(1000, 1000, 0.9).low == pytest.approx(0.05 ** (1 / 1000))
+    assert clopper_pearson(1000, 1000, 0.9).high == 1.0
+
+
+def test_what_is_told_grows_with_the_spread():
+    assert quantile(0.95) == pytest.approx(1.959964, abs=1e-6)
+    assert detectable(1.0, 0.95) == pytest.approx((1.959964 + 0.841621) * np.sqrt(2), abs=1e-5)
+    assert detectable(0.0, 0.95) == 0
+
+
+def test_infinitely_many_samples_come_out_nearer_the_truth_than_all_there_are():
+    closed = distance(gaussian_of(gaussian_rows(100, 4, 0)), unit(4))
+    errors = []
+    for seed in range(20):
+        rows = gaussian_rows(300, 6, seed, 0.4)
+        truth = 6 * 0.16
+        errors.append((infinity(rows, unit(6), 0) - truth, distance(gaussian_of(rows), unit(6)) - truth))
+    extrapolated, plain = np.array(errors).mean(axis=0)
+    assert abs(extrapolated) < plain
+    assert closed > 0
+    with pytest.raises(DataError, match="takes more than 12 samples, twice the features, got 12"):
+        infinity(gaussian_rows(12, 6, 0), unit(6), 0)
