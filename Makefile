@@ -1,7 +1,7 @@
 # `make help` lists what there is. Needs Python 3.11 to 3.13 and make; everything else comes from the hash locks.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: docs help run test test-all test-maths test-mutants lint format ui serve doctor install install-dev install-serve install-peers test-peers clean clean-all lock
+.PHONY: docs help run test test-all test-maths test-mutants test-mutmut lint format ui serve doctor install install-dev install-serve install-peers install-mutmut test-peers clean clean-all lock
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -43,6 +43,9 @@ test-maths: install-dev ## the quick tests of the mathematics alone (under 20 s 
 test-mutants: install-dev ## plant faults in a copy of the code and see that the tests notice (JOBS=2; FAULT=name for one)
 	$(BIN)/python tests/mutants/run.py --jobs $(JOBS) $(FAULT)
 
+test-mutmut: install-mutmut ## the same with a sample of the faults that mutmut makes of the numbers room (half an hour)
+	$(BIN)/python tests/mutants/general.py --jobs $(JOBS)
+
 lint: install-dev ## ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -72,6 +75,10 @@ install-serve: ## the same for sampling and serving alone: no torch
 
 install-peers: ## make .venv-peers: all of install-dev, and the implementations to be compared with
 	@$(PYTHON) infra/install.py --venv $(VENV_PEERS) --free-gb $(MIN_FREE_GB) requirements-peers.lock
+
+install-mutmut: install-dev ## mutmut, in a corner of .venv where it meets no other package
+	@$(BIN)/python -m pip --version > /dev/null 2>&1 || $(BIN)/python -m ensurepip > /dev/null
+	@test -d $(VENV)/mutmut || $(BIN)/python -m pip install --quiet --no-deps --require-hashes --target $(VENV)/mutmut -r requirements-mutmut.lock
 
 docs: install-dev ## write docs/configuration.md from the code and params.yaml
 	$(BIN)/python infra/config_page.py

@@ -17,6 +17,7 @@ LOCKS = {
     "serve": "requirements-serve.lock",
     "peers": "requirements-peers.lock",
 }
+TOOLS = {"infra/mutmut.in": "requirements-mutmut.lock"}  # used beside the environment, and no part of the project
 
 
 def main() -> int:
@@ -28,14 +29,17 @@ def main() -> int:
     for extra, lock in LOCKS.items():
         if extra != "dev":  # what stands in the output file is preferred
             shutil.copyfile(LOCKS["dev"], lock)
-        compile_lock(args.uv, extra, lock, upgrade=args.upgrade and extra == "dev")
+        # infra/build.in: what builds this project itself
+        wanted = ["--extra", extra, "pyproject.toml", "infra/build.in"]
+        compile_lock(args.uv, wanted, lock, upgrade=args.upgrade and extra == "dev")
+    for source, lock in TOOLS.items():
+        compile_lock(args.uv, [source, "--constraints", LOCKS["dev"]], lock, upgrade=args.upgrade)
     return 0
 
 
-def compile_lock(uv: str, extra: str, lock: str, *, upgrade: bool) -> None:
+def compile_lock(uv: str, wanted: list[str], lock: str, *, upgrade: bool) -> None:
     command = [uv, "pip", "compile", "--quiet", "--universal", "--generate-hashes", "--python-version", "3.11"]
-    command += ["--extra", extra, "--output-file", lock, *(["--upgrade"] if upgrade else [])]
-    command += ["pyproject.toml", "infra/build.in"]  # the latter: what builds this project itself
+    command += [*wanted, "--output-file", lock, *(["--upgrade"] if upgrade else [])]
     subprocess.run(command, check=True, env={**os.environ, "UV_CUSTOM_COMPILE_COMMAND": "make lock"})
 
 

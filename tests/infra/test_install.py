@@ -95,6 +95,13 @@ def test_lock_of_the_peers_is_the_development_lock_and_more() -> None:
     assert set(peers) - set(dev) >= {"diffusers", "denoising-diffusion-pytorch", "torchmetrics", "pytorch-fid"}
 
 
+def test_lock_of_mutmut_agrees_with_the_development_lock() -> None:
+    dev, mutmut = versions("requirements-dev.lock"), versions("requirements-mutmut.lock")
+    assert "://" not in (ROOT / "requirements-mutmut.lock").read_text(encoding="utf-8")
+    assert "mutmut" in mutmut
+    assert {name: dev[name] for name in mutmut if name in dev} == {n: v for n, v in mutmut.items() if n in dev}
+
+
 def test_lock_for_serving_has_no_torch() -> None:
     assert not {"torch", "dvc", "prefect", "mlflow"} & set(versions("requirements-serve.lock"))
 

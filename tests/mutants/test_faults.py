@@ -50,3 +50,23 @@ def test_an_unknown_name_is_told() -> None:
     assert [fault.name for fault in named(["kl-plus-half"])] == ["kl-plus-half"]
     with pytest.raises(FaultError, match=r"no fault is called kl-plus; `--list` shows"):
         named(["kl-plus"])
+
+
+@pytest.mark.slow
+def test_a_change_of_words_goes_unnoticed_and_a_fault_is_noticed_by_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(Path(__file__).parent))
+    from importlib import import_module
+
+    copies, run = import_module("copies"), import_module("run")
+    words = Fault("words", "ddpm_core/likelihood.py", "Terms of the variational bound", "Terms of the bound")
+    with copies.Copy(tmp_path / "tree") as copy:
+        unnoticed, noticed = run.tried(words, copy), run.tried(named(["kl-plus-half"])[0], copy)
+        before = (ROOT / words.file).read_text(encoding="utf-8")
+        assert (copy.tree / words.file).read_text(encoding="utf-8") == before
+    assert unnoticed.killer is None
+    assert noticed.killer.split("::")[0] == "tests/ddpm_core/test_likelihood.py"
+    assert noticed.as_documented
+    assert run.verdict([noticed], 1.0) == 0
+    assert run.verdict([noticed, unnoticed], 1.0) == 1
