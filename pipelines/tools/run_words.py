@@ -7,7 +7,8 @@ from pipelines.tools.git import commit_of
 from pipelines.tools.outputs import Scalar
 
 _NAMED_AFTER = (
-    "gate.model_name",
+    "model.kind",
+    "model.channels",
     "diffusion.target",
     "train.optimiser.kind",
     "train.lr",
@@ -17,11 +18,14 @@ _NAMED_AFTER = (
 
 
 def run_name(key: str, params: Mapping[str, Scalar]) -> str:
-    """What two runs most often differ in, for the lists and legends of MLflow's pages; the key tells all others."""
-    model, target, optimiser, lr, steps, batch = (params.get(name) for name in _NAMED_AFTER)
-    if model is None:
+    """What two runs most often differ in, for the lists and legends of MLflow's pages; the key tells all others.
+
+    Of the sections that stage train sees, for it opens the run.
+    """
+    if not params.keys() >= set(_NAMED_AFTER):
         return f"train-{key[:8]}"
-    return f"{model} {target} {optimiser} lr {lr} {steps}x{batch} {key[:8]}"
+    model, channels, target, optimiser, lr, steps, batch = (params[name] for name in _NAMED_AFTER)
+    return f"{model} {channels} {target} {optimiser} lr {lr} {steps}x{batch} {key[:8]}"
 
 
 def described(key: str, restored: bool = False) -> dict[str, str]:

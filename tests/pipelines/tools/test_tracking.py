@@ -13,7 +13,7 @@ import pytest
 
 from ddpm_core.errors import DataError, Stopped, TrackingError
 from ddpm_core.files import sha256_file
-from pipelines.params import as_flat, load_params
+from pipelines.params import as_flat, load_params, stage_sections
 from pipelines.tools import outputs, tracking
 from pipelines.tools.run_words import run_name
 from pipelines.tools.spool import StoreDown, ship_left_behind, waiting
@@ -76,11 +76,11 @@ def test_a_training_run_is_complete_and_tells_what_it_is(home: Path, tmp_path: P
     assert waiting(home / "spool") == []
 
 
-def test_a_run_is_named_after_what_runs_most_often_differ_in() -> None:
-    params = as_flat(load_params(ROOT / "params.yaml"))
-    changed = {**params, "train.lr": 0.001, "train.steps": 10, "gate.model_name": "cats"}
-    assert re.fullmatch(r"ddpm-digits v muon lr 0\.002 \d+x64 0123abcd", run_name("0123abcdef", params))
-    assert run_name("0123abcdef", changed) == "cats v muon lr 0.001 10x64 0123abcd"
+def test_a_run_is_named_after_what_trainings_most_often_differ_in() -> None:
+    params = as_flat(load_params(ROOT / "params.yaml").restrict(stage_sections(ROOT)["train"]))
+    changed = {**params, "train.lr": 0.001, "train.steps": 10, "model.channels": 64}
+    assert re.fullmatch(r"unet 32 v muon lr 0\.002 \d+x64 0123abcd", run_name("0123abcdef", params))
+    assert run_name("0123abcdef", changed) == "unet 64 v muon lr 0.001 10x64 0123abcd"
 
 
 @pytest.mark.parametrize(("error", "status"), [(Stopped("x"), "KILLED"), (ValueError("x"), "FAILED")])
