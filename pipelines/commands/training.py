@@ -25,6 +25,11 @@ def add_options(verb: argparse.ArgumentParser) -> None:
         action="store_true",
         help="take a few steps only; write a trace and a table of where their time goes to out/profile",
     )
+    verb.add_argument(
+        "--probe",
+        action="store_true",
+        help="train on one batch alone and see whether the network can learn it; writes nothing",
+    )
 
 
 def done_otherwise(args: argparse.Namespace, params: "Params", paths: "Paths") -> bool:
@@ -32,12 +37,14 @@ def done_otherwise(args: argparse.Namespace, params: "Params", paths: "Paths") -
     if args.nproc is not None and args.nproc < 1:
         raise ParamsError(f"--nproc: must be at least 1, got {args.nproc}")
     processes = args.nproc if args.nproc is not None else params.runtime.processes
-    if args.profile:
-        if args.nproc is not None:
-            raise ParamsError("--profile watches one process: leave --nproc out")
-        from pipelines.stages.train import profile
+    if args.profile or args.probe:
+        if args.nproc is not None or (args.profile and args.probe):
+            raise ParamsError(
+                "--profile and --probe are for one process, one of them at a time: leave the rest out"
+            )
+        from pipelines.stages.train import probe, profile
 
-        sys.stdout.write(profile(params, paths))
+        sys.stdout.write((profile if args.profile else probe)(params, paths))
         return True
     if processes == 1:
         return False

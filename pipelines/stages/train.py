@@ -4,9 +4,10 @@ import csv
 import io
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack, closing
 from dataclasses import asdict, replace
+from itertools import repeat
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -95,8 +96,9 @@ def run_first(
             "train_digest": key,
             "data_digest": index.digest,
             "steps": config.steps,
+            "averages": [config.ema_decay, *config.ema_more],
         }
-        atomic_write_bytes(paths.weights, weights_bytes(trainer.ema.model, metadata))
+        atomic_write_bytes(paths.weights, weights_bytes(trainer.ema.model, metadata, trainer.ema.further()))
         atomic_write_text(paths.curves, curves_text(trainer.history))
         run_of_tracker.log_file(paths.curves, "curves")
         run_of_tracker.finished(sha256_file(paths.weights))
@@ -112,6 +114,25 @@ def profile(params: "Params", paths: Paths) -> str:
     making = replace(making, config=replace(making.config, steps=max(needed, making.config.steps)))
     with closing(making.trainer(None, lambda: False).run()) as reports:
         return profiled(reports, paths.profile, warm_up=_PROFILE_WARM_UP, steps=_PROFILE_STEPS, device=making.device)
+
+
+def probe(params: "Params", paths: Paths) -> str:
+    """Train on one batch, writing nothing: what came of it, or an error if the network could not learn it."""
+    from ddpm_core.training.probe import OneDraw, judged, probing
+
+    making = Making.of(params, paths, ALONE)
+    batch = next(making.batches(0))
+    making = replace(
+        making,
+        config=probing(making.config),
+        objective=OneDraw(making.objective),
+        batches=lambda _start: repeat(batch),
+        is_compiled=False,
+    )
+    trainer = making.trainer(None, lambda: False)
+    for _ in trainer.run():
+        pass
+    return judged(trainer.history)
 
 
 # ------------------------------------------------------------------------------------------------------ while
@@ -156,11 +177,14 @@ def logged(report: StepReport, per_epoch: int) -> dict[str, float]:
 # ------------------------------------------------------------------------------------------------------ after
 
 
-def weights_bytes(model: nn.Module, metadata: dict[str, Any]) -> bytes:
+def weights_bytes(
+    model: nn.Module, metadata: dict[str, Any], further: Mapping[str, torch.Tensor] | None = None
+) -> bytes:
     """The weights as a safetensors file with one metadata key (the order of several would be random)."""
     from safetensors.torch import save
 
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    all_of_them = {**model.state_dict(), **(further or {})}
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in all_of_them.items()}
     return save(tensors, {"ddpm": json.dumps(metadata, sort_keys=True)})
 
 

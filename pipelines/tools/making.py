@@ -13,12 +13,13 @@ from ddpm_core.device import describe, make_repeatable, pick_device, pick_precis
 from ddpm_core.errors import ParamsError
 from ddpm_core.files import sha256_file
 from ddpm_core.models import build_model
-from ddpm_core.objective import Batch, LabelDropout, Objective, Share, build_objective
+from ddpm_core.objective import Batch, LabelDropout, Share, build_objective
 from ddpm_core.training.checkpoint import Checkpoints
 from ddpm_core.training.compiled import compiler, is_compiled
 from ddpm_core.training.config import TrainConfig
 from ddpm_core.training.distributed import Processes, on_this_machine
-from ddpm_core.training.trainer import Trainer
+from ddpm_core.training.start import begin_from
+from ddpm_core.training.trainer import ObjectiveLike, Trainer
 from pipelines.paths import Paths
 from pipelines.tools.batches import batch_source, check_data, is_conditional
 from pipelines.tools.shards import ShardIndex, read_index
@@ -46,7 +47,7 @@ class Making:
 
     config: TrainConfig
     model: nn.Module
-    objective: Objective
+    objective: ObjectiveLike
     index: ShardIndex
     conditional: bool
     batches: Callable[[int], Iterator[Batch]]
@@ -69,6 +70,8 @@ class Making:
         check_data(index, paths.shards, config)
         seed_network(config.seed, 0)
         model = build_model(params.model, index.spec, conditional, params.diffusion.learned_variance)
+        if config.init_from is not None:
+            begin_from(model, config.init_from, paths.root, index.spec.classes if conditional else ())
         dropout = LabelDropout({"label": len(index.spec.classes)}, config.label_dropout) if conditional else None
         share = Share(processes.number, processes.count)
         compiling = is_compiled(config.compile, config.steps, device)

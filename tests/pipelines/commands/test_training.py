@@ -18,8 +18,8 @@ from pipelines.stages import train
 PATHS = Paths(Path("/project"), Path("/home"))
 
 
-def wanted(*, nproc: int | None = None, profile: bool = False) -> argparse.Namespace:
-    return argparse.Namespace(nproc=nproc, profile=profile, probe=False, quiet=True, debug=False)
+def wanted(*, nproc: int | None = None, profile: bool = False, probe: bool = False) -> argparse.Namespace:
+    return argparse.Namespace(nproc=nproc, profile=profile, probe=probe, quiet=True, debug=False)
 
 
 def params(processes: int = 1, threads: int = 4) -> Any:
@@ -65,7 +65,9 @@ def test_what_was_launched_launches_no_more(
     ("asked", "message"),
     [
         (wanted(nproc=0), "--nproc: must be at least 1, got 0"),
-        (wanted(nproc=2, profile=True), "--profile watches one process: leave --nproc out"),
+        (wanted(nproc=2, profile=True), "--profile and --probe are for one process"),
+        (wanted(nproc=2, probe=True), "--profile and --probe are for one process"),
+        (wanted(profile=True, probe=True), "one of them at a time: leave the rest"),
     ],
 )
 def test_what_cannot_be_is_refused(asked: argparse.Namespace, message: str) -> None:
@@ -73,7 +75,10 @@ def test_what_cannot_be_is_refused(asked: argparse.Namespace, message: str) -> N
         training.done_otherwise(asked, params(), PATHS)
 
 
-def test_a_profile_is_shown(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr(train, "profile", lambda _params, _paths: "data 1 ms\n")
-    assert training.done_otherwise(wanted(profile=True), params(processes=2), PATHS)
-    assert capsys.readouterr().out == "data 1 ms\n"
+@pytest.mark.parametrize("name", ["profile", "probe"])
+def test_a_profile_and_a_probe_are_shown(
+    name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(train, name, lambda _params, _paths: f"{name} 1 ms\n")
+    assert training.done_otherwise(wanted(**{name: True}), params(processes=2), PATHS)
+    assert capsys.readouterr().out == f"{name} 1 ms\n"

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors import safe_open
+from safetensors.torch import load_file
 
 from ddpm_core.diffusion.config import DiffusionConfig
 from ddpm_core.diffusion.schedule import Cosine
@@ -22,15 +23,15 @@ from ddpm_core.errors import DataError, NonFiniteError, ParamsError
 from ddpm_core.files import sha256_file
 from ddpm_core.models.config import UNetConfig
 from ddpm_core.spec import DataSpec
-from ddpm_core.training.config import AdamW, AugmentConfig, Constant, TrainConfig
+from ddpm_core.training.config import AdamW, AugmentConfig, Constant, InitFrom, TrainConfig
 from ddpm_core.training.shelf import key_of
 from pipelines.params import RuntimeConfig
 from pipelines.paths import Paths
 from pipelines.stages import train
-from pipelines.tools.decode import decode_png
 from pipelines.tools.batches import is_conditional
-from pipelines.tools.shards import Sample, ShardConfig, write_shards
+from pipelines.tools.decode import decode_png
 from pipelines.tools.making import check_parts, training_identity
+from pipelines.tools.shards import Sample, ShardConfig, write_shards
 
 SPEC = DataSpec((1, 8, 8), (-1.0, 1.0), 256, ("rows", "columns"))
 CPU = torch.device("cpu")
@@ -166,11 +167,30 @@ def test_weights_say_what_they_are_under_one_metadata_key(trained: tuple[Paths, 
     with safe_open(paths.weights, "pt") as file:
         assert set(file.metadata()) == {"ddpm"}
         said = json.loads(file.metadata()["ddpm"])
-    assert set(said) == {"spec", "model", "diffusion", "conditional", "train_digest", "data_digest", "steps"}
+    assert set(said) == {
+        "spec",
+        "model",
+        "diffusion",
+        "conditional",
+        "train_digest",
+        "data_digest",
+        "steps",
+        "averages",
+    }
     assert said["conditional"] is True
     assert DataSpec.from_dict(said["spec"]) == SPEC
     assert said["train_digest"] == recorder.key
     assert recorder.weights == sha256_file(paths.weights)
+
+
+def test_further_averages_lie_beside_the_one_that_ships(trained: tuple[Paths, Recorder], tmp_path: Path) -> None:
+    paths, other = project(tmp_path / "a"), project(tmp_path / "b")
+    train.run(params(ema_more=(0.5, 0.999)), paths, Recorder())
+    train.run(params(ema_decay=0.5), other, Recorder())
+    several, plain, narrow = (load_file(at.weights) for at in (paths, trained[0], other))
+    assert all(torch.equal(several[name], weight) for name, weight in plain.items())
+    assert all(torch.equal(several[f"ema-0.5/{name}"], weight) for name, weight in narrow.items())
+    assert len(several) == 3 * len(plain)
 
 
 def test_curves_hold_a_row_a_window_and_no_time(trained: tuple[Paths, Recorder]) -> None:
@@ -184,7 +204,9 @@ def test_curves_hold_a_row_a_window_and_no_time(trained: tuple[Paths, Recorder])
 
 def test_the_tracker_hears_numbers_pictures_and_where_they_come_from(trained: tuple[Paths, Recorder]) -> None:
     recorder = trained[1]
-    assert {"loss", "grad_norm", "lr", "images_per_second", "data_wait", "epoch", "memory_mb"} <= set(recorder.metrics[5])
+    assert {"loss", "grad_norm", "lr", "images_per_second", "data_wait", "epoch", "memory_mb"} <= set(
+        recorder.metrics[5]
+    )
     assert 10 < recorder.metrics[5]["memory_mb"] < 100_000
     assert recorder.metrics[12]["epoch"] == 4
     assert set(recorder.files) == {"samples/step-0000006.png", "samples/step-0000012.png", "curves/curves.csv"}
@@ -239,6 +261,8 @@ def test_the_key_knows_all_that_the_bits_depend_on() -> None:
         key(params(diffusion=replace(DIFFUSION, target="eps"))),
         key(params(), "e"),
         key(params(), dtype=torch.bfloat16),
+        key(params(), processes=2),
+        key(params(), c=True),
         key(other_threads),
         *map(key, rolling),
     ]
@@ -261,8 +285,6 @@ def test_another_training_begins_anew_and_says_what_differs(
     paths = project(tmp_path)
     with pytest.raises(Killed):
         train.run(params(lr=2e-3, augment=AugmentConfig(0.0, 0.0)), paths, killed_at(10))
-        key(params(), processes=2),
-        key(params(), c=True),
     with caplog.at_level("INFO"):
         train.run(params(), paths, Recorder())
     assert (
@@ -323,6 +345,22 @@ def test_a_profile_writes_its_folder_and_nothing_else(tmp_path: Path) -> None:
     assert {file.name for file in after - before} == {"trace.json", "table.txt", "operators.txt"}
     assert all(file.parent == paths.profile for file in after - before)
     assert (paths.profile / "table.txt").read_text() == text
+
+
+def test_a_probe_learns_one_batch_and_writes_nothing(tmp_path: Path) -> None:
+    paths = project(tmp_path)
+    before = {file for file in tmp_path.rglob("*") if file.is_file()}
+    assert "of it: the network learns" in train.probe(params(lr=3e-3), paths)
+    assert {file for file in tmp_path.rglob("*") if file.is_file()} == before
+
+
+def test_fine_tuning_begins_with_the_weights_of_the_file(trained: tuple[Paths, Recorder], tmp_path: Path) -> None:
+    paths = project(tmp_path)
+    (tmp_path / "old.safetensors").write_bytes(trained[0].weights.read_bytes())
+    start = InitFrom("old.safetensors", sha256_file(trained[0].weights))
+    train.run(params(init_from=start, steps=3, lr=1e-12, ema_decay=0.0), paths, Recorder())
+    old, new = load_file(trained[0].weights), load_file(paths.weights)
+    assert all(torch.allclose(new[name], weight, atol=1e-6) for name, weight in old.items())
 
 
 def test_a_batch_that_cannot_be_cut_among_the_processes_is_refused() -> None:
