@@ -9,6 +9,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import timedelta
+from tempfile import TemporaryDirectory
 from typing import Protocol, TypeVar, cast
 
 import torch
@@ -180,24 +181,26 @@ def launch(command: Sequence[str], processes: int) -> None:
 
     A signal to the launcher is handed on; it then waits for the processes to save.
     """
-    from torch.distributed.elastic.multiprocessing.api import SignalException
+    from torch.distributed.elastic.multiprocessing.api import DefaultLogsSpecs, SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-    config = LaunchConfig(
-        min_nodes=1,
-        max_nodes=1,
-        nproc_per_node=processes,
-        run_id="train",
-        rdzv_backend="c10d",
-        rdzv_endpoint="localhost:0",
-        local_addr="localhost",
-        max_restarts=0,
-        monitor_interval=0.1,
-        shutdown_timeout=_SAVING_SECONDS,
-    )
     try:
-        elastic_launch(config, command[0])(*command[1:])
+        with TemporaryDirectory() as scratch:
+            config = LaunchConfig(
+                min_nodes=1,
+                max_nodes=1,
+                nproc_per_node=processes,
+                logs_specs=DefaultLogsSpecs(log_dir=scratch),
+                run_id="train",
+                rdzv_backend="c10d",
+                rdzv_endpoint="localhost:0",
+                local_addr="localhost",
+                max_restarts=0,
+                monitor_interval=0.1,
+                shutdown_timeout=_SAVING_SECONDS,
+            )
+            elastic_launch(config, command[0])(*command[1:])
     except SignalException as error:
         raise Stopped(
             f"stopped by {error.sigval.name}, which the {processes} processes were told; the same command goes on from "
