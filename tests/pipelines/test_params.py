@@ -159,7 +159,7 @@ def test_several_faults_in_the_real_file_are_told_together(tmp_path: Path) -> No
     assert "train.lr: must be " in message
     assert "got -1.0" in message
     assert "runtme: unknown key; did you mean 'runtime'?" in message
-    assert "runtime: missing; it must be a mapping with device, threads, workers, tracking" in message
+    assert "runtime: missing; it must be a mapping with device, threads, processes, workers, tracking" in message
     assert "diffusion.schedule.kind: must be one of" in message
 
 
