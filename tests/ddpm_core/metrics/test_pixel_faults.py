@@ -1,9 +1,11 @@
-"""The table of what pixels alone show, samples beside unseen images; and how its numbers are rounded."""
+"""The tables of copies and of what pixels alone show, samples beside unseen images; how their numbers are rounded."""
 
 import numpy as np
 import pytest
 
-from ddpm_core.metrics.measure import pixel_faults, rounded
+from ddpm_core.metrics.intervals import clopper_pearson
+from ddpm_core.metrics.measure import copies, pixel_faults, rounded
+from ddpm_core.metrics.memorisation import Nearest, chance
 
 
 def test_each_fault_is_told_of_samples_and_of_unseen_images_by_its_own_name():
@@ -29,3 +31,25 @@ def test_each_fault_is_told_of_samples_and_of_unseen_images_by_its_own_name():
 def test_nine_digits_are_kept(value, want):
     assert rounded({"a": value}) == {"a": want}
     assert isinstance(rounded({"a": value})["a"], float)
+
+
+def test_both_counts_of_copies_are_told_by_name_with_their_bounds_and_chances():
+    def found(first, second):
+        return Nearest(np.array(first, float), np.array(second, float), np.zeros(len(first), np.int64))
+
+    samples = found([1, 1, 1, 9, 9], [8, 2, 2, 10, 10])
+    unseen = found([3, 4, 5, 6], [4, 5, 6, 7])
+    got = copies(samples, unseen, 0.1, 0.3, 0.9)
+    # Nearer than 3, the least of the unseen: three samples of five. Nearer than 0.3 of the second nearest: one.
+    assert got == pytest.approx(
+        {
+            "near_share": 0.6,
+            "near_share_high": clopper_pearson(3, 5, 0.9).high,
+            "near_share_heldout": 0.0,
+            "near_chance": chance(3, 5, 0, 4),
+            "lone_share": 0.2,
+            "lone_share_high": clopper_pearson(1, 5, 0.9).high,
+            "lone_share_heldout": 0.0,
+            "lone_chance": chance(1, 5, 0, 4),
+        }
+    )

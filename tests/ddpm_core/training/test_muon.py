@@ -34,6 +34,12 @@ def test_orthogonal_sends_all_singular_values_near_one_and_keeps_the_singular_ve
     assert core.diagonal().max() < 1.3
 
 
+def test_five_rounds_raise_a_direction_three_hundred_times_weaker_to_the_same_rate() -> None:
+    weak = orthogonal(torch.diag(torch.tensor([1.0, 0.003], dtype=torch.float64)))
+    assert torch.equal(weak, torch.diag(weak.diagonal()))
+    assert 0.6 < float(weak.diagonal().min()) < float(weak.diagonal().max()) < 1.3
+
+
 def test_orthogonal_of_a_zero_gradient_is_zero() -> None:
     assert torch.equal(orthogonal(torch.zeros(4, 6)), torch.zeros(4, 6))
 
