@@ -156,11 +156,28 @@ def joined(device: str) -> Iterator[Processes]:
     on_gpus = device == "cuda" or (device == "auto" and torch.cuda.is_available())
     if on_gpus:
         _take_gpu(int(os.environ.get("LOCAL_RANK", "0")), on_this_machine())
-    distributed.init_process_group("cpu:gloo,cuda:nccl" if on_gpus else "gloo", timeout=_PATIENCE)
+    store, rank, count = next(distributed.rendezvous("env://", timeout=_PATIENCE))  # type: ignore[no-untyped-call]
+    distributed.init_process_group(
+        "cpu:gloo,cuda:nccl" if on_gpus else "gloo",
+        store=distributed.PrefixStore(_attempt(os.environ), store),
+        rank=rank,
+        world_size=count,
+        timeout=_PATIENCE,
+    )
     try:
         yield Group()
     finally:
         distributed.destroy_process_group()
+
+
+def _attempt(environment: Mapping[str, str]) -> str:
+    """A name for this start of the processes, under which they meet.
+
+    A launcher keeps its store over restarts, with the addresses of the dead in it. Its count of restarts tells starts
+    apart, but on one machine only; several have a store for every start where they are told so (docs/training.md).
+    """
+    alone = environment.get("GROUP_WORLD_SIZE", "1") == "1"
+    return f"start-{environment.get('TORCHELASTIC_RESTART_COUNT', '0') if alone else '0'}"
 
 
 def _take_gpu(place: int, sharing: int) -> None:

@@ -113,6 +113,12 @@ def test_a_launcher_is_known_by_what_it_leaves_in_the_environment(monkeypatch: p
         assert processes is ALONE
 
 
+def test_a_restart_on_one_machine_meets_under_a_name_of_its_own() -> None:
+    assert distributed._attempt({}) == "start-0"
+    assert distributed._attempt({"GROUP_WORLD_SIZE": "1", "TORCHELASTIC_RESTART_COUNT": "2"}) == "start-2"
+    assert distributed._attempt({"GROUP_WORLD_SIZE": "2", "TORCHELASTIC_RESTART_COUNT": "2"}) == "start-0"
+
+
 def test_more_processes_than_gpus_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     with pytest.raises(DeviceError, match=r"has 2 processes and 1 GPUs; start at most 1 processes, or set"):
