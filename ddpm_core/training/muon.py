@@ -23,7 +23,8 @@ def orthogonal(matrix: Tensor) -> Tensor:
     x = x / (x.norm() + 1e-7)
     for _ in range(_ROUNDS):
         gram = x @ x.T
-        x = _A * x + (_B * gram + _C * gram @ gram) @ x
+        polynomial = torch.addmm(gram, gram, gram, beta=_B, alpha=_C)
+        x = torch.addmm(x, polynomial, x, beta=_A)
     return x.T if tall else x
 
 

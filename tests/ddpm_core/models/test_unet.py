@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from ddpm_core.errors import DataError, ParamsError
 from ddpm_core.models import UNetConfig, build_model
-from ddpm_core.models.layers import sinusoidal_embedding
+from ddpm_core.models.layers import attended, modulated, sinusoidal_embedding
 from ddpm_core.models.unet import UNet
 from ddpm_core.spec import DataSpec
 
@@ -206,3 +206,59 @@ def test_the_network_exports_with_a_free_batch() -> None:
     )
     again = (x[:2], t[:2], label[:2])
     torch.testing.assert_close(program.module()(*again), model(*again), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16], ids=str)
+def test_attention_spelt_out_is_the_fused_one_and_so_is_its_gradient(dtype: torch.dtype) -> None:
+    generator = torch.Generator().manual_seed(0)
+    q, k, v = (torch.randn((2, 3, 49, 16), generator=generator, dtype=torch.float64) for _ in range(3))
+    answers = []
+    for spelt_out, kind in ((False, torch.float64), (True, dtype)):
+        inputs = [tensor.to(kind, copy=True).requires_grad_() for tensor in (q, k, v)]
+        out = attended(*inputs, spelt_out=spelt_out)
+        assert out.dtype == kind
+        out.double().square().sum().backward()
+        answers.append([out, *(tensor.grad for tensor in inputs)])
+    tolerance = 1e-12 if dtype == torch.float64 else 0.03
+    for exact, other in zip(*answers, strict=True):
+        assert float((exact - other).detach().norm() / exact.detach().norm()) < tolerance
+
+
+def test_attention_over_many_pixels_is_always_the_fused_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch, "softmax", None)
+    few, many = (torch.zeros(1, 1, pixels, 4) for pixels in (1024, 1025))
+    assert attended(many, many, many, spelt_out=True).shape == many.shape
+    with pytest.raises(TypeError):
+        attended(few, few, few, spelt_out=True)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+def test_modulated_normalisation_in_one_pass_is_the_formula_and_so_are_its_gradients(dtype: torch.dtype) -> None:
+    generator = torch.Generator().manual_seed(0)
+    norm = nn.GroupNorm(4, 12)
+    nn.init.normal_(norm.weight, generator=generator)
+    nn.init.normal_(norm.bias, generator=generator)
+    x = torch.randn((3, 12, 5, 7), generator=generator).to(dtype)
+    scale, shift = torch.randn((2, 3, 12), generator=generator).to(dtype)
+    upstream = torch.randn(x.shape, generator=generator)
+    answers = []
+    for in_one, kind in ((False, torch.float32), (True, dtype)):
+        inputs = [tensor.to(kind, copy=True).requires_grad_() for tensor in (x, scale, shift)]
+        norm.zero_grad(set_to_none=True)
+        out = modulated(norm, *inputs, in_one=in_one)
+        assert out.dtype == kind
+        out.backward(upstream.to(kind))
+        answers.append([out, *(tensor.grad for tensor in (*inputs, norm.weight, norm.bias))])
+    tolerance = 1e-5 if dtype == torch.float32 else 0.02
+    for exact, other in zip(*answers, strict=True):
+        assert float((exact - other).detach().norm() / exact.detach().norm()) < tolerance
+
+
+def test_a_network_that_trains_and_one_that_samples_give_the_same_answer() -> None:
+    torch.manual_seed(0)
+    net = UNet(UNetConfig(**TINY), (1, 8, 8), 3, learned_variance=False)
+    for parameter in net.parameters():
+        nn.init.normal_(parameter, std=0.2)
+    x, t, label = torch.randn(5, 1, 8, 8), torch.arange(1.0, 6.0), torch.tensor([0, 1, 2, 3, 0])
+    training = net.train()(x, t, label)
+    assert torch.allclose(training, net.eval()(x, t, label), rtol=1e-4, atol=1e-4)
