@@ -13,6 +13,7 @@ QUIET = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "GX_ANALYTICS_ENABLED": "false",
     "DVC_NO_ANALYTICS": "1",
+    "KINETO_LOG_LEVEL": "99",  # torch's profiler would say that it began and ended, and that there is no GPU
     # Spins of a waiting thread before it sleeps. Without a limit two threads beside other work cost up to fifty times
     # the time; with none at all (OMP_WAIT_POLICY=PASSIVE) the second thread is worth nothing in training.
     "GOMP_SPINCOUNT": "2000",
