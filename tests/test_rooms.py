@@ -55,6 +55,7 @@ FOREIGN: dict[str, tuple[str, ...]] = {
         "ddpm_core/training/",
         "pipelines/tools/augment.py",
         "pipelines/tools/batches.py",
+        "pipelines/tools/bits.py",
         "pipelines/tools/classifier.py",
         "pipelines/tools/efficientnet.py",
         "pipelines/tools/features.py",

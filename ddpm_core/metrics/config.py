@@ -23,6 +23,8 @@ class EvaluateConfig:
     copy_ratio: float
     copy_shift: int
     coverage_k: int
+    bits_images: int
+    bits_levels: int
     resamples: int
     confidence: float
     grid_columns: int
@@ -43,6 +45,8 @@ class EvaluateConfig:
         "copy_ratio": open_fraction,
         "copy_shift": not_negative,
         "coverage_k": at_least_1,
+        "bits_images": not_negative,
+        "bits_levels": (lambda v: v >= 2, "at least 2"),
         "resamples": (lambda v: v >= 20, "at least 20"),
         "confidence": (lambda v: 0.5 <= v < 1, "at least 0.5 and below 1"),
         "grid_columns": at_least_1,

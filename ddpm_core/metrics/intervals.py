@@ -20,6 +20,8 @@ from ddpm_core.metrics.frechet import Features, Gaussian, distance, gaussian_of
 
 Floats = NDArray[np.float64]
 
+_WORK = 2e12  # multiplications that the rounds of one distance may take, but for the first of them
+_FEWEST = 16
 POWER = 0.8  # of the smallest difference that is told: in so many draws
 
 
@@ -38,7 +40,10 @@ class Interval:
 
 @dataclass(frozen=True, eq=False)
 class Replicates:
-    """What each resampling adds to a value: the part linear in the weights, and the rest. Both [rounds]."""
+    """What each resampling adds to a value: the part linear in the weights, and the rest. Both [rounds].
+
+    The rest is NaN in the rounds for which it was not worked out.
+    """
 
     linear: Floats
     curved: Floats
@@ -46,7 +51,7 @@ class Replicates:
     @property
     def bias(self) -> float:
         """By how much a value of so many samples lies above that of infinitely many, on average."""
-        return float(self.curved.mean())
+        return float(np.nanmean(self.curved))
 
     @property
     def spread(self) -> float:
@@ -55,8 +60,8 @@ class Replicates:
         Var(linear) = V1 + 2 V2 and Var(curved) = V2, where V1 + V2 is wanted, V1 what is linear in the samples. Of
         few samples for their many features the two parts go against each other, and the whole is the better bound.
         """
-        linear, curved = float(self.linear.var(ddof=1)), float(self.curved.var(ddof=1))
-        whole = float((self.linear + self.curved).var(ddof=1))
+        linear, curved = float(self.linear.var(ddof=1)), float(np.nanvar(self.curved, ddof=1))
+        whole = float(np.nanvar(self.linear + self.curved, ddof=1))
         return float(np.sqrt(min(max(linear - curved, curved), whole)))
 
     def minus(self, other: "Replicates") -> "Replicates":
@@ -106,7 +111,8 @@ def frechet_replicates(features: Features, reference: Gaussian, counts: NDArray[
     """Of the Fréchet distance of samples to a fixed reference.
 
     The linear part comes from the distance's derivative at the samples, found once; the whole from the weighted
-    moments in the reference's own axes, where one product and one small eigenvalue problem a round do.
+    moments in the reference's own axes, where one product and one small eigenvalue problem a round do. Of very many
+    samples with very many features, the whole is worked out for the first rounds alone.
     """
     rows = np.asarray(features, dtype=np.float64)
     n, mean = len(rows), rows.mean(axis=0)
@@ -119,8 +125,10 @@ def frechet_replicates(features: Features, reference: Gaussian, counts: NDArray[
     slopes = 2.0 * centred @ gap + (squares - _transported(turned)) * n / (n - 1)
     linear = (counts @ slopes) / n - slopes.mean()
     gram = turned @ turned.T if n < turned.shape[1] else None
-    whole = np.empty(len(counts))
-    for number, count in enumerate(counts):
+    few, many = sorted((n, turned.shape[1]))
+    solved = min(len(counts), max(_FEWEST, int(_WORK / (few * few * many))))
+    whole = np.full(len(counts), np.nan)
+    for number, count in enumerate(counts[:solved]):
         weights = count.astype(np.float64)
         shift = weights @ centred / n
         trace = (weights @ squares - n * shift @ shift) / (n - 1)

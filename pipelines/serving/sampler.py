@@ -58,6 +58,11 @@ class Sampler:
         """Read and verify a bundle's folder, and start its network on the device."""
         return cls(read_bundle(Path(bundle)), device, threads)
 
+    @property
+    def network(self) -> OnnxDenoiser:
+        """The network itself, for those who ask it about other pictures than samples."""
+        return self._net
+
     def made_by(self, recipe: Recipe) -> dict[str, str]:
         """What makes a picture, beside its seed and label."""
         return {

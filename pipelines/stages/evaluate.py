@@ -25,6 +25,7 @@ from ddpm_core.metrics.memorisation import nearest
 from ddpm_core.spec import DataSpec
 from pipelines.paths import Paths
 from pipelines.serving.sampler import Sampler
+from pipelines.tools.bits import held_out_bits
 from pipelines.tools.features import (
     CLASSIFIER_NAME,
     Extractor,
@@ -84,6 +85,17 @@ def measure_bundle(params: "Params", paths: Paths, folder: Path, out: Path) -> N
     found.metrics.update(measure.pixel_faults(images, test.images, _top(index.spec)))
     if (golden := sampler.golden_difference()) is not None:
         found.metrics["golden_difference"] = golden
+    found.add(
+        held_out_bits(
+            sampler.network,
+            bundle,
+            test.images,
+            test.labels,
+            count=config.bits_images,
+            levels=config.bits_levels,
+            seed=config.seed,
+        )
+    )
     seen = Seen(images, labels, test, reference, index.spec)
     extractors, per_class = _open(reference, index.spec, device), {}
     for extractor in extractors:

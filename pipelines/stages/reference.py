@@ -21,7 +21,7 @@ from pipelines.tools.features import (
     classifier_extractor,
     extract,
     open_extractors,
-    read_inception,
+    read_extractor,
 )
 from pipelines.tools.reference_store import features_file, real_features, write_reference
 from pipelines.tools.shards import Split, read_index, read_split
@@ -52,8 +52,8 @@ def run(params: "Params", paths: Paths, tracker: "Tracker") -> None:
     classifier, found = _classifier(config, index.spec, train, test, device)
     if found is not None:
         files[CLASSIFIER_NAME] = found
-    if config.inception_weights is not None:
-        files[INCEPTION_NAME] = read_inception(paths.root / config.inception_weights)
+    for wanted in config.extractors:
+        files[INCEPTION_NAME] = read_extractor(wanted, paths.root)
     extractors = open_extractors(files, classifier["used"], config.efficientnet_side, index.spec, device)
     listed, floors = [], {}
     for extractor in extractors:

@@ -18,9 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ddpm_core.checks import Checks, at_least_1, fraction, not_negative, positive, run_checks
-from ddpm_core.errors import DataError, IntegrityError
+from ddpm_core.errors import DataError, IntegrityError, ParamsError
 from ddpm_core.files import sha256_bytes
 from ddpm_core.spec import DataSpec
+from pipelines.tools.extractor_files import INCEPTION_SHA256, ExtractorFile, read_weights_file
 
 if TYPE_CHECKING:
     import torch
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 CLASSIFIER_NAME, INCEPTION_NAME = "classifier.safetensors", "inception.pth"
-INCEPTION_SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class ClassifierConfig:
 class ReferenceConfig:
     """Which extractors there are and how much of the training set's features is kept."""
 
-    inception_weights: str | None
+    extractors: tuple[ExtractorFile, ...]
     efficientnet_side: int
     batch_size: int
     features_kept: int
@@ -72,7 +72,7 @@ class ReferenceConfig:
 
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid", "strict": True}
     __checks__: ClassVar[Checks] = {
-        "inception_weights": (lambda v: v is None or bool(v), "null or the path of a file"),
+        "extractors": (lambda v: len({each.kind for each in v}) == len(v), "a list with each kind at most once"),
         "efficientnet_side": (lambda v: v >= 32, "at least 32 pixels"),
         "batch_size": at_least_1,
         "features_kept": (lambda v: v >= 2, "at least 2"),
@@ -172,25 +172,36 @@ def _metadata(weights: bytes) -> str:
     return str(json.loads(weights[8 : 8 + length])["__metadata__"]["ddpm"])
 
 
-def read_inception(path: Path) -> bytes:
-    """The bytes of the Inception weights, whose SHA-256 must be the known one."""
-    if not path.is_file():
+def read_extractor(listed: ExtractorFile, root: Path) -> bytes:
+    """The weights of a listed extractor; only one file may give a score named fid."""
+    if listed.sha256 != INCEPTION_SHA256:
+        raise ParamsError(
+            f"reference.extractors: sha256 of inception must be {INCEPTION_SHA256}, got {listed.sha256}; only that "
+            "file may give a score named fid"
+        )
+    return read_weights_file(listed, root, _downloaded)
+
+
+def _downloaded() -> bytes:
+    """From where torch-fidelity takes it, kept in the cache of torch.hub."""
+    import torch
+    from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3
+
+    url = str(URL_INCEPTION_V3)
+    place = Path(torch.hub.get_dir()) / "checkpoints" / url.rsplit("/", 1)[-1]
+    place.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        torch.hub.download_url_to_file(url, str(place), INCEPTION_SHA256)
+    except (OSError, RuntimeError) as error:
         raise DataError(
-            f"reference.inception_weights: there must be a file at {path}; there is none. Give the path of "
-            "weights-inception-2015-12-05-6726825d.pth (torch-fidelity's release v0.2.0), or null to do without"
-        )
-    data = path.read_bytes()
-    digest = sha256_bytes(data)
-    if digest != INCEPTION_SHA256:
-        raise IntegrityError(
-            f"reference.inception_weights: {path} must have the SHA-256 {INCEPTION_SHA256}, it has {digest}. Only that "
-            "file may give a score named fid; get it again, or set null to do without"
-        )
-    return data
+            f"reference.extractors: the weights of inception must be to be had from {url}, but {error}; "
+            "get the file by other means and give its path"
+        ) from error
+    return place.read_bytes()
 
 
 def inception_extractor(weights: bytes, device: "torch.device") -> Extractor:
-    """The Inception network of FID, from the bytes that `read_inception` gave."""
+    """The Inception network of FID, from the bytes that `read_extractor` gave."""
     import torch
     from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 

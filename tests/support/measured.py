@@ -20,7 +20,7 @@ from tests.support.tiny_bundle import CLASSES, tiny_bundle
 
 SIDE = 8
 REFERENCE = ReferenceConfig(
-    inception_weights=None,
+    extractors=(),
     efficientnet_side=32,
     batch_size=64,
     features_kept=150,
@@ -29,7 +29,7 @@ REFERENCE = ReferenceConfig(
 EVALUATE = EvaluateConfig(
     n="test", seed=0, batch_size=16, steps=None, guidance=None, floor_draws=2, kid_subsets=4, kid_subset_size=30,
     is_splits=2, copy_quantile=0.01, copy_ratio=0.5, copy_shift=1, coverage_k=3,
-    resamples=40, confidence=0.95, grid_columns=6, neighbours=5,
+    bits_images=20, bits_levels=4, resamples=40, confidence=0.95, grid_columns=6, neighbours=5,
 )  # fmt: skip
 GATE = GateConfig(
     model_name="tiny", min_images=20, max_distance_ratio=4.0, max_accuracy_loss=0.05, max_copy_excess=0.05,

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from ddpm_core.errors import DataError
+from ddpm_core.metrics import intervals
 from ddpm_core.metrics.frechet import Gaussian, distance, gaussian_of, infinity
 from ddpm_core.metrics.intervals import (
     Interval,
@@ -37,6 +38,18 @@ def test_replicates_are_the_distances_of_the_samples_drawn_anew(n, dims):
     for number, count in enumerate(counts):
         drawn = distance(gaussian_of(np.repeat(rows, count, axis=0)), reference)
         assert value + found.linear[number] + found.curved[number] == pytest.approx(drawn, rel=1e-7)
+
+
+def test_of_very_many_features_the_whole_is_worked_out_for_the_first_rounds_alone(monkeypatch):
+    rows, reference, counts = gaussian_rows(60, 5, 0, 0.3), unit(5), resampled(60, 200, 1)
+    full = frechet_replicates(rows, reference, counts)
+    monkeypatch.setattr(intervals, "_WORK", 1.0)
+    first = frechet_replicates(rows, reference, counts)
+    np.testing.assert_array_equal(first.curved[:16], full.curved[:16])
+    assert np.isnan(first.curved[16:]).all()
+    np.testing.assert_array_equal(first.linear, full.linear)
+    assert first.bias == pytest.approx(full.bias, rel=0.5)
+    assert first.spread == pytest.approx(full.spread, rel=0.3)
 
 
 def test_the_linear_part_is_the_derivative_of_the_distance_in_the_weights():

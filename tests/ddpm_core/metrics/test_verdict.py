@@ -350,8 +350,8 @@ def test_a_limit_without_ends_is_refused():
 
 EVALUATE = EvaluateConfig(
     n="test", seed=0, batch_size=64, steps=None, guidance=None, floor_draws=5, kid_subsets=50, kid_subset_size=500,
-    is_splits=10, copy_quantile=0.001, copy_ratio=0.5, copy_shift=1, coverage_k=5, resamples=200,
-    confidence=0.95, grid_columns=10, neighbours=10,
+    is_splits=10, copy_quantile=0.001, copy_ratio=0.5, copy_shift=1, coverage_k=5, bits_images=100,
+    bits_levels=5, resamples=200, confidence=0.95, grid_columns=10, neighbours=10,
 )  # fmt: skip
 
 
@@ -369,6 +369,8 @@ EVALUATE = EvaluateConfig(
         ({"copy_ratio": 1.0}, "copy_ratio: must be between 0 and 1, both excluded"),
         ({"copy_shift": -1}, "copy_shift: must be 0 or more"),
         ({"coverage_k": 0}, "coverage_k: must be at least 1"),
+        ({"bits_images": -1}, "bits_images: must be 0 or more"),
+        ({"bits_levels": 1}, "bits_levels: must be at least 2"),
         ({"resamples": 19}, "resamples: must be at least 20, got 19"),
         ({"confidence": 1.0}, "confidence: must be at least 0.5 and below 1"),
         ({"neighbours": 0}, "neighbours: must be at least 1"),

@@ -27,7 +27,7 @@ class PerfectSampler:
     def __init__(self, real: Any, paths: Paths) -> None:
         self._real, self._paths = real, paths
         self.bundle, self.device, self.recipe = real.bundle, real.device, real.recipe
-        self.golden_difference = real.golden_difference
+        self.golden_difference, self.network = real.golden_difference, real.network
 
     def sample(self, labels: list[int | None], seeds: list[int], **options: Any) -> np.ndarray:
         from tests.support.measured import pictures
@@ -80,9 +80,16 @@ def test_metrics_are_flat_numbers_beside_their_floors(bad: Paths):
     metrics = read(bad.metrics)
     assert all(isinstance(value, float) for value in metrics.values())
     for name in ("fcd_train", "fcd_floor_train", "fcd_ratio_test", "kcd", "cis", "cis_real", "accuracy_class_min",
-                 "near_share_heldout", "fcd_coverage_class_min", "saturated_share"):  # fmt: skip
+                 "bits_per_dim", "bits_per_dim_error", "near_share_heldout",
+                 "fcd_coverage_class_min", "saturated_share"):  # fmt: skip
         assert name in metrics
     assert not {"fid_train", "is", "kid"} & metrics.keys()
+
+
+def test_bits_of_unseen_pictures_may_be_left_out(ready: Paths, perfect: type[PerfectSampler]):
+    evaluate.run(MeasuredParams(evaluate=replace(EVALUATE, bits_images=0)), ready, NullTracker())
+    assert "bits_per_dim" not in read(ready.metrics)
+    assert read(ready.record)["conditions"]["not_measured"]["bits_per_dim"] == "evaluate.bits_images is 0"
 
 
 def test_the_record_says_how_it_was_measured_and_of_what(bad: Paths):

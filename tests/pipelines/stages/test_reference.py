@@ -10,6 +10,7 @@ import pytest
 from ddpm_core.errors import DataError, IntegrityError
 from pipelines.paths import Paths
 from pipelines.stages import reference
+from pipelines.tools.extractor_files import INCEPTION_SHA256, ExtractorFile
 from pipelines.tools.reference_store import read_reference
 from pipelines.tools.tracking import NullTracker
 from tests.support.measured import REFERENCE, MeasuredParams, files_of, measured_project
@@ -78,9 +79,10 @@ def test_an_inception_path_that_is_wrong_stops_the_stage(tmp_path: Path):
     (tmp_path / "weights.pth").write_bytes(b"not these")
     for path, error, message in (
         ("weights.pth", IntegrityError, "must have the SHA-256 6726825d"),
-        ("absent.pth", DataError, "there must be a file at"),
+        ("absent.pth", DataError, "path of inception must name a file, there is none at"),
     ):
-        config = replace(weak(0.0).reference, inception_weights=path)
+        listed = ExtractorFile(kind="inception", path=path, sha256=INCEPTION_SHA256, download=False)
+        config = replace(weak(0.0).reference, extractors=(listed,))
         with pytest.raises(error, match=message):
             reference.run(MeasuredParams(reference=config), paths, NullTracker())
     assert not paths.reference.exists()

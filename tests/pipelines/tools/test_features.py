@@ -13,6 +13,7 @@ from ddpm_core.metrics.frechet import distance, gaussian_of
 from ddpm_core.spec import DataSpec
 from pipelines.tools import features
 from pipelines.tools.classifier import Classifier, train_classifier
+from pipelines.tools.extractor_files import INCEPTION_SHA256, ExtractorFile
 from pipelines.tools.features import (
     NAMES,
     classifier_bytes,
@@ -23,7 +24,7 @@ from pipelines.tools.features import (
     inception_score,
     kernel_distance,
     open_extractors,
-    read_inception,
+    read_extractor,
 )
 from tests.support.measured import REFERENCE, SIDE, pictures
 from tests.support.tiny_bundle import CLASSES
@@ -123,27 +124,34 @@ def random_inception() -> bytes:
     return stream.getvalue()
 
 
+def listed(sha256: str = INCEPTION_SHA256) -> ExtractorFile:
+    return ExtractorFile(kind="inception", path="weights.pth", sha256=sha256, download=False)
+
+
 def test_inception_weights_of_another_digest_are_refused(tmp_path, random_inception: bytes):
-    path = tmp_path / "weights-inception-2015-12-05-6726825d.pth"
-    path.write_bytes(random_inception)
-    with pytest.raises(
-        IntegrityError, match=r"must have the SHA-256 6726825d.*Only that\s+file may give a score named fid"
-    ):
-        read_inception(path)
+    (tmp_path / "weights.pth").write_bytes(random_inception)
+    with pytest.raises(IntegrityError, match=r"must have the SHA-256 6726825d.*take the extractor off the list"):
+        read_extractor(listed(), tmp_path)
+    with pytest.raises(ParamsError, match=r"must be 6726825d.*, got e+; only that file may give a score named fid"):
+        read_extractor(listed("e" * 64), tmp_path)
     with pytest.raises(IntegrityError, match=r"only weights of SHA-256 6726825d.* may give a score named fid"):
         inception_extractor(random_inception, CPU)
 
 
-def test_an_absent_inception_file_is_an_error_and_no_silent_skip(tmp_path):
-    with pytest.raises(DataError, match=r"reference.inception_weights: there must be a file at .*; there is none"):
-        read_inception(tmp_path / "none.pth")
+def test_a_download_that_fails_is_told(tmp_path, monkeypatch):
+    def refuse(*_: object) -> None:
+        raise OSError("no network")
+
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setattr(torch.hub, "download_url_to_file", refuse)
+    with pytest.raises(DataError, match=r"must be to be had from .*but no network; get the file by other means"):
+        read_extractor(replace(listed(), path=None, download=True), tmp_path)
 
 
 def test_inception_with_the_right_digest_gives_fid(tmp_path, monkeypatch, random_inception: bytes):
     monkeypatch.setattr(features, "INCEPTION_SHA256", sha256_bytes(random_inception))
-    path = tmp_path / "weights.pth"
-    path.write_bytes(random_inception)
-    files = {features.INCEPTION_NAME: read_inception(path)}
+    (tmp_path / "weights.pth").write_bytes(random_inception)
+    files = {features.INCEPTION_NAME: read_extractor(listed(sha256_bytes(random_inception)), tmp_path)}
     first, second = open_extractors(files, False, 32, SPEC, CPU)
     assert (first.names.distance, first.names.score) == ("fid", "is")
     assert second.names.distance == "fd_efficientnet_lite0"
@@ -192,7 +200,7 @@ def test_only_inception_is_called_fid_and_is():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"inception_weights": ""}, "inception_weights: must be null or the path of a file"),
+        ({"extractors": (listed(), listed())}, "extractors: must be a list with each kind at most once"),
         ({"efficientnet_side": 8}, "efficientnet_side: must be at least 32 pixels, got 8"),
         ({"batch_size": 0}, "batch_size: must be at least 1"),
         ({"features_kept": 1}, "features_kept: must be at least 2"),

@@ -1,0 +1,67 @@
+"""Bits per dimension of unseen pictures, by the very network that ships: the variational bound at drawn levels."""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from ddpm_core.bundle import Bundle
+from ddpm_core.diffusion.noise import Purpose, generator
+from ddpm_core.metrics.measure import Found
+from ddpm_core.nll import Data, bound_table
+
+Floats32 = NDArray[np.float32]
+Network = Callable[[Floats32, Floats32, NDArray[np.int64]], Floats32]
+
+
+class _Asked(nn.Module):
+    """A network of numpy arrays, asked with tensors."""
+
+    def __init__(self, network: Network) -> None:
+        super().__init__()
+        self._network = network
+
+    def forward(self, x: Tensor, t: Tensor, label: Tensor | None = None) -> Tensor:
+        labels = np.zeros(len(x), dtype=np.int64) if label is None else label.numpy()
+        return torch.from_numpy(self._network(x.numpy(), t.numpy(), labels))
+
+
+def held_out_bits(
+    network: Network,
+    bundle: Bundle,
+    images: NDArray[np.uint8],
+    labels: NDArray[np.int64],
+    *,
+    count: int,
+    levels: int,
+    seed: int,
+) -> Found:
+    """`bits_per_dim` of so many pictures at so many drawn levels each, and its standard error."""
+    T = bundle.schedule.T
+    if count == 0 or bundle.spec.levels is None:
+        reason = "evaluate.bits_images is 0" if count == 0 else "the data have no levels"
+        return Found({}, {}, {"bits_per_dim": reason})
+    chosen = np.sort(generator(seed, Purpose.EVALUATE).permutation(len(images))[:count])
+    data = Data.encoded(
+        bundle.spec,
+        images[chosen],
+        labels[chosen] if bundle.conditional else None,
+        chosen.tolist(),
+        torch.device("cpu"),
+    )
+    with torch.inference_mode():
+        found = bound_table(
+            _Asked(network),
+            bundle.parameterisation,
+            bundle.variance,
+            data,
+            levels=min(levels, T),
+            seed=seed,
+            on_call=lambda: None,
+        )
+    metrics = {"bits_per_dim": found.total.mean}
+    if found.total.standard_error is not None:
+        metrics["bits_per_dim_error"] = found.total.standard_error
+    return Found(metrics, {}, {})
