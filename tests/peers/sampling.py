@@ -1,7 +1,8 @@
 """One sampling run, by a plan of ours and by a scheduler of diffusers, from the same x_T, noise and network.
 
 Everything runs in float64, the peer's tables too (`in_float64`): what is compared is the method, and the rounding of
-float32 tables has a test of its own. Levels: ours are 1..T with 0 the clean data, the peer's are 0..T-1, so its timestep i is our level i + 1.
+float32 tables has a test of its own. Our levels are 1..T with 0 the clean data, the peer's 0..T-1, so that its timestep
+i is our level i + 1.
 """
 
 from collections.abc import Callable
@@ -61,7 +62,7 @@ def ours(plan: SamplingPlan, schedule: Schedule, target: Target, net: Network, x
 
 
 def in_float64(scheduler: Any, schedule: Schedule, steps: int | None = None, timesteps: list[int] | None = None) -> Any:
-    """The scheduler, told its timesteps, with the tables that it has (`test_schedules` holds them to ours) in float64."""
+    """The scheduler, told its timesteps, with its tables (which `test_schedules` holds to ours) in float64."""
     scheduler.alphas_cumprod = torch.from_numpy(schedule.alpha_bar[1:].copy())
     scheduler.set_timesteps(**({"num_inference_steps": steps} if timesteps is None else {"timesteps": timesteps}))
     if hasattr(scheduler, "sigmas"):

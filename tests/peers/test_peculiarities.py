@@ -1,9 +1,9 @@
 """Where diffusers 0.42 differs from us: each test states in what exactly, so that neither can change unseen.
 
-Defects of the peer, as far as we see: noise on the finished picture (fixed_large, learned_range), NaN (fixed_large_log),
-steps that land elsewhere than the next one starts (DDIM, linspace), no noise at the first levels (bfloat16), float32
-before a difference is taken. Other conventions: what follows a clip, the cap of dynamic thresholding, Heun on a steep
-schedule, one step size for a batch.
+Defects of the peer, as far as we see: noise on the finished picture (fixed_large, learned_range), NaN
+(fixed_large_log), steps that land elsewhere than the next one starts (DDIM, linspace), no noise at the first levels
+(bfloat16), float32 before a difference is taken. Other conventions: what follows a clip, the cap of dynamic
+thresholding, Heun on a steep schedule, one step size for a batch.
 """
 
 import numpy as np
