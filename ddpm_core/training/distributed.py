@@ -152,14 +152,16 @@ def joined(device: str) -> Iterator[Processes]:
         yield ALONE
         return
     from torch import distributed
+    from torch.distributed.distributed_c10d import PrefixStore
+    from torch.distributed.rendezvous import rendezvous
 
     on_gpus = device == "cuda" or (device == "auto" and torch.cuda.is_available())
     if on_gpus:
         _take_gpu(int(os.environ.get("LOCAL_RANK", "0")), on_this_machine())
-    store, rank, count = next(distributed.rendezvous("env://", timeout=_PATIENCE))  # type: ignore[no-untyped-call]
+    store, rank, count = next(rendezvous("env://", timeout=_PATIENCE))
     distributed.init_process_group(
         "cpu:gloo,cuda:nccl" if on_gpus else "gloo",
-        store=distributed.PrefixStore(_attempt(os.environ), store),
+        store=PrefixStore(_attempt(os.environ), store),
         rank=rank,
         world_size=count,
         timeout=_PATIENCE,
