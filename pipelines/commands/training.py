@@ -39,9 +39,7 @@ def done_otherwise(args: argparse.Namespace, params: "Params", paths: "Paths") -
     processes = args.nproc if args.nproc is not None else params.runtime.processes
     if args.profile or args.probe:
         if args.nproc is not None or (args.profile and args.probe):
-            raise ParamsError(
-                "--profile and --probe are for one process, one of them at a time: leave the rest out"
-            )
+            raise ParamsError("--profile and --probe are for one process, one of them at a time: leave the rest out")
         from pipelines.stages.train import probe, profile
 
         sys.stdout.write((profile if args.profile else probe)(params, paths))
