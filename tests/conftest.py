@@ -1,6 +1,7 @@
 """What every test stands on: quiet tools, one thread, and a home of its own for all state."""
 
 import os
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -13,11 +14,14 @@ limit_threads(1)
 os.environ.setdefault("PREFECT_LOGGING_LEVEL", "WARNING")
 os.environ.setdefault("TQDM_DISABLE", "1")
 
+_homes = count()
+
 
 @pytest.fixture(autouse=True)
 def _own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
     """$DDPM_HOME is a fresh folder, so no test sees the user's state or another test's."""
-    home = tmp_path_factory.mktemp("home")
+    home = tmp_path_factory.getbasetemp() / "homes" / str(next(_homes))  # mktemp would list all before it
+    home.mkdir(parents=True)
     monkeypatch.setenv("DDPM_HOME", str(home))
     for name in ("MLFLOW_TRACKING_URI", "PREFECT_API_URL"):
         monkeypatch.delenv(name, raising=False)

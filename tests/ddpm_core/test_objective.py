@@ -81,7 +81,7 @@ def test_the_loss_is_the_plain_mean_of_weight_times_factor_times_error() -> None
     factor = torch.tensor(1 / (10 * skewed[draw.t - 1]))
     each = (data.x0.double() - 0.5).square().mean((1, 2)) * torch.tensor(weights[draw.t])
     loss = ours.loss(Fixed(0.5), draw)
-    assert float(loss.total) == pytest.approx(float((factor * each).mean()), rel=1e-6)
+    assert loss.total.item() == pytest.approx((factor * each).mean().item(), rel=1e-6)
     np.testing.assert_allclose(loss.items, each, rtol=1e-6)
 
 

@@ -34,6 +34,7 @@ def test_known_pixels_come_out_as_given(schedule_of, sampler_of, times):
     on_step = known_region(plan, schedule, x0, mask, other_noise)
     x = generate(plan, p, ORACLE.network(p), initial(SEEDS, SHAPE), noise, on_step=on_step)
     assert (x[..., :2] == np.float32(0.8)).all()
+    assert (on_step(0, x0 + 2, x0)[..., 2:] == (x0 + 2)[..., 2:]).all()
     assert not (x[..., 2:] == np.float32(0.8)).any()
 
 

@@ -75,7 +75,9 @@ def test_deterministic_rows_ignore_the_variance_half(schedule_of, sampler_of):
     assert (whole == generate(plan, p, lambda x, t: nonlinear(x, t)[:, :2], x_T, noise)).all()
 
 
-@pytest.mark.parametrize("kinds", [("ancestral", "ancestral"), ("dpmpp_2m", "heun"), ("ddim", "ancestral")])
+@pytest.mark.parametrize(
+    "kinds", [("ancestral", "ancestral"), ("dpmpp_2m", "heun"), ("ancestral", "predictor_corrector")]
+)
 @pytest.mark.parametrize("framework", ["numpy", "torch"])
 def test_images_at_different_rows_share_a_call(schedule_of, sampler_of, kinds, framework):
     """Two images, the second three rows behind: the same images as alone."""

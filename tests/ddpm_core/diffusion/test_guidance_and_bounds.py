@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ddpm_core.diffusion.bounds import clip_to, dynamic_threshold, operator
-from ddpm_core.diffusion.guidance import combine, guided
+from ddpm_core.diffusion.guidance import calls, combine, guided
 from ddpm_core.errors import ParamsError
 
 X = np.random.default_rng(0).standard_normal((3, 2, 4, 4)).astype(np.float32)
@@ -48,6 +48,12 @@ def test_outside_the_interval_nothing_is_guided():
     assert (out[0] == net(X, TIME, LABEL)[0]).all()
     assert (out[1:] == guide(1.5)[1:]).all()
     assert out.dtype == np.float32
+
+
+def test_the_network_is_asked_twice_where_guidance_acts():
+    assert calls(TIME, 1.5, None).tolist() == [2, 2, 2]
+    assert calls(TIME, 1.5, (400.0, 900.0)).tolist() == [1, 2, 2]
+    assert calls(TIME, 0.0, (400.0, 900.0)).tolist() == [1, 1, 1]
 
 
 def test_a_weight_for_each_image():
@@ -108,6 +114,7 @@ def test_data_without_a_range_have_no_bound():
     assert operator("none", (-1, 1)) is None
     assert operator("clip", (-1, 1))(np.array([[5.0]])) == 1
     assert operator("dynamic", (-1, 1))(np.array([[5.0]])) == 1
+    assert operator("dynamic", (-1, 1))(np.array([[4.0, 2.0]]))[0, 1] == pytest.approx(0.5, rel=0.01)
 
 
 def test_errors_say_what_must_hold():

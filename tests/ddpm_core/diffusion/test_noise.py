@@ -37,6 +37,8 @@ def test_every_coordinate_matters(other):
 
 def test_large_seeds_are_not_rounded():
     assert (initial([2**63], (4,)) != initial([2**63 + 1], (4,))).all()
+    assert (initial(0, (4,), 2**63) != initial(0, (4,), 2**63 + 1)).all()
+    assert (step_noise(0, 2**63, (4,)) != step_noise(0, 2**63 + 1, (4,))).all()
 
 
 def test_noise_is_standard_normal():

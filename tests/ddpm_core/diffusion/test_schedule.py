@@ -276,6 +276,13 @@ def test_errors_say_what_must_hold(make, message):
         make()
 
 
+def test_what_the_network_is_told_is_float32_and_a_copy():
+    given = np.array([0.0, 1.0])
+    schedule = Schedule(np.array([1.0, 0.1]), np.array([0.0, 1.0]), given, "vp")
+    assert schedule.time.dtype == np.float32
+    assert given.flags.writeable
+
+
 @pytest.mark.parametrize(
     ("a", "g", "time", "process", "message"),
     [

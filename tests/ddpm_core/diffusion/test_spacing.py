@@ -56,6 +56,14 @@ def test_log_snr_is_even_in_lambda(schedule_of):
     assert steps[:-1] == pytest.approx(steps[:-1].mean(), rel=0.1)
 
 
+@pytest.mark.parametrize("spacing", ["log_snr", "karras"])
+def test_without_signal_at_the_end_the_others_are_spaced_before_it(schedule_of, spacing):
+    schedule = schedule_of("cosine_zero_snr", 100)
+    before = respaced(schedule, list(range(100)))
+    assert spaced_levels(spacing, schedule, 10) == [100, *spaced_levels(spacing, before, 9)]
+    assert spaced_levels(spacing, schedule, 2) == [100, 1, 0]
+
+
 def test_karras_is_even_in_the_seventh_root_of_sigma(schedule_of):
     schedule = schedule_of("edm")
     assert spaced_levels("karras", schedule, 28) == spaced_levels("linspace", schedule, 28)

@@ -46,3 +46,8 @@ def test_each_level_is_drawn_as_often_as_it_stands_for_others():
 def test_a_number_of_levels_that_cannot_be_is_refused(count):
     with pytest.raises(ParamsError, match=f"must be `all`, or from 2 to the schedule's 10, got {count}"):
         runs(10, count)
+
+
+def test_two_levels_are_not_one_run():
+    with pytest.raises(ParamsError, match="from 2 to the schedule's 2, got 1"):
+        runs(2, 1)

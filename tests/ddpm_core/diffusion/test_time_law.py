@@ -65,6 +65,8 @@ def test_second_moment_is_uniform_until_every_level_was_seen_often_enough(schedu
     law.observe(np.arange(1, 31), np.arange(30.0))
     law.observe(np.arange(1, 30), np.arange(29.0))
     assert law.probabilities() == pytest.approx(1 / 30)
+    law.observe(np.array([30]), np.array([29.0]))
+    assert law.probabilities()[29] > 1 / 30
 
 
 def test_second_moment_is_the_root_of_the_mean_square_of_the_newest_losses(schedule_of):

@@ -22,8 +22,8 @@ def same_rows(one, two, tolerance=3e-13):
 @pytest.mark.parametrize("name", SCHEDULES)
 @pytest.mark.parametrize("kind", sampler_kinds())
 def test_laws_of_every_plan(schedule_of, sampler_of, kind, name):
-    schedule = schedule_of(name)
-    for steps in (1, 2, 20, 1000):
+    schedule = schedule_of(name, 200)
+    for steps in (1, 2, 20, 200):
         plan = sampler_of(kind, steps).plan(schedule, "fixed_small")
         assert plan.t[0] == schedule.T
         assert plan.s[-1] == 0
@@ -57,10 +57,10 @@ def test_dict_round_trip_is_exact(schedule_of, sampler_of, kind):
 
 @pytest.mark.parametrize("name", SCHEDULES)
 @pytest.mark.parametrize("spacing", ["leading", "trailing", "quadratic", "log_snr"])
-@pytest.mark.parametrize("steps", [10, 1000])
-def test_ddim_of_eta_1_is_ancestral_row_by_row(schedule_of, sampler_of, name, spacing, steps):
+@pytest.mark.parametrize(("T", "steps"), [(1000, 10), (200, 200)])
+def test_ddim_of_eta_1_is_ancestral_row_by_row(schedule_of, sampler_of, name, spacing, T, steps):
     """On every spacing: the level before is the one of the spacing, not one stride back."""
-    schedule = schedule_of(name)
+    schedule = schedule_of(name, T)
     ddim = sampler_of("ddim", steps, spacing, eta=1.0).plan(schedule, "fixed_large")
     ancestral = sampler_of("ancestral", steps, spacing).plan(schedule, "fixed_small")
     assert same_rows(ddim, ancestral, 1e-12 * max(1.0, schedule.start_scale))

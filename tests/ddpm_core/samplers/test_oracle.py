@@ -71,6 +71,12 @@ def test_ten_ddim_steps_give_the_known_variance(schedule_of, sampler_of, name, s
 # ---- the papers' own algorithms, written out, against the plans
 
 
+def unit(length, place):
+    coefficients = np.zeros(length)
+    coefficients[place] = 1
+    return coefficients
+
+
 class Probe:
     """An affine random variable: its mean and the coefficient of each unit noise, closed under + and *."""
 
@@ -78,7 +84,7 @@ class Probe:
         self.c = np.asarray(coefficients, float)
 
     def __add__(self, other):
-        return Probe(self.c + other.c) if isinstance(other, Probe) else Probe(self.c + np.eye(len(self.c))[0] * other)
+        return Probe(self.c + (other.c if isinstance(other, Probe) else unit(len(self.c), 0) * other))
 
     def __sub__(self, other):
         return self + other * -1
@@ -105,7 +111,7 @@ class Reference:
 
     def z(self):
         self.drawn += 1
-        return Probe(np.eye(self.draws)[self.drawn])
+        return Probe(unit(self.draws, self.drawn))
 
     def x0(self, x, t):
         v = self.a[t] ** 2 * 0.25 + self.g[t] ** 2
