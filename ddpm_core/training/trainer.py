@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.profiler import record_function as span
 
 from ddpm_core.device import seed_network
-from ddpm_core.errors import DdpmError, IntegrityError, NonFiniteError, Stopped
+from ddpm_core.errors import IntegrityError, NonFiniteError, Stopped
 from ddpm_core.objective import Batch, Draw, Loss, Share
 from ddpm_core.training.checkpoint import Checkpoints, Snapshot
 from ddpm_core.training.config import TrainConfig
@@ -105,7 +105,8 @@ class Trainer:
         if snapshot is None:
             return False
         self._restore(snapshot)
-        _log.info("resumed from the checkpoint of step %d of %d", self.step, self.config.steps)
+        if self._processes.number == 0:
+            _log.info("resumed from the checkpoint of step %d of %d", self.step, self.config.steps)
         return True
 
     def run(self) -> Generator[StepReport, None, None]:
@@ -129,11 +130,14 @@ class Trainer:
                     batch = next(ready)
                 self._window.waited += perf_counter() - waited
                 yield self._advance(batch)
-                self._tell_failed_save()
-                if self._processes.any(self._should_stop()):
+                self._end_save(wait=False)
+                stopping = self._processes.any(self._should_stop())
+                due = self.step % self.config.checkpoint_every == 0 and self.step < self.config.steps
+                if (stopping or due) and not self._guard.skips:
+                    self._look(self._meter.bad())  # no checkpoint holds a step that is yet to be rolled back
+                if stopping:
                     self._stop()
-                if self.step % self.config.checkpoint_every == 0 and self.step < self.config.steps:
-                    self._look(0 if self._guard.skips else self._meter.bad())
+                if due:
                     self._begin_save()
         finally:
             ready.close()
@@ -251,15 +255,9 @@ class Trainer:
         if self._checkpoints is not None:
             self._checkpoints.begin(self.step, self._tensors(), self._state())
 
-    def _end_save(self) -> None:
-        try:
-            if self._checkpoints is not None:
-                self._checkpoints.wait()
-        except DdpmError as error:
-            _log.warning("%s; the training goes on", error)
-
-    def _tell_failed_save(self) -> None:
-        error = self._checkpoints.failure() if self._checkpoints is not None else None
+    def _end_save(self, *, wait: bool = True) -> None:
+        """A warning if a save failed; the one under way is waited for, or left to go on."""
+        error = self._checkpoints.failure(wait=wait) if self._checkpoints is not None else None
         if error is not None:
             _log.warning("%s; the training goes on", error)
 
