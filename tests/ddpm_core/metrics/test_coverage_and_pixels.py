@@ -27,6 +27,12 @@ def test_coverage_is_that_of_the_plain_definition():
     np.testing.assert_array_equal(coverage(real, fake, 2), closest < own)
 
 
+def test_a_sample_just_as_far_as_the_neighbour_does_not_cover():
+    real = np.array([[0], [1], [2]], np.float32)
+    assert coverage(real, np.array([[-1]], np.float32), 1).tolist() == [False, False, False]
+    assert coverage(real, np.array([[-0.9]], np.float32), 1).tolist() == [True, False, False]
+
+
 def test_a_class_that_no_sample_reaches_is_seen():
     rng = np.random.default_rng(2)
     labels = np.repeat(np.arange(3), 50)

@@ -48,6 +48,8 @@ def test_a_floor_of_nothing_allows_nothing():
 def test_too_few_images_for_a_distance_are_refused():
     with pytest.raises(DataError, match="at least 2 samples and 2 images of each split; got 1 samples"):
         measure.distances("fd", features(1, 3), real(10, 10), 1, TRUST)
+    for samples, train, test in ((2, 9, 2), (9, 9, 2), (9, 2, 9), (2, 2, 2)):
+        assert measure.distances("fd", features(samples, 3), real(train, test), 1, TRUST).metrics["fd_train"] > 0
 
 
 def test_each_ratio_lies_in_its_interval_and_the_unbiased_distance_below_the_plain_one():
