@@ -65,8 +65,10 @@ class Checkpoints:
         self._image.take(tensors)
         self._saving = _Saving(partial(self._write, step, self._image, state))
 
-    def failure(self) -> DdpmError | None:
-        """Why the last save failed, told once; None while it is being written."""
+    def failure(self, *, wait: bool = False) -> DdpmError | None:
+        """Why the last save failed, told once; None while it is being written, which `wait` lets end first."""
+        if self._saving is not None and wait:
+            self._saving.join()
         if self._saving is None or not self._saving.ended():
             return None
         error, self._saving = self._saving.error, None
@@ -76,9 +78,7 @@ class Checkpoints:
 
     def wait(self) -> None:
         """Let the save that is being written end; raise what went wrong with it."""
-        if self._saving is not None:
-            self._saving.join()
-        error = self.failure()
+        error = self.failure(wait=True)
         if error is not None:
             raise error
 

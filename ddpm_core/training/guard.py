@@ -53,7 +53,7 @@ class Guard:
         raise NonFiniteError(
             f"loss and gradient must be finite numbers, but near step {step} they were not ({what}); the weights were "
             "left as they were; lower train.lr, give train.grad_clip, lengthen train.warmup_steps, or set "
-            "train.precision to fp32"
+            "train.precision to fp32; with train.on_nonfinite: skip the same command goes on without such steps"
         )
 
     def state_dict(self) -> dict[str, Any]:
