@@ -135,11 +135,12 @@ class Bench:
 
 
 def one_class(bench: Bench, subset: int) -> tuple[Samples, Samples]:
-    """Whatever is asked for, a 3 comes: 100 of them a subset, for there are no more."""
-    threes = Samples.joined([each.take(each.labels == 3) for each in bench.healthy])
+    """Whatever is asked for, the same digit comes: 100 of them a subset, for there are not many more."""
+    commonest = int(np.bincount(bench.test.labels).argmax())
+    own = Samples.joined([each.take(each.labels == commonest) for each in bench.healthy])
     rows = np.arange(subset * 100, subset * 100 + 100)
     champion = bench.healthy[subset].take(np.arange(100))
-    return replace(threes.take(rows), labels=champion.labels), champion
+    return replace(own.take(rows), labels=champion.labels), champion
 
 
 def missing_class(bench: Bench, subset: int) -> tuple[Samples, Samples]:
@@ -167,7 +168,8 @@ def copies(change: Callable[[np.ndarray, np.random.Generator], np.ndarray], aske
 def renoised(images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     x = images / 127.5 - 1
     x = np.sqrt(1 - 0.1**2) * x + 0.1 * rng.standard_normal(x.shape)
-    return np.clip(np.rint((x + 1) * 127.5), 0, 255).astype(np.uint8)
+    levels: np.ndarray = np.clip(np.rint((x + 1) * 127.5), 0, 255).astype(np.uint8)
+    return levels
 
 
 def shifted(images: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -86,12 +86,6 @@ def test_metrics_are_flat_numbers_beside_their_floors(bad: Paths):
     assert not {"fid_train", "is", "kid"} & metrics.keys()
 
 
-def test_bits_of_unseen_pictures_may_be_left_out(ready: Paths, perfect: type[PerfectSampler]):
-    evaluate.run(MeasuredParams(evaluate=replace(EVALUATE, bits_images=0)), ready, NullTracker())
-    assert "bits_per_dim" not in read(ready.metrics)
-    assert read(ready.record)["conditions"]["not_measured"]["bits_per_dim"] == "evaluate.bits_images is 0"
-
-
 def test_the_record_says_how_it_was_measured_and_of_what(bad: Paths):
     record = read(bad.record)
     conditions, provenance = record["conditions"], record["provenance"]
@@ -304,3 +298,9 @@ def test_the_classifier_of_the_reference_is_the_one_that_calls_labels(ready: Pat
     assert metrics["accuracy_heldout"] == pytest.approx(
         read(ready.reference / "reference.json")["classifier"]["accuracy"]
     )
+
+
+def test_bits_of_unseen_pictures_may_be_left_out(ready: Paths, perfect: type[PerfectSampler]):
+    evaluate.run(MeasuredParams(evaluate=replace(EVALUATE, bits_images=0)), ready, NullTracker())
+    assert "bits_per_dim" not in read(ready.metrics)
+    assert read(ready.record)["conditions"]["not_measured"]["bits_per_dim"] == "evaluate.bits_images is 0"
