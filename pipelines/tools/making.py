@@ -27,8 +27,10 @@ from pipelines.tools.shards import ShardIndex, read_index
 if TYPE_CHECKING:
     from pipelines.params import Params
 
-# Keys of section train without which the same bits come out; where a roll back leads to depends on the saves.
-_CHANGES_NO_BIT, _SAVES = ("sample_every", "keep_checkpoints", "keep_trainings", "compile"), "checkpoint_every"
+# Keys of section train without which the same bits come out. Where a roll back leads to depends on the saves; what
+# stopped at a step may go on by leaving it out.
+_CHANGES_NO_BIT = ("sample_every", "keep_checkpoints", "keep_trainings", "nonfinite_limit", "compile")
+_OF_ROLL_BACKS = ("checkpoint_every", "on_nonfinite")
 _CODE = ("diffusion", "models", "training", "process.py", "objective.py", "likelihood.py", "device.py", "spec.py")
 _STAGE_CODE = (
     "stages/train.py",
@@ -130,8 +132,9 @@ def training_identity(
     """All that the bits of a training depend on; its checkpoints lie under the digest of this."""
     here, core = Path(__file__).parents[1], Path(ddpm_core.__file__).parent
     files = [file for name in _CODE for file in _python_files(core / name)] + [here / name for name in _STAGE_CODE]
-    changing_nothing = _CHANGES_NO_BIT if params.train.on_nonfinite == "roll_back" else (*_CHANGES_NO_BIT, _SAVES)
-    train = {name: value for name, value in asdict(params.train).items() if name not in changing_nothing}
+    rolls_back = params.train.on_nonfinite == "roll_back"
+    left_out = _CHANGES_NO_BIT if rolls_back else (*_CHANGES_NO_BIT, *_OF_ROLL_BACKS)
+    train = {name: value for name, value in asdict(params.train).items() if name not in left_out}
     return {
         "model": asdict(params.model),
         "diffusion": asdict(params.diffusion),

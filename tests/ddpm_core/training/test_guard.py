@@ -88,6 +88,15 @@ def test_killed_and_resumed_around_bad_steps_ends_with_the_same_bits(
     assert one._guard.count == 2
 
 
+def test_what_stopped_may_go_on_by_leaving_the_step_out(tmp_path: Path) -> None:
+    whole = to(tiny.trainer(None, source=planted(9), on_nonfinite="skip"), 24)
+    with pytest.raises(NonFiniteError, match=r"with train.on_nonfinite: skip the same command goes on without such"):
+        to(tiny.trainer(tmp_path, source=planted(9)), 24)
+    other = tiny.trainer(tmp_path, source=planted(9), on_nonfinite="skip")
+    assert other.resume()
+    assert tiny.everything(to(other, 24)) == tiny.everything(whole)
+
+
 def test_a_roll_back_passes_the_data_over_and_draws_other_noise(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

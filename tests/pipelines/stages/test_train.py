@@ -269,6 +269,7 @@ def test_the_key_knows_all_that_the_bits_depend_on() -> None:
     assert len(set(keys)) == len(keys)
     assert key(elsewhere) == keys[0]
     assert key(watched) == keys[0]
+    assert key(params(on_nonfinite="skip", nonfinite_limit=9)) == keys[0]
 
 
 def killed_at(step: int) -> Recorder:
