@@ -64,7 +64,8 @@ def nll(args: argparse.Namespace) -> None:
     """Read weights and pictures, measure with progress, print the table, write the plot."""
     paths = project_paths(args)
     asked = _asked(args, paths)
-    runtime = checked_params(paths).runtime
+    params = checked_params(paths)
+    runtime = params.runtime
     from tqdm import tqdm
 
     from ddpm_core.device import make_repeatable, pick_device
@@ -74,7 +75,7 @@ def nll(args: argparse.Namespace) -> None:
 
     make_repeatable(runtime.threads)
     device = pick_device(runtime.device)
-    net, about, spec, diffusion = read_weights(asked.weights)
+    net, about, spec, diffusion = read_weights(asked.weights, None if args.weights else params.export.ema)
     net = net.to(device).requires_grad_(False)
     parameterisation = diffusion.parameterisation()
     T = parameterisation.schedule.T
