@@ -209,7 +209,6 @@ class Sampler:
             )
         return likeness
 
-
     def golden_difference(self) -> float | None:
         """By how many levels the golden image, made again, differs on average; None for a bundle without one."""
         golden = self.bundle.golden

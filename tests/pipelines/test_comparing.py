@@ -107,5 +107,7 @@ def test_the_verb_prints_the_table_and_writes_the_page(
     assert cli.main(words) == 0
     assert "fcd_ratio_train" in capsys.readouterr().out
     assert page.read_text().startswith("<!doctype html>")
+    assert cli.main([*words[:-1], str(page / "page.html")]) == 2
+    assert "--out: must be a place that can be written, got " in capsys.readouterr().err
     assert cli.main([*words[:-1], "page.txt"]) == 2
     assert "must end in .html, got page.txt" in capsys.readouterr().err

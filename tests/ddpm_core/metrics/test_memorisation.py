@@ -96,3 +96,9 @@ def test_chance_is_how_often_equal_sets_give_so_many():
 def test_what_cannot_be_compared_is_refused(queries, references, message: str):
     with pytest.raises(DataError, match=message):
         nearest(queries, references)
+
+
+def test_a_shift_that_leaves_nothing_in_sight_is_refused():
+    half = min(TRAIN.shape[-2:]) // 2
+    with pytest.raises(DataError, match=rf"evaluate\.copy_shift: .* got {half} pixels for pictures of .*; lower it"):
+        nearest(TRAIN[:1], TRAIN, half)

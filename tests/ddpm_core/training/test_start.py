@@ -92,6 +92,12 @@ def test_another_network_is_refused_by_the_names_of_its_tensors(tmp_path: Path) 
         begin_from(larger, written(tmp_path, nn.ModuleDict({"net": network()})), tmp_path, ())
 
 
+def test_class_rows_of_another_width_are_refused(tmp_path: Path) -> None:
+    wider = network("a", config=replace(CONFIG, channels=16))
+    with pytest.raises(ParamsError, match=rf"{CLASS_ROWS} 2x64 for 2x32"):
+        begin_from(network("a"), written(tmp_path, wider, ("a",)), tmp_path, ("a",))
+
+
 def test_another_file_than_the_one_that_was_meant_is_refused(tmp_path: Path) -> None:
     start = written(tmp_path, network())
     with pytest.raises(IntegrityError, match=r"must have the SHA-256 0{64}, but has [0-9a-f]{64}; if this is the file"):

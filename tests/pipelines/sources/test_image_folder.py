@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ddpm_core.errors import DataError, ParamsError
-from pipelines.sources.pictures import Found
+from pipelines.sources.pictures import Found, Member
 from tests.support.pictures import FOLDER, Project, png, write
 
 
@@ -110,6 +110,24 @@ def test_members_of_a_zip_are_limited_damaged_or_encrypted_ones_refused(tmp_path
     path.write_bytes(raw)
     with pytest.raises(DataError, match=r"all 2 were refused; the first: a/bomb\.png"):
         project.prepare()
+
+
+def test_an_encrypted_member_of_a_zip_says_so(tmp_path: Path) -> None:
+    path = zipped(tmp_path / "raw.zip", {"a/1.png": png(1)})
+    raw = bytearray(path.read_bytes())
+    raw[raw.index(b"PK\x01\x02") + 8] |= 1  # the flag that says encrypted
+    path.write_bytes(raw)
+    with pytest.raises(DataError, match=r"^encrypted inside its zip$"):
+        Member(path, 0).read(1000)
+
+
+def test_a_zip_without_a_list_of_its_members_is_told(tmp_path: Path) -> None:
+    path = zipped(tmp_path / "raw.zip", {"a/1.png": png(1)})
+    raw = bytearray(path.read_bytes())
+    raw[raw.index(b"PK\x01\x02")] = 0
+    path.write_bytes(raw)
+    with pytest.raises(DataError, match=r"source\.path: .*raw\.zip must be a zip that can be read, but "):
+        replace(FOLDER, path="raw.zip").listing(tmp_path)
 
 
 def test_a_damaged_member_of_a_zip_is_quarantined(tmp_path: Path) -> None:

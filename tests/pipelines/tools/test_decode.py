@@ -170,6 +170,15 @@ def test_damaged_bytes_are_decoded_or_refused_and_never_anything_else(format: st
         assert pixels.shape == (3, 8, 8)
 
 
+def test_a_conversion_that_fails_names_the_kind_of_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_memory(*_: object) -> None:
+        raise MemoryError("no room for 1 GB")
+
+    monkeypatch.setattr("pipelines.tools.decode._fitted", no_memory)
+    with pytest.raises(DataError, match="cannot be converted from PNG mode RGB: no room for 1 GB"):
+        decode(png(1), SAME)
+
+
 def test_pixels_that_a_source_holds_decoded_follow_the_same_rules() -> None:
     assert np.array_equal(fit_pixels(noise(1), RULES), decode(png(1), RULES))
     with pytest.raises(DataError, match="2 x 2 pixels, smaller than min_side 4"):
