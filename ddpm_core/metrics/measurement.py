@@ -9,10 +9,10 @@ import numpy as np
 
 from ddpm_core.errors import DataError
 from ddpm_core.metrics.intervals import Interval, Replicates, around
+from ddpm_core.nested import ABSENT, unequal
 
 # What the model itself brings: two models may differ in these and still be measured under equal conditions.
 _OF_THE_MODEL = ("sampler", "guidance", "not_measured")
-_ABSENT = "absent"
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +40,7 @@ class Measurement:
         mine, its = (
             {name: value for name, value in of.conditions.items() if name not in _OF_THE_MODEL} for of in (self, other)
         )
-        return _differences("", mine, its)
+        return dict(sorted((name, (_short(own), _short(theirs))) for name, own, theirs in unequal(mine, its)))
 
     def replicates(self, name: str) -> Replicates | None:
         """What each weighting of the samples adds to a number; None where the record does not say."""
@@ -74,18 +74,8 @@ def _decoded(text: str) -> Any:
     return np.frombuffer(base64.b64decode(text), dtype="<f4").astype(np.float64)
 
 
-def _differences(where: str, mine: Any, its: Any) -> dict[str, tuple[str, str]]:
-    if isinstance(mine, Mapping) and isinstance(its, Mapping):
-        found: dict[str, tuple[str, str]] = {}
-        for name in sorted(mine.keys() | its.keys()):
-            dotted = f"{where}.{name}" if where else str(name)
-            found |= _differences(dotted, mine.get(name, _ABSENT), its.get(name, _ABSENT))
-        return found
-    return {} if mine == its else {where: (_short(mine), _short(its))}
-
-
 def _short(value: Any) -> str:
-    text = str(value)
+    text = "absent" if value is ABSENT else str(value)
     return text if len(text) <= 40 else f"{text[:37]}..."
 
 

@@ -16,6 +16,7 @@ from typing import Any
 
 from ddpm_core.errors import DdpmError
 from ddpm_core.files import atomic_write_json, json_bytes, sha256_bytes
+from ddpm_core.nested import ABSENT, unequal
 from ddpm_core.training.checkpoint import Checkpoints
 
 _log = logging.getLogger(__name__)
@@ -114,17 +115,12 @@ class Shelf:
             )
 
 
-def differences(old: Any, new: Any, where: str = "") -> list[str]:
+def differences(old: Identity, new: Identity) -> list[str]:
     """What is not the same in two identities: dotted keys with both values, files by name alone."""
-    if isinstance(old, Mapping) and isinstance(new, Mapping):
-        names = [*old, *(name for name in new if name not in old)]
-        below = (differences(old.get(name), new.get(name), f"{where}.{name}" if where else name) for name in names)
-        return [line for lines in below for line in lines]
-    if old == new:
-        return []
-    if _is_digest(old) or _is_digest(new):
-        return [where]
-    return [f"{where} ({_short(old)} before, {_short(new)} now)"]
+    return [
+        where if _is_digest(one) or _is_digest(other) else f"{where} ({_short(one)} before, {_short(other)} now)"
+        for where, one, other in unequal(old, new)
+    ]
 
 
 def _is_digest(value: Any) -> bool:
@@ -132,7 +128,13 @@ def _is_digest(value: Any) -> bool:
 
 
 def _short(value: Any) -> str:
-    return "none" if value is None else json.dumps(value) if isinstance(value, list | dict) else str(value)
+    return (
+        "none"
+        if value is None or value is ABSENT
+        else json.dumps(value)
+        if isinstance(value, list | dict)
+        else str(value)
+    )
 
 
 def _about(place: Path) -> dict[str, Any]:

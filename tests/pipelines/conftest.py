@@ -1,10 +1,22 @@
-"""Fixtures for tests that need a real MLflow store."""
+"""What tests of the pipelines share: the logging put back, and a real MLflow store."""
 
+import logging
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.support.tracked import empty_home
+
+
+@pytest.fixture(autouse=True)
+def _loggers_as_before() -> Iterator[None]:
+    """The command line sets up logging to the stderr of its test, which is closed after it."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,5 @@
 """The command line: quick help, one message for a foreseen fault, its own exit code, verbs that find the project."""
 
-import logging
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,15 +9,6 @@ from pipelines import cli
 from pipelines.commands import stages
 from pipelines.doctor import examine
 from tests.support.imports import ROOT
-
-
-@pytest.fixture(autouse=True)
-def _logging_as_before() -> Iterator[None]:
-    root = logging.getLogger()
-    handlers, level = list(root.handlers), root.level
-    yield
-    root.handlers[:] = handlers
-    root.setLevel(level)
 
 
 def failing(error: BaseException) -> object:

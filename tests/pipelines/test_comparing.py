@@ -1,8 +1,6 @@
 """`ddpm compare`: runs by folder, run id, version or alias; refused unless measured alike; a table and a page."""
 
-import logging
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +14,6 @@ from pipelines.promotion import promote
 from pipelines.tools.tracking import connect, open_tracker
 from tests.support.imports import ROOT
 from tests.support.tracked import FewParams, judged_project
-
-
-@pytest.fixture(autouse=True)
-def _logging_as_before() -> Iterator[None]:
-    root = logging.getLogger()
-    handlers, level = list(root.handlers), root.level
-    yield
-    root.handlers[:] = handlers
-    root.setLevel(level)
 
 
 def compared(one: Any, other: Any, paths: Paths) -> Compared:

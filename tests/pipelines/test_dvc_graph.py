@@ -20,6 +20,7 @@ CARRIERS = (
     "ddpm_core/checks.py",
     "ddpm_core/errors.py",
     "ddpm_core/files.py",
+    "ddpm_core/nested.py",
     "pipelines/__init__.py",
     "pipelines/paths.py",
     "pipelines/params.py",
