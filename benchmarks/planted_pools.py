@@ -173,7 +173,7 @@ def _quarter(sampler: Sampler) -> dict[str, Any]:
 POOLS = (
     Pool("late", SMALL, one_level_late),
     Pool("unclipped", SMALL, as_built, _unclipped),
-    Pool("quarter", SMALL, as_built, _quarter),
+    Pool("quarter", FULL, as_built, _quarter),
     Pool("linear", SMALL, with_linear_schedule),
     Pool("untrained", SMALL, untrained),
     Pool("raw", SMALL, raw_weights),
