@@ -6,11 +6,13 @@
     ├── ContractFailed             4    the data do not keep the contract
     ├── NonFiniteError             5    a loss or a gradient stopped being a number
     ├── DataError                  1    a picture, an archive or a data set cannot be used
+    │   └── Unreachable           75    what must be fetched cannot be at the moment
     ├── IntegrityError             1    bytes on disk are not the bytes that were written
     ├── DeviceError                1    the device that was asked for is not there
     ├── ExportError                1    a model cannot be exported, or its export does not agree with it
     ├── TrackingError              1    the tracking store cannot be used
     ├── PromotionRefused           3    the model is not to be promoted
+    ├── TryAgain                  75    it may pass by itself; the same command may do later
     └── Stopped                  143    a signal came; the work was saved first
 
 Every message says what must hold, what came and how to mend it.
@@ -51,6 +53,12 @@ class DataError(DdpmError):
     """A picture, an archive or a data set cannot be used."""
 
 
+class Unreachable(DataError):
+    """What must be fetched from elsewhere cannot be at the moment."""
+
+    exit_code = 75
+
+
 class IntegrityError(DdpmError):
     """Bytes on disk are not the bytes that were written."""
 
@@ -71,6 +79,12 @@ class PromotionRefused(DdpmError):
     """The model is not to be promoted."""
 
     exit_code = 3
+
+
+class TryAgain(DdpmError):
+    """It may pass by itself, as a busy lock does: the same command may do later."""
+
+    exit_code = 75  # what sendmail and others mean by it: a temporary failure
 
 
 class Stopped(DdpmError):

@@ -42,10 +42,16 @@ class RuntimeConfig:
     device: Literal["auto", "cpu", "cuda"]
     threads: int
     processes: int
+    sampling_processes: int | Literal["auto"]
     workers: int
     tracking: bool
 
-    __checks__: ClassVar[Checks] = {"threads": at_least_1, "processes": at_least_1, "workers": not_negative}
+    __checks__: ClassVar[Checks] = {
+        "threads": at_least_1,
+        "processes": at_least_1,
+        "sampling_processes": (lambda v: v == "auto" or v >= 1, "auto, or at least 1"),
+        "workers": not_negative,
+    }
 
     def __post_init__(self) -> None:
         run_checks(self)

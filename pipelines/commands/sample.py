@@ -39,10 +39,17 @@ def add_to(verbs: Verbs) -> None:
     verb.set_defaults(action=sample)
 
 
+    verb.add_argument(
+        "--processes",
+        type=int,
+        metavar="N",
+        default=1,
+        help="processes that share the batches and the threads, or have a GPU each; changes no picture (default: 1)",
+    )
 def sample(args: argparse.Namespace) -> None:
     """Open the bundle, sample, write; the torch room is never imported."""
-    for option, value in (("--n", args.n), ("--batch-size", args.batch_size), ("--threads", args.threads)):
-        if value < 1:
+    for option in ("--n", "--batch-size", "--threads", "--processes"):
+        if (value := getattr(args, option[2:].replace("-", "_"))) < 1:
             raise ParamsError(f"{option}: must be at least 1, got {value}")
     if args.seed < 0 or args.seed + args.n > 2**64:
         raise ParamsError(f"--seed: must be from 0 to 2^64 - n, got {args.seed}")
@@ -59,13 +66,14 @@ def sample(args: argparse.Namespace) -> None:
     from pipelines.serving.wishes import chosen
 
     sampler = Sampler.open(bundle, args.device, args.threads)
+    from pipelines.serving.spread import sample_spread
     classes = sampler.bundle.spec.classes if sampler.bundle.conditional else ()
     asked = [word.strip() for word in args.label.split(",")]
     labels = spread(asked[0] if len(asked) == 1 else asked, args.n, classes, "--label")
     seeds = [args.seed + i for i in range(args.n)]
     recipe = sampler.recipe(chosen(sampler, args.sampler, args.steps), None, args.guidance)
-    images = sampler.sample(
-        labels, seeds, sampler=recipe.sampler, guidance=recipe.guidance, batch_size=args.batch_size, progress=True
+    images = sample_spread(
+        sampler, recipe, labels, seeds, processes=args.processes, batch_size=args.batch_size, progress=True
     )
     write(out, Pictures(images, labels, seeds, sampler.made_by(recipe)))
     log.info("%d pictures of bundle %s in %s", args.n, sampler.bundle.digest[:16], out)

@@ -20,14 +20,14 @@ _CUDA_OPTIONS = {"use_tf32": "0", "cudnn_conv_algo_search": "HEURISTIC"}
 
 
 class OnnxDenoiser:
-    """`net(x, t, label) -> out` on the device asked for: auto, cpu or cuda."""
+    """`net(x, t, label) -> out` on the device asked for: auto, cpu or cuda, there on the GPU of this number."""
 
-    def __init__(self, bundle: Bundle, device: str = "auto", threads: int = 1) -> None:
+    def __init__(self, bundle: Bundle, device: str = "auto", threads: int = 1, gpu: int = 0) -> None:
         if threads < 1:
             raise ParamsError(f"threads: must be at least 1, got {threads}")
         wants_cuda = _wants_cuda(device)
         self._conditional = bundle.conditional
-        self._session = _open(bundle.model, threads, wants_cuda)
+        self._session = _open(bundle.model, threads, gpu if wants_cuda else None)
         self.device = "cuda" if _CUDA in self._session.get_providers() else "cpu"
         if wants_cuda and self.device == "cpu":
             _no_cuda(device, "onnxruntime could not start its CUDA provider (its CUDA or cuDNN libraries are missing)")
@@ -67,7 +67,7 @@ def _wants_cuda(device: str) -> bool:
         return False
     if _CUDA not in onnxruntime.get_available_providers():
         return _no_cuda(device, "this onnxruntime is built for the CPU alone")
-    if not _has_gpu():
+    if not gpu_count():
         return _no_cuda(device, "no NVIDIA driver with a GPU answers")
     onnxruntime.preload_dlls()
     return True
@@ -81,7 +81,7 @@ def _no_cuda(device: str, why: str) -> bool:
     return False
 
 
-def _has_gpu() -> bool:
+def gpu_count() -> int:
     """Ask the driver itself: onnxruntime lists its CUDA provider on machines that have no GPU."""
     for name in ("libcuda.so.1", "nvcuda.dll"):
         try:
@@ -89,11 +89,12 @@ def _has_gpu() -> bool:
         except OSError:
             continue
         count = ctypes.c_int(0)
-        return driver.cuInit(0) == 0 and driver.cuDeviceGetCount(ctypes.byref(count)) == 0 and count.value > 0
-    return False
+        found = driver.cuInit(0) == 0 and driver.cuDeviceGetCount(ctypes.byref(count)) == 0
+        return count.value if found else 0
+    return 0
 
 
-def _open(model: bytes, threads: int, cuda: bool) -> onnxruntime.InferenceSession:
+def _open(model: bytes, threads: int, gpu: int | None) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
@@ -103,7 +104,7 @@ def _open(model: bytes, threads: int, cuda: bool) -> onnxruntime.InferenceSessio
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = _SILENT
     options.use_deterministic_compute = True
-    providers: list[Any] = [(_CUDA, _CUDA_OPTIONS), _CPU] if cuda else [_CPU]
+    providers: list[Any] = [_CPU] if gpu is None else [(_CUDA, {**_CUDA_OPTIONS, "device_id": str(gpu)}), _CPU]
     onnxruntime.set_default_logger_severity(_SILENT)  # else a CUDA provider that cannot start prints to stderr
     try:
         return onnxruntime.InferenceSession(model, options, providers=providers)

@@ -47,11 +47,11 @@ class Recipe:
 class Sampler:
     """A bundle that is ready to sample."""
 
-    def __init__(self, bundle: Bundle, device: str = "auto", threads: int = 1) -> None:
+    def __init__(self, bundle: Bundle, device: str = "auto", threads: int = 1, gpu: int = 0) -> None:
         self.bundle = bundle
         self.defaults: SampleConfig = _parsed(SampleConfig, bundle.sample, "bundle.json: sample")
-        self._net = OnnxDenoiser(bundle, device, threads)
-        self.device = self._net.device
+        self._net = OnnxDenoiser(bundle, device, threads, gpu)
+        self.device, self.threads = self._net.device, threads
 
     @classmethod
     def open(cls, bundle: Path | str, device: str = "auto", threads: int = 1) -> "Sampler":

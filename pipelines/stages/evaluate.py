@@ -25,6 +25,7 @@ from ddpm_core.metrics.memorisation import nearest
 from ddpm_core.spec import DataSpec
 from pipelines.paths import Paths
 from pipelines.serving.sampler import Sampler
+from pipelines.serving.spread import sample_spread
 from pipelines.tools.bits import held_out_bits
 from pipelines.tools.features import (
     CLASSIFIER_NAME,
@@ -71,11 +72,12 @@ def measure_bundle(params: "Params", paths: Paths, folder: Path, out: Path) -> N
     n = len(seeds)
     recipe = sampler.recipe(steps=config.steps, guidance=config.guidance)
     log.info("sampling %d pictures through the bundle, %d network evaluations", n, recipe.cost(n))
-    images = sampler.sample(
+    images = sample_spread(
+        sampler,
+        recipe,
         [int(label) if bundle.conditional else None for label in labels],
         seeds.tolist(),
-        steps=config.steps,
-        guidance=config.guidance,
+        processes=params.runtime.sampling_processes,
         batch_size=config.batch_size,
         progress=True,
     )

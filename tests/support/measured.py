@@ -35,7 +35,7 @@ GATE = GateConfig(
     model_name="tiny", min_images=20, max_distance_ratio=4.0, max_accuracy_loss=0.05, max_copy_excess=0.05,
     copy_significance=0.01, max_broken_excess=0.05, max_golden_difference=0.1, max_champion_loss=1.0, absolute=(),
 )  # fmt: skip
-RUNTIME = RuntimeConfig(device="cpu", threads=1, processes=1, workers=0, tracking=False)
+RUNTIME = RuntimeConfig(device="cpu", threads=1, processes=1, sampling_processes=1, workers=0, tracking=False)
 REPORT = ReportConfig(title="A <small> model", intended_use="tests", data_licence="none", limits="all")
 
 

@@ -47,6 +47,7 @@ def test_batch_size_changes_no_byte(bundle: str, tmp_path: Path) -> None:
     [
         (["--n", "0"], "--n: must be at least 1, got 0"),
         (["--threads", "0"], "--threads: must be at least 1, got 0"),
+        (["--processes", "0"], "--processes: must be at least 1, got 0"),
         (["--batch-size", "0"], "--batch-size: must be at least 1, got 0"),
         (["--seed", "-1"], "--seed: must be from 0 to 2^64 - n, got -1"),
         (["--label", "twoo"], "did you mean 'two'?"),

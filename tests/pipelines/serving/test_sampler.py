@@ -215,13 +215,13 @@ class TestDevice:
     def test_auto_takes_the_cpu_without_noise_where_no_gpu_answers(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
     ) -> None:
-        monkeypatch.setattr(onnx_denoiser, "_has_gpu", lambda: False)
+        monkeypatch.setattr(onnx_denoiser, "gpu_count", lambda: 0)
         tiny_bundle(tmp_path / "b")
         assert Sampler.open(tmp_path / "b", "auto").device == "cpu"
         assert capfd.readouterr() == ("", "")
 
     def test_cuda_without_a_gpu_is_an_error(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(onnx_denoiser, "_has_gpu", lambda: False)
+        monkeypatch.setattr(onnx_denoiser, "gpu_count", lambda: 0)
         tiny_bundle(tmp_path / "b")
         with pytest.raises(
             DeviceError, match=r"cuda was asked for, but (no NVIDIA driver|this onnxruntime).*take auto"

@@ -15,7 +15,7 @@ from pipelines.paths import Paths
 from pipelines.stages import evaluate, gate, reference, report
 from pipelines.tools.shards import read_split
 from pipelines.tools.tracking import NullTracker
-from tests.support.measured import EVALUATE, GATE, REFERENCE, MeasuredParams, files_of, measured_project
+from tests.support.measured import EVALUATE, GATE, REFERENCE, RUNTIME, MeasuredParams, files_of, measured_project
 from tests.support.tiny_bundle import tiny_bundle, tiny_spec
 
 
@@ -26,7 +26,7 @@ class PerfectSampler:
 
     def __init__(self, real: Any, paths: Paths) -> None:
         self._real, self._paths = real, paths
-        self.bundle, self.device, self.recipe = real.bundle, real.device, real.recipe
+        self.bundle, self.device, self.threads, self.recipe = real.bundle, real.device, real.threads, real.recipe
         self.golden_difference, self.network = real.golden_difference, real.network
 
     def sample(self, labels: list[int | None], seeds: list[int], **options: Any) -> np.ndarray:
@@ -74,6 +74,14 @@ def test_evaluation_of_the_bundle_repeats_to_the_byte(bad: Paths):
     before = [bad.metrics.read_bytes(), bad.record.read_bytes(), files_of(bad.samples)]
     evaluate.run(MeasuredParams(), bad, NullTracker())
     assert [bad.metrics.read_bytes(), bad.record.read_bytes(), files_of(bad.samples)] == before
+
+
+def test_the_number_of_processes_that_sample_changes_no_byte(bad: Paths, tmp_path: Path):
+    params: Any = MeasuredParams(runtime=replace(RUNTIME, sampling_processes=3))
+    evaluate.measure_bundle(params, bad, bad.bundle, tmp_path)
+    assert (tmp_path / "metrics.json").read_bytes() == bad.metrics.read_bytes()
+    assert (tmp_path / "record.json").read_bytes() == bad.record.read_bytes()
+    assert files_of(tmp_path / "samples") == files_of(bad.samples)
 
 
 def test_metrics_are_flat_numbers_beside_their_floors(bad: Paths):
