@@ -63,10 +63,10 @@ def sample(args: argparse.Namespace) -> None:
     from pipelines.serving.labels import spread
     from pipelines.serving.outputs import Pictures
     from pipelines.serving.sampler import Sampler
+    from pipelines.serving.spread import sample_spread
     from pipelines.serving.wishes import chosen
 
     sampler = Sampler.open(bundle, args.device, args.threads)
-    from pipelines.serving.spread import sample_spread
     classes = sampler.bundle.spec.classes if sampler.bundle.conditional else ()
     asked = [word.strip() for word in args.label.split(",")]
     labels = spread(asked[0] if len(asked) == 1 else asked, args.n, classes, "--label")
