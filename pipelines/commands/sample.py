@@ -13,7 +13,10 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-SAMPLERS = "ancestral, ddim, dpmpp_1, dpmpp_2m, dpmpp_2s, heun, heun_churn, euler, langevin, predictor_corrector"
+SAMPLERS = (
+    "ancestral, ddim, dpmpp_1, dpmpp_2m, dpmpp_2s, dpmpp_3m, unipc_2, heun, heun_churn, euler, langevin, "
+    "predictor_corrector"
+)
 
 
 def add_to(verbs: Verbs) -> None:
@@ -36,9 +39,6 @@ def add_to(verbs: Verbs) -> None:
     verb.add_argument("--batch-size", type=int, default=64, help="pictures at a time; changes none (default: 64)")
     verb.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto", help="default: auto")
     verb.add_argument("--threads", type=int, default=1, help="threads of one network evaluation (default: 1)")
-    verb.set_defaults(action=sample)
-
-
     verb.add_argument(
         "--processes",
         type=int,
@@ -46,6 +46,9 @@ def add_to(verbs: Verbs) -> None:
         default=1,
         help="processes that share the batches and the threads, or have a GPU each; changes no picture (default: 1)",
     )
+    verb.set_defaults(action=sample)
+
+
 def sample(args: argparse.Namespace) -> None:
     """Open the bundle, sample, write; the torch room is never imported."""
     for option in ("--n", "--batch-size", "--threads", "--processes"):
