@@ -5,6 +5,7 @@ from typing import Any, ClassVar, Literal
 
 from ddpm_core.checks import Checks, at_least_1, fraction, not_negative, positive, run_checks
 from ddpm_core.errors import ParamsError
+from ddpm_core.training.augmentation import AugmentConfig
 
 _STRICT: dict[str, Any] = {"extra": "forbid", "strict": True}
 _betas = (lambda v: all(0 <= beta < 1 for beta in v), "two numbers of at least 0 and below 1")
@@ -106,19 +107,6 @@ class InverseSqrt:
 
 
 LrScheduleConfig = Constant | Cosine | InverseSqrt
-
-
-@dataclass(frozen=True)
-class AugmentConfig:
-    """What may happen to a picture before it is shown: each a probability, a picture at a time."""
-
-    horizontal_flip: float
-    vertical_flip: float
-    __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
-    __checks__: ClassVar[Checks] = {"horizontal_flip": fraction, "vertical_flip": fraction}
-
-    def __post_init__(self) -> None:
-        run_checks(self)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,8 @@ from ddpm_core.objective import WHOLE, Batch, Share
 from ddpm_core.spec import DataSpec
 from ddpm_core.training.config import Conditioning, TrainConfig
 from pipelines.tools.augment import augmenter
-from pipelines.tools.shards import ShardIndex, stream
+from pipelines.tools.shard_stream import stream
+from pipelines.tools.shards import ShardIndex
 
 
 def is_conditional(conditioning: Conditioning, spec: DataSpec) -> bool:
@@ -47,7 +48,7 @@ def batch_source(
     config: TrainConfig, index: ShardIndex, folder: Path, conditional: bool, workers: int, share: Share = WHOLE
 ) -> Callable[[int], Iterator[Batch]]:
     """`batches(k)`: the endless stream from batch k on, a function of (seed, k); of each batch the rows of a share."""
-    augment = augmenter(config.augment, config.seed)
+    augment = augmenter(config.augment, config.seed, index.spec)
     null, own = len(index.spec.classes), share.rows(config.batch_size)
 
     def batches(start: int) -> Iterator[Batch]:

@@ -12,11 +12,12 @@ from torch import nn
 
 from ddpm_core.device import make_repeatable, pick_device, pick_precision, precision_name, torch_generator, torch_seed
 from ddpm_core.errors import DeviceError, ParamsError
-from ddpm_core.training.config import Adam, AdamW, AugmentConfig, Constant, Cosine, InverseSqrt
+from ddpm_core.training.config import Adam, AdamW, Constant, Cosine, InverseSqrt
 from ddpm_core.training.ema import Ema, average_of
 from ddpm_core.training.lr import build_optimiser, lr_at
 from ddpm_core.training.meter import Measures, Meter
 from ddpm_core.training.prefetch import Prefetch
+from tests.support.augmenting import augmenting
 
 CPU = torch.device("cpu")
 BASE = replace(tiny.CONFIG, steps=101, lr=1.0, warmup_steps=10)
@@ -254,7 +255,7 @@ def test_parameters_of_the_parts_are_checked_too() -> None:
     with pytest.raises(ParamsError, match=r"betas: must be two numbers of at least 0 and below 1, got "):
         AdamW("adamw", (0.9, 1.0), 1e-8, 0.0)
     with pytest.raises(ParamsError, match=r"horizontal_flip: must be between 0 and 1, got 1.5"):
-        AugmentConfig(1.5, 0.0)
+        augmenting(horizontal_flip=1.5)
     with pytest.raises(ParamsError, match=r"final_fraction: must be between 0 and 1, got 2.0"):
         Cosine("cosine", 2.0)
     with pytest.raises(ParamsError, match=r"steps_at_full: must be at least 1, got 0"):

@@ -15,13 +15,17 @@ from ddpm_core.diffusion.schedule import Cosine
 from ddpm_core.diffusion.time_law import SecondMoment, Uniform
 from ddpm_core.objective import Batch, LabelDropout, Objective
 from ddpm_core.process import Process
+from ddpm_core.training.augmentation import AugmentConfig, Colour, Padded, Rotation
 from ddpm_core.training.checkpoint import Checkpoints
-from ddpm_core.training.config import AdamW, AugmentConfig, Constant, Muon, TrainConfig
+from ddpm_core.training.config import AdamW, Constant, Muon, TrainConfig
 from ddpm_core.training.config import Cosine as CosineLr
 from ddpm_core.training.distributed import ALONE, Processes
 from ddpm_core.training.trainer import Trainer
 
 CPU = torch.device("cpu")
+NO_CHANGE = AugmentConfig(
+    0.0, 0.0, Padded("padded", 0.0, 1, "edge"), Rotation(0.0, 0.0, "edge"), Colour(0.0, 0.0, 0.0, 0.0, 0.0)
+)
 CONFIG = TrainConfig(
     seed=3,
     init_from=None,
@@ -30,7 +34,7 @@ CONFIG = TrainConfig(
     accumulate=1,
     conditioning="auto",
     label_dropout=0.2,
-    augment=AugmentConfig(0.0, 0.0),
+    augment=NO_CHANGE,
     lr=1e-2,
     warmup_steps=4,
     lr_schedule=CosineLr("cosine", 0.1),

@@ -23,7 +23,7 @@ from ddpm_core.errors import DataError, NonFiniteError, ParamsError
 from ddpm_core.files import sha256_file
 from ddpm_core.models.config import UNetConfig
 from ddpm_core.spec import DataSpec
-from ddpm_core.training.config import AdamW, AugmentConfig, Constant, InitFrom, TrainConfig
+from ddpm_core.training.config import AdamW, Constant, InitFrom, TrainConfig
 from ddpm_core.training.shelf import key_of
 from pipelines.params import RuntimeConfig
 from pipelines.paths import Paths
@@ -32,6 +32,7 @@ from pipelines.tools.batches import is_conditional
 from pipelines.tools.decode import decode_png
 from pipelines.tools.making import check_parts, training_identity
 from pipelines.tools.shards import Sample, ShardConfig, write_shards
+from tests.support.augmenting import augmenting
 
 SPEC = DataSpec((1, 8, 8), (-1.0, 1.0), 256, ("rows", "columns"))
 CPU = torch.device("cpu")
@@ -43,7 +44,7 @@ TRAIN = TrainConfig(
     accumulate=1,
     conditioning="auto",
     label_dropout=0.1,
-    augment=AugmentConfig(0.5, 0.0),
+    augment=augmenting(horizontal_flip=0.5),
     lr=1e-3,
     warmup_steps=2,
     lr_schedule=Constant("constant"),
@@ -285,7 +286,7 @@ def test_another_training_begins_anew_and_says_what_differs(
 ) -> None:
     paths = project(tmp_path)
     with pytest.raises(Killed):
-        train.run(params(lr=2e-3, augment=AugmentConfig(0.0, 0.0)), paths, killed_at(10))
+        train.run(params(lr=2e-3, augment=augmenting()), paths, killed_at(10))
     with caplog.at_level("INFO"):
         train.run(params(), paths, Recorder())
     assert (

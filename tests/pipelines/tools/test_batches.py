@@ -9,10 +9,11 @@ import torch
 
 from ddpm_core.objective import Share
 from ddpm_core.spec import DataSpec
-from ddpm_core.training.config import AugmentConfig, TrainConfig
+from ddpm_core.training.config import TrainConfig
 from pipelines.params import load_params
 from pipelines.tools.batches import batch_source
 from pipelines.tools.shards import Sample, ShardConfig, write_shards
+from tests.support.augmenting import EVERYTHING
 from tests.support.imports import ROOT
 
 SPEC = DataSpec((1, 4, 4), (-1.0, 1.0), 256, ("a", "b"))
@@ -32,7 +33,7 @@ def config() -> TrainConfig:
     from dataclasses import replace
 
     train = load_params(ROOT / "params.yaml").train
-    return replace(train, batch_size=12, augment=AugmentConfig(0.5, 0.5))
+    return replace(train, batch_size=12, augment=EVERYTHING)
 
 
 @pytest.mark.parametrize("count", [2, 3, 4])

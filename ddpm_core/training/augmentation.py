@@ -1,0 +1,106 @@
+"""What may happen to a picture before a network is shown it; free of torch, like all configuration."""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+from ddpm_core.checks import Checks, at_least_1, fraction, run_checks
+
+_STRICT: dict[str, Any] = {"extra": "forbid", "strict": True}
+
+Fill = Literal["reflect", "edge", "black"]
+"""What comes in from outside a picture: its mirror image, its outermost pixels, or the lowest level."""
+
+
+@dataclass(frozen=True)
+class Padded:
+    """The picture is moved by up to `pixels` along either axis."""
+
+    kind: Literal["padded"]
+    probability: float
+    pixels: int
+    fill: Fill
+    __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
+    __checks__: ClassVar[Checks] = {"probability": fraction, "pixels": at_least_1}
+
+    def __post_init__(self) -> None:
+        run_checks(self)
+
+
+@dataclass(frozen=True)
+class Resized:
+    """A window of at least the share `min_area` of the picture is enlarged to its size."""
+
+    kind: Literal["resized"]
+    probability: float
+    min_area: float
+    max_stretch: float
+    __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
+    __checks__: ClassVar[Checks] = {
+        "probability": fraction,
+        "min_area": (lambda v: 0 < v <= 1, "above 0, at most 1"),
+        "max_stretch": at_least_1,
+    }
+
+    def __post_init__(self) -> None:
+        run_checks(self)
+
+
+CropConfig = Padded | Resized
+
+
+@dataclass(frozen=True)
+class Rotation:
+    """The picture is turned by up to `degrees` either way."""
+
+    probability: float
+    degrees: float
+    fill: Fill
+    __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
+    __checks__: ClassVar[Checks] = {
+        "probability": fraction,
+        "degrees": (lambda v: 0 <= v <= 45, "between 0 and 45"),
+    }
+
+    def __post_init__(self) -> None:
+        run_checks(self)
+
+
+@dataclass(frozen=True)
+class Colour:
+    """Brightness, contrast, saturation and hue, in an order that is drawn too."""
+
+    probability: float
+    brightness: float
+    contrast: float
+    saturation: float
+    hue: float
+    __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
+    __checks__: ClassVar[Checks] = {
+        **dict.fromkeys(("probability", "brightness", "contrast", "saturation"), fraction),
+        "hue": (lambda v: 0 <= v <= 0.5, "between 0 and 0.5"),
+    }
+
+    def __post_init__(self) -> None:
+        run_checks(self)
+
+
+@dataclass(frozen=True)
+class AugmentConfig:
+    """What may happen to a picture before it is shown, each with a probability, a picture at a time."""
+
+    horizontal_flip: float
+    vertical_flip: float
+    crop: CropConfig
+    rotation: Rotation
+    colour: Colour
+    __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
+    __checks__: ClassVar[Checks] = {"horizontal_flip": fraction, "vertical_flip": fraction}
+
+    def __post_init__(self) -> None:
+        run_checks(self)
+
+    @property
+    def changes_nothing(self) -> bool:
+        """Whether every probability is 0."""
+        parts = (self.crop.probability, self.rotation.probability, self.colour.probability)
+        return not any((self.horizontal_flip, self.vertical_flip, *parts))
