@@ -13,7 +13,7 @@ from pipelines.quiet import quieten
 log = logging.getLogger(__name__)
 
 EPILOG = """exit codes: 0 done, 1 error, 2 bad parameters or usage, 3 gate failed, 4 data contract failed,
-5 non-finite loss, 130 interrupted, 143 stopped by a signal after saving"""
+5 non-finite loss, 75 it may pass by itself: try again, 130 interrupted, 143 stopped by a signal after saving"""
 
 
 class _Parser(argparse.ArgumentParser):

@@ -2,7 +2,8 @@
 
 Prefect says when, where, how often and who is told; it never decides what is stale and holds no data. A stage runs in
 a process of its own, whose lines become the task's log. The gate, the data contract and the parameters are judgements:
-they are not tried again. What may pass by itself is: a busy lock, a machine that took the process away, a network.
+they are not tried again, and neither is an error of code 1: the same data and code would meet it again. What may pass
+by itself is: a busy lock, a machine that took the process away, a network.
 """
 
 import base64
@@ -23,17 +24,17 @@ from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.tasks import Task
 
-from ddpm_core.errors import ParamsError
+from ddpm_core.errors import ParamsError, TryAgain
 from pipelines.params import load_params
 from pipelines.paths import Paths
 from pipelines.promotion import promote
 from pipelines.quiet import quieten
-from pipelines.tools.dvc_repo import DvcRepo, LockBusy, StageFailed
+from pipelines.tools.dvc_repo import DvcRepo, StageFailed
 from pipelines.tools.tracking import open_tracker
 
 RETRIES = 2
 RETRY_SECONDS = 10
-TRANSIENT_CODES = (1, 137, 143)  # an unforeseen error; killed, as for memory; stopped by a signal after saving
+TRANSIENT_CODES = (75, 137, 143)  # it may pass by itself; killed, as for memory; stopped by a signal after saving
 GATE_FAILED = 3
 
 
@@ -42,7 +43,7 @@ def may_pass_by_itself(task: Task[..., Any], run: TaskRun, state: State) -> bool
     error = state.result(raise_on_failure=False)
     if isinstance(error, StageFailed):
         return error.exit_code in TRANSIENT_CODES
-    return isinstance(error, LockBusy | OSError)
+    return isinstance(error, TryAgain | OSError)
 
 
 @task(
@@ -80,9 +81,10 @@ def promote_bundle(project: str) -> str:
     """The judged bundle becomes champion if it beats the present one; told again it changes nothing."""
     paths = Paths.of(Path(project))
     params = load_params(paths.params)
-    if not params.runtime.tracking:
-        return "no registry: runtime.tracking is false"
-    outcome = str(promote(params, paths, open_tracker(params.runtime.tracking, paths.home)))
+    if params.runtime.tracking:
+        outcome = str(promote(params, paths, open_tracker(params.runtime.tracking, paths.home)))
+    else:
+        outcome = "left out: runtime.tracking is false, so there is no registry"
     get_run_logger().info("%s", outcome)
     return outcome
 

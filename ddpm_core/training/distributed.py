@@ -6,6 +6,7 @@ has left. `ALONE` is the same for one process, where every agreement is with its
 """
 
 import os
+import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import timedelta
@@ -15,7 +16,7 @@ from typing import Protocol, TypeVar, cast
 import torch
 from torch import Tensor, nn
 
-from ddpm_core.errors import DdpmError, DeviceError, Stopped
+from ddpm_core.errors import DdpmError, DeviceError, Stopped, TryAgain
 
 T = TypeVar("T")
 _PATIENCE = timedelta(minutes=30)  # for the slowest process: the first one saves and samples while the others wait
@@ -233,8 +234,9 @@ def _failure(exit_codes: Mapping[int, int]) -> DdpmError:
     """The error that ends a launcher as its processes ended: by the code that one of them chose, if one did."""
     chosen = [code for code in exit_codes.values() if code > 0]
     told = ", ".join(f"{number}: {code}" for number, code in sorted(exit_codes.items()))
-    error = DdpmError(
-        f"the training's processes must end well, but their exit codes are ({told}); see what they said above"
-    )
+    words = f"the training's processes must end well, but their exit codes are ({told}); see what they said above"
+    if all(code in (-signal.SIGKILL, -signal.SIGTERM) for code in exit_codes.values()):
+        return TryAgain(f"{words}. They were killed, as for memory; the same command goes on from what they saved")
+    error = DdpmError(words)
     error.exit_code = max(chosen, default=1)
     return error

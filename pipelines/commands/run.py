@@ -52,7 +52,7 @@ def run(args: argparse.Namespace) -> None:
 def promote_judged(params: "Params", paths: "Paths") -> None:
     """Make the bundle that passed champion, where there is a registry."""
     if not params.runtime.tracking:
-        log.info("runtime.tracking is false: there is no registry to promote to")
+        log.info("promotion  left out: runtime.tracking is false, so there is no registry")
         return
     from pipelines.promotion import promote
     from pipelines.tools.tracking import open_tracker

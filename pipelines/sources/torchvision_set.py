@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 
 from ddpm_core.checks import Checks, at_least_1, run_checks
-from ddpm_core.errors import DataError
+from ddpm_core.errors import DataError, Unreachable
 from pipelines.sources.pictures import Found, Listing, Pixels, Rules, first_of_each_class
 from pipelines.sources.split import SplitName
 
@@ -71,7 +71,7 @@ class Torchvision:
                 if self.download
                 else "put its files there, or set `download: true` to let torchvision fetch them"
             )
-            raise DataError(
+            raise (Unreachable if self.download else DataError)(
                 f"source.path: {place} must be torchvision's root with the files of {self.name}, but torchvision says: "
                 f"{' '.join(str(error).split())}; {mend}"
             ) from error

@@ -14,7 +14,7 @@ from contextlib import chdir, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ddpm_core.errors import DdpmError, ParamsError
+from ddpm_core.errors import DdpmError, ParamsError, TryAgain
 
 T = TypeVar("T")
 
@@ -36,7 +36,7 @@ class StageFailed(DdpmError):
         self.exit_code = exit_code
 
 
-class LockBusy(DdpmError):
+class LockBusy(TryAgain):
     """Another DVC holds the repository and did not let go in time."""
 
 

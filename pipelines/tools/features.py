@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ddpm_core.checks import Checks, at_least_1, fraction, not_negative, positive, run_checks
-from ddpm_core.errors import DataError, IntegrityError, ParamsError
+from ddpm_core.errors import DataError, IntegrityError, ParamsError, Unreachable
 from ddpm_core.files import sha256_bytes
 from ddpm_core.spec import DataSpec
 from pipelines.tools.extractor_files import INCEPTION_SHA256, ExtractorFile, read_weights_file
@@ -193,7 +193,7 @@ def _downloaded() -> bytes:
     try:
         torch.hub.download_url_to_file(url, str(place), INCEPTION_SHA256)
     except (OSError, RuntimeError) as error:
-        raise DataError(
+        raise Unreachable(
             f"reference.extractors: the weights of inception must be to be had from {url}, but {error}; "
             "get the file by other means and give its path"
         ) from error

@@ -84,6 +84,14 @@ def test_moving_to_another_device_makes_nothing_stale(finished: Project) -> None
     assert [name for name in STAGES if DvcRepo(finished.root).is_stale(name)] == []
 
 
+def test_without_tracking_the_run_ends_well_and_says_that_nothing_is_promoted(finished: Project) -> None:
+    finished.set_params({"runtime": {"tracking": False}})
+    done = finished.ddpm("run")
+    assert done.code == 0, done.text
+    assert done.unchanged() == list(STAGES)
+    assert done.text.count("promotion  left out: runtime.tracking is false, so there is no registry") == 1
+
+
 def test_lost_output_is_restored_from_the_cache_without_running(finished: Project) -> None:
     weights = finished.read("out/weights.safetensors")
     (finished.root / "out" / "weights.safetensors").unlink()

@@ -1,4 +1,4 @@
-"""`ddpm train` by two processes of this machine: stopped and gone on with, as DVC calls it too."""
+"""Several processes of this machine: `ddpm train` stopped and gone on with, as DVC calls it too, and `ddpm evaluate`."""
 
 import os
 import signal
@@ -63,3 +63,12 @@ def test_a_batch_that_cannot_be_cut_is_told_with_its_exit_code(finished: Project
     done = finished.ddpm("train", "--nproc", "3")
     assert done.code == 2, done.text
     assert "train.batch_size: must be a multiple of processes times train.accumulate = 3 x 1, got 16" in done.text
+
+
+def test_two_processes_sample_what_one_does(finished: Project) -> None:
+    one = finished.read("out/samples/images.npz")
+    finished.set_params({"runtime": {"sampling_processes": 2}, "evaluate": {"batch_size": 16}})
+    done = finished.ddpm("run", "--only", "evaluate")
+    assert done.code == 0, done.text
+    assert "sampling by 2 processes, threads of each: 1" in done.text
+    assert finished.read("out/samples/images.npz") == one

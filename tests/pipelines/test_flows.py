@@ -4,11 +4,12 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from ddpm_core.errors import ContractFailed, DdpmError, GateFailed, ParamsError
+from ddpm_core.errors import ContractFailed, DdpmError, GateFailed, ParamsError, TryAgain
 from pipelines import flows
 from pipelines.tools.dvc_repo import LockBusy, StageFailed
 from tests.support.imports import ROOT
@@ -74,7 +75,10 @@ def stale(answer: bool) -> Callable[..., Any]:
     [
         (LockBusy("busy"), True),
         (StageFailed("train", 143), True),
-        (StageFailed("prepare", 1), True),
+        (StageFailed("train", 137), True),
+        (StageFailed("evaluate", 75), True),
+        (TryAgain("killed"), True),
+        (StageFailed("prepare", 1), False),
         (OSError("disk"), True),
         (StageFailed("gate", 3), False),
         (StageFailed("validate", 4), False),
@@ -127,6 +131,17 @@ def test_no_task_keeps_a_cache_of_its_own() -> None:
     assert flows.run_stage.cache_policy == NO_CACHE
     assert flows.promote_bundle.cache_policy == NO_CACHE
     assert flows.promote_bundle.retries == 0
+
+
+def test_without_tracking_nothing_is_promoted_and_that_is_said(
+    log: Log, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    params = SimpleNamespace(runtime=SimpleNamespace(tracking=False))
+    monkeypatch.setattr(flows, "load_params", lambda path: params)
+    monkeypatch.setattr(flows, "open_tracker", lambda *words: pytest.fail("a tracker was opened"))
+    told = "left out: runtime.tracking is false, so there is no registry"
+    assert flows.promote_bundle.fn(str(tmp_path)) == told
+    assert log.lines == [told]
 
 
 def test_flow_follows_the_graph_then_promotes(

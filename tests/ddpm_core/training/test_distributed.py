@@ -125,7 +125,10 @@ def test_more_processes_than_gpus_are_refused(monkeypatch: pytest.MonkeyPatch) -
         distributed._take_gpu(0, 2)
 
 
-@pytest.mark.parametrize(("codes", "code"), [({0: 5, 1: 5}, 5), ({0: 143, 1: -15}, 143), ({1: -9}, 1), ({0: 1}, 1)])
+@pytest.mark.parametrize(
+    ("codes", "code"),
+    [({0: 5, 1: 5}, 5), ({0: 143, 1: -15}, 143), ({1: -9}, 75), ({1: -11}, 1), ({0: 1}, 1)],
+)
 def test_a_launcher_ends_by_the_code_that_a_process_chose(codes: dict[int, int], code: int) -> None:
     error = distributed._failure(codes)
     assert error.exit_code == code

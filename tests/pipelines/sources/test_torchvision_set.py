@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ddpm_core.errors import DataError, ParamsError
+from ddpm_core.errors import DataError, ParamsError, Unreachable
 from pipelines.sources import Torchvision
 from tests.support.pictures import Project
 
@@ -73,7 +73,7 @@ def test_a_download_that_fails_is_told(tmp_path: Path, monkeypatch: pytest.Monke
         raise OSError("no network")
 
     monkeypatch.setattr("torchvision.datasets.mnist.download_and_extract_archive", unreachable)
-    with pytest.raises(DataError, match=r"but torchvision says: .*; put its files there by hand"):
+    with pytest.raises(Unreachable, match=r"but torchvision says: .*; put its files there by hand"):
         replace(MNIST, download=True).listing(tmp_path)
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from ddpm_core.errors import DataError, IntegrityError, ParamsError
+from ddpm_core.errors import DataError, IntegrityError, ParamsError, Unreachable
 from ddpm_core.files import sha256_bytes
 from ddpm_core.metrics.frechet import distance, gaussian_of
 from ddpm_core.spec import DataSpec
@@ -144,7 +144,7 @@ def test_a_download_that_fails_is_told(tmp_path, monkeypatch):
 
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     monkeypatch.setattr(torch.hub, "download_url_to_file", refuse)
-    with pytest.raises(DataError, match=r"must be to be had from .*but no network; get the file by other means"):
+    with pytest.raises(Unreachable, match=r"must be to be had from .*but no network; get the file by other means"):
         read_extractor(replace(listed(), path=None, download=True), tmp_path)
 
 

@@ -1,0 +1,21 @@
+"""What `ddpm run` does after its stages."""
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from pipelines import promotion
+from pipelines.commands.run import promote_judged
+from pipelines.paths import Paths
+
+
+def test_without_tracking_promotion_is_left_out_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(promotion, "promote", lambda *words: pytest.fail("something was promoted"))
+    params: Any = SimpleNamespace(runtime=SimpleNamespace(tracking=False))
+    with caplog.at_level("INFO"):
+        promote_judged(params, Paths.of(tmp_path))
+    assert caplog.messages == ["promotion  left out: runtime.tracking is false, so there is no registry"]
