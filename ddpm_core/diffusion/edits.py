@@ -46,7 +46,7 @@ def with_resampling(plan: SamplingPlan, schedule: Schedule, jump: int, times: in
     """
     if jump < 1 or times < 1:
         raise ParamsError(f"resampling: jump and times must be at least 1, got {jump} and {times}")
-    if (plan.c_xp != 0).any() or (plan.c_Dp != 0).any():
+    if any((column != 0).any() for column in (plan.c_xp, plan.c_Dp, plan.c_Dpp)):
         raise ParamsError(
             f"resampling: needs a sampler without memory, {plan.kind} looks at the row before; take ancestral or ddim"
         )

@@ -15,23 +15,25 @@ OnStep = Callable[[int, Array, Array], Array | None]
 
 
 class State(NamedTuple):
-    """Where an image is: x, and the x and D of the row before (x_prev, D_prev; zero rows need none)."""
+    """Where an image is: x, the x and D of the row before, and the D of the row before that (0 where there is none)."""
 
     x: Array
     x_prev: Array
     D: Array
+    D_prev: Array
 
 
 def begin(x_T: Array) -> State:
     """The state before the first row."""
-    return State(x_T, x_T, x_T * 0)
+    nothing = x_T * 0
+    return State(x_T, x_T, nothing, nothing)
 
 
 def advance(
     row: Row, state: State, out: Array | None, z: Array | None, bound: Callable[[Array], Array] | None
 ) -> State:
     """One row, given the network's answer to (c_in x, time) and unit noise; either is None where the row needs none."""
-    x, x_prev, D_prev = state
+    x, x_prev, D_prev, D_prev2 = state
     D, c_z = D_prev * 0, row.c_z
     if out is not None:
         channels = x.shape[1]
@@ -40,9 +42,11 @@ def advance(
         if row.learned is not False:
             c_z = learned_sigma(row, out[:, channels:], c_z)
     x_next = row.c_x * x + row.c_xp * x_prev + row.c_D * D + row.c_Dp * D_prev
+    if row.c_Dpp is not None:
+        x_next = x_next + row.c_Dpp * D_prev2
     if z is not None:
         x_next = x_next + c_z * z
-    return State(x_next, x, D)
+    return State(x_next, x, D, D_prev)
 
 
 def learned_sigma(row: Row, v: Array, c_z: Any) -> Array:
@@ -92,10 +96,12 @@ def stack(rows: Sequence[Row], x: Array) -> Row:
     """
     if len(rows) != x.shape[0]:
         raise ParamsError(f"stack: needs one row an image, got {len(rows)} rows for {x.shape[0]} images")
-    columns = {name: full(x, [float(getattr(row, name)) for row in rows]) for name in Row._fields}
+    columns = {name: full(x, [float(getattr(row, name) or 0) for row in rows]) for name in Row._fields}
     shaped = {name: values if name == "time" else per_image(values, x) for name, values in columns.items()}
     asks, learned = [bool(row.asks) for row in rows], [bool(row.learned) for row in rows]
     shaped["asks"], shaped["noise_step"] = asks, [row.noise_step for row in rows]
     if not any(learned):
         shaped["learned"] = False
+    if all(row.c_Dpp is None for row in rows):
+        shaped["c_Dpp"] = None
     return Row(**shaped)

@@ -1,8 +1,9 @@
 """A sampler is a plan: rows of floats, one row a network evaluation.
 
     D <- bound(A x + B denoise(c_in x, time))
-    x <- c_x x + c_xp x_prev + c_D D + c_Dp D_prev + c_z z        (x_prev, D_prev: those of the row before)
+    x <- c_x x + c_xp x_prev + c_D D + c_Dp D_prev + c_Dpp D_prev2 + c_z z
 
+x_prev and D_prev are those of the row before, D_prev2 is that of the row before it;
 where the variance is learned, c_z is exp(1/2 (f log_var_large + (1 - f) log_var_small)), f from the network.
 """
 
@@ -30,6 +31,7 @@ class Row(NamedTuple):
     c_xp: Any
     c_D: Any
     c_Dp: Any
+    c_Dpp: Any  # None: the row does not look so far back
     c_z: Any
     log_var_large: Any
     log_var_small: Any
@@ -38,7 +40,7 @@ class Row(NamedTuple):
     noise_step: Any
 
 
-_FLOATS = ("time", "a", "g", "c_x", "c_xp", "c_D", "c_Dp", "c_z", "log_var_large", "log_var_small")
+_FLOATS = ("time", "a", "g", "c_x", "c_xp", "c_D", "c_Dp", "c_Dpp", "c_z", "log_var_large", "log_var_small")
 _INTS = ("t", "s", "learned", "noise_step")
 
 
@@ -55,6 +57,7 @@ class SamplingPlan:
     c_xp: Floats
     c_D: Floats
     c_Dp: Floats
+    c_Dpp: Floats
     c_z: Floats
     log_var_large: Floats
     log_var_small: Floats
@@ -83,8 +86,9 @@ class SamplingPlan:
 
     @property
     def asks(self) -> Any:
-        """Rows that need the network: those that use its answer, or whose answer the next row uses."""
+        """Rows that need the network: those that use its answer, or whose answer one of the next two rows uses."""
         later = np.append(self.c_Dp[1:] != 0, False)
+        later |= np.append(self.c_Dpp[2:] != 0, (False, False))[: len(self)]
         return (self.c_D != 0) | later | (self.learned != 0)
 
     @property
@@ -101,7 +105,8 @@ class SamplingPlan:
         """The rows as Python floats, which widen no array, with the affine table of what the network predicts."""
         A, B, c_in = (column[self.t].tolist() for column in parameterisation.table())
         columns = [self.time.tolist(), A, B, c_in]
-        columns += [getattr(self, name).tolist() for name in ("c_x", "c_xp", "c_D", "c_Dp", "c_z")]
+        columns += [getattr(self, name).tolist() for name in ("c_x", "c_xp", "c_D", "c_Dp")]
+        columns += [[c or None for c in self.c_Dpp.tolist()], self.c_z.tolist()]
         columns += [self.log_var_large.tolist(), self.log_var_small.tolist(), (self.learned != 0).tolist()]
         columns += [self.asks.tolist(), self.noise_step.tolist()]
         return [Row(*values) for values in zip(*columns, strict=True)]
@@ -112,7 +117,8 @@ class SamplingPlan:
 
     @classmethod
     def from_dict(cls, value: dict[str, Any]) -> "SamplingPlan":
-        return cls(**value)
+        """What `to_dict` gave; a plan written before rows could look two rows back has no `c_Dpp`."""
+        return cls(**{"c_Dpp": [0.0] * len(value["c_Dp"]), **value})
 
 
 class PlanBuilder:
@@ -131,6 +137,7 @@ class PlanBuilder:
         c_xp: float = 0.0,
         c_D: float = 0.0,
         c_Dp: float = 0.0,
+        c_Dpp: float = 0.0,
         c_z: float = 0.0,
         log_variances: tuple[float, float] | None = None,
     ) -> None:
@@ -151,6 +158,7 @@ class PlanBuilder:
                 "c_xp": c_xp,
                 "c_D": c_D,
                 "c_Dp": c_Dp,
+                "c_Dpp": c_Dpp,
                 "c_z": c_z,
                 "log_var_large": large,
                 "log_var_small": small,

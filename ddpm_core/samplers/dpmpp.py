@@ -25,7 +25,7 @@ class Dpmpp1(Sampler):
     def over(self, levels: Sequence[int], schedule: Schedule, variance: Variance) -> SamplingPlan:
         rows = PlanBuilder(schedule, self.kind, self.bound)
         for t, s in steps_of(levels):
-            _add_first_order(rows, t, s)
+            add_first_order(rows, t, s)
         return rows.finish()
 
 
@@ -40,12 +40,9 @@ class Dpmpp2m(Sampler):
         before: int | None = None
         for t, s in steps_of(levels):
             if before is None or s == 0 or schedule.a[before] == 0:
-                _add_first_order(rows, t, s)
+                add_first_order(rows, t, s)
             else:
-                h, k = _step(schedule, t, s)
-                r = float(schedule.lam[t] - schedule.lam[before]) / h
-                c_x = float(schedule.g[s] / schedule.g[t])
-                rows.add(t, s, c_x=c_x, c_D=k * (1 + 0.5 / r), c_Dp=-0.5 * k / r)
+                add_second_order(rows, before, t, s)
             before = t
         return rows.finish()
 
@@ -60,23 +57,51 @@ class Dpmpp2s(Sampler):
         rows = PlanBuilder(schedule, self.kind, self.bound)
         for t, s in steps_of(levels):
             middle = _middle(schedule, t, s)
-            _add_first_order(rows, t, s if middle is None else middle)
+            add_first_order(rows, t, s if middle is None else middle)
             if middle is not None:
-                h, k = _step(schedule, t, s)
+                h, k = step_weight(schedule, t, s)
                 r = float(schedule.lam[middle] - schedule.lam[t]) / h
                 c_xp = float(schedule.g[s] / schedule.g[t])
                 rows.add(middle, s, c_xp=c_xp, c_D=0.5 * k / r, c_Dp=k * (1 - 0.5 / r))
         return rows.finish()
 
 
-def _step(schedule: Schedule, t: int, s: int) -> tuple[float, float]:
+def step_weight(schedule: Schedule, t: int, s: int) -> tuple[float, float]:
     """(h, k) with k = -a_s expm1(-h), the weight of a constant x0_hat; h may be infinite."""
     h = float(schedule.lam[s] - schedule.lam[t])
     return h, -float(schedule.a[s]) * math.expm1(-h)
 
 
-def _add_first_order(rows: PlanBuilder, t: int, s: int) -> None:
-    rows.add(t, s, c_x=float(rows.schedule.g[s] / rows.schedule.g[t]), c_D=_step(rows.schedule, t, s)[1])
+def add_first_order(rows: PlanBuilder, t: int, s: int) -> None:
+    """x_s = g_s / g_t x_t + k x0_hat(x_t): eq. 9 without derivatives."""
+    rows.add(t, s, c_x=float(rows.schedule.g[s] / rows.schedule.g[t]), c_D=step_weight(rows.schedule, t, s)[1])
+
+
+def add_second_order(rows: PlanBuilder, before: int, t: int, s: int) -> None:
+    """The same with x0_hat + (x0_hat - the one before) / (2 r) in place of x0_hat: algorithm 2."""
+    c_D, c_Dp = second_order(rows.schedule, before, t, s)
+    rows.add(t, s, c_x=float(rows.schedule.g[s] / rows.schedule.g[t]), c_D=c_D, c_Dp=c_Dp)
+
+
+def second_order(schedule: Schedule, before: int, t: int, s: int) -> tuple[float, float]:
+    """The weights of x0_hat at t and at `before`."""
+    h, k = step_weight(schedule, t, s)
+    r = float(schedule.lam[t] - schedule.lam[before]) / h
+    return k * (1 + 0.5 / r), -0.5 * k / r
+
+
+def parabola(schedule: Schedule, levels: tuple[int, int, int], h: float) -> tuple[float, float, float]:
+    """Weights of x0_hat at three levels, the first of them t: the integral of the parabola through them.
+
+    It is eq. 8's over a step of h from the first level, without a_s.
+    J_n, the integral of h e^(h (v - 1)) v^n over v = 0..1, is 1 - n J_(n-1) / h, by parts. Levels lie at v = 0, p, q.
+    """
+    p, q = (float(schedule.lam[level] - schedule.lam[levels[0]]) / h for level in levels[1:])
+    J_0 = -math.expm1(-h)
+    J_1 = 1 - J_0 / h
+    J_2 = 1 - 2 * J_1 / h
+    of_p, of_q = (J_2 - q * J_1) / (p * (p - q)), (J_2 - p * J_1) / (q * (q - p))
+    return J_0 - of_p - of_q, of_p, of_q
 
 
 def _middle(schedule: Schedule, t: int, s: int) -> int | None:

@@ -27,7 +27,10 @@ def nonlinear(x, time):
 
 @pytest.mark.parametrize(
     ("kind", "variance"),
-    [("ancestral", "fixed_small"), *((kind, "learned") for kind in ("ancestral", "ddim", "dpmpp_2m", "heun"))],
+    [
+        ("ancestral", "fixed_small"),
+        *((kind, "learned") for kind in ("ancestral", "ddim", "dpmpp_2m", "dpmpp_3m", "unipc_2", "heun")),
+    ],
 )
 def test_numpy_and_torch_agree_after_a_thousand_float32_steps(schedule_of, sampler_of, kind, variance):
     torch = pytest.importorskip("torch")
@@ -78,7 +81,14 @@ def test_deterministic_rows_ignore_the_variance_half(schedule_of, sampler_of):
 
 
 @pytest.mark.parametrize(
-    "kinds", [("ancestral", "ancestral"), ("dpmpp_2m", "heun"), ("ancestral", "predictor_corrector")]
+    "kinds",
+    [
+        ("ancestral", "ancestral"),
+        ("dpmpp_2m", "heun"),
+        ("dpmpp_3m", "unipc_2"),
+        ("ancestral", "unipc_2"),
+        ("ancestral", "predictor_corrector"),
+    ],
 )
 @pytest.mark.parametrize("framework", ["numpy", "torch"])
 def test_images_at_different_rows_share_a_call(schedule_of, sampler_of, kinds, framework):
@@ -98,7 +108,7 @@ def test_images_at_different_rows_share_a_call(schedule_of, sampler_of, kinds, f
     places = [3, 0]
     while places[1] < len(rows[1]):
         active = [i for i in range(2) if places[i] < len(rows[i])]
-        merged = type(states[0])(*(concat([states[i][k] for i in active]) for k in range(3)))
+        merged = type(states[0])(*(concat([states[i][k] for i in active]) for k in range(len(states[0]))))
         row = stack([rows[i][places[i]] for i in active], merged.x)
         z = make(step_noise(active, row.noise_step, SHAPE))
         assert row.time.shape == (len(active),)

@@ -7,12 +7,15 @@ import numpy as np
 import pytest
 
 from ddpm_core.checks import Checks
+from ddpm_core.diffusion.generate import begin, step_once
+from ddpm_core.diffusion.levels import Schedule
+from ddpm_core.diffusion.parameterisation import Parameterisation
 from ddpm_core.diffusion.plan import PlanBuilder, SamplingPlan
 from ddpm_core.errors import ParamsError
 from ddpm_core.samplers.config import GuidanceConfig, SampleConfig, named, sampler_kinds
 
 SCHEDULES = ("linear", "cosine", "geometric_ve", "edm", "rectified_flow", "cosine_zero_snr")
-COLUMNS = ("c_x", "c_xp", "c_D", "c_Dp", "c_z")
+COLUMNS = ("c_x", "c_xp", "c_D", "c_Dp", "c_Dpp", "c_z")
 
 
 def same_rows(one, two, tolerance=3e-13):
@@ -41,9 +44,17 @@ def test_laws_of_every_plan(schedule_of, sampler_of, kind, name):
         assert (plan.a == schedule.a[plan.t]).all()
         assert (plan.g == schedule.g[plan.t]).all()
         assert (plan.c_xp[0], plan.c_Dp[0]) == (0, 0)
+        assert not plan.c_Dpp[:2].any()
         # No two rows share noise, and none takes that of x_T.
         assert plan.noise_step.tolist() == list(range(1, len(plan) + 1))
         assert plan.start_scale == (schedule.g[-1] if name in ("geometric_ve", "edm") else 1)
+
+
+@pytest.mark.parametrize("kind", sampler_kinds())
+def test_a_plan_written_before_rows_looked_two_rows_back_reads_as_it_was(schedule_of, sampler_of, kind):
+    whole = sampler_of(kind, 7).plan(schedule_of("cosine"), "learned").to_dict()
+    old = {name: column for name, column in whole.items() if name != "c_Dpp"}
+    assert SamplingPlan.from_dict(old).to_dict() == {**whole, "c_Dpp": [0.0] * len(whole["t"])}
 
 
 @pytest.mark.parametrize("kind", sampler_kinds())
@@ -75,7 +86,7 @@ def test_three_names_of_one_method(schedule_of, sampler_of, name):
     assert same_rows(ddim, first)
 
 
-@pytest.mark.parametrize("kind", ["ddim", "euler", "heun", "dpmpp_1", "dpmpp_2m", "dpmpp_2s"])
+@pytest.mark.parametrize("kind", ["ddim", "euler", "heun", "dpmpp_1", "dpmpp_2m", "dpmpp_2s", "dpmpp_3m", "unipc_2"])
 def test_ode_samplers_draw_no_noise(schedule_of, sampler_of, kind):
     for variance in ("fixed_large", "learned"):
         assert not sampler_of(kind, 9).plan(schedule_of("linear"), variance).needs_noise
@@ -100,11 +111,55 @@ def test_evaluations_of_second_order(schedule_of, sampler_of):
     edm = schedule_of("edm")
     assert sampler_of("heun", 18).plan(edm, "fixed_small").evaluations == 35
     assert sampler_of("dpmpp_2s", 18).plan(edm, "fixed_small").evaluations == 35
-    assert sampler_of("dpmpp_2m", 18).plan(edm, "fixed_small").evaluations == 18
+    for kind in ("dpmpp_2m", "dpmpp_3m", "unipc_2"):
+        assert sampler_of(kind, 18).plan(edm, "fixed_small").evaluations == 18
 
 
 def test_neighbouring_levels_have_no_middle(schedule_of, sampler_of):
     assert sampler_of("dpmpp_2s", 1000).plan(schedule_of("linear"), "fixed_small").evaluations == 1000
+
+
+def test_third_order_has_a_parabola_behind_it_and_two_steps_to_go(schedule_of, sampler_of):
+    """Orders 1, 2, 3 ... 3, 2, 1 on the way to clean data; on a stretch that ends before it, 3 to the end."""
+    schedule = schedule_of("cosine")
+    whole = sampler_of("dpmpp_3m", 7).plan(schedule, "fixed_small")
+    assert (whole.c_Dpp != 0).tolist() == [False, False, True, True, True, False, False]
+    assert (whole.c_Dp != 0).tolist() == [False, True, True, True, True, True, False]
+    stretch = sampler_of("dpmpp_3m", 7).over([700, 600, 500, 400, 300], schedule, "fixed_small")
+    assert (stretch.c_Dpp != 0).tolist() == [False, False, True, True]
+
+
+@pytest.mark.parametrize("kind", ["dpmpp_3m", "unipc_2"])
+def test_a_polynomial_is_integrated_exactly(sampler_of, kind):
+    """x0_hat = 1 + 2 lam - lam^2 whatever x is: the second row of full order lands where the integral says."""
+    lam = np.append(np.inf, [2.0, 1.1, 0.7, 0.1, -0.3, -1.0])
+    a, g = 1 / np.sqrt(1 + np.exp(-2 * lam)), 1 / np.sqrt(1 + np.exp(2 * lam))
+    schedule = Schedule(a, g, np.arange(7, dtype=np.float32), "vp", 1.0)
+    plan = sampler_of(kind, 1).over([6, 5, 4, 3, 2], schedule, "fixed_small")
+    known = np.append(0.0, 1 + 2 * lam[1:] - lam[1:] ** 2)
+
+    def exact(x, t, s):
+        """The antiderivative of e^lam (1 + 2 lam - lam^2) is e^lam (-3 + 4 lam - lam^2)."""
+        primitive = np.exp(lam[1:]) * (-3 + 4 * lam[1:] - lam[1:] ** 2)
+        return g[s] / g[t] * x + g[s] * (primitive[s - 1] - primitive[t - 1])
+
+    def run(rows):
+        state = begin(np.array([[0.7]]))
+        for row in plan.rows(Parameterisation("x0", schedule))[:rows]:
+            state = step_once(row, state, lambda x, time: x * 0 + known[int(time[0])], lambda step: None)
+        return state.x.item()
+
+    if kind == "dpmpp_3m":
+        assert run(4) == pytest.approx(exact(run(3), 3, 2), rel=1e-12)
+    else:
+        # The row from 3 makes the step from 4 to 3 anew: exactly, from what the row from 4 made of x there.
+        h = lam[2] - lam[3]
+        predicted = known[3] + (known[3] - known[4]) / (2 * (lam[3] - lam[4]) / h)
+        at_3 = (run(4) + a[2] * np.expm1(-h) * predicted) * g[3] / g[2]
+        h = lam[3] - lam[4]
+        predicted = known[4] + (known[4] - known[5]) / (2 * (lam[4] - lam[5]) / h)
+        at_4 = (run(3) + a[3] * np.expm1(-h) * predicted) * g[4] / g[3]
+        assert at_3 == pytest.approx(exact(at_4, 4, 3), rel=1e-12)
 
 
 @pytest.mark.parametrize("kind", sampler_kinds())
@@ -112,6 +167,13 @@ def test_levels_must_fall(schedule_of, sampler_of, kind):
     for levels in ([5, 5, 0], [3, 4], [7], [3, -1]):
         with pytest.raises(ParamsError, match="levels must fall"):
             sampler_of(kind, 2).over(levels, schedule_of("linear"), "fixed_small")
+
+
+def test_the_network_is_asked_for_what_later_rows_use(schedule_of):
+    rows = PlanBuilder(schedule_of("edm", 50), "own", "none")
+    for c_D, c_Dp, c_Dpp in ((0, 0, 0), (0, 0, 0), (0, 0, 0.5), (0, 0.5, 0), (0, 0, 0), (1, 0, 0)):
+        rows.add(3, 3, c_x=1.0, c_D=c_D, c_Dp=c_Dp, c_Dpp=c_Dpp)
+    assert rows.finish().asks.tolist() == [True, False, True, False, False, True]
 
 
 def test_levels_beyond_the_schedule_are_refused(schedule_of):
