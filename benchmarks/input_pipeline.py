@@ -22,7 +22,8 @@ from ddpm_core.models import build_model
 from ddpm_core.objective import Batch, LabelDropout, build_objective
 from ddpm_core.spec import DataSpec
 from pipelines.params import load_params
-from pipelines.tools.shards import Sample, ShardConfig, stream, write_shards
+from pipelines.tools.shard_stream import stream
+from pipelines.tools.shards import Sample, ShardConfig, write_shards
 
 ROOT = Path(__file__).parents[1]
 WANTED = 5.0

@@ -40,7 +40,7 @@ OWN = {
     "ddpm_core/samplers/inversion.py": ("tests/ddpm_core/diffusion/test_edits.py",),
     "ddpm_core/training/ema.py": ("tests/ddpm_core/training/test_parts.py",),
     "ddpm_core/training/lr.py": ("tests/ddpm_core/training/test_parts.py",),
-    "pipelines/tools/shard_order.py": ("tests/pipelines/tools/test_shards.py",),
+    "pipelines/tools/shard_order.py": ("tests/pipelines/tools/test_shard_stream.py",),
 }
 
 
