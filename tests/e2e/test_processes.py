@@ -1,4 +1,4 @@
-"""Several processes of this machine: `ddpm train` stopped and gone on with, as DVC calls it too, and `ddpm evaluate`."""
+"""Several processes of this machine: `ddpm train` stopped and gone on with, as DVC calls it, and `ddpm evaluate`."""
 
 import os
 import signal

@@ -68,6 +68,7 @@ def train(folder: Path, args: argparse.Namespace) -> None:
                 "average": torch.cat([p.flatten() for p in trainer.ema.model.parameters()]).tolist(),
                 "resumed": resumed,
                 "writers": [processes.number],
+                "count": processes.count,
             }
             (folder / "result.json").write_text(json.dumps(value))
 
