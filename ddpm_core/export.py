@@ -1,12 +1,12 @@
 """A network to ONNX: one file with its weights inside, any batch size, and the same bytes whenever it is made.
 
-onnx is imported here and nowhere else in this library.
+onnx is imported here and in graph_weights.py, nowhere else in this library.
 """
 
 import contextlib
 import logging
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,10 @@ from torch import Tensor, nn
 
 from ddpm_core.diffusion.noise import step_noise
 from ddpm_core.errors import ExportError
+from ddpm_core.graph_weights import tell_places
 from ddpm_core.spec import DataSpec
+
+_log = logging.getLogger(__name__)
 
 Net = Callable[[NDArray[np.float32], NDArray[np.float32], NDArray[np.int64]], NDArray[np.float32]]
 """(x, t, label) -> out, as a runtime runs the exported graph."""
@@ -84,7 +87,7 @@ def export_onnx(net: nn.Module, spec: DataSpec, *, conditional: bool, opset: int
         ) from error
     if program is None:
         raise ExportError(f"torch.onnx gave no program at opset {opset}; try another export.opset")
-    return _plain_bytes(program.model_proto)
+    return _plain_bytes(program.model_proto, net.state_dict())
 
 
 def assert_parity(
@@ -119,8 +122,8 @@ def assert_parity(
     return worst
 
 
-def _plain_bytes(model: Any) -> bytes:
-    """The graph without whatever tells where and when it was made, checked, serialised in a fixed order."""
+def _plain_bytes(model: Any, weights: Mapping[str, Tensor]) -> bytes:
+    """The graph with the places of its weights, without whatever tells where and when it was made, in a fixed order."""
     del model.metadata_props[:]
     model.doc_string = ""
     model.producer_name, model.producer_version = "ddpm", ""
@@ -129,6 +132,8 @@ def _plain_bytes(model: Any) -> bytes:
         function.doc_string = ""
         del function.metadata_props[:]
         _strip_nodes(function.node)
+    if not tell_places(model, weights):
+        _log.warning("the exporter changed some weights beyond recognition: no training can begin from this model.onnx")
     try:
         onnx.checker.check_model(model, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:

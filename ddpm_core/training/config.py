@@ -117,7 +117,7 @@ class InitFrom:
     sha256: str
     __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
     __checks__: ClassVar[Checks] = {
-        "path": (lambda v: bool(v), "the path of a safetensors file, from the project's folder"),
+        "path": (lambda v: bool(v), "the path of a safetensors file or a bundle, from the project's folder"),
         "sha256": (lambda v: len(v) == 64 and not set(v) - set("0123456789abcdef"), "64 hexadecimal digits"),
     }
 

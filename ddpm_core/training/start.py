@@ -18,7 +18,7 @@ _NAMED = 5  # tensors that a refusal names
 
 
 def begin_from(model: nn.Module, start: InitFrom, root: Path, classes: Sequence[str]) -> None:
-    """Put the weights of a file into a network; those for which the file has none stay fresh, and that is said."""
+    """Put the weights of a file or bundle into a network; those that it has not stay fresh, and that is said."""
     theirs, theirs_classes = _read(start, root)
     mine = model.state_dict()
     rows, said = _class_rows(mine.get(CLASS_ROWS), theirs.pop(CLASS_ROWS, None), classes, theirs_classes)
@@ -27,28 +27,22 @@ def begin_from(model: nn.Module, start: InitFrom, root: Path, classes: Sequence[
     _log.info("the weights begin as those of %s%s", start.path, said)
 
 
-def _read(start: InitFrom, root: Path) -> tuple[dict[str, Tensor], list[str] | None]:
-    """The tensors of the file, and the names of its classes if it tells them."""
+def _read(start: InitFrom, root: Path) -> tuple[dict[str, Tensor], Sequence[str] | None]:
+    """The tensors of the file or bundle, and the names of its classes if it tells them."""
+    place = root / start.path
+    if (place / "bundle.json").is_file():
+        return _read_bundle(start, place)
+    if not place.is_file():
+        raise ParamsError(f"train.init_from.path: must be a safetensors file or a bundle's folder, but {place} is none")
+    return _read_file(start, place)
+
+
+def _read_file(start: InitFrom, place: Path) -> tuple[dict[str, Tensor], Sequence[str] | None]:
     from safetensors import SafetensorError
     from safetensors.torch import load
 
-    place = root / start.path
-    if (place / "bundle.json").is_file():
-        about = json.loads((place / "bundle.json").read_text(encoding="utf-8"))
-        raise ParamsError(
-            f"train.init_from.path: must be a safetensors file, but {place} is a bundle, whose graph holds them "
-            "folded together; give the file it was exported from, whose SHA-256 is "
-            f"{about.get('provenance', {}).get('weights_sha256', 'not told')}"
-        )
-    if not place.is_file():
-        raise ParamsError(f"train.init_from.path: must be a safetensors file, but {place} is none")
     data = place.read_bytes()
-    digest = sha256_bytes(data)
-    if digest != start.sha256:
-        raise IntegrityError(
-            f"train.init_from: {start.path} must have the SHA-256 {start.sha256}, but has {digest}; if this is the "
-            "file that is meant, write its digest into params.yaml"
-        )
+    _must_be(start, sha256_bytes(data), "file")
     try:
         tensors = average_of(load(data), None)
         header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
@@ -60,6 +54,31 @@ def _read(start: InitFrom, root: Path) -> tuple[dict[str, Tensor], list[str] | N
             f"read as one ({error})"
         ) from error
     return tensors, classes
+
+
+def _read_bundle(start: InitFrom, place: Path) -> tuple[dict[str, Tensor], Sequence[str]]:
+    """Every byte of a bundle is verified; its digest is that of bundle.json, which holds the digest of the graph."""
+    from ddpm_core.bundle import read_bundle
+    from ddpm_core.graph_weights import weights_in
+
+    bundle = read_bundle(place)
+    _must_be(start, bundle.digest, "bundle (of its bundle.json, that is)")
+    tensors = weights_in(bundle.model)
+    if tensors is None:
+        raise ParamsError(
+            f"train.init_from.path: must be a bundle whose graph says which weight is which, but {place} does not (an "
+            "older version made it); give the file that it was exported from, whose SHA-256 is "
+            f"{bundle.provenance.get('weights_sha256', 'not told')}"
+        )
+    return tensors, bundle.spec.classes
+
+
+def _must_be(start: InitFrom, digest: str, what: str) -> None:
+    if digest != start.sha256:
+        raise IntegrityError(
+            f"train.init_from: {start.path} must have the SHA-256 {start.sha256}, but has {digest}; if this is the "
+            f"{what} that is meant, write its digest into params.yaml"
+        )
 
 
 def _class_rows(

@@ -36,7 +36,7 @@ log = logging.getLogger(__name__)
 _PACKAGES = ("ddpm-pipeline", "torch", "onnx", "onnxscript", "numpy")
 # One of these two runs the graph, by platform.
 _RUNTIMES = ("onnxruntime-gpu", "onnxruntime")
-_CODE = ("export.py", "bundle.py", "diffusion", "models", "samplers", "spec.py")
+_CODE = ("export.py", "graph_weights.py", "bundle.py", "diffusion", "models", "samplers", "spec.py")
 
 
 def run(params: "Params", paths: Paths, tracker: "Tracker") -> None:

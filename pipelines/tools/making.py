@@ -30,8 +30,17 @@ if TYPE_CHECKING:
 # Keys of section train without which the same bits come out. Where a roll back leads to depends on the saves; what
 # stopped at a step may go on by leaving it out.
 _CHANGES_NO_BIT = ("sample_every", "keep_checkpoints", "keep_trainings", "nonfinite_limit", "compile")
-_OF_ROLL_BACKS = ("checkpoint_every", "on_nonfinite")
-_CODE = ("diffusion", "models", "training", "process.py", "objective.py", "likelihood.py", "device.py", "spec.py")
+_CODE = (
+    "diffusion",
+    "models",
+    "training",
+    "device.py",
+    "graph_weights.py",
+    "likelihood.py",
+    "objective.py",
+    "process.py",
+    "spec.py",
+)
 _STAGE_CODE = (
     "stages/train.py",
     "tools/augment.py",

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,14 @@ from safetensors.torch import save
 from torch import nn
 
 from ddpm_core.errors import IntegrityError, ParamsError
+from ddpm_core.export import export_onnx
 from ddpm_core.files import sha256_bytes
+from ddpm_core.graph_weights import tell_places, weights_in
 from ddpm_core.models import CLASS_ROWS, UNetConfig, build_model
 from ddpm_core.spec import DataSpec
 from ddpm_core.training.config import InitFrom
 from ddpm_core.training.start import begin_from
+from tests.support.tiny_bundle import tiny_bundle, tiny_graph, tiny_spec
 
 CONFIG = UNetConfig("unet", 2, 8, (1, 1), 1, (), 1, 2, 0.0, True, False)
 
@@ -102,16 +106,57 @@ def test_another_file_than_the_one_that_was_meant_is_refused(tmp_path: Path) -> 
     start = written(tmp_path, network())
     with pytest.raises(IntegrityError, match=r"must have the SHA-256 0{64}, but has [0-9a-f]{64}; if this is the file"):
         begin_from(network(), replace(start, sha256="0" * 64), tmp_path, ())
-    with pytest.raises(ParamsError, match=r"train.init_from.path: must be a safetensors file, but .*none is none"):
+    with pytest.raises(ParamsError, match=r"train.init_from.path: must be a safetensors file or .* but .*none is none"):
         begin_from(network(), replace(start, path="none"), tmp_path, ())
 
 
-def test_a_bundle_is_refused_with_the_digest_of_its_weights(tmp_path: Path) -> None:
-    (tmp_path / "bundle.json").write_text(json.dumps({"provenance": {"weights_sha256": "5" * 64}}))
-    with pytest.raises(
-        ParamsError, match=r"is a bundle, .*; give the file it was exported from, whose SHA-256 is 5{64}"
-    ):
-        begin_from(network(), InitFrom(".", "0" * 64), tmp_path, ())
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> tuple[nn.Module, Path, InitFrom]:
+    """A network with classes a, b and c and its bundle, exported as stage export does."""
+    net, folder = network("a", "b", "c", seed=5), tmp_path_factory.mktemp("bundle")
+    graph = export_onnx(net, spec("a", "b", "c"), conditional=True, opset=20)
+    made = tiny_bundle(folder / "bundle", spec=spec("a", "b", "c"), model=graph)
+    return net, folder, InitFrom("bundle", made.digest)
+
+
+def test_a_bundle_gives_the_very_weights_it_was_exported_from(
+    bundle: tuple[nn.Module, Path, InitFrom], tmp_path: Path
+) -> None:
+    theirs, folder, start = bundle
+    by_bundle, by_file = network("c", "new", seed=1), network("c", "new", seed=1)
+    begin_from(by_bundle, start, folder, ("c", "new"))
+    begin_from(by_file, written(tmp_path, theirs, ("a", "b", "c")), tmp_path, ("c", "new"))
+    for name, weight in by_file.state_dict().items():
+        assert torch.equal(by_bundle.state_dict()[name], weight), name
+    assert torch.equal(by_bundle.state_dict()[CLASS_ROWS][0], theirs.state_dict()[CLASS_ROWS][2])
+
+
+def test_another_or_a_damaged_bundle_is_refused(bundle: tuple[nn.Module, Path, InitFrom], tmp_path: Path) -> None:
+    _, folder, start = bundle
+    with pytest.raises(IntegrityError, match=r"must have the SHA-256 0{64}, but .* this is the bundle \(of its bun"):
+        begin_from(network("a"), replace(start, sha256="0" * 64), folder, ("a",))
+    shutil.copytree(folder / "bundle", tmp_path / "bundle")
+    model = tmp_path / "bundle" / "model.onnx"
+    data = bytearray(model.read_bytes())
+    data[len(data) // 2] ^= 1
+    model.write_bytes(data)
+    with pytest.raises(IntegrityError, match=r"model.onnx: must have \d+ bytes and SHA-256"):
+        begin_from(network("a"), start, tmp_path, ("a",))
+
+
+def test_a_bundle_that_does_not_say_which_weight_is_which_is_refused(tmp_path: Path) -> None:
+    made = tiny_bundle(tmp_path / "bundle")
+    with pytest.raises(ParamsError, match=r"does not \(an older version made it\); give the file .* SHA-256 is "):
+        begin_from(network(), InitFrom("bundle", made.digest), tmp_path, ())
+
+
+def test_a_graph_in_which_a_weight_cannot_be_found_says_nothing() -> None:
+    from onnx import load_model_from_string
+
+    graph = load_model_from_string(tiny_graph(tiny_spec()))
+    tables = {"none": torch.tensor([0.25, 0.5])}
+    assert not tell_places(graph, tables)
+    assert weights_in(graph.SerializeToString()) is None
 
 
 def test_what_is_no_safetensors_file_is_refused(tmp_path: Path) -> None:
