@@ -77,17 +77,42 @@ def levels_of(scheduler: Any) -> list[int]:
     return [*dict.fromkeys(int(t) + 1 for t in scheduler.timesteps), 0]
 
 
-def theirs(scheduler: Any, net: Network, x: Tensor, **step: Any) -> Tensor:
-    """Run a scheduler that has been told its timesteps; `x` is x_T on its own scale."""
+def theirs(scheduler: Any, net: Network, x: Tensor, first_level: int = 1, **step: Any) -> Tensor:
+    """Run a scheduler that has been told its timesteps; `x` is x_T on its own scale.
+
+    `first_level` is our name for its timestep 0; 0 where it is told times and no levels.
+    """
     for t in scheduler.timesteps:
-        answer = net(scheduler.scale_model_input(x, t), float(t) + 1)
-        x = scheduler.step(answer, t, x, **step).prev_sample
+        scaled = scheduler.scale_model_input(x, t) if hasattr(scheduler, "scale_model_input") else x
+        x = scheduler.step(net(scaled, float(t) + first_level), t, x, **step).prev_sample
     return x
 
 
 def difference(a: Tensor, b: Tensor) -> float:
     """The largest difference, relative to the largest value."""
     return float((a - b).abs().max() / b.abs().max())
+
+
+def seeded() -> torch.Generator:
+    """What the peer draws its noise from, so that `ours` draws the same."""
+    return torch.Generator().manual_seed(0)
+
+
+def assert_same_pictures(
+    plan: SamplingPlan,
+    scheduler: Any,
+    schedule: Schedule,
+    target: Target,
+    *,
+    net: Network | None = None,
+    their_scale: float = 1.0,
+    within: float = AGREEMENT,
+    **run: Any,
+) -> None:
+    """Both sides from one x_T, which is `their_scale` times ours to the peer; `run` goes to `theirs`."""
+    net = network(target, schedule) if net is None else net
+    x_T = unit_noise(1) * plan.start_scale
+    assert_agree(ours(plan, schedule, target, net, x_T), theirs(scheduler, net, x_T * their_scale, **run), within)
 
 
 def assert_agree(a: Tensor, b: Tensor, within: float = AGREEMENT) -> None:

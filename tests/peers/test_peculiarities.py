@@ -2,32 +2,42 @@
 
 Defects of the peer, as far as we see: noise on the finished picture (fixed_large, learned_range), NaN
 (fixed_large_log), steps that land elsewhere than the next one starts (DDIM, linspace), no noise at the first levels
-(bfloat16), float32 before a difference is taken. Other conventions: what follows a clip, the cap of dynamic
-thresholding, Heun on a steep schedule, one step size for a batch.
+(bfloat16), float32 before a difference is taken, a third order that is a second (DPM-Solver++ 3M). Other conventions:
+what follows a clip, the cap of dynamic thresholding, Heun on a steep schedule, one step size for a batch, the order of
+the last step but one.
 """
+
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
 from ddpm_core.diffusion.bounds import operator
-from ddpm_core.diffusion.generate import step_once
+from ddpm_core.diffusion.edits import chain, take
+from ddpm_core.diffusion.generate import begin, generate, step_once
 from ddpm_core.diffusion.levels import Schedule
 from ddpm_core.diffusion.oracle import GaussianOracle
 from ddpm_core.diffusion.parameterisation import Parameterisation
-from ddpm_core.diffusion.schedule import GeometricVE, Linear
+from ddpm_core.diffusion.plan import SamplingPlan
+from ddpm_core.diffusion.schedule import GeometricVE, Linear, Sigmoid
 from ddpm_core.errors import ParamsError
 from ddpm_core.process import Process
 from ddpm_core.samplers.adaptive import AdaptiveLangevin
 from ddpm_core.samplers.ancestral import Ancestral
 from ddpm_core.samplers.ddim import Ddim
+from ddpm_core.samplers.dpmpp_3m import Dpmpp3m
 from ddpm_core.samplers.heun import Heun
+from tests.ddpm_core.samplers.test_orders import even_in_lambda
 from tests.peers.peer import peer
 from tests.peers.sampling import (
     EXACT,
+    PREDICTION,
     SCHEDULES,
     SHAPE,
     assert_agree,
+    assert_same_pictures,
     difference,
     in_float64,
     levels_of,
@@ -183,6 +193,67 @@ def test_the_adaptive_corrector_takes_one_step_size_for_a_batch() -> None:
     assert difference(found, corrected([0, 1])) > 1e-2
 
 
+def with_half_the_bend(plan: SamplingPlan, schedule: Schedule) -> SamplingPlan:
+    """DPM-Solver++ 3M as it is in the peer, which takes the second divided difference for D'': it is half of it."""
+    weights = np.zeros((3, len(plan)))
+    lam = [float(schedule.lam[t]) for t in plan.t]
+    for i in np.flatnonzero(plan.c_Dpp):
+        h = float(schedule.lam[plan.s[i]]) - lam[i]
+        p, q = (lam[i - 1] - lam[i]) / h, (lam[i - 2] - lam[i]) / h
+        square = 1 - 2 / h * (1 + np.expm1(-h) / h)  # of v under h e^(h (v - 1)), over v = 0..1
+        difference_of = np.array([1 / (p * q), 1 / (p * (p - q)), 1 / (q * (q - p))])
+        weights[:, i] = 0.5 * schedule.a[plan.s[i]] * square * difference_of
+    c_D, c_Dp, c_Dpp = np.array([plan.c_D, plan.c_Dp, plan.c_Dpp]) - weights
+    return replace(plan, c_D=c_D, c_Dp=c_Dp, c_Dpp=c_Dpp)
+
+
+def third_order(steps: int, prediction: str) -> Any:
+    scheduler = diffusers.DPMSolverMultistepScheduler(
+        solver_order=3, prediction_type=prediction, timestep_spacing="trailing", final_sigmas_type="zero"
+    )
+    return in_float64(scheduler, LINEAR, steps)
+
+
+@pytest.mark.parametrize("prediction", list(PREDICTION))
+@pytest.mark.parametrize("steps", [3, 4, 9, 14])
+def test_third_order_of_dpm_solver_takes_half_the_bend_of_ours(prediction: str, steps: int) -> None:
+    scheduler = third_order(steps, prediction)
+    plan = Dpmpp3m(steps, "leading", "none", "dpmpp_3m").over(levels_of(scheduler), LINEAR, "fixed_small")
+    assert_same_pictures(with_half_the_bend(plan, LINEAR), scheduler, LINEAR, PREDICTION[prediction])
+    if steps > 4:
+        again = third_order(steps, prediction)
+        with pytest.raises(AssertionError, match="relative difference"):
+            assert_same_pictures(plan, again, LINEAR, PREDICTION[prediction], within=1e-3)
+
+
+@pytest.mark.parametrize("process", ["vp", "flow"])
+def test_with_half_the_bend_the_order_is_2_and_not_3(process: str) -> None:
+    # Twice the steps: an error 8 times smaller with the whole bend, 4 times with half of it.
+    oracle, errors = GaussianOracle(0.3, 0.25), np.zeros((2, 2))
+    for column, steps in enumerate((640, 1280)):
+        schedule = even_in_lambda(steps + 1, process, (6 / steps) ** 1.5)
+        p = Parameterisation("x0", schedule)
+        whole = Dpmpp3m(1, "leading", "none", "dpmpp_3m").over(range(schedule.T, 0, -1), schedule, "fixed_small")
+        x = np.array([[-1.0], [0.4], [1.5]])
+        exact = oracle.flow(schedule, x, schedule.T, 1)
+        for row, plan in enumerate((whole, with_half_the_bend(whole, schedule))):
+            found = generate(plan, p, oracle.network(p), x, unit_noise)
+            errors[row, column] = np.abs(found - exact).max()
+    assert np.log2(errors[:, 0] / errors[:, 1]) == pytest.approx([3, 2], abs=0.15)
+
+
+@pytest.mark.parametrize("prediction", list(PREDICTION))
+def test_from_15_steps_on_the_last_but_one_is_of_third_order_too(prediction: str) -> None:
+    # Ours is of second order there whatever the number of steps.
+    scheduler = third_order(20, prediction)
+    sampler, levels = Dpmpp3m(20, "leading", "none", "dpmpp_3m"), levels_of(scheduler)
+    whole = sampler.over(levels, LINEAR, "fixed_small")
+    to_the_last = with_half_the_bend(sampler.over(levels[:-1], LINEAR, "fixed_small"), LINEAR)
+    as_theirs = chain([to_the_last, take(whole, slice(-1, None))])
+    assert (as_theirs.c_Dpp != 0).sum() == (whole.c_Dpp != 0).sum() + 1
+    assert_same_pictures(as_theirs, scheduler, LINEAR, PREDICTION[prediction])
+
+
 def test_few_levels_keep_signal_unless_the_ends_are_scaled() -> None:
     # The peer trains 100 levels of betas made for 1,000, and samples from noise that is none. Ours refuses.
     scheduler = diffusers.DDPMScheduler(num_train_timesteps=100)
@@ -193,8 +264,6 @@ def test_few_levels_keep_signal_unless_the_ends_are_scaled() -> None:
 
 def test_a_schedule_of_the_same_name_is_another() -> None:
     # `sigmoid` is a sigmoid of beta there (GeoDiff), of alpha_bar here (Chen 2023).
-    from ddpm_core.diffusion.schedule import Sigmoid
-
     schedule: Schedule = Sigmoid("sigmoid", 1000, -3.0, 3.0, 1.0, 1e-9, False).build()
     scheduler = diffusers.DDPMScheduler(beta_schedule="sigmoid")
     assert np.abs(scheduler.alphas_cumprod.numpy() - schedule.alpha_bar[1:]).max() > 0.2
@@ -204,8 +273,6 @@ def test_a_schedule_of_the_same_name_is_another() -> None:
 
 def test_a_row_of_ours_can_be_stepped_alone() -> None:
     # What the peer calls `step` is `step_once`: the same state in, the same state out.
-    from ddpm_core.diffusion.generate import begin
-
     plan = Ddim(1, "leading", "none", "ddim", 0.0).over([500, 400], LINEAR, "fixed_small")
     net, x = network("eps", LINEAR), unit_noise(1)
     (row,) = plan.rows(Parameterisation("eps", LINEAR))
