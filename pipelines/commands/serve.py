@@ -21,14 +21,17 @@ def add_to(verbs: Verbs) -> None:
     verb.add_argument(
         "--max-cost", type=int, default=10_000, help="most network evaluations of single pictures a request may ask for"
     )
+    verb.add_argument(
+        "--at-once", type=int, default=1, help="requests that are sampled at once, each by --threads (default: 1)"
+    )
     verb.add_argument("--queue", type=int, default=16, help="requests that may wait; more are told to come again")
     verb.add_argument("--timeout", type=float, default=120.0, help="seconds that a request may take (default: 120)")
     verb.set_defaults(action=serve)
 
 
 def serve(args: argparse.Namespace) -> None:
-    for option, value in (("--threads", args.threads), ("--max-cost", args.max_cost), ("--queue", args.queue)):
-        if value < 1:
+    for option in ("--threads", "--max-cost", "--at-once", "--queue"):
+        if (value := getattr(args, option[2:].replace("-", "_"))) < 1:
             raise ParamsError(f"{option}: must be at least 1, got {value}")
     if not 0 < args.timeout < math.inf:
         raise ParamsError(f"--timeout: must be above 0 seconds, got {args.timeout:g}")
@@ -40,5 +43,7 @@ def serve(args: argparse.Namespace) -> None:
     limit_threads(args.threads)
     from pipelines.serving.app import Limits, serve_bundle
 
-    limits = Limits(cost=args.max_cost, waiting=args.queue, seconds=args.timeout, body_bytes=BODY_BYTES)
+    limits = Limits(
+        cost=args.max_cost, waiting=args.queue, at_once=args.at_once, seconds=args.timeout, body_bytes=BODY_BYTES
+    )
     serve_bundle(bundle, host=args.host, port=args.port, device=args.device, threads=args.threads, limits=limits)

@@ -1,6 +1,6 @@
 """The HTTP service over a bundle: `POST /v1/images`, `GET /v1/model`, `/health/live`, `/health/ready`.
 
-The event loop reads, judges and answers; one worker thread samples (scheduler.py). What a client sends is limited
+The event loop reads, judges and answers; worker threads sample (scheduler.py). What a client sends is limited
 before it is read whole, judged strictly, and never repeated in an error.
 """
 
@@ -37,6 +37,7 @@ class Limits:
 
     cost: int
     waiting: int
+    at_once: int
     seconds: float
     body_bytes: int
 
@@ -47,7 +48,7 @@ def create_app(sampler: Sampler, limits: Limits) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        service.scheduler = Scheduler(service.limits.waiting)
+        service.scheduler = Scheduler(service.limits.waiting, service.limits.at_once)
         try:
             yield
         finally:

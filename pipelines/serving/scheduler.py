@@ -1,4 +1,4 @@
-"""Who samples when: one thread works through a bounded queue, so that a server under load refuses early, not late."""
+"""Who samples when: few threads work through a bounded queue, so that a server under load refuses early, not late."""
 
 import logging
 import math
@@ -69,22 +69,25 @@ class Job:
 
 
 class Scheduler:
-    """A worker thread and the queue before it."""
+    """Worker threads, each at one job, and the queue before them."""
 
-    def __init__(self, waiting: int) -> None:
+    def __init__(self, waiting: int, at_once: int = 1) -> None:
         self._most = waiting
         self._queue: deque[Job] = deque()
-        self._running: Job | None = None
+        self._running: set[Job] = set()
         self._changed = threading.Condition()
         self._closed = False
         self._seconds_per_cost = _FIRST_GUESS
-        self._thread = threading.Thread(target=self._work_on, name="sampler", daemon=True)
-        self._thread.start()
+        self._threads = [
+            threading.Thread(target=self._work_on, name=f"sampler-{number}", daemon=True) for number in range(at_once)
+        ]
+        for thread in self._threads:
+            thread.start()
 
     @property
     def alive(self) -> bool:
         """Whether work that is handed in will be done."""
-        return self._thread.is_alive() and not self._closed
+        return all(thread.is_alive() for thread in self._threads) and not self._closed
 
     def submit(self, job: Job) -> None:
         """Queue a job, or raise QueueFull or Closed at once."""
@@ -97,35 +100,38 @@ class Scheduler:
             self._changed.notify()
 
     def close(self) -> None:
-        """Take no more work, give up what is queued or running, and wait for the thread."""
+        """Take no more work, give up what is queued or running, and wait for the threads."""
         with self._changed:
             self._closed = True
-            for job in (*self._queue, *([self._running] if self._running else [])):
+            for job in (*self._queue, *self._running):
                 job.cancel()
-            self._changed.notify()
-        self._thread.join()
+            self._changed.notify_all()
+        for thread in self._threads:
+            thread.join()
 
     def _work_on(self) -> None:
         while (job := self._next()) is not None:
             start = time.monotonic()
             job.run()
-            self._measure(job, time.monotonic() - start)
+            self._done(job, time.monotonic() - start)
 
     def _next(self) -> Job | None:
         with self._changed:
-            self._running = None
             while not self._queue and not self._closed:
                 self._changed.wait()
             if not self._queue:
                 return None
-            self._running = self._queue.popleft()
-            return self._running
+            job = self._queue.popleft()
+            self._running.add(job)
+            return job
 
-    def _measure(self, job: Job, seconds: float) -> None:
-        if not job.future.cancelled() and job.future.exception() is None:
-            self._seconds_per_cost += _SMOOTHING * (seconds / max(1, job.cost) - self._seconds_per_cost)
+    def _done(self, job: Job, seconds: float) -> None:
+        with self._changed:
+            self._running.remove(job)
+            if not job.future.cancelled() and job.future.exception() is None:
+                self._seconds_per_cost += _SMOOTHING * (seconds / max(1, job.cost) - self._seconds_per_cost)
 
     def _retry_after(self) -> int:
-        """Until the job that runs is done, by the pace of those before."""
-        cost = self._running.cost if self._running else 0
+        """Until one of the jobs that run is done, by the pace of those before."""
+        cost = min((job.cost for job in self._running), default=0)
         return min(_LONGEST_RETRY, max(1, math.ceil(cost * self._seconds_per_cost)))

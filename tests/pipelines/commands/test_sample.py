@@ -83,6 +83,7 @@ def test_a_bundle_that_is_not_there_or_is_damaged_ends_with_1(
         (["--threads", "0"], "--threads: must be at least 1, got 0"),
         (["--queue", "0"], "--queue: must be at least 1, got 0"),
         (["--max-cost", "0"], "--max-cost: must be at least 1, got 0"),
+        (["--at-once", "0"], "--at-once: must be at least 1, got 0"),
         (["--timeout", "nan"], "--timeout: must be above 0 seconds, got nan"),
     ],
 )

@@ -25,7 +25,7 @@ from pipelines.tools.decode import decode_png
 from tests.support.imports import ROOT
 from tests.support.tiny_bundle import tiny_bundle
 
-LIMITS = Limits(cost=1000, waiting=2, seconds=30.0, body_bytes=4096)
+LIMITS = Limits(cost=1000, waiting=2, at_once=1, seconds=30.0, body_bytes=4096)
 JSON = {"Content-Type": "application/json"}
 
 
@@ -176,7 +176,14 @@ def test_model_and_health_are_told(client: TestClient, sampler: Sampler) -> None
     about = client.get("/v1/model").json()
     assert about["bundle"] == sampler.bundle.digest
     assert about["classes"] == ["zero", "one", "two"]
-    assert about["limits"] == {"cost": 1000, "waiting": 2, "seconds": 30.0, "body_bytes": 4096, "pictures": 256}
+    assert about["limits"] == {
+        "cost": 1000,
+        "waiting": 2,
+        "at_once": 1,
+        "seconds": 30.0,
+        "body_bytes": 4096,
+        "pictures": 256,
+    }
     assert client.get("/health/live").json() == {"status": "live"}
     assert client.get("/health/ready").json() == {"status": "ready"}
 
@@ -277,11 +284,22 @@ def test_a_full_queue_answers_429_with_retry_after_and_the_others_are_served(sam
 
 def test_a_request_that_takes_too_long_answers_504(sampler: Sampler) -> None:
     slow = SlowSampler(sampler)
-    limits = Limits(cost=1000, waiting=2, seconds=0.05, body_bytes=4096)
+    limits = Limits(cost=1000, waiting=2, at_once=1, seconds=0.05, body_bytes=4096)
     with TestClient(create_app(slow, limits)) as client:  # type: ignore[arg-type]
         answer = post(client)
     assert (answer.status_code, answer.json()["error"]["code"]) == (504, "too_late")
     assert slow.ended == ["TooLate"]
+
+
+def test_requests_that_are_sampled_at_once_give_the_bytes_of_those_alone(client: TestClient, sampler: Sampler) -> None:
+    wishes = [{"n": 1 + seed % 3, "seed": seed, "steps": 20, "sampler": "ancestral"} for seed in range(6)]
+    alone = [post(client, **wish).content for wish in wishes]
+    many = Limits(cost=1000, waiting=6, at_once=3, seconds=30.0, body_bytes=4096)
+    with TestClient(create_app(sampler, many)) as together:
+        running = [in_background(lambda wish=wish: post(together, **wish)) for wish in wishes]
+        for thread, _ in running:
+            thread.join(20)
+    assert [results[0].content for _, results in running] == alone
 
 
 def test_shutdown_gives_up_what_runs(sampler: Sampler) -> None:

@@ -51,6 +51,31 @@ def test_work_is_done_in_order_and_its_errors_reach_the_caller(scheduler: Schedu
     assert after.future.result(10) == "still alive"
 
 
+def test_as_many_jobs_run_at_once_as_there_are_workers_and_no_more() -> None:
+    scheduler = Scheduler(waiting=2, at_once=2)
+    gates = [Gate() for _ in range(3)]
+    jobs = [job(gate, cost) for gate, cost in zip(gates, (6000, 2000, 1), strict=True)]
+    try:
+        for item, gate in zip(jobs[:2], gates[:2], strict=True):
+            scheduler.submit(item)
+            assert gate.begun.wait(10)
+        scheduler.submit(jobs[2])
+        assert not gates[2].begun.is_set()
+        scheduler.submit(job(lambda check: None))
+        with pytest.raises(QueueFull) as caught:
+            scheduler.submit(job(lambda check: None))
+        assert caught.value.retry_after == 10  # until the shorter of the two is done
+        gates[1].go.set()
+        assert jobs[1].future.result(10) == "done"
+        assert gates[2].begun.wait(10)
+    finally:
+        scheduler.close()
+    for item in (jobs[0], jobs[2]):
+        with pytest.raises(Cancelled):
+            item.future.result(10)
+    assert not scheduler.alive
+
+
 def test_a_full_queue_refuses_at_once_and_says_when_to_come_again(scheduler: Scheduler) -> None:
     gate = Gate()
     running = job(gate, cost=4000)
