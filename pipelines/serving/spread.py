@@ -141,9 +141,7 @@ def _started(sampler: Sampler, recipe: Recipe, workers: Workers) -> Iterator[dic
     try:
         for number in range(workers.count):
             ours, theirs = context.Pipe()
-            task = _Task(
-                sampler.bundle, sampler.device, number, workers.threads, recipe.sampler, recipe.guidance
-            )
+            task = _Task(sampler.bundle, sampler.device, number, workers.threads, recipe.sampler, recipe.guidance)
             process = context.Process(target=_work, args=(task, theirs), name=f"sampler-{number}", daemon=True)
             process.start()
             theirs.close()  # else its end would stay open here when it dies, and nobody would notice
