@@ -1,5 +1,6 @@
 """Which device computes, in which precision, and seeded generators on it. No other module names a device."""
 
+import ctypes
 import logging
 import os
 import resource
@@ -85,6 +86,24 @@ def make_repeatable(threads: int) -> None:
     torch.set_deterministic_debug_mode("warn")  # use_deterministic_algorithms does the same and imports the compiler
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.benchmark = False
+    keep_memory()
+
+
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # of mallopt(3)
+
+
+def keep_memory() -> None:
+    """Let this process use memory again that it freed, instead of handing every large block back to the system.
+
+    By itself the C library of Linux asks the kernel for each tensor of more than some MB anew and has its pages zeroed,
+    which took more time than the arithmetic (docs/models.md). Elsewhere, where there is no `mallopt`, nothing is done.
+    """
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (AttributeError, OSError, TypeError):  # another C library, or Windows
+        return
+    mallopt(_MMAP_THRESHOLD, 1 << 30)
+    mallopt(_TRIM_THRESHOLD, (1 << 31) - 1)
 
 
 def torch_seed(seed: int, purpose: int, step: int, process: int = 0) -> int:

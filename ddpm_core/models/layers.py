@@ -122,21 +122,22 @@ class ResBlock(nn.Module):
         return y
 
 
-def attended(q: Tensor, k: Tensor, v: Tensor, *, spelt_out: bool) -> Tensor:
-    """softmax(q k^T / sqrt(d)) v, by torch's fused kernel or spelt out. [B, heads, N, d] -> the same
+def weighed(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """softmax(q k^T / sqrt(d)) v spelt out, in the type of q whatever autocast says. [B heads, N, d] -> the same
 
-    In training on a CPU the fused kernels are the slower ones, as long as the N x N weights are few: forward and
-    backward of 64 x 4 heads at 7 x 7 in bfloat16 took 5.8 ms (29.7 ms where q, k and v were contiguous) against 2.9 ms,
-    of 16 x 1 heads at 16 x 16 46 ms against 17 ms.
+    torch's softmax adds in float32 and keeps bfloat16 between the products, so nothing of N x N is copied to and fro.
     """
-    if not spelt_out or q.is_cuda or q.shape[2] > _FEW:
-        return F.scaled_dot_product_attention(q, k, v)
-    weights = torch.softmax(at_least_float32(q * q.shape[3] ** -0.5 @ k.transpose(2, 3)), dim=3)
-    return weights.to(v.dtype) @ v
+    with torch.autocast(q.device.type, enabled=False):
+        weights = torch.softmax(torch.bmm(q * q.shape[2] ** -0.5, k.transpose(1, 2)), dim=2)
+        return torch.bmm(weights, v)
 
 
 class Attention(nn.Module):
-    """Every pixel looks at every other; the output starts from zero."""
+    """Every pixel looks at every other; the output starts from zero.
+
+    In training on a CPU it is done in matrix products of the pixels' rows, as long as the N x N weights are few: the
+    fused kernels are slow going backward, and so are convolutions of 1 x 1. docs/models.md has the times.
+    """
 
     def __init__(self, channels: int, *, heads: int, groups: int) -> None:
         super().__init__()
@@ -146,10 +147,26 @@ class Attention(nn.Module):
         self.out = zero_init(conv(channels, channels, 1))
 
     def forward(self, x: Tensor) -> Tensor:
+        h = self.norm(x)
+        few = x.shape[2] * x.shape[3] <= _FEW
+        y: Tensor = x + (self._in_products(h) if self.training and few and not x.is_cuda else self._fused(h))
+        return y
+
+    def _fused(self, x: Tensor) -> Tensor:
         _, channels, height, width = x.shape
         # [B, 3C, H, W] -> 3 x [B, heads, HW, C / heads]
-        qkv = self.qkv(self.norm(x)).reshape(-1, 3, self.heads, channels // self.heads, height * width)
+        qkv = self.qkv(x).reshape(-1, 3, self.heads, channels // self.heads, height * width)
         q, k, v = qkv.transpose(3, 4).unbind(1)
-        h = attended(q, k, v, spelt_out=self.training).transpose(2, 3).reshape(-1, channels, height, width)
-        y: Tensor = x + self.out(h)
+        h = F.scaled_dot_product_attention(q, k, v).transpose(2, 3).reshape(-1, channels, height, width)
+        y: Tensor = self.out(h)
         return y
+
+    def _in_products(self, x: Tensor) -> Tensor:
+        batch, channels, height, width = x.shape
+        pixels, width_of_head = height * width, channels // self.heads
+        rows = F.linear(x.flatten(2).transpose(1, 2), self.qkv.weight.flatten(1), self.qkv.bias)
+        # [B, N, 3C] -> 3 x [B heads, N, C / heads]
+        apart = rows.view(batch, pixels, 3, self.heads, width_of_head).permute(2, 0, 3, 1, 4)
+        q, k, v = apart.reshape(3, batch * self.heads, pixels, width_of_head).unbind(0)
+        h = weighed(q, k, v).view(batch, self.heads, pixels, width_of_head).transpose(1, 2).reshape(batch, pixels, -1)
+        return F.linear(h, self.out.weight.flatten(1), self.out.bias).transpose(1, 2).reshape(x.shape)

@@ -16,16 +16,33 @@ from torch import Tensor, nn
 _A, _B, _C, _ROUNDS = 3.4445, -4.7750, 2.0315, 5
 
 
-def orthogonal(matrix: Tensor) -> Tensor:
-    """About U V^T of a matrix U S V^T, by Newton and Schulz's iteration: products alone, no decomposition."""
-    tall = matrix.shape[0] > matrix.shape[1]
-    x: Tensor = matrix.T if tall else matrix
-    x = x / (x.norm() + 1e-7)
+def orthogonal(matrices: Tensor) -> Tensor:
+    """About U V^T of each matrix U S V^T, by Newton and Schulz's iteration: products alone. [..., m, n] -> the same"""
+    tall = matrices.shape[-2] > matrices.shape[-1]
+    x: Tensor = matrices.mT if tall else matrices
+    x = x / (torch.linalg.matrix_norm(x, keepdim=True) + 1e-7)
+    rounds = _rounds_among_rows if 2 * x.shape[-2] <= x.shape[-1] else _rounds
+    x = rounds(x)
+    return x.mT if tall else x
+
+
+def _rounds(x: Tensor) -> Tensor:
     for _ in range(_ROUNDS):
-        gram = x @ x.T
-        polynomial = torch.addmm(gram, gram, gram, beta=_B, alpha=_C)
-        x = torch.addmm(x, polynomial, x, beta=_A)
-    return x.T if tall else x
+        gram = x @ x.mT
+        x = _A * x + (_B * gram + _C * (gram @ gram)) @ x
+    return x
+
+
+def _rounds_among_rows(x: Tensor) -> Tensor:
+    """The same for long rows: each round is x <- p(x x^T) x, so all are one factor, found among the m x m numbers."""
+    gram = x @ x.mT
+    whole = torch.eye(gram.shape[-1], dtype=gram.dtype, device=gram.device).expand_as(gram)
+    for _ in range(_ROUNDS):
+        factor = _B * gram + _C * (gram @ gram)
+        factor.diagonal(dim1=-2, dim2=-1).add_(_A)
+        whole = factor @ whole
+        gram = factor @ gram @ factor
+    return whole @ x
 
 
 def matrices_and_rest(model: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
@@ -76,24 +93,39 @@ class Muon(torch.optim.Optimizer):
     def step(self, closure: Callable[[], float] | None = None) -> float | None:
         loss = None if closure is None else closure()
         matrices, rest = self.param_groups
-        for parameter in matrices["params"]:
-            if parameter.grad is not None:
-                self._step_matrix(parameter, parameter.grad, matrices["lr"] * self._scale)
+        for alike in _of_one_shape(matrices["params"]):
+            self._step_matrices(alike, matrices["lr"] * self._scale)
         self._adamw.param_groups[0]["lr"] = rest["lr"]
         self._adamw.found_inf = self.found_inf  # type: ignore[attr-defined]
         self._adamw.step()
         return loss
 
-    def _step_matrix(self, parameter: Tensor, gradient: Tensor, lr: float) -> None:
-        state = self.state[parameter]
-        if "momentum" not in state:
-            state["momentum"] = torch.zeros_like(parameter)
+    def _step_matrices(self, parameters: list[Tensor], lr: float) -> None:
+        """One update of parameters of one shape, all at once."""
+        shape = parameters[0].shape
+        for parameter in parameters:
+            if "momentum" not in self.state[parameter]:
+                self.state[parameter]["momentum"] = torch.zeros_like(parameter)
+        kept = [self.state[parameter]["momentum"] for parameter in parameters]
+        gradient = torch.stack([parameter.grad for parameter in parameters if parameter.grad is not None]).flatten(2)
+        momentum = torch.stack(kept).flatten(2)
+        keep: float | Tensor = 1.0
         if self.found_inf is not None:  # a step to leave out has no gradient; the momentum and the decay stay
-            gradient = torch.where(self.found_inf.bool(), state["momentum"], gradient)
-        momentum = state["momentum"].lerp_(gradient, 1 - self._momentum)
+            gradient = torch.where(self.found_inf.bool(), momentum, gradient)
+            keep = 1.0 - self.found_inf
+        momentum = momentum.lerp_(gradient, 1 - self._momentum)
+        torch._foreach_copy_(kept, list(momentum.view(-1, *shape).unbind()))
         ahead = gradient.lerp(momentum, self._momentum)  # Nesterov's look ahead
-        matrix = ahead.flatten(1)
-        update = orthogonal(matrix).mul_(max(1.0, matrix.shape[0] / matrix.shape[1]) ** 0.5).view_as(parameter)
-        keep = 1.0 if self.found_inf is None else 1.0 - self.found_inf
-        parameter.mul_(1 - lr * self._weight_decay * keep)
-        parameter.sub_(update * keep, alpha=lr)
+        update = orthogonal(ahead) * (max(1.0, ahead.shape[1] / ahead.shape[2]) ** 0.5 * keep)
+        if self._weight_decay:
+            torch._foreach_mul_(parameters, 1 - lr * self._weight_decay * keep)
+        torch._foreach_add_(parameters, list(update.reshape(-1, *shape).unbind()), alpha=-lr)
+
+
+def _of_one_shape(parameters: list[Tensor]) -> list[list[Tensor]]:
+    """The parameters that have a gradient, those of equal shape together."""
+    alike: dict[torch.Size, list[Tensor]] = {}
+    for parameter in parameters:
+        if parameter.grad is not None:
+            alike.setdefault(parameter.shape, []).append(parameter)
+    return list(alike.values())

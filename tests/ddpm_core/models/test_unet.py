@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from ddpm_core.errors import DataError, ParamsError
 from ddpm_core.models import UNetConfig, build_model
-from ddpm_core.models.layers import attended, modulated, sinusoidal_embedding
+from ddpm_core.models.layers import Attention, modulated, sinusoidal_embedding
 from ddpm_core.models.unet import UNet
 from ddpm_core.spec import DataSpec
 
@@ -209,27 +209,52 @@ def test_the_network_exports_with_a_free_batch() -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16], ids=str)
-def test_attention_spelt_out_is_the_fused_one_and_so_is_its_gradient(dtype: torch.dtype) -> None:
-    generator = torch.Generator().manual_seed(0)
-    q, k, v = (torch.randn((2, 3, 49, 16), generator=generator, dtype=torch.float64) for _ in range(3))
+@pytest.mark.parametrize("shape", [(7, 7), (4, 6), (1, 1)])
+def test_attention_in_products_is_the_fused_one_and_so_are_its_gradients(
+    dtype: torch.dtype, shape: tuple[int, int]
+) -> None:
+    torch.manual_seed(0)
+    attention = Attention(24, heads=3, groups=4).double()
+    nn.init.normal_(attention.out.weight, std=0.2)
+    x, upstream = torch.randn((2, 5, 24, *shape), dtype=torch.float64)
     answers = []
-    for spelt_out, kind in ((False, torch.float64), (True, dtype)):
-        inputs = [tensor.to(kind, copy=True).requires_grad_() for tensor in (q, k, v)]
-        out = attended(*inputs, spelt_out=spelt_out)
-        assert out.dtype == kind
-        out.double().square().sum().backward()
-        answers.append([out, *(tensor.grad for tensor in inputs)])
+    for training in (False, True):
+        attention.train(training).zero_grad(set_to_none=True)
+        attention.to(torch.float64 if not training or dtype == torch.float64 else torch.float32)
+        given = x.to(attention.out.weight.dtype, copy=True).requires_grad_()
+        with torch.autocast("cpu", torch.bfloat16, enabled=training and dtype == torch.bfloat16):
+            out = attention(given)
+        assert out.dtype == given.dtype
+        out.backward(upstream.to(out.dtype))
+        answers.append([out, given.grad, *(parameter.grad.clone() for parameter in attention.parameters())])
     tolerance = 1e-12 if dtype == torch.float64 else 0.03
     for exact, other in zip(*answers, strict=True):
-        assert float((exact - other).detach().norm() / exact.detach().norm()) < tolerance
+        assert float((exact - other).detach().norm()) <= tolerance * max(1.0, float(exact.detach().norm()))
 
 
-def test_attention_over_many_pixels_is_always_the_fused_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch, "softmax", None)
-    few, many = (torch.zeros(1, 1, pixels, 4) for pixels in (1024, 1025))
-    assert attended(many, many, many, spelt_out=True).shape == many.shape
-    with pytest.raises(TypeError):
-        attended(few, few, few, spelt_out=True)
+def test_the_gradient_of_attention_in_products_is_that_of_small_differences() -> None:
+    torch.manual_seed(0)
+    attention = Attention(8, heads=2, groups=2).double().train()
+    nn.init.normal_(attention.out.weight)
+    assert torch.autograd.gradcheck(attention, torch.randn((2, 8, 2, 3), dtype=torch.float64).requires_grad_())
+
+
+@pytest.mark.parametrize(("side", "fused"), [(32, False), (33, True)])
+def test_attention_over_many_pixels_is_always_the_fused_one(
+    monkeypatch: pytest.MonkeyPatch, side: int, fused: bool
+) -> None:
+    def no_softmax(*_arguments: Any, **_options: Any) -> None:
+        raise NotImplementedError
+
+    monkeypatch.setattr(torch, "softmax", no_softmax)
+    attention = Attention(2, heads=1, groups=1)
+    x = torch.zeros(1, 2, side, side)
+    assert attention.eval()(x).shape == x.shape
+    if fused:
+        assert attention.train()(x).shape == x.shape
+    else:
+        with pytest.raises(NotImplementedError):
+            attention.train()(x)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)

@@ -40,6 +40,28 @@ def test_five_rounds_raise_a_direction_three_hundred_times_weaker_to_the_same_ra
     assert 0.6 < float(weak.diagonal().min()) < float(weak.diagonal().max()) < 1.3
 
 
+@pytest.mark.parametrize("shape", [(8, 8), (8, 12), (8, 16), (8, 72), (72, 8)])
+def test_many_matrices_at_once_and_long_rows_by_their_products_give_the_rounds_of_the_formula(
+    shape: tuple[int, int],
+) -> None:
+    matrices = torch.randn((3, *shape), generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+    for matrix, update in zip(matrices, orthogonal(matrices), strict=True):
+        x = matrix / matrix.norm()
+        for _ in range(5):
+            x = 3.4445 * x - 4.7750 * (x @ x.T) @ x + 2.0315 * (x @ x.T) @ (x @ x.T) @ x
+        torch.testing.assert_close(update, x, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("shape", [(16, 144), (16, 16)])
+def test_float32_is_enough_for_directions_of_all_strengths(shape: tuple[int, int]) -> None:
+    u, _, v = torch.linalg.svd(
+        torch.randn(shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64), full_matrices=False
+    )
+    matrix = u @ torch.diag(torch.logspace(0, -8, len(u), dtype=torch.float64)) @ v
+    exact = orthogonal(matrix)
+    assert float((orthogonal(matrix.float()) - exact).norm() / exact.norm()) < 2e-3
+
+
 def test_orthogonal_of_a_zero_gradient_is_zero() -> None:
     assert torch.equal(orthogonal(torch.zeros(4, 6)), torch.zeros(4, 6))
 
