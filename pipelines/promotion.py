@@ -154,7 +154,7 @@ def _measured_again(
     from pipelines.stages import evaluate
 
     try:
-        evaluate.measure_bundle(params, paths, bundle, scratch)
+        evaluate.measure_bundle(params, paths, bundle, scratch, panels=False)
     except DdpmError as error:
         raise _not_comparable(different, f"it cannot be measured on the present data: {error}") from error
     return read_measurement(scratch / "metrics.json", scratch / "record.json")

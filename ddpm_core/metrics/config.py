@@ -7,6 +7,25 @@ from ddpm_core.checks import Checks, at_least_1, not_negative, open_fraction, ru
 
 
 @dataclass(frozen=True)
+class PanelsConfig:
+    """What is made for the report alone; no verdict looks at it, and two models are compared whatever it says."""
+
+    steps: tuple[int, ...]
+    images: int
+    trajectories: int
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid", "strict": True}
+    __checks__: ClassVar[Checks] = {
+        "steps": (lambda v: len(set(v)) == len(v) and all(k >= 1 for k in v), "numbers of 1 or more, each once"),
+        "images": (lambda v: v >= 2, "at least 2"),
+        "trajectories": not_negative,
+    }
+
+    def __post_init__(self) -> None:
+        run_checks(self)
+
+
+@dataclass(frozen=True)
 class EvaluateConfig:
     """How many samples, of which seeds, and the settings of each measure. Comments in params.yaml say it in words."""
 
@@ -29,6 +48,7 @@ class EvaluateConfig:
     confidence: float
     grid_columns: int
     neighbours: int
+    panels: PanelsConfig
 
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid", "strict": True}
     __checks__: ClassVar[Checks] = {

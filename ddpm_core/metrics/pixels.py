@@ -21,3 +21,8 @@ def duplicate_share(images: NDArray[np.uint8]) -> float:
 def saturated_share(images: NDArray[np.uint8], top: int) -> float:
     """The share of values at either end of the range; compare it with that of real images."""
     return float(((images == 0) | (images == top)).mean())
+
+
+def level_shares(images: NDArray[np.uint8], top: int) -> NDArray[np.float64]:
+    """Of each level 0..top the share of all values that have it, [top + 1]."""
+    return np.bincount(images.reshape(-1), minlength=top + 1) / images.size

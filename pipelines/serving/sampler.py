@@ -26,6 +26,8 @@ log = logging.getLogger(__name__)
 
 OnStep = Callable[[int, int], None]
 """(rows of the plan done, of how many in all batches), called after each; whatever it raises ends the sampling."""
+Watch = Callable[[int, Array, Array], None]
+"""(row of the plan, the batch's x after it, its x0_hat), for those who want to see samples on their way."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,6 +98,7 @@ class Sampler:
         guidance: GuidanceConfig | float | None = None,
         batch_size: int = 64,
         on_step: OnStep | None = None,
+        watch: Watch | None = None,
         progress: bool = False,
     ) -> NDArray[np.uint8]:
         """Pictures [n, C, H, W], one for each (label, seed); label None is no label."""
@@ -118,6 +121,8 @@ class Sampler:
                 bar.update()
                 if on_step is not None:
                     on_step(done, rows * batches)
+                if watch is not None:
+                    watch(number, x, D)
 
             for start in range(0, len(seeds), batch_size):
                 part = slice(start, start + batch_size)

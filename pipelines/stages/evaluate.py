@@ -37,6 +37,7 @@ from pipelines.tools.features import (
     open_extractors,
     versions,
 )
+from pipelines.tools.panels import Made, Measuring, panel_files
 from pipelines.tools.reference_store import Reference, read_reference
 from pipelines.tools.sample_files import write_samples
 from pipelines.tools.shard_index import ShardIndex
@@ -58,8 +59,11 @@ def run(params: "Params", paths: Paths, tracker: "Tracker") -> None:
     tracker.publish(paths, params, "evaluate")
 
 
-def measure_bundle(params: "Params", paths: Paths, folder: Path, out: Path) -> None:
-    """Measure the bundle in a folder beside the project's data; write metrics.json, record.json and samples to out."""
+def measure_bundle(params: "Params", paths: Paths, folder: Path, out: Path, *, panels: bool = True) -> None:
+    """Measure the bundle in a folder beside the project's data; write metrics.json, record.json and samples to out.
+
+    `panels` are what samples holds for a report alone; where none will be made they are left out.
+    """
     config: EvaluateConfig = params.evaluate
     make_repeatable(params.runtime.threads)
     device = pick_device(params.runtime.device)
@@ -87,17 +91,16 @@ def measure_bundle(params: "Params", paths: Paths, folder: Path, out: Path) -> N
     found.metrics.update(measure.pixel_faults(images, test.images, _top(index.spec)))
     if (golden := sampler.golden_difference()) is not None:
         found.metrics["golden_difference"] = golden
-    found.add(
-        held_out_bits(
-            sampler.network,
-            bundle,
-            test.images,
-            test.labels,
-            count=config.bits_images,
-            levels=config.bits_levels,
-            seed=config.seed,
-        )
+    bits = held_out_bits(
+        sampler.network,
+        bundle,
+        test.images,
+        test.labels,
+        count=config.bits_images,
+        levels=config.bits_levels,
+        seed=config.seed,
     )
+    found.add(bits.found)
     seen = Seen(images, labels, test, reference, index.spec)
     extractors, per_class = _open(reference, index.spec, device), {}
     for extractor in extractors:
@@ -123,8 +126,12 @@ def measure_bundle(params: "Params", paths: Paths, folder: Path, out: Path) -> N
         "per_class": {name: _plain(values) for name, values in sorted(per_class.items())},
         "replicates": encoded(found.replicates),
     }
+    shown = {}
+    if panels:
+        made = Made(sampler, recipe, images, labels, seeds)
+        shown = panel_files(made, test, bits.terms, _measuring(seen, extractors, config, device), config)
     out.mkdir(parents=True, exist_ok=True)
-    write_samples(out / "samples", images, labels, seeds, train, copied, index.spec, config)
+    write_samples(out / "samples", images, labels, seeds, train, copied, index.spec, config, shown)
     atomic_write_json(out / "record.json", record)
     atomic_write_json(out / "metrics.json", measure.rounded(found.metrics))
     for name, value in sorted(found.metrics.items()):
@@ -176,7 +183,7 @@ def _conditions(config: EvaluateConfig, labels: Labels, seen: Seen, extractors: 
         "classifier": dict(seen.reference.content["classifier"]),
         "reference": seen.reference.digest,
         "data": seen.reference.content["data"],
-        "settings": asdict(config),
+        "settings": {name: value for name, value in asdict(config).items() if name != "panels"},
         "rounding": _rounding(seen.spec),
         "versions": versions(),
     }
@@ -235,6 +242,20 @@ def _in_features(
     if not reach or not seen.spec.classes:
         return {}
     return measure.by_labels(names.distance, rows, seen.labels, real, seen.test.labels, covered, len(seen.spec.classes))
+
+
+def _measuring(
+    seen: Seen, extractors: list[Extractor], config: EvaluateConfig, device: torch.device
+) -> list[Measuring]:
+    """What the panels measure with: each extractor, and the real images in its eyes."""
+
+    def by(extractor: Extractor) -> Measuring:
+        real, _ = seen.reference.real(extractor.name)
+        return Measuring(
+            extractor, real, lambda images, what: extract(extractor, images, config.batch_size, device, what)
+        )
+
+    return [by(extractor) for extractor in extractors]
 
 
 def _trust(config: EvaluateConfig) -> Trust:

@@ -17,14 +17,34 @@ from pipelines.paths import Paths
 from pipelines.tools.manifest import Manifest, read_manifest
 from pipelines.tools.measurement import judge
 from pipelines.tools.report_page import (
+    Captioned,
+    Differences,
     Page,
     Picture,
     ReportConfig,
     Row,
-    classes_picture,
-    curves_picture,
+    Steps,
     render_html,
     render_markdown,
+)
+from pipelines.tools.report_plots import (
+    QualityLine,
+    bound_picture,
+    classes_picture,
+    curves_pictures,
+    level_loss_picture,
+    levels_picture,
+    quality_picture,
+)
+from pipelines.tools.report_tables import (
+    class_rows,
+    difference_rows,
+    difference_summary,
+    differences,
+    distance_rows,
+    headline,
+    measure_rows,
+    steps_rows,
 )
 
 if TYPE_CHECKING:
@@ -34,46 +54,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 PAGE_NAME, MARKDOWN_NAME = "index.html", "report.md"
-
-_MEANINGS = {
-    "n": "samples",
-    **dict.fromkeys(("is", "cis", "score_efficientnet_lite0"), "score: 1 at worst, the number of classes at best"),
-    **dict.fromkeys(("kid", "kcd", "kd_efficientnet_lite0"), "kernel distance to unseen images, 0 at best, unbiased"),
-    "n_heldout": "unseen real images",
-    "n_train": "training images",
-    "accuracy_asked": "samples that the classifier calls by the label asked for",
-    "accuracy_class_min": "the same, in the class where it is lowest",
-    "accuracy_heldout": "unseen real images that the classifier calls by their label",
-    "near_share": "samples nearer to a training image than nearly all unseen images are",
-    "near_share_heldout": "the same of unseen images",
-    "near_chance": "how often chance alone gives so many",
-    "lone_share": "samples with one training image far nearer than the next",
-    "lone_share_heldout": "the same of unseen images",
-    "lone_chance": "how often chance alone gives so many",
-    "constant_share": "samples of one single colour",
-    "constant_share_heldout": "the same of unseen images",
-    "duplicate_share": "samples equal to an earlier one",
-    "duplicate_share_heldout": "the same of unseen images",
-    "saturated_share": "values at an end of the range, in samples",
-    "saturated_share_heldout": "the same in unseen images",
-    "bits_per_dim": "bits that the network needs for a value of an unseen image, at most",
-    "bits_per_dim_error": "its standard error",
-    "golden_difference": "levels by which the bundle's golden image differs when it is made again",
-}
-_ENDINGS = {
-    "_infinity": "distance to train that infinitely many samples would have, by extrapolation",
-    "_coverage": "unseen images that samples reach",
-    "_coverage_class_min": "samples' reach in the class where it is lowest",
-    "_density": "unseen images near a sample, 1 = as dense as the data",
-    "_precision": "samples that lie where unseen images do",
-    "_recall": "unseen images that lie where samples do",
-    "_diversity_class_min": "how far samples of a class lie apart where that is least, 1 = as unseen images",
-    **dict.fromkeys(
-        ("_coverage_real", "_density_real", "_precision_real", "_recall_real"), "the same of as many training images"
-    ),
-    "_std": "its standard deviation over subsets",
-    "_real": "the same of unseen images",
-}
 
 
 def run(params: "Params", paths: Paths, tracker: "Tracker") -> None:
@@ -96,17 +76,23 @@ def gather(config: ReportConfig, verdict: Verdict, paths: Paths) -> Page:
     classes = manifest.spec.classes
     counts = {split: _class_counts(manifest, split) for split in ("train", "test")}
     listed = json.loads(_bytes(paths.samples / "neighbours.json"))
+    curves = _columns(paths.curves)
     return Page(
         config=config,
         verdict=verdict,
-        headline=_headline(metrics, conditions["distances"]),
+        headline=headline(metrics, conditions["distances"]),
         samples=_picture(paths, "grid.png", "samples of the model"),
         real=_picture(paths, "real.png", "real training images"),
         classes=classes if conditions["conditional"] else (),
-        curves=curves_picture(_columns(paths.curves)),
-        distances=_distance_rows(metrics, conditions["distances"]),
-        measures=_measure_rows(metrics, conditions["distances"]),
-        by_class=_class_rows(record["per_class"], classes),
+        differences=_differences(metrics, record, classes, paths),
+        steps=_steps(paths),
+        trajectory=_trajectory(paths, classes),
+        curves=curves_pictures(curves),
+        by_level=[plot for plot in (level_loss_picture(curves), _bound(paths)) if plot is not None],
+        by_level_words=_by_level_words(metrics),
+        distances=distance_rows(metrics, conditions["distances"]),
+        measures=measure_rows(metrics, conditions["distances"]),
+        by_class=class_rows(record["per_class"], classes),
         left_out=conditions["not_measured"],
         neighbours_closest=_picture(paths, "neighbours_closest.png", "samples above their nearest training images"),
         neighbours_first=_picture(paths, "neighbours_first.png", "the first samples above their nearest images"),
@@ -145,81 +131,81 @@ def _columns(path: Path) -> dict[str, list[float]]:
     return {name: [float(row[name]) for row in rows] for name in names if all(row[name] for row in rows)}
 
 
+def _rows(path: Path) -> list[dict[str, str]]:
+    """A table of out/samples; none where it was not asked for."""
+    return list(csv.DictReader(path.read_text().splitlines())) if path.is_file() else []
+
+
+def _differences(
+    metrics: Mapping[str, float], record: Mapping[str, Any], classes: Sequence[str], paths: Paths
+) -> Differences:
+    rows = _rows(paths.samples / "levels.csv")
+    samples, unseen = ([float(row[side]) for row in rows] for side in ("samples", "unseen"))
+    found = differences(metrics, record["conditions"]["distances"], record["per_class"], classes, samples, unseen)
+    return Differences(difference_summary(found), difference_rows(found), levels_picture(samples, unseen))
+
+
+def _steps(paths: Paths) -> Steps:
+    rows = _rows(paths.samples / "by_steps.csv")
+    if not rows:
+        return Steps.none()
+    first = rows[0]["distance"]
+    strips = [
+        Captioned(
+            _picture(paths, f"steps_{row['steps']}.png", f"samples at {row['steps']} steps"),
+            f"{row['steps']} steps, {row['evaluations']} network evaluations a sample",
+        )
+        for row in rows
+        if row["distance"] == first
+    ]
+    lines = [_quality(name, rows) for name in dict.fromkeys(row["distance"] for row in rows if row["ratio"])]
+    return Steps(int(rows[0]["images"]), steps_rows(rows), strips, quality_picture(lines) if lines else None)
+
+
+def _quality(name: str, rows: Sequence[Mapping[str, str]]) -> QualityLine:
+    its = [row for row in rows if row["distance"] == name]
+    ratio, low, high = ([float(row[column]) for row in its] for column in ("ratio", "low", "high"))
+    own = next(int(row["evaluations"]) for row in its if row["own"] == "1")
+    return QualityLine(name, [int(row["evaluations"]) for row in its], ratio, low, high, own)
+
+
+def _trajectory(paths: Paths, classes: Sequence[str]) -> Captioned | None:
+    if not (paths.samples / "trajectory.json").is_file():
+        return None
+    about = _json(paths.samples / "trajectory.json")
+    seeds = ", ".join(
+        f"{seed} ({classes[label]})" if label >= 0 else str(seed)
+        for seed, label in zip(about["seeds"], about["labels"], strict=True)
+    )
+    rows = about["rows"]
+    which = f"each of the {about['of']}" if len(rows) == about["of"] else f"{len(rows)} of the {about['of']}"
+    words = (
+        f"From left to right after {which} rows of the sampler's plan, where the level of noise is t = "
+        f"{', '.join(map(str, about['levels']))} of {about['T']}. Of each sample x_t above; below it x0_hat, the clean "
+        f"picture that the network saw behind the noise. Seeds {seeds}."
+    )
+    return Captioned(_picture(paths, "trajectory.png", "samples on their way from noise to picture"), words)
+
+
+def _bound(paths: Paths) -> Picture | None:
+    rows = _rows(paths.samples / "bound.csv")
+    t, bits, pictures = ([float(row[name]) for row in rows] for name in ("t", "bits_per_dim", "pictures"))
+    return bound_picture(t, bits, pictures)
+
+
+def _by_level_words(metrics: Mapping[str, float]) -> str:
+    words = "The levels of noise in four equal quarters: where the training's loss falls, and where it stays."
+    if "bits_per_dim" not in metrics:
+        return words
+    return (
+        f"{words} The terms of the bound on unseen pictures are what each level costs: L_0 at t = 1, then L_(t-1). "
+        f"Summed over all t, with L_T, they come to {number(metrics['bits_per_dim'])} bits per dimension."
+    )
+
+
 def _class_counts(manifest: Manifest, split: str) -> list[int]:
     labels = [row.label for row in manifest.of_split(split)]
     return [labels.count(label) for label in range(len(manifest.spec.classes))]
-
-
-def _headline(metrics: Mapping[str, float], distances: Sequence[str]) -> list[Row]:
-    tiles: list[Row] = [
-        (f"{name} to {split}, as a multiple of real images'", f"{metrics[f'{name}_ratio_{split}']:.2f} x")
-        for name in distances
-        for split in ("train", "test")
-    ]
-    if "accuracy_asked" in metrics:
-        tiles.append(("called by the label asked for", f"{metrics['accuracy_asked']:.1%}"))
-    tiles.append(("suspected copies of training images", f"{metrics['near_share']:.2%}"))
-    tiles.append(("samples judged", f"{metrics['n']:g}"))
-    return tiles
-
-
-def _distance_rows(metrics: Mapping[str, float], distances: Sequence[str]) -> list[Row]:
-    rows: list[Row] = [("distance", "to", "samples", "floor", "ratio", "without bias")]
-    for name in distances:
-        for split, words in (("train", "training images"), ("test", "unseen images")):
-            plain = (number(metrics[f"{name}{kind}_{split}"]) for kind in ("", "_floor"))
-            ratio = f"{name}_ratio_{split}"
-            rows.append(
-                (
-                    name,
-                    words,
-                    *plain,
-                    _with_ends(metrics, ratio),
-                    _ends(metrics, f"{name}_{split}") or "too few samples",
-                )
-            )
-    return rows
-
-
-def _ends(metrics: Mapping[str, float], name: str) -> str:
-    """The interval of a number, where it has one."""
-    low, high = metrics.get(f"{name}_low"), metrics.get(f"{name}_high")
-    return "" if low is None or high is None else f"{number(low)} to {number(high)}"
-
-
-def _with_ends(metrics: Mapping[str, float], name: str) -> str:
-    ends = _ends(metrics, name)
-    return f"{number(metrics[name])} ({ends})" if ends else number(metrics[name])
-
-
-def _class_rows(per_class: Mapping[str, Sequence[float | None]], classes: Sequence[str]) -> list[Row]:
-    """A row a class, a column a measure; "-" where a class has no images to measure by."""
-    names = sorted(per_class)
-    columns = [per_class[name] for name in names]
-    return [
-        ("class", *names),
-        *((label, *(number(column[place]) for column in columns)) for place, label in enumerate(classes) if names),
-    ]
-
-
-def _measure_rows(metrics: Mapping[str, float], distances: Sequence[str]) -> list[Row]:
-    shown = {f"{name}{end}" for name in distances for end in _distance_endings()}
-    rest = [name for name in sorted(metrics) if name not in shown and not _is_end(name, metrics)]
-    return [("measure", "value", ""), *((name, _with_ends(metrics, name), _meaning(name)) for name in rest)]
-
-
-def _is_end(name: str, metrics: Mapping[str, float]) -> bool:
-    """Whether a number belongs to another one: an end of its interval, or the difference that it tells."""
-    return any(name.removesuffix(end) in metrics for end in ("_low", "_high", "_detectable") if name.endswith(end))
-
-
-def _distance_endings() -> list[str]:
-    return [f"{kind}_{split}" for kind in ("", "_floor", "_ratio") for split in ("train", "test")]
-
-
-def _meaning(name: str) -> str:
-    ending = next((text for end, text in _ENDINGS.items() if name.endswith(end)), "")
-    return _MEANINGS.get(name, ending)
 
 
 def _data_facts(manifest: Manifest, conditions: Mapping[str, Any]) -> list[Row]:

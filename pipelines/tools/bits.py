@@ -1,6 +1,7 @@
 """Bits per dimension of unseen pictures, by the very network that ships: the variational bound at drawn levels."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -10,10 +11,18 @@ from torch import Tensor, nn
 from ddpm_core.bundle import Bundle
 from ddpm_core.diffusion.noise import Purpose, generator
 from ddpm_core.metrics.measure import Found
-from ddpm_core.nll import Data, bound_table
+from ddpm_core.nll import Data, TermOfLevel, bound_table
 
 Floats32 = NDArray[np.float32]
 Network = Callable[[Floats32, Floats32, NDArray[np.int64]], Floats32]
+
+
+@dataclass(frozen=True)
+class HeldOutBits:
+    """The numbers, and the bound's terms by level."""
+
+    found: Found
+    terms: tuple[TermOfLevel, ...]
 
 
 class _Asked(nn.Module):
@@ -37,12 +46,12 @@ def held_out_bits(
     count: int,
     levels: int,
     seed: int,
-) -> Found:
+) -> HeldOutBits:
     """`bits_per_dim` of so many pictures at so many drawn levels each, and its standard error."""
     T = bundle.schedule.T
     if count == 0 or bundle.spec.levels is None:
         reason = "evaluate.bits_images is 0" if count == 0 else "the data have no levels"
-        return Found({}, {}, {"bits_per_dim": reason})
+        return HeldOutBits(Found({}, {}, {"bits_per_dim": reason}), ())
     chosen = np.sort(generator(seed, Purpose.EVALUATE).permutation(len(images))[:count])
     data = Data.encoded(
         bundle.spec,
@@ -64,4 +73,4 @@ def held_out_bits(
     metrics = {"bits_per_dim": found.total.mean}
     if found.total.standard_error is not None:
         metrics["bits_per_dim_error"] = found.total.standard_error
-    return Found(metrics, {}, {})
+    return HeldOutBits(Found(metrics, {}, {}), found.terms)

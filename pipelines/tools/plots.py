@@ -7,6 +7,11 @@ from typing import Any
 
 THEMES = {"light": ("#1a1a1a", "#c8c8c8", "#2563a8"), "dark": ("#e6e6e6", "#555555", "#7ab8f5")}
 """Ink, grid and line."""
+SERIES = {
+    "light": ("#2563a8", "#d55e00", "#12805c", "#a8479d"),
+    "dark": ("#7ab8f5", "#ff9d5c", "#62c98a", "#e39be0"),
+}
+"""Lines that are told apart."""
 # Told apart by those who see no red or green, and by their markers in print (Okabe & Ito 2008).
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#1a1a1a", "#8c564b", "#7f7f7f")
 _MARKERS = "os^Dv<>Px"
@@ -73,25 +78,23 @@ def _draw(ax: Any, panel: Panel) -> None:
     ax.spines[["top", "right"]].set_visible(False)
 
 
-def small_figure(count: int, theme: str) -> tuple[Any, Any]:
-    """A row of small plots without a background, for a page in that theme."""
+def small_figure(theme: str) -> tuple[Any, Any]:
+    """A small plot without a background, for a page in that theme."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     ink, grid, _ = THEMES[theme]
-    figure = Figure(figsize=(3.6 * count if count > 1 else 5.4, 2.5), dpi=110, layout="constrained")
+    figure = Figure(figsize=(4.0, 2.7), dpi=120, layout="constrained")
     FigureCanvasAgg(figure)
     figure.patch.set_alpha(0.0)
-    axes = [figure.add_subplot(1, count, place + 1) for place in range(count)]
-    for ax in axes:
-        ax.patch.set_alpha(0.0)
-        ax.tick_params(colors=ink, which="both", labelsize=8)
-        ax.title.set_color(ink)
-        ax.xaxis.label.set_color(ink)
-        for side, spine in ax.spines.items():
-            spine.set_color(grid)
-            spine.set_visible(side in ("left", "bottom"))
-    return figure, axes
+    ax = figure.add_subplot()
+    ax.patch.set_alpha(0.0)
+    ax.tick_params(colors=ink, which="both", labelsize=8)
+    ax.xaxis.label.set_color(ink)
+    for side, spine in ax.spines.items():
+        spine.set_color(grid)
+        spine.set_visible(side in ("left", "bottom"))
+    return figure, ax
 
 
 def png(figure: Any) -> bytes:

@@ -10,16 +10,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-import numpy as np
-
 from ddpm_core.checks import Checks, run_checks
 from ddpm_core.metrics.verdict import RuleResult, Verdict, number
-from pipelines.tools.plots import THEMES, png, small_figure
 
-TEMPLATE = Path(__file__).with_name("report_page.html")
-MARKDOWN = Path(__file__).with_name("report_page.md.jinja")
-COMPARISON = Path(__file__).with_name("compare_page.html")
-STYLE = Path(__file__).with_name("page_style.css")
+FOLDER = Path(__file__).parent
+TEMPLATE, MARKDOWN, COMPARISON, STYLE = (
+    "report_page.html",
+    "report_page.md.jinja",
+    "compare_page.html",
+    "page_style.css",
+)
 
 
 @dataclass(frozen=True)
@@ -63,6 +63,37 @@ class Picture:
 
 
 @dataclass(frozen=True)
+class Captioned:
+    """A picture and the words that belong to it."""
+
+    picture: Picture
+    caption: str
+
+
+@dataclass(frozen=True)
+class Differences:
+    """Samples beside real pictures: in a sentence, in a table, and by the levels of their pixels."""
+
+    summary: str
+    rows: Sequence[Row]
+    plot: Picture | None
+
+
+@dataclass(frozen=True)
+class Steps:
+    """The same seeds at several numbers of steps; without strips where that was not asked for."""
+
+    images: int
+    rows: Sequence[Row]
+    strips: Sequence[Captioned]
+    plot: Picture | None
+
+    @classmethod
+    def none(cls) -> "Steps":
+        return cls(0, (), (), None)
+
+
+@dataclass(frozen=True)
 class Page:
     """All that the page says. Tables are rows of text; the first row of each is its head."""
 
@@ -72,7 +103,12 @@ class Page:
     samples: Picture
     real: Picture
     classes: Sequence[str]
-    curves: Picture | None
+    differences: Differences
+    steps: Steps
+    trajectory: Captioned | None
+    curves: Sequence[Picture]
+    by_level: Sequence[Picture]
+    by_level_words: str
     distances: Sequence[Row]
     measures: Sequence[Row]
     by_class: Sequence[Row]
@@ -93,7 +129,12 @@ class Page:
         found = (
             self.samples,
             self.real,
-            self.curves,
+            self.differences.plot,
+            *(strip.picture for strip in self.steps.strips),
+            self.steps.plot,
+            None if self.trajectory is None else self.trajectory.picture,
+            *self.curves,
+            *self.by_level,
             self.neighbours_closest,
             self.neighbours_first,
             self.classes_plot,
@@ -127,10 +168,11 @@ def render_markdown(page: Page) -> str:
     return _render(MARKDOWN, page, autoescape=False)
 
 
-def _render(template: Path, page: Page | ComparisonPage, autoescape: bool) -> str:
-    from jinja2 import Environment, StrictUndefined
+def _render(template: str, page: Page | ComparisonPage, autoescape: bool) -> str:
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
+        loader=FileSystemLoader(FOLDER),
         autoescape=autoescape,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -139,76 +181,9 @@ def _render(template: Path, page: Page | ComparisonPage, autoescape: bool) -> st
     )
     environment.filters["number"] = number
     environment.filters["cell"] = lambda text: str(text).replace("|", "\\|").replace("\n", " ")
-    style = STYLE.read_text(encoding="utf-8")
-    return environment.from_string(template.read_text(encoding="utf-8")).render(page=page, style=style)
+    style = (FOLDER / STYLE).read_text(encoding="utf-8")
+    return environment.get_template(template).render(page=page, style=style)
 
 
 def _uri(png: bytes) -> str:
     return "data:image/png;base64," + base64.b64encode(png).decode()
-
-
-# ---- plots
-
-
-def curves_picture(columns: Mapping[str, Sequence[float]]) -> Picture | None:
-    """The loss (with a running mean), the gradient's norm and the learning rate over the updates."""
-    wanted = [name for name in ("loss", "grad_norm", "lr") if name in columns]
-    steps = np.asarray(columns.get("step", ()), dtype=float)
-    if len(steps) < 2 or not wanted:
-        return None
-    light, dark = (_curves(steps, columns, wanted, theme) for theme in ("light", "dark"))
-    return Picture("curves.png", "loss, norm of the gradient and learning rate over the updates", light, dark)
-
-
-def _curves(steps: Any, columns: Mapping[str, Sequence[float]], wanted: Sequence[str], theme: str) -> bytes:
-    figure, axes = small_figure(len(wanted), theme)
-    _, grid, line = THEMES[theme]
-    titles = {"loss": "loss", "grad_norm": "norm of the gradient", "lr": "learning rate"}
-    for ax, name in zip(axes, wanted, strict=True):
-        values = np.asarray(columns[name], dtype=float)
-        if name == "lr":
-            ax.plot(steps, values, color=line, linewidth=1.5)
-        else:
-            ax.plot(steps, values, color=grid, linewidth=1.0)
-            ax.plot(steps, _smooth(values), color=line, linewidth=1.8)
-            if (values > 0).all():
-                ax.set_yscale("log")
-        ax.set_title(titles[name], fontsize=10)
-        ax.set_xlabel("update", fontsize=9)
-    return png(figure)
-
-
-def _smooth(values: Any) -> Any:
-    """A running mean over a twentieth of the curve, shorter at its ends."""
-    width = max(1, len(values) // 20)
-    kernel = np.ones(2 * width + 1)
-    return np.convolve(values, kernel, mode="same") / np.convolve(np.ones_like(values), kernel, mode="same")
-
-
-def classes_picture(names: Sequence[str], counts: Mapping[str, Sequence[int]]) -> Picture | None:
-    """How many images each class has in each split."""
-    if not names or len(names) > 60:
-        return None
-    light, dark = (_classes(names, counts, theme) for theme in ("light", "dark"))
-    return Picture("classes.png", "images of each class in each split", light, dark)
-
-
-def _classes(names: Sequence[str], counts: Mapping[str, Sequence[int]], theme: str) -> bytes:
-    figure, (ax,) = small_figure(1, theme)
-    _, grid, line = THEMES[theme]
-    places = np.arange(len(names))
-    width = 0.8 / len(counts)
-    for number_, (split, heights) in enumerate(counts.items()):
-        shift = (number_ - (len(counts) - 1) / 2) * width
-        ax.bar(places + shift, heights, width, label=split, color=(line, grid)[number_ % 2])
-    ax.set_xticks(places, names, rotation=0 if max(map(len, names)) < 4 else 60, fontsize=8)
-    ax.legend(
-        frameon=False,
-        fontsize=8,
-        labelcolor=THEMES[theme][0],
-        ncols=len(counts),
-        loc="upper right",
-        bbox_to_anchor=(1, 1.18),
-    )
-    ax.set_title("images of each class", fontsize=10, loc="left", color=THEMES[theme][0])
-    return png(figure)

@@ -29,8 +29,9 @@ def write_samples(
     copied: Nearest,
     spec: DataSpec,
     config: EvaluateConfig,
+    panels: Mapping[str, bytes],
 ) -> None:
-    """The grid, all pictures with labels and seeds, and what the report shows beside them."""
+    """The grid, all pictures with labels and seeds, and what the report shows beside them; `panels` are such files."""
     closest = np.argsort(copied.first, kind="stable")[: config.neighbours]
     spread = np.arange(min(config.neighbours, len(images)))
     scale = max(1, 56 // max(spec.shape[1:]))
@@ -52,6 +53,8 @@ def write_samples(
             for i in closest
         ]
         atomic_write_json(folder / "neighbours.json", listed)
+        for name, content in panels.items():
+            atomic_write_bytes(folder / name, content)
 
 
 def _class_grid(images: Images, labels: Labels, spec: DataSpec, columns: int, scale: int) -> bytes:

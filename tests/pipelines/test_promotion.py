@@ -124,7 +124,7 @@ def test_a_champion_measured_otherwise_is_measured_again(
     promoted(judged_project(tmp_path / "one", home)[0])
     challenger, _ = judged_project(tmp_path / "two", home, seed=1, data="new", metrics={"fcd_ratio_train": 2.4})
 
-    def measure(params: Any, paths: Any, bundle: Path, out: Path) -> None:
+    def measure(params: Any, paths: Any, bundle: Path, out: Path, *, panels: bool) -> None:
         from ddpm_core.bundle import read_bundle
 
         assert read_bundle(bundle).digest == champion.digest
@@ -146,7 +146,7 @@ def test_a_champion_that_cannot_be_measured_alike_is_told_with_what_differs(
     promoted(judged_project(tmp_path / "one", home)[0])
     challenger, _ = judged_project(tmp_path / "two", home, seed=1, data="new")
 
-    def refuse(params: Any, paths: Any, bundle: Path, out: Path) -> None:
+    def refuse(params: Any, paths: Any, bundle: Path, out: Path, *, panels: bool) -> None:
         raise DataError("other classes")
 
     monkeypatch.setattr(evaluate, "measure_bundle", refuse)
@@ -157,7 +157,7 @@ def test_a_champion_that_cannot_be_measured_alike_is_told_with_what_differs(
         promoted(challenger)
 
 
-def _measure_under_other_conditions(params: Any, paths: Any, bundle: Path, out: Path) -> None:
+def _measure_under_other_conditions(params: Any, paths: Any, bundle: Path, out: Path, *, panels: bool) -> None:
     conditions = {"n": 100, "distances": ["fcd"], "conditional": True, "classes": 3, "classifier": {"usable": True}}
     conditions |= {"settings": {"confidence": 0.95}, "data": "yet another"}
     out.mkdir()

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ddpm_core.metrics.config import EvaluateConfig
+from ddpm_core.metrics.config import EvaluateConfig, PanelsConfig
 from ddpm_core.metrics.verdict import GateConfig
 from ddpm_core.spec import DataSpec
 from pipelines.params import RuntimeConfig
@@ -30,6 +30,7 @@ EVALUATE = EvaluateConfig(
     n="test", seed=0, batch_size=16, steps=None, guidance=None, floor_draws=2, kid_subsets=4, kid_subset_size=30,
     is_splits=2, copy_quantile=0.01, copy_ratio=0.5, copy_shift=1, coverage_k=3,
     bits_images=20, bits_levels=4, resamples=40, confidence=0.95, grid_columns=6, neighbours=5,
+    panels=PanelsConfig(steps=(2, 4), images=40, trajectories=2),
 )  # fmt: skip
 GATE = GateConfig(
     model_name="tiny", min_images=20, max_distance_ratio=4.0, max_accuracy_loss=0.05, max_copy_excess=0.05,

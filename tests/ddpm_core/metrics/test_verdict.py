@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from ddpm_core.errors import DataError, ParamsError
-from ddpm_core.metrics.config import EvaluateConfig
+from ddpm_core.metrics.config import EvaluateConfig, PanelsConfig
 from ddpm_core.metrics.verdict import GateConfig, Limit, verdict
 
 GATE = GateConfig(
@@ -348,10 +348,11 @@ def test_a_limit_without_ends_is_refused():
         Limit("fid", None, None)
 
 
+PANELS = PanelsConfig(steps=(5, 10), images=100, trajectories=2)
 EVALUATE = EvaluateConfig(
     n="test", seed=0, batch_size=64, steps=None, guidance=None, floor_draws=5, kid_subsets=50, kid_subset_size=500,
     is_splits=10, copy_quantile=0.001, copy_ratio=0.5, copy_shift=1, coverage_k=5, bits_images=100,
-    bits_levels=5, resamples=200, confidence=0.95, grid_columns=10, neighbours=10,
+    bits_levels=5, resamples=200, confidence=0.95, grid_columns=10, neighbours=10, panels=PANELS,
 )  # fmt: skip
 
 
@@ -379,3 +380,17 @@ EVALUATE = EvaluateConfig(
 def test_settings_of_the_measurement_out_of_range_are_refused(changes, message):
     with pytest.raises(ParamsError, match=message):
         replace(EVALUATE, **changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"steps": (5, 5)}, r"steps: must be numbers of 1 or more, each once, got \(5, 5\)"),
+        ({"steps": (0,)}, "steps: must be numbers of 1 or more, each once"),
+        ({"images": 1}, "images: must be at least 2, got 1"),
+        ({"trajectories": -1}, "trajectories: must be 0 or more"),
+    ],
+)
+def test_panels_out_of_range_are_refused(changes, message):
+    with pytest.raises(ParamsError, match=message):
+        replace(PANELS, **changes)

@@ -2,7 +2,10 @@
 
 import argparse
 import json
-from dataclasses import replace
+import os
+import subprocess
+import sys
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +18,17 @@ from pipelines.paths import Paths
 from pipelines.stages import evaluate, gate, reference, report
 from pipelines.tools.shards import read_split
 from pipelines.tools.tracking import NullTracker
-from tests.support.measured import EVALUATE, GATE, REFERENCE, RUNTIME, MeasuredParams, files_of, measured_project
+from tests.support.imports import ROOT
+from tests.support.measured import (
+    EVALUATE,
+    GATE,
+    REFERENCE,
+    REPORT,
+    RUNTIME,
+    MeasuredParams,
+    files_of,
+    measured_project,
+)
 from tests.support.tiny_bundle import tiny_bundle, tiny_spec
 
 
@@ -32,6 +45,8 @@ class PerfectSampler:
     def sample(self, labels: list[int | None], seeds: list[int], **options: Any) -> np.ndarray:
         from tests.support.measured import pictures
 
+        if "watch" in options:
+            return self._real.sample(labels, seeds, **options)
         asked = np.array([seed % 3 if label is None else label for label, seed in zip(labels, seeds, strict=True)])
         images = pictures(asked, 77)
         images[: self.copies] = read_split(self._paths.shards, "train").images[: self.copies]
@@ -150,7 +165,7 @@ def test_the_markdown_twin_says_the_same_and_links_to_pictures_beside_it(bad: Pa
     assert linked
     assert all((bad.report / name).is_file() for name in linked)
     tables = [line for line in text.splitlines() if line.startswith("|---")]
-    assert len(tables) == 6
+    assert len(tables) == 8
     assert "|\n\n|" not in text  # a blank line would end the table
 
 
@@ -168,6 +183,56 @@ def test_the_page_shows_intervals_classes_and_what_so_many_samples_tell(bad: Pat
     per_class = read(bad.record)["per_class"]
     assert set(per_class) == {"accuracy", "fcd_coverage", "fcd_diversity"}
     assert all(len(values) == 3 for values in per_class.values())
+
+
+def test_the_page_shows_steps_the_way_from_noise_levels_and_what_differs(bad: Paths):
+    report.run(MeasuredParams(), bad, NullTracker())
+    page, text = ((bad.report / name).read_text() for name in ("index.html", "report.md"))
+    for part in (
+        "How the samples differ from real pictures",
+        "Apart from real pictures by more than 20%: ",
+        "2 steps, 2 network evaluations a sample",
+        "after each of the 4 rows of the sampler",
+        "bits per dimension",
+    ):
+        assert part in page
+        assert part in text
+    names = {path.name for path in bad.report.iterdir()}
+    assert {"steps_2.png", "steps_4.png", "quality.png", "trajectory.png", "bound.png", "levels.png"} <= names
+
+
+def test_panels_may_be_switched_off_and_change_no_measurement(bad: Paths, tmp_path: Path):
+    evaluate.measure_bundle(MeasuredParams(), bad, bad.bundle, tmp_path, panels=False)
+    assert (tmp_path / "record.json").read_bytes() == bad.record.read_bytes()
+    assert (tmp_path / "metrics.json").read_bytes() == bad.metrics.read_bytes()
+    off = MeasuredParams(evaluate=replace(EVALUATE, panels=replace(EVALUATE.panels, steps=(), trajectories=0)))
+    evaluate.run(off, bad, NullTracker())
+    assert bad.record.read_bytes() == (tmp_path / "record.json").read_bytes()
+    report.run(off, bad, NullTracker())
+    page = (bad.report / "index.html").read_text()
+    assert "Fewer and more steps" not in page
+    assert "From noise to picture" not in page
+    evaluate.run(MeasuredParams(), bad, NullTracker())
+
+
+@pytest.mark.parametrize("times", [2, pytest.param(20, marks=pytest.mark.slow)])
+def test_the_same_record_gives_the_same_page_in_fresh_processes(bad: Paths, times: int):
+    sections = json.dumps({"report": asdict(REPORT), "gate": asdict(GATE)})
+    code = (
+        "import json, sys\nfrom pathlib import Path\nfrom types import SimpleNamespace\n"
+        "from ddpm_core.metrics.verdict import GateConfig\nfrom pipelines.paths import Paths\n"
+        "from pipelines.stages import report\nfrom pipelines.tools.report_page import ReportConfig\n"
+        "from pipelines.tools.tracking import NullTracker\nroot, said = Path(sys.argv[1]), json.loads(sys.argv[2])\n"
+        "params = SimpleNamespace(report=ReportConfig(**said['report']), gate=GateConfig(**said['gate']))\n"
+        "report.run(params, Paths(root, root / '.ddpm'), NullTracker())\n"
+    )
+    made = []
+    for seed in range(times):
+        env = {**os.environ, "PYTHONHASHSEED": str(seed)}
+        subprocess.run([sys.executable, "-c", code, str(bad.root), sections], check=True, env=env, cwd=ROOT)
+        made.append(files_of(bad.report))
+    assert all(files == made[0] for files in made)
+    assert len(made[0]) > 15
 
 
 def test_any_bundle_is_measured_in_a_folder_of_its_own_and_as_the_stage_does_it(bad: Paths, tmp_path: Path):

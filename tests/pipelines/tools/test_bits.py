@@ -17,7 +17,7 @@ LABELS = np.arange(40) % 3
 def bits(folder: Path, *, conditional: bool = True, count: int = 20, levels: int = 4) -> Found:
     bundle = tiny_bundle(folder / "bundle", conditional=conditional)
     network = OnnxDenoiser(bundle, "cpu", 1)
-    return held_out_bits(network, bundle, IMAGES, LABELS, count=count, levels=levels, seed=0)
+    return held_out_bits(network, bundle, IMAGES, LABELS, count=count, levels=levels, seed=0).found
 
 
 @pytest.mark.parametrize("conditional", [True, False])
