@@ -69,7 +69,7 @@ def moments(
     `start` is (mean, variance), by default the plan's own (0, start_scale^2).
     """
     mean, variance = start or (0.0, plan.start_scale**2)
-    sources = len(plan) + 2
+    sources = 2 + (len(plan) if plan.needs_noise else 0)
     x_T = np.full((sources, 1), mean)
     x_T[1] += variance**0.5
 
