@@ -1,11 +1,16 @@
 """How far a number of this many samples can be trusted: intervals, and the smallest difference that would be told.
 
 A Fréchet distance of n samples is too large by a bias of about the size of what is to be seen. The percentile bootstrap
-adds that bias a second time and misses the truth nearly always; here the bootstrap measures the bias, and the interval
+adds that bias a second time and misses the truth nearly always; here the resampling measures the bias, and the interval
 is reflected: around 2 f - mean(f*). Each replicate is split into the part that is linear in the weights of the samples
-and the rest. Near equal distributions the bootstrap's variance counts the rest three times (its linear part is itself
-made of noise); the split tells how much, and it is taken off. benchmarks/interval_coverage.py counts how often the
-intervals cover.
+and the rest. Near equal distributions the variance of the whole counts the rest three times (its linear part is itself
+made of noise); the split tells how much, and it is taken off.
+
+In a round half of the samples, drawn anew, weigh 1 + STEP and the others 1 - STEP. Counts of drawing with replacement
+would serve too, but the squares of their deviations from 1 differ from round to round, and with many features that
+noise nearly doubles the variance of the rest; here every square is the same. What is linear goes as STEP, the rest as
+STEP^2, and its next order as STEP^4; in the bias of n samples that order is a third of what weights 0 and 2 make of it,
+hence STEP. benchmarks/interval_coverage.py counts how often the intervals cover.
 """
 
 from collections.abc import Callable
@@ -22,6 +27,8 @@ Floats = NDArray[np.float64]
 
 _WORK = 2e12  # multiplications that the rounds of one distance may take, but for the first of them
 _FEWEST = 16
+STEP = 3.0**-0.5
+RESAMPLING = "halves"  # for records: replicates of another kind are paired with none of these
 POWER = 0.8  # of the smallest difference that is told: in so many draws
 
 
@@ -97,17 +104,22 @@ def detectable(spread: float, confidence: float) -> float:
 
 
 def resampled(n: int, rounds: int, seed: int) -> NDArray[np.int64]:
-    """How often each of n samples is drawn in each round, [rounds, n]; the same for every model at the same n."""
-    return np.random.Generator(np.random.Philox(key=[seed, n])).multinomial(n, np.full(n, 1.0 / n), size=rounds)
+    """Which half of n samples weighs more in each round, [rounds, n] of 1 and -1; a row's sum is 0.
+
+    Of an odd number one sample keeps its weight: 0. The same for every model at the same n.
+    """
+    signs = np.resize(np.array([1, -1], dtype=np.int64), n)
+    signs[n - n % 2 :] = 0
+    rng = np.random.Generator(np.random.Philox(key=[seed, n]))
+    return np.asarray(rng.permuted(np.tile(signs, (rounds, 1)), axis=1))
 
 
-def mean_replicates(values: Floats, counts: NDArray[np.int64]) -> Replicates:
+def mean_replicates(values: Floats, signs: NDArray[np.int64]) -> Replicates:
     """Of a mean, which has no bias: all of it is linear."""
-    linear = (counts @ values) / len(values) - values.mean()
-    return Replicates(np.asarray(linear, dtype=np.float64), np.zeros(len(counts)))
+    return Replicates(np.asarray(signs @ values / len(values), dtype=np.float64), np.zeros(len(signs)))
 
 
-def frechet_replicates(features: Features, reference: Gaussian, counts: NDArray[np.int64]) -> Replicates:
+def frechet_replicates(features: Features, reference: Gaussian, signs: NDArray[np.int64]) -> Replicates:
     """Of the Fréchet distance of samples to a fixed reference.
 
     The linear part comes from the distance's derivative at the samples, found once; the whole from the weighted
@@ -123,18 +135,18 @@ def frechet_replicates(features: Features, reference: Gaussian, counts: NDArray[
     value = distance(gaussian_of(rows), reference)
     constant = float(np.trace(reference.cov))
     slopes = 2.0 * centred @ gap + (squares - _transported(turned)) * n / (n - 1)
-    linear = (counts @ slopes) / n - slopes.mean()
+    linear = signs @ slopes / n
     gram = turned @ turned.T if n < turned.shape[1] else None
     few, many = sorted((n, turned.shape[1]))
-    solved = min(len(counts), max(_FEWEST, int(_WORK / (few * few * many))))
-    whole = np.full(len(counts), np.nan)
-    for number, count in enumerate(counts[:solved]):
-        weights = count.astype(np.float64)
+    solved = min(len(signs), max(_FEWEST, int(_WORK / (few * few * many))))
+    whole = np.full(len(signs), np.nan)
+    for number, sign in enumerate(signs[:solved]):
+        weights = 1.0 + STEP * sign
         shift = weights @ centred / n
         trace = (weights @ squares - n * shift @ shift) / (n - 1)
         roots = _roots(turned, weights) if gram is None else _roots_of_gram(gram, weights)
         whole[number] = (gap + shift) @ (gap + shift) + trace + constant - 2.0 * roots
-    return Replicates(linear, whole - value - linear)
+    return Replicates(linear, (whole - value - STEP * linear) / STEP**2)
 
 
 def _transported(turned: Floats) -> Floats:
@@ -159,8 +171,7 @@ def _roots_of_gram(gram: Floats, weights: Floats) -> float:
     means = gram @ weights / n
     centred = gram - means[:, None] - means + weights @ means / n
     scale = np.sqrt(weights)
-    drawn = weights > 0
-    inner = (scale[:, None] * centred * scale)[np.ix_(drawn, drawn)] / (n - 1)
+    inner = scale[:, None] * centred * scale / (n - 1)
     return float(np.sqrt(np.maximum(np.linalg.eigvalsh(inner), 0.0)).sum())
 
 

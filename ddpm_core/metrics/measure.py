@@ -133,8 +133,8 @@ def _distance(name: str, split: str, samples: Features, side: Gaussian, floor: f
 
 
 def _resampled(samples: Features, side: Gaussian, trust: Trust) -> tuple[float, Replicates]:
-    counts = resampled(len(samples), trust.rounds, trust.seed)
-    return distance(gaussian_of(samples), side), frechet_replicates(samples, side, counts)
+    signs = resampled(len(samples), trust.rounds, trust.seed)
+    return distance(gaussian_of(samples), side), frechet_replicates(samples, side, signs)
 
 
 def _ratio(value: float, floor: float) -> float:

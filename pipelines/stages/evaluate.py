@@ -19,6 +19,7 @@ from ddpm_core.files import atomic_write_json, sha256_bytes
 from ddpm_core.metrics import measure
 from ddpm_core.metrics.config import EvaluateConfig
 from ddpm_core.metrics.coverage import class_accuracy
+from ddpm_core.metrics.intervals import RESAMPLING
 from ddpm_core.metrics.measure import Found, Trust
 from ddpm_core.metrics.measurement import encoded
 from ddpm_core.metrics.memorisation import nearest
@@ -32,11 +33,10 @@ from pipelines.tools.features import (
     Extractor,
     classifier_extractor,
     extract,
-    inception_score,
-    kernel_distance,
     open_extractors,
     versions,
 )
+from pipelines.tools.fidelity import inception_score, kernel_distance
 from pipelines.tools.panels import Made, Measuring, panel_files
 from pipelines.tools.reference_store import Reference, read_reference
 from pipelines.tools.sample_files import write_samples
@@ -185,6 +185,7 @@ def _conditions(config: EvaluateConfig, labels: Labels, seen: Seen, extractors: 
         "data": seen.reference.content["data"],
         "settings": {name: value for name, value in asdict(config).items() if name != "panels"},
         "rounding": _rounding(seen.spec),
+        "resampling": RESAMPLING,
         "versions": versions(),
     }
 
@@ -232,13 +233,8 @@ def _in_features(
             f"it takes evaluate.kid_subset_size = {config.kid_subset_size} samples and as many unseen real images, "
             f"there are {fewest}"
         )
-    if fewest >= config.is_splits:
-        found.metrics[names.score], found.metrics[f"{names.score}_std"] = inception_score(
-            features.logits, config.is_splits, config.seed
-        )
-        found.metrics[f"{names.score}_real"], _ = inception_score(test_logits, config.is_splits, config.seed)
-    else:
-        found.left_out[names.score] = f"it takes evaluate.is_splits = {config.is_splits} samples, there are {fewest}"
+    if names.score is not None:
+        found.add(_scored(names.score, features.logits, test_logits, config))
     if not reach or not seen.spec.classes:
         return {}
     return measure.by_labels(names.distance, rows, seen.labels, real, seen.test.labels, covered, len(seen.spec.classes))
@@ -256,6 +252,15 @@ def _measuring(
         )
 
     return [by(extractor) for extractor in extractors]
+
+
+def _scored(name: str, logits: NDArray[np.float32], real: NDArray[np.float32], config: EvaluateConfig) -> Found:
+    """The Inception Score of samples and of unseen images."""
+    if (fewest := min(len(logits), len(real))) < config.is_splits:
+        return Found({}, {}, {name: f"it takes evaluate.is_splits = {config.is_splits} samples, there are {fewest}"})
+    value, spread = inception_score(logits, config.is_splits, config.seed)
+    unseen, _ = inception_score(real, config.is_splits, config.seed)
+    return Found({name: value, f"{name}_std": spread, f"{name}_real": unseen}, {}, {})
 
 
 def _trust(config: EvaluateConfig) -> Trust:

@@ -15,7 +15,6 @@ from pipelines.paths import Paths
 from pipelines.tools.classifier import train_classifier
 from pipelines.tools.features import (
     CLASSIFIER_NAME,
-    INCEPTION_NAME,
     ReferenceConfig,
     classifier_bytes,
     classifier_extractor,
@@ -53,7 +52,8 @@ def run(params: "Params", paths: Paths, tracker: "Tracker") -> None:
     if found is not None:
         files[CLASSIFIER_NAME] = found
     for wanted in config.extractors:
-        files[INCEPTION_NAME] = read_extractor(wanted, paths.root)
+        name, weights = read_extractor(wanted, paths.root)
+        files[name] = weights
     extractors = open_extractors(files, classifier["used"], config.efficientnet_side, index.spec, device)
     listed, floors = [], {}
     for extractor in extractors:

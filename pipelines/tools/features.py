@@ -1,12 +1,12 @@
-"""What the distances are measured in: feature extractors, which of them a data set gets, and torch-fidelity's scores.
+"""What the distances are measured in: feature extractors, and which of them a data set gets.
 
 Only features from the Inception network of 2015-12-05, known by the SHA-256 of its file, are called `fid` and `is`.
 By default features come from a classifier trained on the data's own labels (`fcd`, `cis`). Where there are no labels,
 one class, or the classifier is below its stated accuracy, they come from EfficientNet-Lite0 with ImageNet weights
-(`fd_efficientnet_lite0`). Random features are never used: they do not see lost classes.
+(`fd_efficientnet_lite0`). DINOv2 is used besides where it is listed (`fd_dinov2`). Random features are never used: they
+do not see lost classes.
 """
 
-import io
 import json
 import logging
 from collections.abc import Callable, Mapping
@@ -18,10 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ddpm_core.checks import Checks, at_least_1, fraction, not_negative, positive, run_checks
-from ddpm_core.errors import DataError, IntegrityError, ParamsError, Unreachable
+from ddpm_core.errors import DataError, ParamsError, Unreachable
 from ddpm_core.files import sha256_bytes
 from ddpm_core.spec import DataSpec
-from pipelines.tools.extractor_files import INCEPTION_SHA256, ExtractorFile, read_weights_file
+from pipelines.tools.extractor_files import INCEPTION_SHA256, ExtractorFile, dinov2_address, read_weights_file
 
 if TYPE_CHECKING:
     import torch
@@ -32,7 +32,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-CLASSIFIER_NAME, INCEPTION_NAME = "classifier.safetensors", "inception.pth"
+CLASSIFIER_NAME, INCEPTION_NAME, DINOV2_NAME = "classifier.safetensors", "inception.pth", "dinov2.pth"
+
+DTYPE = "float32"  # what all of them compute in (benchmarks/feature_speed.py counts what bfloat16 would change)
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,10 @@ class ReferenceConfig:
 
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid", "strict": True}
     __checks__: ClassVar[Checks] = {
-        "extractors": (lambda v: len({each.kind for each in v}) == len(v), "a list with each kind at most once"),
+        "extractors": (
+            lambda v: len({each.family for each in v}) == len(v),
+            "a list with inception at most once, and one DINOv2 at most",
+        ),
         "efficientnet_side": (lambda v: v >= 32, "at least 32 pixels"),
         "batch_size": at_least_1,
         "features_kept": (lambda v: v >= 2, "at least 2"),
@@ -84,17 +89,18 @@ class ReferenceConfig:
 
 @dataclass(frozen=True)
 class Names:
-    """What an extractor's Fréchet distance, kernel distance and score are called."""
+    """What an extractor's Fréchet distance, kernel distance and score are called; no score where it has no logits."""
 
     distance: str
     kernel: str
-    score: str
+    score: str | None
 
 
 NAMES = {
     "inception": Names("fid", "kid", "is"),
     "classifier": Names("fcd", "kcd", "cis"),
     "efficientnet_lite0": Names("fd_efficientnet_lite0", "kd_efficientnet_lite0", "score_efficientnet_lite0"),
+    "dinov2": Names("fd_dinov2", "kd_dinov2", None),
 }
 
 
@@ -113,7 +119,7 @@ class Extractor:
 
     def identity(self) -> dict[str, str]:
         """What two measurements must have in common to be compared."""
-        return {"name": self.name, "sha256": self.digest, "preprocess": self.preprocess}
+        return {"name": self.name, "sha256": self.digest, "preprocess": self.preprocess, "dtype": DTYPE}
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,7 +149,7 @@ def extract(
     return Features(np.concatenate(rows), np.concatenate(scores))
 
 
-# ---- the three extractors
+# ---- the extractors
 
 
 def classifier_extractor(weights: bytes, spec: DataSpec, device: "torch.device") -> Extractor:
@@ -156,7 +162,7 @@ def classifier_extractor(weights: bytes, spec: DataSpec, device: "torch.device")
     model = Classifier(spec, width)
     model.load_state_dict(load(weights))
     preprocess = f"levels to [-1, 1], averaged down by {model.reduce}"
-    return Extractor("classifier", sha256_bytes(weights), preprocess, _ready(model, device))
+    return Extractor("classifier", sha256_bytes(weights), preprocess, ready(model, device))
 
 
 def classifier_bytes(model: "Classifier", config: ClassifierConfig) -> bytes:
@@ -172,56 +178,40 @@ def _metadata(weights: bytes) -> str:
     return str(json.loads(weights[8 : 8 + length])["__metadata__"]["ddpm"])
 
 
-def read_extractor(listed: ExtractorFile, root: Path) -> bytes:
-    """The weights of a listed extractor; only one file may give a score named fid."""
-    if listed.sha256 != INCEPTION_SHA256:
+def read_extractor(listed: ExtractorFile, root: Path) -> tuple[str, bytes]:
+    """The name that the weights of a listed extractor have in a reference, and they; one file alone may give `fid`."""
+    if listed.family == "inception" and listed.sha256 != INCEPTION_SHA256:
         raise ParamsError(
             f"reference.extractors: sha256 of inception must be {INCEPTION_SHA256}, got {listed.sha256}; only that "
             "file may give a score named fid"
         )
-    return read_weights_file(listed, root, _downloaded)
+    name = INCEPTION_NAME if listed.family == "inception" else DINOV2_NAME
+    return name, read_weights_file(listed, root, lambda: _downloaded(listed))
 
 
-def _downloaded() -> bytes:
-    """From where torch-fidelity takes it, kept in the cache of torch.hub."""
+def _downloaded(listed: ExtractorFile) -> bytes:
+    """From where its makers (of Inception: torch-fidelity) have it, kept in the cache of torch.hub."""
     import torch
-    from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3
 
-    url = str(URL_INCEPTION_V3)
+    url = _address(listed)
     place = Path(torch.hub.get_dir()) / "checkpoints" / url.rsplit("/", 1)[-1]
     place.parent.mkdir(parents=True, exist_ok=True)
     try:
-        torch.hub.download_url_to_file(url, str(place), INCEPTION_SHA256)
+        torch.hub.download_url_to_file(url, str(place), listed.sha256)
     except (OSError, RuntimeError) as error:
         raise Unreachable(
-            f"reference.extractors: the weights of inception must be to be had from {url}, but {error}; "
+            f"reference.extractors: the weights of {listed.kind} must be to be had from {url}, but {error}; "
             "get the file by other means and give its path"
         ) from error
     return place.read_bytes()
 
 
-def inception_extractor(weights: bytes, device: "torch.device") -> Extractor:
-    """The Inception network of FID, from the bytes that `read_extractor` gave."""
-    import torch
-    from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
+def _address(listed: ExtractorFile) -> str:
+    if listed.family == "dinov2":
+        return dinov2_address(listed.kind)
+    from pipelines.tools.fidelity import INCEPTION_ADDRESS
 
-    digest = sha256_bytes(weights)
-    if digest != INCEPTION_SHA256:
-        raise IntegrityError(f"only weights of SHA-256 {INCEPTION_SHA256} may give a score named fid, got {digest}")
-    # torch-fidelity would unpickle anything: hand it tensors alone, read under weights_only.
-    tensors = io.BytesIO()
-    torch.save(torch.load(io.BytesIO(weights), map_location="cpu", weights_only=True), tensors)
-    tensors.seek(0)
-    model = FeatureExtractorInceptionV3(
-        "inception-v3-compat", ["2048", "logits_unbiased"], feature_extractor_weights_path=tensors
-    )
-    ready = _ready(model, device)
-
-    def network(images: "torch.Tensor") -> tuple["torch.Tensor", "torch.Tensor"]:
-        features, logits = ready(in_colour(images))
-        return features, logits
-
-    return Extractor("inception", digest, "TF1 bilinear to 299, (x - 128) / 128", network)
+    return INCEPTION_ADDRESS
 
 
 def efficientnet_extractor(side: int, device: "torch.device") -> Extractor:
@@ -230,6 +220,14 @@ def efficientnet_extractor(side: int, device: "torch.device") -> Extractor:
 
     network, digest, preprocess = load_efficientnet(side, device)
     return Extractor("efficientnet_lite0", digest, preprocess, lambda images: network(in_colour(images)))
+
+
+def dinov2_extractor(weights: bytes, device: "torch.device") -> Extractor:
+    """DINOv2 from the bytes of its file, whose digest the listing gave."""
+    from pipelines.tools.dinov2 import load_dinov2
+
+    network, preprocess = load_dinov2(weights, device)
+    return Extractor("dinov2", sha256_bytes(weights), preprocess, lambda images: network(in_colour(images)))
 
 
 def in_colour(images: "torch.Tensor") -> "torch.Tensor":
@@ -243,48 +241,29 @@ def in_colour(images: "torch.Tensor") -> "torch.Tensor":
     return images.expand(-1, 3, -1, -1) if channels == 1 else images
 
 
-def _ready(model: Any, device: "torch.device") -> Any:
-    return model.to(device).eval().requires_grad_(False)
+def ready(model: Any, device: "torch.device") -> Any:
+    """A network to look through: weights in channels_last, which on a CPU is two to three times as fast."""
+    import torch
+
+    return model.to(device).to(memory_format=torch.channels_last).eval().requires_grad_(False)
 
 
 def open_extractors(
     files: Mapping[str, bytes], classifier_used: bool, side: int, spec: DataSpec, device: "torch.device"
 ) -> list[Extractor]:
-    """Inception where its file is among these; and the classifier where it is good enough, else EfficientNet-Lite0."""
+    """Those whose files are among these; and the classifier where it is good enough, else EfficientNet-Lite0."""
     extractors = []
     if INCEPTION_NAME in files:
+        from pipelines.tools.fidelity import inception_extractor
+
         extractors.append(inception_extractor(files[INCEPTION_NAME], device))
+    if DINOV2_NAME in files:
+        extractors.append(dinov2_extractor(files[DINOV2_NAME], device))
     if classifier_used:
         extractors.append(classifier_extractor(files[CLASSIFIER_NAME], spec, device))
     else:
         extractors.append(efficientnet_extractor(side, device))
     return extractors
-
-
-# ---- scores of torch-fidelity
-
-
-def kernel_distance(
-    a: NDArray[np.float32], b: NDArray[np.float32], subsets: int, subset_size: int, seed: int
-) -> tuple[float, float]:
-    """KID, mean and standard deviation over subsets: torch-fidelity's, cubic kernel, unbiased."""
-    import torch
-    from torch_fidelity.metric_kid import KEY_METRIC_KID_MEAN, KEY_METRIC_KID_STD, kid_features_to_metric
-
-    sides = (torch.from_numpy(side.astype(np.float64)) for side in (a, b))
-    result = kid_features_to_metric(
-        *sides, kid_subsets=subsets, kid_subset_size=subset_size, rng_seed=seed, verbose=False
-    )
-    return float(result[KEY_METRIC_KID_MEAN]), float(result[KEY_METRIC_KID_STD])
-
-
-def inception_score(logits: NDArray[np.float32], splits: int, seed: int) -> tuple[float, float]:
-    """The Inception Score, mean and standard deviation over splits: torch-fidelity's."""
-    import torch
-    from torch_fidelity.metric_isc import KEY_METRIC_ISC_MEAN, KEY_METRIC_ISC_STD, isc_features_to_metric
-
-    result = isc_features_to_metric(torch.from_numpy(logits), splits=splits, shuffle=True, rng_seed=seed)
-    return float(result[KEY_METRIC_ISC_MEAN]), float(result[KEY_METRIC_ISC_STD])
 
 
 def versions() -> dict[str, str]:

@@ -7,6 +7,7 @@ from ddpm_core.errors import DataError
 from ddpm_core.metrics import intervals
 from ddpm_core.metrics.frechet import Gaussian, distance, gaussian_of, infinity
 from ddpm_core.metrics.intervals import (
+    STEP,
     Interval,
     Replicates,
     around,
@@ -29,22 +30,30 @@ def unit(dims: int) -> Gaussian:
     return Gaussian(10**6, np.zeros(dims), np.diag(1.0 / np.arange(1, dims + 1)))
 
 
-@pytest.mark.parametrize(("n", "dims"), [(60, 5), (20, 50)])
-def test_replicates_are_the_distances_of_the_samples_drawn_anew(n, dims):
+def weighted(rows: np.ndarray, weights: np.ndarray, reference: Gaussian) -> float:
+    n = len(rows)
+    mean = weights @ rows / n
+    cov = ((rows - mean) * weights[:, None]).T @ (rows - mean) / (n - 1)
+    return distance(Gaussian(n, mean, cov), reference)
+
+
+@pytest.mark.parametrize(("n", "dims"), [(60, 5), (20, 50), (21, 50)])
+def test_replicates_are_the_distances_of_the_samples_weighted_anew(n, dims):
     rows, reference = gaussian_rows(n, dims, 0, 0.3), unit(dims)
-    counts = resampled(n, 8, 1)
-    found = frechet_replicates(rows, reference, counts)
+    signs = resampled(n, 8, 1)
+    found = frechet_replicates(rows, reference, signs)
     value = distance(gaussian_of(rows), reference)
-    for number, count in enumerate(counts):
-        drawn = distance(gaussian_of(np.repeat(rows, count, axis=0)), reference)
-        assert value + found.linear[number] + found.curved[number] == pytest.approx(drawn, rel=1e-7)
+    for number, sign in enumerate(signs):
+        drawn = weighted(rows, 1 + STEP * sign, reference)
+        change = STEP * found.linear[number] + STEP**2 * found.curved[number]
+        assert value + change == pytest.approx(drawn, rel=1e-7)
 
 
 def test_of_very_many_features_the_whole_is_worked_out_for_the_first_rounds_alone(monkeypatch):
-    rows, reference, counts = gaussian_rows(60, 5, 0, 0.3), unit(5), resampled(60, 200, 1)
-    full = frechet_replicates(rows, reference, counts)
+    rows, reference, signs = gaussian_rows(60, 5, 0, 0.3), unit(5), resampled(60, 200, 1)
+    full = frechet_replicates(rows, reference, signs)
     monkeypatch.setattr(intervals, "_WORK", 1.0)
-    first = frechet_replicates(rows, reference, counts)
+    first = frechet_replicates(rows, reference, signs)
     np.testing.assert_array_equal(first.curved[:16], full.curved[:16])
     assert np.isnan(first.curved[16:]).all()
     np.testing.assert_array_equal(first.linear, full.linear)
@@ -54,16 +63,19 @@ def test_of_very_many_features_the_whole_is_worked_out_for_the_first_rounds_alon
 
 def test_the_linear_part_is_the_derivative_of_the_distance_in_the_weights():
     rows, reference = gaussian_rows(80, 4, 0, 0.3), unit(4)
-    count = resampled(80, 1, 2)[0]
-    linear = frechet_replicates(rows, reference, count[None]).linear[0]
+    sign = resampled(80, 1, 2)[0]
+    linear = frechet_replicates(rows, reference, sign[None]).linear[0]
+    up, down = (weighted(rows, 1 + step * sign, reference) for step in (1e-4, -1e-4))
+    assert (up - down) / 2e-4 == pytest.approx(linear, rel=1e-5)
 
-    def weighted(step: float) -> float:
-        weights = 1 + step * (count - 1)
-        mean = weights @ rows / 80
-        cov = ((rows - mean) * weights[:, None]).T @ (rows - mean) / 79
-        return distance(Gaussian(80, mean, cov), reference)
 
-    assert (weighted(1e-4) - weighted(-1e-4)) / 2e-4 == pytest.approx(linear, rel=1e-5)
+def test_the_spread_of_equal_distributions_is_that_of_their_distances():
+    values, spreads = [], []
+    for seed in range(200):
+        rows = gaussian_rows(100, 16, seed)
+        values.append(distance(gaussian_of(rows), unit(16)))
+        spreads.append(frechet_replicates(rows, unit(16), resampled(100, 40, seed)).spread)
+    assert np.median(spreads) == pytest.approx(np.std(values), rel=0.25)
 
 
 def test_a_mean_has_the_spread_of_the_textbook_and_no_bias():
@@ -106,20 +118,29 @@ def test_spread_is_never_more_than_that_of_the_whole():
 
 def test_a_difference_of_two_models_weighted_alike_is_paired():
     rows = gaussian_rows(300, 4, 0)
-    counts = resampled(300, 100, 0)
-    one = frechet_replicates(rows, unit(4), counts)
-    other = frechet_replicates(rows + 0.01, unit(4), counts)
+    signs = resampled(300, 100, 0)
+    one = frechet_replicates(rows, unit(4), signs)
+    other = frechet_replicates(rows + 0.01, unit(4), signs)
     assert one.minus(other).spread < 0.3 * one.spread
     assert one.minus(one).spread == 0
     with pytest.raises(DataError, match="equally often to be compared, got 100 and 20 rounds"):
         one.minus(frechet_replicates(rows, unit(4), resampled(300, 20, 0)))
 
 
-def test_weights_draw_n_samples_each_round_and_repeat():
-    counts = resampled(50, 7, 3)
-    assert counts.shape == (7, 50)
-    assert (counts.sum(axis=1) == 50).all()
-    np.testing.assert_array_equal(counts, resampled(50, 7, 3))
+@pytest.mark.parametrize("n", [2, 50, 51])
+def test_in_each_round_half_of_the_samples_weigh_more_and_all_weigh_n(n):
+    signs = resampled(n, 7, 3)
+    assert signs.shape == (7, n)
+    for sign in (1, -1):
+        assert ((signs == sign).sum(axis=1) == n // 2).all()
+    np.testing.assert_array_equal(signs, resampled(n, 7, 3))
+
+
+def test_halves_are_drawn_anew_each_round_and_every_sample_is_as_often_in_either():
+    signs = resampled(40, 2000, 0)
+    assert np.abs(signs.mean(axis=0)).max() < 0.1
+    correlation = signs.T @ signs / 2000 - np.eye(40)
+    assert np.abs(correlation[~np.eye(40, dtype=bool)] + 1 / 39).max() < 0.12
 
 
 @pytest.mark.parametrize(

@@ -2,12 +2,13 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from ddpm_core.errors import DataError, IntegrityError, ParamsError
 from ddpm_core.files import sha256_bytes
-from pipelines.tools.extractor_files import CACHED, ExtractorFile, read_weights_file
+from pipelines.tools.extractor_files import CACHED, ExtractorFile, dinov2_address, read_weights_file
 
 DATA = b"weights"
 LISTED = ExtractorFile(kind="inception", path=None, sha256=sha256_bytes(DATA), download=False)
@@ -17,6 +18,7 @@ LISTED = ExtractorFile(kind="inception", path=None, sha256=sha256_bytes(DATA), d
 def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     monkeypatch.delenv("DDPM_INCEPTION", raising=False)
+    monkeypatch.delenv("DDPM_DINOV2", raising=False)
     folder = tmp_path / "torch" / "hub" / "checkpoints"
     folder.mkdir(parents=True)
     return folder
@@ -98,3 +100,26 @@ def test_another_digest_is_refused_wherever_the_file_came_from(tmp_path: Path, h
 def test_a_listing_out_of_range_is_refused(changes: dict[str, str], message: str) -> None:
     with pytest.raises(ParamsError, match=message):
         replace(LISTED, **changes)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in CACHED if kind.startswith("dinov2")])
+def test_dinov2_is_found_by_path_by_environment_and_in_the_cache(
+    kind: Any, tmp_path: Path, hub: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = replace(LISTED, kind=kind)
+    (tmp_path / "here.pth").write_bytes(DATA)
+    assert read_weights_file(replace(wanted, path="here.pth"), tmp_path, no_download) == DATA
+    with pytest.raises(DataError, match=rf"of {kind} are listed .*no \$DDPM_DINOV2, and no {CACHED[kind][0]} in .*"):
+        read_weights_file(wanted, tmp_path, no_download)
+    monkeypatch.setenv("DDPM_DINOV2", str(tmp_path / "here.pth"))
+    assert read_weights_file(wanted, tmp_path, no_download) == DATA
+    monkeypatch.delenv("DDPM_DINOV2")
+    (hub / CACHED[kind][0]).write_bytes(DATA)
+    assert read_weights_file(wanted, tmp_path, no_download) == DATA
+    with pytest.raises(IntegrityError, match=rf"{CACHED[kind][0]} must have the SHA-256 0000"):
+        read_weights_file(replace(wanted, sha256="0" * 64), tmp_path, no_download)
+
+
+def test_each_dinov2_is_fetched_under_the_name_it_has_in_the_cache() -> None:
+    assert dinov2_address("dinov2_vits14").endswith("/dinov2_vits14/dinov2_vits14_pretrain.pth")
+    assert dinov2_address("dinov2_vitb14_reg").endswith("/dinov2_vitb14/dinov2_vitb14_reg4_pretrain.pth")

@@ -11,7 +11,7 @@ from ddpm_core.errors import DataError, IntegrityError, ParamsError, Unreachable
 from ddpm_core.files import sha256_bytes
 from ddpm_core.metrics.frechet import distance, gaussian_of
 from ddpm_core.spec import DataSpec
-from pipelines.tools import features
+from pipelines.tools import features, fidelity
 from pipelines.tools.classifier import Classifier, train_classifier
 from pipelines.tools.extractor_files import INCEPTION_SHA256, ExtractorFile
 from pipelines.tools.features import (
@@ -20,12 +20,10 @@ from pipelines.tools.features import (
     classifier_extractor,
     efficientnet_extractor,
     extract,
-    inception_extractor,
-    inception_score,
-    kernel_distance,
     open_extractors,
     read_extractor,
 )
+from pipelines.tools.fidelity import inception_extractor, inception_score, kernel_distance
 from tests.support.measured import REFERENCE, SIDE, pictures
 from tests.support.tiny_bundle import CLASSES
 
@@ -149,9 +147,10 @@ def test_a_download_that_fails_is_told(tmp_path, monkeypatch):
 
 
 def test_inception_with_the_right_digest_gives_fid(tmp_path, monkeypatch, random_inception: bytes):
-    monkeypatch.setattr(features, "INCEPTION_SHA256", sha256_bytes(random_inception))
+    for module in (features, fidelity):
+        monkeypatch.setattr(module, "INCEPTION_SHA256", sha256_bytes(random_inception))
     (tmp_path / "weights.pth").write_bytes(random_inception)
-    files = {features.INCEPTION_NAME: read_extractor(listed(sha256_bytes(random_inception)), tmp_path)}
+    files = dict([read_extractor(listed(sha256_bytes(random_inception)), tmp_path)])
     first, second = open_extractors(files, False, 32, SPEC, CPU)
     assert (first.names.distance, first.names.score) == ("fid", "is")
     assert second.names.distance == "fd_efficientnet_lite0"
@@ -200,7 +199,7 @@ def test_only_inception_is_called_fid_and_is():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"extractors": (listed(), listed())}, "extractors: must be a list with each kind at most once"),
+        ({"extractors": (listed(), listed())}, "extractors: must be a list with inception at most once, and one"),
         ({"efficientnet_side": 8}, "efficientnet_side: must be at least 32 pixels, got 8"),
         ({"batch_size": 0}, "batch_size: must be at least 1"),
         ({"features_kept": 1}, "features_kept: must be at least 2"),
