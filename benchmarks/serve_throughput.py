@@ -1,12 +1,13 @@
 """Pictures a second of `ddpm serve` under so many clients at once, one picture a request, by requests sampled at once.
 
 Each way is measured several times, the ways in turn, each time by a server of its own; every picture must have the
-bytes of the first one of its seed.
+bytes of the first one of its seed. The CPU seconds are the server's, read from /proc (Linux).
 
     python benchmarks/serve_throughput.py --bundle out/bundle
 """
 
 import argparse
+import os
 import socket
 import statistics
 import subprocess
@@ -27,8 +28,8 @@ WAYS = {  # options of `ddpm serve`
 
 
 @contextmanager
-def served(bundle: Path, options: list[str], clients: int) -> Iterator[str]:
-    """A server on a free port, once it takes requests."""
+def served(bundle: Path, options: list[str], clients: int) -> Iterator[tuple[str, int]]:
+    """A server on a free port, once it takes requests, and its process."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -40,7 +41,7 @@ def served(bundle: Path, options: list[str], clients: int) -> Iterator[str]:
             if process.poll() is not None:
                 raise SystemExit(f"the server ended with {process.returncode}")
             time.sleep(0.1)
-        yield url
+        yield url, process.pid
     finally:
         process.terminate()
         process.wait(60)
@@ -53,8 +54,14 @@ def ready(url: str) -> bool:
         return False
 
 
-def measured(url: str, clients: int, requests: int, known: dict[int, bytes]) -> tuple[float, float]:
-    """Pictures a second, and the median of the seconds that a client waits for one."""
+def cpu_seconds(pid: int) -> float:
+    """Of a process since it began, in itself and in the kernel."""
+    numbers = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(numbers[11]) + int(numbers[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def measured(url: str, pid: int, clients: int, requests: int, known: dict[int, bytes]) -> tuple[float, float, float]:
+    """Pictures a second, the median of the seconds that a client waits for one, and CPU seconds a picture."""
     waits: list[float] = []
 
     def client(number: int) -> None:
@@ -68,10 +75,11 @@ def measured(url: str, clients: int, requests: int, known: dict[int, bytes]) -> 
                     raise SystemExit(f"the picture of seed {seed} came out otherwise")
 
     httpx.post(f"{url}/v1/images", json={}, timeout=300).raise_for_status()
-    began = time.perf_counter()
+    began, spent = time.perf_counter(), cpu_seconds(pid)
     with ThreadPoolExecutor(clients) as pool:
         list(pool.map(client, range(clients)))
-    return clients * requests / (time.perf_counter() - began), statistics.median(waits)
+    seconds, pictures = time.perf_counter() - began, clients * requests
+    return pictures / seconds, statistics.median(waits), (cpu_seconds(pid) - spent) / pictures
 
 
 def main() -> None:
@@ -82,16 +90,16 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     args = parser.parse_args()
     known: dict[int, bytes] = {}
-    found: dict[str, list[tuple[float, float]]] = {way: [] for way in WAYS}
+    found: dict[str, list[tuple[float, float, float]]] = {way: [] for way in WAYS}
     for _ in range(args.repeats):
         for way, options in WAYS.items():
-            with served(args.bundle, options, args.clients) as url:
-                found[way].append(measured(url, args.clients, args.requests, known))
+            with served(args.bundle, options, args.clients) as (url, pid):
+                found[way].append(measured(url, pid, args.clients, args.requests, known))
     for way, runs in found.items():
-        rates, waits = zip(*runs, strict=True)
+        rates, waits, spent = zip(*runs, strict=True)
         print(
             f"{way:<30} {max(rates):6.1f} pictures/s at best, {statistics.median(rates):6.1f} in the median; "
-            f"a client waits {min(waits):.2f} s at best"
+            f"a client waits {min(waits):.2f} s at best; {1000 * min(spent):.0f} CPU ms a picture at best"
         )
 
 
