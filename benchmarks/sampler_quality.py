@@ -28,8 +28,8 @@ COLUMNS = (
 )  # fmt: skip
 # Rows of these are equal: at eta 0 DDIM, Euler and DPM-Solver++ of first order are one method (a test says so).
 SAME = {"ddim": "ddim = euler = dpmpp_1"}
-SAMPLERS = ("dpmpp_2m", "dpmpp_2s", "ddim", "heun", "ancestral", "predictor_corrector")
-EVALUATIONS = (5, 8, 12, 16, 25, 50, 100)
+SAMPLERS = ("dpmpp_2m", "unipc_2", "dpmpp_3m", "dpmpp_2s", "ddim", "heun", "ancestral", "predictor_corrector")
+EVALUATIONS = (5, 8, 12, 16, 25, 50)
 
 
 @dataclass(frozen=True)
