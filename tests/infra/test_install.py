@@ -92,7 +92,7 @@ def test_lock_of_the_peers_is_the_development_lock_and_more() -> None:
     text = (ROOT / "requirements-peers.lock").read_text(encoding="utf-8")
     assert "://" not in text
     assert {name for name, version in dev.items() if peers.get(name) != version} == {"scipy"}  # decisions/0006-peers.md
-    assert set(peers) - set(dev) >= {"diffusers", "denoising-diffusion-pytorch", "torchmetrics", "pytorch-fid"}
+    assert set(peers) - set(dev) >= {"diffusers", "denoising-diffusion-pytorch", "torchmetrics", "pytorch-fid", "timm"}
 
 
 def test_lock_of_mutmut_agrees_with_the_development_lock() -> None:
