@@ -8,6 +8,8 @@ First every setting of a side is tried alone (bf16, channels_last or not, with -
 compiled); then the best of each side take turns in one process. The network of denoising-diffusion-pytorch has another
 architecture, so it is compared by FLOPs: GFLOP a CPU second, the FLOPs counted by torch.
 The ceiling is the fastest bf16 3x3 convolution, forward, that was found in the same run.
+Memory that was freed is kept by the process, as our training does; it is one process, so the peers gain by it too. With
+--plain-memory nobody has it: so the peers run by themselves.
 """
 
 import argparse
@@ -21,6 +23,8 @@ from networks import NETWORKS, Shape, diffusers_network, our_network
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 from torch.utils.flop_counter import FlopCounterMode
+
+from ddpm_core.device import keep_memory
 
 BARS = {"small": 1.7, "big": 1.3}
 CEILING_WANTED = 0.30
@@ -133,7 +137,10 @@ def main() -> None:
     parser.add_argument("--search-repeats", type=int, default=2)
     parser.add_argument("--compile", action="store_true", help="try compiled networks too")
     parser.add_argument("--fp32", action="store_true", help="try plain fp32 too")
+    parser.add_argument("--plain-memory", action="store_true", help="hand freed memory back to the system, all sides")
     args = parser.parse_args()
+    if not args.plain_memory:
+        keep_memory()
     for peer in ("diffusers", "denoising-diffusion-pytorch"):
         common.needs(peer)
     torch.set_num_threads(int(common.os.environ["OMP_NUM_THREADS"]))
