@@ -19,6 +19,9 @@ QUIET = {
     "GOMP_SPINCOUNT": "2000",
 }
 
+# How many threads numpy's and torch's libraries may have; read when they are imported.
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
 
 def quieten() -> None:
     """Set these variables where the environment does not."""
@@ -29,7 +32,7 @@ def quieten() -> None:
 def limit_threads(threads: object) -> None:
     """Give numpy's and torch's libraries so many threads; to be called before either is imported."""
     if isinstance(threads, int) and threads >= 1:
-        for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        for name in THREADS:
             os.environ.setdefault(name, str(threads))
 
 

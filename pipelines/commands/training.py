@@ -6,6 +6,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from ddpm_core.errors import ParamsError
+from pipelines.quiet import THREADS
 
 if TYPE_CHECKING:
     from pipelines.params import Params
@@ -50,7 +51,7 @@ def done_otherwise(args: argparse.Namespace, params: "Params", paths: "Paths") -
 
     if is_launched():
         return False
-    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    for name in THREADS:
         os.environ[name] = str(max(1, params.runtime.threads // processes))
     loud = ["--quiet"] * args.quiet + ["--debug"] * args.debug
     launch([sys.executable, "-m", "pipelines.cli", "--project", str(paths.root), *loud, "train"], processes)
