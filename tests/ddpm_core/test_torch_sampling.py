@@ -18,6 +18,7 @@ from ddpm_core.torch_sampling import sample
 SPEC = DataSpec((1, 3, 3), (-1.0, 1.0), 256, ("a", "b"))
 SEEDS, LABELS = [5, 2, 9], np.array([0, 1, 0])
 CASES = [("cosine", "v", "ancestral"), ("cosine", "v", "dpmpp_2m"), ("edm", "edm", "ancestral"), ("edm", "edm", "heun")]
+CASES += [("cosine", "v", "unipc_2"), ("edm", "edm", "dpmpp_3m")]
 
 
 def answer(x: Array, time: Array, label: Array | None) -> Array:

@@ -66,6 +66,24 @@ def test_ten_ddim_steps_give_the_known_variance(schedule_of, sampler_of, name, s
     )
 
 
+@pytest.mark.parametrize(
+    ("name", "kind", "mean", "var"),
+    [
+        ("linear", "dpmpp_2m", 0.29922858, 0.16383411),
+        ("cosine", "dpmpp_2m", 0.29999297, 0.22606526),
+        ("linear", "dpmpp_3m", 0.29921847, 0.16815761),
+        ("cosine", "dpmpp_3m", 0.29999290, 0.23062576),
+        ("linear", "unipc_2", 0.29921953, 0.16770112),
+        ("cosine", "unipc_2", 0.29999289, 0.23152516),
+    ],
+)
+def test_ten_multistep_steps_give_the_known_moments(schedule_of, sampler_of, name, kind, mean, var):
+    """The values are those of the papers' algorithms as papers.py has them."""
+    schedule = schedule_of(name, 1000)
+    plan = sampler_of(kind, 10, "trailing").plan(schedule, "fixed_small")
+    assert run(plan, schedule) == pytest.approx((mean, var), abs=6e-9)
+
+
 # ---- the papers' own algorithms, written out in papers.py, against the plans
 
 

@@ -50,6 +50,24 @@ def test_interval_and_rescale_keep_images_apart_from_their_batch(sampler: Sample
     np.testing.assert_array_equal(together, np.stack(alone))
 
 
+@pytest.mark.parametrize("kind", ["ancestral", "dpmpp_2m", "dpmpp_3m", "unipc_2", "heun"])
+def test_the_graph_run_by_numpy_gives_what_onnxruntime_gives(
+    sampler: Sampler, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    import onnx
+    from onnx.reference import ReferenceEvaluator
+
+    chosen = named(kind, 6, None)
+    by_runtime = sampler.sample(LABELS, SEEDS, sampler=chosen, guidance=0.0)
+    graph = ReferenceEvaluator(onnx.load_from_string(sampler.bundle.model))
+    monkeypatch.setattr(
+        sampler, "_net", lambda x, t, label: graph.run(None, {"x": x, "t": t, "label": np.asarray(label)})[0]
+    )
+    by_numpy = sampler.sample(LABELS, SEEDS, sampler=chosen, guidance=0.0)
+    assert np.abs(by_runtime.astype(int) - by_numpy).max() <= 1
+    assert by_runtime.std() > 5
+
+
 def test_learned_variance_and_colour_keep_the_law(tmp_path: Path) -> None:
     tiny_bundle(tmp_path / "b", spec=tiny_spec(channels=3), variance="learned", sample=tiny_sample_config("ancestral"))
     sampler = Sampler.open(tmp_path / "b", "cpu", threads=2)
@@ -110,7 +128,7 @@ def test_steps_are_counted_for_the_caller_who_may_end_them(sampler: Sampler) -> 
         sampler.sample([0], [0], on_step=enough)
 
 
-@pytest.mark.parametrize("kind", ["ddim", "heun", "dpmpp_2s", "predictor_corrector", "langevin"])
+@pytest.mark.parametrize("kind", ["ddim", "heun", "dpmpp_2s", "unipc_2", "predictor_corrector", "langevin"])
 @pytest.mark.parametrize("weight", [0.0, 0.5])
 @pytest.mark.parametrize("interval", [None, (0.3, 0.7), (0.01, 0.02)])
 def test_cost_is_what_the_network_is_asked(
