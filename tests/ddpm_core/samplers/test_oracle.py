@@ -138,7 +138,7 @@ def test_ancestral_step_with_optimal_variance_preserves_marginal(schedule_of, sa
 def test_many_steps_give_the_data(schedule_of, sampler_of, kind, name):
     """Within what T levels and the signal left at T (0.6 % of the amplitude under VP) allow."""
     schedule = schedule_of(name, 1000)
-    mean, var = run(sampler_of(kind, 500, "linspace").plan(schedule, "fixed_large"), schedule)
+    mean, var = run(sampler_of(kind, 350, "linspace").plan(schedule, "fixed_large"), schedule)
     assert mean == pytest.approx(0.3, abs=0.01)
     assert var == pytest.approx(0.25, rel=0.04)
 
@@ -167,8 +167,8 @@ def test_churn_of_nothing_is_heun_row_by_row(schedule_of, sampler_of):
 
 @pytest.mark.parametrize("name", ["geometric_ve", "edm"])
 def test_annealed_langevin_with_enough_corrections_gives_the_data(schedule_of, sampler_of, name):
-    schedule = schedule_of(name, 200)
-    plan = sampler_of("langevin", 200, corrections=40, step_size=0.05).plan(schedule, "fixed_small")
+    schedule = schedule_of(name, 175)
+    plan = sampler_of("langevin", 175, corrections=40, step_size=0.05).plan(schedule, "fixed_small")
     assert run(plan, schedule) == pytest.approx((0.3, 0.25), rel=0.05)
 
 
