@@ -134,7 +134,7 @@ def differences(
             if f"{name}_{what}_real" in metrics:
                 both = [metrics[f"{name}_{what}{end}"] for end in ("", "_real")]
                 words = f"{meaning(f'{name}_{what}')}; real: as many training images"
-                found.append(Difference(f"{what} in {name}", *both, is_share=what != "density", words=words))
+                found.append(Difference(f"{what} in {name}", both[0], both[1], is_share=what != "density", words=words))
         found += _of_diversity(name, per_class.get(f"{name}_diversity", ()), classes)
     return found
 
