@@ -170,7 +170,7 @@ def load_dinov2(weights: bytes, device: torch.device) -> tuple[Callable[[Tensor]
     model = model.to(device).eval().requires_grad_(False)
 
     def network(images: Tensor) -> tuple[Tensor, Tensor]:
-        features = torch.cat([model(prepared(some)) for some in images.split(_AT_ONCE)])
+        features = torch.cat([model(prepared(some)) for some in torch.split(images, _AT_ONCE)])
         return features, features.new_zeros(len(features), 0)
 
     registers = f" and {size.registers} registers" if size.registers else ""

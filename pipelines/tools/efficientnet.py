@@ -38,7 +38,7 @@ def load_efficientnet(side: int, device: torch.device) -> tuple[Callable[[Tensor
         return pooled
 
     def network(images: Tensor) -> tuple[Tensor, Tensor]:
-        features = torch.cat([seen(some) for some in images.split(_AT_ONCE)])
+        features = torch.cat([seen(some) for some in torch.split(images, _AT_ONCE)])
         return features, model._fc(features)
 
     return network, digest, f"bilinear with antialias to {side}, (x - 127) / 128"

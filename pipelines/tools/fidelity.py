@@ -34,7 +34,7 @@ def inception_extractor(weights: bytes, device: torch.device) -> Extractor:
     inception = ready(model, device)
 
     def network(images: Tensor) -> tuple[Tensor, Tensor]:
-        seen = [inception(some) for some in in_colour(images).split(_AT_ONCE)]
+        seen = [inception(some) for some in torch.split(in_colour(images), _AT_ONCE)]
         features, logits = (torch.cat(parts) for parts in zip(*seen, strict=True))
         return features, logits
 
