@@ -1,9 +1,10 @@
 """The section `export` of params.yaml. Free of torch, so that it can be read anywhere."""
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from ddpm_core.checks import Checks, at_least_1, positive, run_checks
+from ddpm_core.errors import ParamsError
 
 
 @dataclass(frozen=True)
@@ -15,6 +16,7 @@ class ExportConfig:
     golden_steps: int
     golden_tolerance: float
     ema: float | None
+    weights: Literal["last", "best"]
 
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid", "strict": True}
     __checks__: ClassVar[Checks] = {
@@ -27,3 +29,8 @@ class ExportConfig:
 
     def __post_init__(self) -> None:
         run_checks(self)
+        if self.weights == "best" and self.ema is not None:
+            raise ParamsError(
+                f"ExportConfig: ema: must be null with weights: best, as the best step is judged by the average of "
+                f"train.ema_decay alone, got {self.ema}"
+            )

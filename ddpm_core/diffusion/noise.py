@@ -30,6 +30,7 @@ class Purpose(IntEnum):
     HUTCHINSON = 9
     INITIAL_WEIGHTS = 10
     ROLL_BACK = 11
+    HELD_OUT = 12
 
 
 def generator(seed: int, purpose: Purpose, step: int = 0, image: int = 0) -> np.random.Generator:

@@ -152,6 +152,7 @@ class TrainConfig:
     checkpoint_every: int
     keep_checkpoints: int
     keep_trainings: int
+    hold_out: int
     on_nonfinite: OnNonfinite
     nonfinite_limit: int
 
@@ -176,6 +177,7 @@ class TrainConfig:
         "checkpoint_every": at_least_1,
         "keep_checkpoints": at_least_1,
         "keep_trainings": not_negative,
+        "hold_out": not_negative,
         "nonfinite_limit": not_negative,
     }
 
@@ -189,6 +191,11 @@ class TrainConfig:
             )
         if self.warmup_steps >= self.steps:
             lines.append(f"warmup_steps: must be below steps = {self.steps}, got {self.warmup_steps}")
+        if self.hold_out and self.checkpoint_every % self.log_every:
+            lines.append(
+                "checkpoint_every: must be a multiple of log_every where hold_out is above 0, got "
+                f"checkpoint_every={self.checkpoint_every}, log_every={self.log_every}"
+            )
         if self.ema_decay in self.ema_more:
             lines.append(f"ema_more: must be other decays than ema_decay, got {self.ema_decay} in both")
         if lines:

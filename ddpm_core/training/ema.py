@@ -9,6 +9,9 @@ from torch import Tensor, nn
 FURTHER = "ema-"
 """A further average's tensors are named `ema-<decay>/<name of the weight>`."""
 
+BEST = "best/"
+"""The averages of the step that was best on data held out are named `best/<name of the weight>`."""
+
 
 class Ema:
     """averaged <- d averaged + (1 - d) weights after update k = 0, 1, ..., with d = min(decay, (1 + k) / (warmup + k)).
@@ -59,10 +62,10 @@ def _approach(averaged: list[Tensor], weights: list[Tensor], share: float, bad: 
     torch._foreach_add_(averaged, way)
 
 
-def average_of(tensors: Mapping[str, Tensor], decay: float | None) -> dict[str, Tensor]:
-    """The network's tensors in those of a weights file: as they ship, or with the average of a further decay."""
-    chosen = {name: tensor for name, tensor in tensors.items() if not name.startswith(FURTHER)}
-    if decay is not None:
-        prefix = f"{FURTHER}{decay!r}/"
+def average_of(tensors: Mapping[str, Tensor], decay: float | None, *, best: bool = False) -> dict[str, Tensor]:
+    """The network's tensors in those of a weights file: as they ship, with a further decay's average, or the best."""
+    chosen = {name: tensor for name, tensor in tensors.items() if not name.startswith((FURTHER, BEST))}
+    prefix = BEST if best else "" if decay is None else f"{FURTHER}{decay!r}/"
+    if prefix:
         chosen |= {name[len(prefix) :]: tensor for name, tensor in tensors.items() if name.startswith(prefix)}
     return chosen

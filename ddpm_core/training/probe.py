@@ -10,7 +10,7 @@ from ddpm_core.errors import DdpmError
 from ddpm_core.objective import Batch, Draw, Loss, Share
 from ddpm_core.training.config import Constant, TrainConfig
 from ddpm_core.training.meter import Measures
-from ddpm_core.training.trainer import ObjectiveLike
+from ddpm_core.training.protocols import ObjectiveLike
 
 STEPS = 100
 SHARE = 0.5

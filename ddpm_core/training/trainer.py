@@ -9,7 +9,7 @@ import logging
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, replace
 from time import perf_counter
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -17,31 +17,21 @@ from torch.profiler import record_function as span
 
 from ddpm_core.device import seed_network
 from ddpm_core.errors import IntegrityError, NonFiniteError, Stopped
-from ddpm_core.objective import Batch, Draw, Loss, Share
+from ddpm_core.objective import Batch, Share
 from ddpm_core.training.checkpoint import Checkpoints, Snapshot
 from ddpm_core.training.config import TrainConfig
 from ddpm_core.training.distributed import ALONE, Processes
 from ddpm_core.training.ema import Ema
 from ddpm_core.training.guard import Guard
+from ddpm_core.training.held_out import Best
 from ddpm_core.training.lr import build_optimiser, lr_at
 from ddpm_core.training.meter import Measures, Meter, Window
 from ddpm_core.training.passes import Passes
 from ddpm_core.training.prefetch import Prefetch
+from ddpm_core.training.protocols import ObjectiveLike
 from ddpm_core.training.state import load_optimiser, named, optimiser_tensors, under
 
 _log = logging.getLogger(__name__)
-
-
-class ObjectiveLike(Protocol):
-    """What the trainer asks of an objective (`ddpm_core.objective.Objective` is one)."""
-
-    @property
-    def learns_from_losses(self) -> bool: ...
-    def draw(self, batch: Batch, seed: int, step: int, share: Share) -> Draw: ...
-    def loss(self, net: nn.Module, draw: Draw) -> Loss: ...
-    def observe(self, draw: Draw, items: Tensor) -> None: ...
-    def state_dict(self) -> dict[str, Any]: ...
-    def load_state_dict(self, state: dict[str, Any]) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -53,6 +43,7 @@ class StepReport:
     items_per_second: float | None
     data_wait: float | None  # share of the window's time spent waiting for data
     nonfinite: int  # steps left out or rolled back so far, because a loss or gradient was no number
+    held_out: float | None  # loss of the averages on data held out, where it was measured
 
 
 class Trainer:
@@ -74,10 +65,12 @@ class Trainer:
         should_stop: Callable[[], bool] = lambda: False,
         processes: Processes = ALONE,
         compiled: Callable[[nn.Module], nn.Module] | None = None,
+        held_out: Callable[[nn.Module], float] | None = None,
     ) -> None:
         self.model, self.objective, self.config = model.to(device), objective, config
         self.device, self.dtype = device, dtype
         self.ema = Ema(self.model, config.ema_decay, config.ema_warmup, config.ema_more)
+        self.best = Best(self.ema.model, held_out) if held_out else None
         self.step = 0
         self.history: list[Measures] = []
         self._batches, self._should_stop, self._processes = batches, should_stop, processes
@@ -88,8 +81,7 @@ class Trainer:
         )
         self._optimiser = build_optimiser(config.optimiser, self.model)
         self._parameters = [weight for group in self._optimiser.param_groups for weight in group["params"]]
-        self._meter = Meter(device)
-        self._guard = Guard(config)
+        self._meter, self._guard = Meter(device), Guard(config)
         self._window = Window()
 
     @property
@@ -152,14 +144,18 @@ class Trainer:
         self.step += 1
         self._window.items += len(batch) * self._processes.count
         if self.step % self.config.log_every != 0 and self.step < self.config.steps:
-            return StepReport(self.step, None, None, None, self._guard.count)
+            return StepReport(self.step, None, None, None, self._guard.count, None)
         measures, bad = self._meter.read(self.step, lr)
         self._look(bad)
         if measures is not None:
             self.history.append(measures)
-        pace = self._window.pace()
+        pace, held_out = self._window.pace(), self._judge()
         self._window = Window()
-        return StepReport(self.step, measures, *pace, self._guard.count)
+        return StepReport(self.step, measures, *pace, self._guard.count, held_out)
+
+    def _judge(self) -> float | None:
+        due = self.step % self.config.checkpoint_every == 0 or self.step == self.config.steps
+        return self.best.judge(self.step) if self.best and due and self._processes.number == 0 else None
 
     def _update(self, batch: Batch, lr: float) -> None:
         with span("draw"):
@@ -268,6 +264,7 @@ class Trainer:
             "objective": self.objective.state_dict(),
             "parts": self._passes.parts,
             "guard": self._guard.state_dict(),
+            "best": self.best.state_dict() if self.best else None,
         }
 
     def _tensors(self) -> dict[str, Tensor]:
@@ -275,6 +272,7 @@ class Trainer:
             **named("model.", self.model.state_dict()),
             **named("ema.", self.ema.model.state_dict()),
             **named("further.", self.ema.further()),
+            **named("best.", self.best.tensors() if self.best else {}),
             **named("optimiser.", optimiser_tensors(self._optimiser, self._parameters)),
             "meter": self._meter.state(),
         }
@@ -285,6 +283,8 @@ class Trainer:
             self.model.load_state_dict(under("model.", tensors))
             self.ema.model.load_state_dict(under("ema.", tensors))
             self.ema.load_further(under("further.", tensors))
+            if self.best:
+                self.best.load(state["best"], under("best.", tensors))
             load_optimiser(self._optimiser, under("optimiser.", tensors))
             self._meter.load(tensors["meter"])
             self.history = [Measures.from_dict(value) for value in state["history"]]

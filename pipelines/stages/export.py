@@ -51,7 +51,7 @@ def export_weights(
     weights: Path, folder: Path, config: ExportConfig, sample: Mapping[str, Any], threads: int
 ) -> Bundle:
     """The bundle of a weights file: graph, proof of parity, golden image, all written at once."""
-    net, about, spec, diffusion = read_weights(weights, config.ema)
+    net, about, spec, diffusion = read_weights(weights, config.ema, best=config.weights == "best")
     conditional = about["conditional"]
     model = export_onnx(net, spec, conditional=conditional, opset=config.opset)
     parameterisation = diffusion.parameterisation()
@@ -94,7 +94,7 @@ def export_weights(
 
 
 def read_weights(
-    weights: Path, ema: float | None = None
+    weights: Path, ema: float | None = None, *, best: bool = False
 ) -> tuple[nn.Module, dict[str, Any], DataSpec, DiffusionConfig]:
     """The network of a weights file with one of its averages, on the CPU, and what the file says about itself."""
     from safetensors import SafetensorError, safe_open
@@ -117,7 +117,7 @@ def read_weights(
     config: UNetConfig = parse(UNetConfig, model_content, f"{weights.name}: model")
     net = build_model(config, spec, conditional, diffusion.learned_variance)
     try:
-        net.load_state_dict(average_of(tensors, _decay(ema, about)))
+        net.load_state_dict(average_of(tensors, _decay(ema, about), best=best and _best_step(about) != about["steps"]))
     except RuntimeError as error:
         raise IntegrityError(f"{weights}: must hold the weights of its own network, but {error}; {mend}") from error
     bad = [name for name, value in tensors.items() if value.is_floating_point() and not torch.isfinite(value).all()]
@@ -140,6 +140,16 @@ def _decay(ema: float | None, about: Mapping[str, Any]) -> float | None:
     return ema
 
 
+def _best_step(about: Mapping[str, Any]) -> int:
+    """The step whose averages were best on data held out."""
+    if "best" not in about:
+        raise ParamsError(
+            "export.weights: best needs a training that held data out, but this one judged no step; set it to last, or "
+            "train again with train.hold_out above 0"
+        )
+    return int(about["best"]["step"])
+
+
 def _provenance(
     weights: Path, about: Mapping[str, Any], config: ExportConfig, sample: Mapping[str, Any]
 ) -> dict[str, Any]:
@@ -152,7 +162,7 @@ def _provenance(
         "weights_sha256": sha256_file(weights),
         "data_digest": about["data_digest"],
         "train_digest": about["train_digest"],
-        "train_steps": about["steps"],
+        "train_steps": _best_step(about) if config.weights == "best" else about["steps"],
         "params_digest": sha256_bytes(
             json_bytes(
                 {

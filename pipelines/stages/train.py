@@ -19,8 +19,8 @@ from tqdm import tqdm
 from ddpm_core.device import describe, machine, peak_memory, precision_name
 from ddpm_core.files import atomic_write_bytes, atomic_write_text, sha256_file
 from ddpm_core.training.checkpoint import Checkpoints
-from ddpm_core.training.config import TrainConfig
 from ddpm_core.training.distributed import ALONE, is_launched, joined, left_alone
+from ddpm_core.training.ema import BEST
 from ddpm_core.training.meter import BANDS, Measures
 from ddpm_core.training.shelf import Shelf, key_of
 from ddpm_core.training.signals import listening
@@ -30,7 +30,7 @@ from pipelines.paths import Paths
 from pipelines.tools.git import commit_of
 from pipelines.tools.making import Making
 from pipelines.tools.preview import Preview
-from pipelines.tools.shards import ShardIndex
+from pipelines.tools.settled import Settled
 
 if TYPE_CHECKING:
     from pipelines.params import Params
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 COLUMNS = ("step", "loss", "grad_norm", "lr", *(f"loss_band_{band + 1}" for band in range(BANDS)))
+HELD_OUT = "held_out_loss"
 _PROFILE_WARM_UP, _PROFILE_STEPS = 5, 10
 
 
@@ -87,7 +88,11 @@ def run_first(
         }
         run_of_tracker = stack.enter_context(tracker.training_run(key, as_flat(params), tags))
         preview = Preview(trainer.ema.model, params.diffusion, index.spec, making.conditional, device, making.dtype)
-        follow(trainer, config, index, run_of_tracker, preview)
+        settled = Settled(
+            run_of_tracker, lambda: max(checkpoints.steps(), default=0), waits=config.on_nonfinite == "roll_back"
+        )
+        with closing(settled):
+            follow(trainer, making.shown // config.batch_size, settled, run_of_tracker, preview)
         metadata = {
             "spec": index.spec.to_dict(),
             "model": asdict(params.model),
@@ -97,9 +102,12 @@ def run_first(
             "data_digest": index.digest,
             "steps": config.steps,
             "averages": [config.ema_decay, *config.ema_more],
+            **best_of(trainer),
         }
-        atomic_write_bytes(paths.weights, weights_bytes(trainer.ema.model, metadata, trainer.ema.further()))
-        atomic_write_text(paths.curves, curves_text(trainer.history))
+        further = {**trainer.ema.further(), **best_tensors(trainer)}
+        atomic_write_bytes(paths.weights, weights_bytes(trainer.ema.model, metadata, further))
+        atomic_write_text(paths.curves, curves_text(trainer.history, trainer.best.losses if trainer.best else None))
+        run_of_tracker.set_tags({f"best.{name}": str(value) for name, value in metadata.get("best", {}).items()})
         run_of_tracker.log_file(paths.curves, "curves")
         run_of_tracker.finished(sha256_file(paths.weights))
         checkpoints.clear()
@@ -111,7 +119,7 @@ def profile(params: "Params", paths: Paths) -> str:
 
     making = Making.of(params, paths, ALONE)
     needed = _PROFILE_WARM_UP + _PROFILE_STEPS + 1
-    making = replace(making, config=replace(making.config, steps=max(needed, making.config.steps)))
+    making = replace(making, config=replace(making.config, steps=max(needed, making.config.steps)), held_out=None)
     with closing(making.trainer(None, lambda: False).run()) as reports:
         return profiled(reports, paths.profile, warm_up=_PROFILE_WARM_UP, steps=_PROFILE_STEPS, device=making.device)
 
@@ -127,6 +135,7 @@ def probe(params: "Params", paths: Paths) -> str:
         config=probing(making.config),
         objective=OneDraw(making.objective),
         batches=lambda _start: repeat(batch),
+        held_out=None,
         is_compiled=False,
     )
     trainer = making.trainer(None, lambda: False)
@@ -138,16 +147,17 @@ def probe(params: "Params", paths: Paths) -> str:
 # ------------------------------------------------------------------------------------------------------ while
 
 
-def follow(trainer: Trainer, config: TrainConfig, index: ShardIndex, run: "Run", preview: Preview) -> None:
+def follow(trainer: Trainer, per_epoch: int, settled: Settled, run: "Run", preview: Preview) -> None:
     """Let the trainer run, showing and logging what it reports."""
-    per_epoch = index.count("train") // config.batch_size
+    config = trainer.config
     bar = tqdm(total=config.steps, initial=trainer.step, desc="train", unit="step", disable=None)
     with bar, TemporaryDirectory() as scratch, closing(trainer.run()) as reports:
         for report in reports:
             bar.update(report.step - bar.n)
+            settled.reached(report.step, report.nonfinite)
             if report.measures is not None:
                 bar.set_postfix(loss=f"{report.measures.loss:.4f}")
-                run.log_metrics(
+                settled.log_metrics(
                     {**logged(report, per_epoch), **peak_memory(trainer.device), **in_parts(trainer)}, report.step
                 )
             if config.sample_every and (report.step % config.sample_every == 0 or report.step == config.steps):
@@ -169,6 +179,8 @@ def logged(report: StepReport, per_epoch: int) -> dict[str, float]:
     values = {name: float(value) for name, value in row.items() if name != "step" and value is not None}
     pace = {"images_per_second": report.items_per_second, "data_wait": report.data_wait}
     values |= {name: value for name, value in pace.items() if value is not None}
+    if report.held_out is not None:
+        values[HELD_OUT] = report.held_out
     if report.nonfinite:
         values["nonfinite_steps"] = report.nonfinite
     return {**values, "epoch": report.step / per_epoch}
@@ -188,12 +200,31 @@ def weights_bytes(
     return save(tensors, {"ddpm": json.dumps(metadata, sort_keys=True)})
 
 
-def curves_text(history: list[Measures]) -> str:
-    """The curves as CSV: the shortest text that reads back to the same number, empty where a band was not drawn."""
+def best_of(trainer: Trainer) -> dict[str, Any]:
+    """Which step was best on data held out, and its loss; nothing where none were."""
+    if trainer.best is None or trainer.best.step is None:
+        return {}
+    return {"best": {"step": trainer.best.step, HELD_OUT: trainer.best.losses[trainer.best.step]}}
+
+
+def best_tensors(trainer: Trainer) -> dict[str, torch.Tensor]:
+    """The averages of the best step, unless it is the last one, whose averages are there anyway."""
+    if trainer.best is None or trainer.best.step in (None, trainer.step):
+        return {}
+    return {f"{BEST}{name}": tensor for name, tensor in trainer.best.tensors().items()}
+
+
+def curves_text(history: list[Measures], held_out: Mapping[int, float] | None = None) -> str:
+    """The curves as CSV: the shortest text that reads back to the same number, empty where a band was not drawn.
+
+    A last column, where data were held out, has the loss on them at the steps at which it was measured.
+    """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    writer.writerows(["" if value is None else repr(value) for value in _row(measures)] for measures in history)
+    writer.writerow(COLUMNS if held_out is None else (*COLUMNS, HELD_OUT))
+    for measures in history:
+        row = _row(measures) if held_out is None else (*_row(measures), held_out.get(measures.step))
+        writer.writerow(["" if value is None else repr(value) for value in row])
     return text.getvalue()
 
 

@@ -11,8 +11,8 @@ from ddpm_core.objective import WHOLE, Batch, Share
 from ddpm_core.spec import DataSpec
 from ddpm_core.training.config import Conditioning, TrainConfig
 from pipelines.tools.augment import augmenter
-from pipelines.tools.shard_stream import stream
-from pipelines.tools.shards import ShardIndex
+from pipelines.tools.shard_stream import held_out, stream
+from pipelines.tools.shards import Images, Labels, ShardIndex
 
 
 def is_conditional(conditioning: Conditioning, spec: DataSpec) -> bool:
@@ -27,7 +27,7 @@ def is_conditional(conditioning: Conditioning, spec: DataSpec) -> bool:
 
 def check_data(index: ShardIndex, folder: Path, config: TrainConfig) -> None:
     """Look at the first batch before any step: are there values to learn from, and are all of them in range?"""
-    images, labels = next(stream(folder, "train", config.batch_size, seed=config.seed))
+    images, labels = next(stream(folder, "train", config.batch_size, seed=config.seed, hold_out=config.hold_out))
     low, high = int(images.min()), int(images.max())
     top, classes = (index.spec.levels or 1) - 1, len(index.spec.classes)
     if high > top:
@@ -49,13 +49,33 @@ def batch_source(
 ) -> Callable[[int], Iterator[Batch]]:
     """`batches(k)`: the endless stream from batch k on, a function of (seed, k); of each batch the rows of a share."""
     augment = augmenter(config.augment, config.seed, index.spec)
-    null, own = len(index.spec.classes), share.rows(config.batch_size)
+    own = share.rows(config.batch_size)
 
     def batches(start: int) -> Iterator[Batch]:
-        source = stream(folder, "train", config.batch_size, seed=config.seed, start_batch=start, workers=workers)
+        source = stream(
+            folder,
+            "train",
+            config.batch_size,
+            seed=config.seed,
+            start_batch=start,
+            workers=workers,
+            hold_out=config.hold_out,
+        )
         for step, (images, labels) in enumerate(source, start):
-            x0 = torch.from_numpy(index.spec.encode(augment(images, step)[own]))
-            label = torch.from_numpy(np.where(labels < 0, null, labels)[own])
-            yield Batch(x0, {"label": label} if conditional else {})
+            yield _batch(augment(images, step)[own], labels[own], index.spec, conditional)
 
     return batches
+
+
+def held_out_batches(config: TrainConfig, index: ShardIndex, folder: Path, conditional: bool) -> list[Batch]:
+    """The pictures that the stream never shows, as they are, in batches of at most the training's size."""
+    images, labels = held_out(folder, "train", config.hold_out)
+    cuts = range(0, len(images), config.batch_size)
+    parts = ((images[start : start + config.batch_size], labels[start : start + config.batch_size]) for start in cuts)
+    return [_batch(*part, index.spec, conditional) for part in parts]
+
+
+def _batch(images: Images, labels: Labels, spec: DataSpec, conditional: bool) -> Batch:
+    x0 = torch.from_numpy(spec.encode(images))
+    label = torch.from_numpy(np.where(labels < 0, len(spec.classes), labels))
+    return Batch(x0, {"label": label} if conditional else {})

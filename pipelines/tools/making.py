@@ -1,7 +1,7 @@
 """What a training is made of before its first step, and its identity: all that its bits depend on."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +10,7 @@ from torch import nn
 
 import ddpm_core
 from ddpm_core.device import describe, make_repeatable, pick_device, pick_precision, precision_name, seed_network
+from ddpm_core.diffusion.time_law import Uniform
 from ddpm_core.errors import ParamsError
 from ddpm_core.files import sha256_file
 from ddpm_core.models import build_model
@@ -18,17 +19,19 @@ from ddpm_core.training.checkpoint import Checkpoints
 from ddpm_core.training.compiled import compiler, is_compiled
 from ddpm_core.training.config import TrainConfig
 from ddpm_core.training.distributed import Processes, on_this_machine
+from ddpm_core.training.held_out import HeldOut
+from ddpm_core.training.protocols import ObjectiveLike
 from ddpm_core.training.start import begin_from
-from ddpm_core.training.trainer import ObjectiveLike, Trainer
+from ddpm_core.training.trainer import Trainer
 from pipelines.paths import Paths
-from pipelines.tools.batches import batch_source, check_data, is_conditional
+from pipelines.tools.batches import batch_source, check_data, held_out_batches, is_conditional
 from pipelines.tools.shards import ShardIndex, read_index
 
 if TYPE_CHECKING:
     from pipelines.params import Params
 
-# Keys of section train without which the same bits come out. Where a roll back leads to depends on the saves; what
-# stopped at a step may go on by leaving it out.
+# Keys of section train without which the same bits come out. Where a roll back leads to, and which steps are judged,
+# depends on the saves; what stopped at a step may go on by leaving it out.
 _CHANGES_NO_BIT = ("sample_every", "keep_checkpoints", "keep_trainings", "nonfinite_limit", "compile")
 _CODE = (
     "diffusion",
@@ -62,6 +65,7 @@ class Making:
     index: ShardIndex
     conditional: bool
     batches: Callable[[int], Iterator[Batch]]
+    held_out: HeldOut | None
     processes: Processes
     device: torch.device
     dtype: torch.dtype
@@ -93,6 +97,7 @@ class Making:
             index=index,
             conditional=conditional,
             batches=batch_source(config, index, paths.shards, conditional, params.runtime.workers, share),
+            held_out=_held_out(params, index, paths, conditional, device, dtype),
             processes=processes,
             device=device,
             dtype=dtype,
@@ -100,6 +105,11 @@ class Making:
             code=paths.compiled,
             identity=training_identity(params, index.digest, device, dtype, processes.count, compiling),
         )
+
+    @property
+    def shown(self) -> int:
+        """Pictures that the network learns from."""
+        return self.index.count("train") - self.config.hold_out
 
     def trainer(self, checkpoints: Checkpoints | None, should_stop: Callable[[], bool]) -> Trainer:
         return Trainer(
@@ -113,6 +123,7 @@ class Making:
             should_stop=should_stop,
             processes=self.processes,
             compiled=compiler(self.code) if self.is_compiled else None,
+            held_out=self.held_out,
         )
 
     def __str__(self) -> str:
@@ -120,10 +131,22 @@ class Making:
             describe(self.device) + (f" by {self.processes.count} processes" if self.processes.count > 1 else ""),
             precision_name(self.dtype) + (", compiled" if self.is_compiled else ""),
             "with labels" if self.conditional else "without labels",
-            f"{self.index.count('train')} pictures",
+            f"{self.shown} pictures" + (f" beside {self.config.hold_out} held out" if self.held_out else ""),
             f"{self.config.steps} steps of {self.config.batch_size}",
         ]
         return ", ".join(words)
+
+
+def _held_out(
+    params: "Params", index: ShardIndex, paths: Paths, conditional: bool, device: torch.device, dtype: torch.dtype
+) -> HeldOut | None:
+    """The loss by which steps are compared: the training's, at levels spread evenly and with every label shown."""
+    config: TrainConfig = params.train
+    if not config.hold_out:
+        return None
+    even = replace(params.diffusion, time_law=Uniform("uniform", stratified=True))
+    batches = held_out_batches(config, index, paths.shards, conditional)
+    return HeldOut(build_objective(even, index.spec, None), batches, config.seed, device=device, dtype=dtype)
 
 
 def check_parts(config: TrainConfig, processes: int) -> None:
@@ -142,7 +165,11 @@ def training_identity(
     here, core = Path(__file__).parents[1], Path(ddpm_core.__file__).parent
     files = [file for name in _CODE for file in _python_files(core / name)] + [here / name for name in _STAGE_CODE]
     rolls_back = params.train.on_nonfinite == "roll_back"
-    left_out = _CHANGES_NO_BIT if rolls_back else (*_CHANGES_NO_BIT, *_OF_ROLL_BACKS)
+    left_out = {
+        *_CHANGES_NO_BIT,
+        *(() if rolls_back else ("on_nonfinite",)),
+        *(() if rolls_back or params.train.hold_out else ("checkpoint_every",)),
+    }
     train = {name: value for name, value in asdict(params.train).items() if name not in left_out}
     return {
         "model": asdict(params.model),

@@ -83,7 +83,8 @@ def _log_training(run: Run, paths: Paths) -> None:
     if paths.weights.is_file():
         facts = weights_metadata(paths.weights)
         tags = {"data.digest": facts.get("data_digest"), "train.digest": facts.get("train_digest")}
-        run.set_tags({name: str(value) for name, value in tags.items() if value is not None})
+        best = {f"best.{name}": str(value) for name, value in facts.get("best", {}).items()}
+        run.set_tags({**{name: str(value) for name, value in tags.items() if value is not None}, **best})
     if paths.curves.is_file():
         with paths.curves.open(newline="", encoding="utf-8") as file:
             for row in csv.DictReader(file):

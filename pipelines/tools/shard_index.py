@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -62,6 +62,16 @@ class ShardIndex:
 
     def count(self, split: str) -> int:
         return sum(shard.count for shard in self.shards(split))
+
+    def without_last(self, split: str, number: int) -> "ShardIndex":
+        """The same, but as if the last so many pictures of a split were not in its shards."""
+        kept = []
+        for shard in reversed(self.shards(split)):
+            gone = min(number, shard.count)
+            number -= gone
+            if shard.count > gone:
+                kept.append(replace(shard, count=shard.count - gone))
+        return replace(self, splits={**self.splits, split: tuple(reversed(kept))})
 
 
 def mending(folder: Path) -> str:

@@ -13,4 +13,4 @@ def test_every_value_out_of_range_is_told() -> None:
         r"golden_steps: must be at least 1, got 0; golden_tolerance: must be above 0, got -1; "
         r"ema: must be null, or at least 0 and below 1, got 1.0",
     ):
-        ExportConfig(17, 0, 0, -1, 1.0)
+        ExportConfig(17, 0, 0, -1, 1.0, "last")

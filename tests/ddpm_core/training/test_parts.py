@@ -244,6 +244,11 @@ def test_make_repeatable_fixes_the_threads() -> None:
         ({"ema_decay": 1.0}, "ema_decay: must be at least 0 and below 1, got 1.0"),
         ({"seed": -1}, r"seed: must be from 0 to 2\^63 - 1, got -1"),
         ({"keep_checkpoints": 0}, "keep_checkpoints: must be at least 1, got 0"),
+        ({"hold_out": -1}, "hold_out: must be 0 or more, got -1"),
+        (
+            {"hold_out": 8},
+            "a multiple of log_every where hold_out is above 0, got checkpoint_every=6, log_every=5",
+        ),
     ],
 )
 def test_parameters_out_of_range_are_told_together(change: dict[str, float], message: str) -> None:

@@ -50,6 +50,7 @@ CONFIG = TrainConfig(
     checkpoint_every=6,
     keep_checkpoints=2,
     keep_trainings=2,
+    hold_out=0,
     on_nonfinite="stop",
     nonfinite_limit=2,
 )
@@ -98,6 +99,7 @@ def trainer(
     dtype: torch.dtype = torch.float32,
     dropout: float = 0.1,
     processes: Processes = ALONE,
+    held_out: Callable[[nn.Module], float] | None = None,
     **changes: Any,
 ) -> Trainer:
     config = replace(CONFIG, **changes)
@@ -112,6 +114,7 @@ def trainer(
         checkpoints=Checkpoints(folder, config.keep_checkpoints) if folder else None,
         should_stop=should_stop,
         processes=processes,
+        held_out=held_out,
     )
 
 

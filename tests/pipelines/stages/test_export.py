@@ -21,7 +21,7 @@ from pipelines.stages import export as stage
 from pipelines.stages.export import export_weights, read_weights
 from tests.support.tiny_bundle import tiny_sample_config, tiny_spec, tiny_unet
 
-CONFIG = ExportConfig(20, 1e-4, 4, 1.0, None)
+CONFIG = ExportConfig(20, 1e-4, 4, 1.0, None, "last")
 DIFFUSION = DiffusionConfig(
     Cosine("cosine", 50, 0.008, 0.999, False), "v", "fixed_small", Simple("simple"), Uniform("uniform", True), 0.001
 )
@@ -55,6 +55,28 @@ def test_the_average_that_is_asked_for_is_the_one_that_ships(tmp_path: Path) -> 
     assert all(torch.equal(weight, plain[name]) for name, weight in read_weights(file, 0.9)[0].named_parameters())
     with pytest.raises(ParamsError, match=r"export.ema: must be .* \(0.9, 0.5\), got 0.99; add it to train.ema_more"):
         read_weights(file, 0.99)
+
+
+def test_the_best_step_ships_where_it_is_asked_for(tmp_path: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    def file(best_step: int) -> Path:
+        about = {"averages": [0.9, 0.5], "best": {"step": best_step, "held_out_loss": 0.1}}
+        place = write_weights(tmp_path / f"{best_step}.safetensors", **about)
+        head, tensors = read_about(place), load_file(place)
+        kept = {f"best/{name}": weight + 2 for name, weight in tensors.items() if not name.startswith("ema-")}
+        save_file({**tensors, **(kept if best_step < 7 else {})}, place, {"ddpm": json.dumps(head, sort_keys=True)})
+        return place
+
+    last = dict(read_weights(file(3))[0].named_parameters())
+    best = dict(read_weights(file(3), best=True)[0].named_parameters())
+    assert all(torch.equal(best[name], last[name] + 2) for name in last)
+    same = dict(read_weights(file(7), best=True)[0].named_parameters())
+    assert all(torch.equal(same[name], last[name]) for name in last)
+    with pytest.raises(ParamsError, match=r"export.weights: best needs .* or train again with train.hold_out above 0"):
+        read_weights(write_weights(tmp_path / "w.safetensors"), best=True)
+    with pytest.raises(ParamsError, match=r"ema: must be null with weights: best, .* got 0.5"):
+        ExportConfig(20, 1e-4, 4, 1.0, 0.5, "best")
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +117,7 @@ def test_a_failed_export_leaves_the_bundle_that_was_there(
     (tmp_path / "bundle").mkdir()
     (tmp_path / "bundle" / "old").write_text("kept")
     weights = write_weights(tmp_path / "w.safetensors")
-    strict = ExportConfig(20, 1e-30, 4, 1.0, None)
+    strict = ExportConfig(20, 1e-30, 4, 1.0, None, "last")
     with pytest.raises(ExportError, match=r"must answer as torch does to within export.parity_tolerance = 1e-30"):
         export_weights(weights, tmp_path / "bundle", strict, asdict(tiny_sample_config()), 1)
     assert (tmp_path / "bundle" / "old").read_text() == "kept"

@@ -5,6 +5,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -25,6 +26,7 @@ from ddpm_core.models.config import UNetConfig
 from ddpm_core.spec import DataSpec
 from ddpm_core.training.config import AdamW, Constant, InitFrom, TrainConfig
 from ddpm_core.training.shelf import key_of
+from ddpm_core.training.trainer import Trainer
 from pipelines.params import RuntimeConfig
 from pipelines.paths import Paths
 from pipelines.stages import train
@@ -60,6 +62,7 @@ TRAIN = TrainConfig(
     checkpoint_every=4,
     keep_checkpoints=2,
     keep_trainings=2,
+    hold_out=0,
     on_nonfinite="stop",
     nonfinite_limit=2,
 )
@@ -90,6 +93,7 @@ class Recorder:
 
     def __init__(self, on_metrics: Callable[[int], None] = lambda _step: None) -> None:
         self.metrics: dict[int, dict[str, float]] = {}
+        self.logged: list[int] = []
         self.files: dict[str, bytes] = {}
         self.tags: dict[str, str] = {}
         self.params: dict[str, Any] = {}
@@ -103,10 +107,14 @@ class Recorder:
 
     def log_metrics(self, metrics: Mapping[str, float], step: int) -> None:
         self.metrics[step] = dict(metrics)
+        self.logged.append(step)
         self._on_metrics(step)
 
     def log_file(self, path: Path, folder: str) -> None:
         self.files[f"{folder}/{path.name}"] = path.read_bytes()
+
+    def set_tags(self, tags: Mapping[str, str]) -> None:
+        self.tags.update(tags)
 
     def finished(self, weights_sha256: str) -> None:
         self.weights = weights_sha256
@@ -266,6 +274,7 @@ def test_the_key_knows_all_that_the_bits_depend_on() -> None:
         key(params(), c=True),
         key(other_threads),
         *map(key, rolling),
+        *(key(params(**{**HELD, "checkpoint_every": every})) for every in (2, 4)),
     ]
     assert len(set(keys)) == len(keys)
     assert key(elsewhere) == keys[0]
@@ -363,6 +372,54 @@ def test_fine_tuning_begins_with_the_weights_of_the_file(trained: tuple[Paths, R
     train.run(params(init_from=start, steps=3, lr=1e-12, ema_decay=0.0), paths, Recorder())
     old, new = load_file(trained[0].weights), load_file(paths.weights)
     assert all(torch.allclose(new[name], weight, atol=1e-6) for name, weight in old.items())
+
+
+def test_a_roll_back_leaves_each_step_logged_once_and_is_marked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths, recorder = project(tmp_path), Recorder()
+    clip, calls = Trainer._clip, count(1)
+    monkeypatch.setattr(Trainer, "_clip", lambda self: clip(self) * (float("nan") if next(calls) == 8 else 1.0))
+    train.run(params(on_nonfinite="roll_back", checkpoint_every=4, log_every=2), paths, recorder)
+    assert recorder.logged == [2, 4, 6, 8, 10, 12]
+    with paths.curves.open() as file:
+        rows = {int(row["step"]): float(row["loss"]) for row in csv.DictReader(file)}
+    assert rows == {step: metrics["loss"] for step, metrics in recorder.metrics.items()}
+    assert recorder.tags["rolled_back.1"] == "after step 7, to step 4"
+
+
+HELD = {"hold_out": 10, "log_every": 2, "checkpoint_every": 2}
+
+
+def test_held_out_pictures_choose_a_step_whose_averages_are_kept(tmp_path: Path) -> None:
+    paths, recorder = project(tmp_path / "a"), Recorder()
+    train.run(params(lr=1.0, grad_clip=0.0, ema_decay=0.0, **HELD), paths, recorder)
+    with paths.curves.open() as file:
+        losses = {int(row["step"]): float(row["held_out_loss"]) for row in csv.DictReader(file)}
+    assert list(losses) == [2, 4, 6, 8, 10, 12]
+    best = min(losses, key=lambda step: losses[step])
+    assert best < 12
+    with safe_open(paths.weights, "pt") as file:
+        assert json.loads(file.metadata()["ddpm"])["best"] == {"step": best, "held_out_loss": losses[best]}
+    assert (recorder.tags["best.step"], recorder.metrics[best]["held_out_loss"]) == (str(best), losses[best])
+    tensors = load_file(paths.weights)
+    shorter = project(tmp_path / "b")
+    train.run(params(lr=1.0, grad_clip=0.0, ema_decay=0.0, **{**HELD, "steps": best}), shorter, Recorder())
+    there = load_file(shorter.weights)
+    assert all(torch.equal(tensors[f"best/{name}"], weight) for name, weight in there.items())
+
+
+def test_an_interrupted_training_keeps_its_best(tmp_path: Path) -> None:
+    whole, cut = project(tmp_path / "whole"), project(tmp_path / "cut")
+    changes = {"lr": 0.1, "grad_clip": 0.0, **HELD}
+    train.run(params(**changes), whole, Recorder())
+    with pytest.raises(Killed):
+        train.run(params(**changes), cut, killed_at(10))
+    resumed = Recorder()
+    train.run(params(**changes), cut, resumed)
+    assert resumed.tags["resumed"] == "true"
+    assert cut.weights.read_bytes() == whole.weights.read_bytes()
+    assert cut.curves.read_bytes() == whole.curves.read_bytes()
 
 
 def test_a_batch_that_cannot_be_cut_among_the_processes_is_refused() -> None:

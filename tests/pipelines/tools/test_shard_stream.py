@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from ddpm_core.errors import DataError, ParamsError
 from pipelines.tools import shard_stream as room
-from pipelines.tools.shard_stream import stream
+from pipelines.tools.shard_stream import held_out, stream
 from tests.support.sharded import TRAIN, written
 
 
@@ -40,6 +40,21 @@ def either(request: pytest.FixtureRequest) -> Path:
     """A split that is shuffled window by window, and one that is shuffled as a whole."""
     path: Path = request.getfixturevalue(request.param)
     return path
+
+
+@pytest.mark.parametrize("number", [1, 20, 37])
+def test_what_is_held_out_is_never_shown_and_can_be_had(either: Path, number: int) -> None:
+    batches = taken(either, -(-(TRAIN - number) // 8), drop_last=False, hold_out=number)
+    assert sorted(itertools.chain(*batches)) == list(range(TRAIN - number))
+    kept, labels = held_out(either, "train", number)
+    assert kept[:, 0, 0, 0].tolist() == list(range(TRAIN - number, TRAIN))
+    assert labels.tolist() == [n % 3 for n in range(TRAIN - number, TRAIN)]
+    assert taken(either, 30, hold_out=number)[20:] == taken(either, 10, hold_out=number, start_batch=20, workers=2)
+
+
+def test_held_out_pictures_leave_a_batch_at_least(either: Path) -> None:
+    with pytest.raises(DataError, match=rf"has 3 pictures beside the {TRAIN - 3} that are held out, fewer than one b"):
+        stream(either, "train", 8, seed=0, hold_out=TRAIN - 3)
 
 
 def test_an_epoch_has_every_picture_once(either: Path) -> None:

@@ -1,0 +1,78 @@
+"""Data kept from a training, by which its averaged weights are judged on the way, and the best of them.
+
+The test split is for the evaluation, so what is held out here are training data: nothing that chooses a step has seen
+what judges it afterwards.
+"""
+
+import logging
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ddpm_core.device import torch_seed
+from ddpm_core.diffusion.noise import Purpose
+from ddpm_core.objective import WHOLE, Batch
+from ddpm_core.training.protocols import ObjectiveLike
+
+_log = logging.getLogger(__name__)
+
+
+class HeldOut:
+    """The loss of a network on data held out: with the same levels and the same noise each time."""
+
+    def __init__(
+        self, objective: ObjectiveLike, batches: Sequence[Batch], seed: int, *, device: torch.device, dtype: torch.dtype
+    ) -> None:
+        self._objective, self._batches, self._device, self._dtype = objective, batches, device, dtype
+        self._seed = torch_seed(seed, Purpose.HELD_OUT, 0)
+
+    @torch.no_grad()
+    def __call__(self, net: nn.Module) -> float:
+        total = elements = 0.0
+        for number, batch in enumerate(self._batches):
+            draw = self._objective.draw(batch.to(self._device), self._seed, number, WHOLE)
+            with torch.autocast(self._device.type, torch.bfloat16, enabled=self._dtype == torch.bfloat16):
+                loss = self._objective.loss(net, draw)
+            count = float(draw.count)
+            total, elements = total + float(loss.total) * count, elements + count
+        return total / max(elements, 1.0)
+
+
+class Best:
+    """The averaged weights where their loss on data held out was lowest, the first of equals; all such losses."""
+
+    def __init__(self, model: nn.Module, measure: Callable[[nn.Module], float]) -> None:
+        self._model, self._measure = model, measure
+        self._tensors = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+        self.losses: dict[int, float] = {}
+        self.step: int | None = None
+
+    def judge(self, step: int) -> float | None:
+        """The loss of the averages after this step; they are kept if it is the lowest."""
+        loss = self._measure(self._model)
+        if not math.isfinite(loss):
+            _log.warning("at step %d the loss on data held out is no number; the averages are not taken for best", step)
+            return None
+        if self.step is None or loss < self.losses[self.step]:
+            self.step = step
+            self._copy(self._model.state_dict())
+        self.losses[step] = loss
+        return loss
+
+    def tensors(self) -> dict[str, Tensor]:
+        """The best averages by name; the tensors themselves."""
+        return self._tensors
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"step": self.step, "losses": [list(pair) for pair in self.losses.items()]}
+
+    def load(self, state: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
+        self.step, self.losses = state["step"], {int(step): float(loss) for step, loss in state["losses"]}
+        self._copy(tensors)
+
+    def _copy(self, tensors: Mapping[str, Tensor]) -> None:
+        for name, mine in self._tensors.items():
+            mine.copy_(tensors[name])
