@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ddpm_core.errors import DataError
-from ddpm_core.metrics.coverage import class_accuracy, class_coverage, diversity, neighbours
+from ddpm_core.metrics.coverage import class_coverage, diversity, neighbours
 from ddpm_core.metrics.frechet import (
     Gaussian,
     distance,
@@ -201,9 +201,8 @@ def worst(per_class: Mapping[str, NDArray[np.float64]]) -> dict[str, float]:
     }
 
 
-def accuracy(asked: Labels, logits: NDArray[np.float32], classes: int, trust: Trust) -> Found:
-    """How often samples are called by the label asked for: over all, and in the class where it is least often."""
-    called = logits.argmax(axis=1)
+def accuracy(asked: Labels, called: Labels, trust: Trust) -> Found:
+    """How often samples are called by the label asked for."""
     right = called == asked
     ends = wilson(int(right.sum()), len(right), trust.confidence)
     replicates = mean_replicates(right.astype(np.float64), resampled(len(right), trust.rounds, trust.seed))
@@ -212,7 +211,6 @@ def accuracy(asked: Labels, logits: NDArray[np.float32], classes: int, trust: Tr
         "accuracy_asked_low": ends.low,
         "accuracy_asked_high": ends.high,
         "accuracy_asked_detectable": detectable(replicates.spread, trust.confidence),
-        "accuracy_class_min": float(np.nanmin(class_accuracy(asked, called, classes))),
     }
     return Found(metrics, {"accuracy_asked": replicates}, {})
 

@@ -277,7 +277,7 @@ def _label_measures(
     found.metrics["accuracy_heldout"] = float(facts["accuracy"])
     if not bundle.conditional:
         return {}
-    called = extract(classifier_extractor(weights, seen.spec, device), seen.images, 256, device, "labels").logits
-    classes = len(seen.spec.classes)
-    found.add(measure.accuracy(seen.labels, called, classes, _trust(config)))
-    return {"accuracy": class_accuracy(seen.labels, called.argmax(axis=1), classes)}
+    logits = extract(classifier_extractor(weights, seen.spec, device), seen.images, 256, device, "labels").logits
+    called = logits.argmax(axis=1)
+    found.add(measure.accuracy(seen.labels, called, _trust(config)))
+    return {"accuracy": class_accuracy(seen.labels, called, len(seen.spec.classes))}
