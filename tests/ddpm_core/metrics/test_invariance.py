@@ -28,7 +28,7 @@ def all_measures(order: np.ndarray) -> dict[str, float]:
     train = rows(400, 2)
     real = RealFeatures(gaussian_of(train), train, rows(N, 3))
     found = measure.distances("fd", features, real, 3, trust)
-    found.add(measure.accuracy(asked, features[:, :CLASSES], CLASSES, trust))
+    found.add(measure.accuracy(asked, features[:, :CLASSES].argmax(axis=1), trust))
     kernel = measure.kernel("kd", features, real, 0.95)
     reach, covered = measure.reach("fd", features, real, 5)
     worst = measure.worst(measure.by_labels("fd", features, asked, real, labels, covered, CLASSES))
