@@ -38,7 +38,7 @@ test-peers: install-peers ## compare with other people's implementations, in an 
 	$(TEST_ENV) $(VENV_PEERS)/bin/python -m pytest tests/peers
 
 test-maths: install-dev ## the quick tests of the mathematics alone (under 20 s of one core)
-	$(TEST_ENV) $(BIN)/python -m pytest -q -m "not slow" $$($(BIN)/python tests/mutants/suite.py)
+	PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 $(TEST_ENV) $(BIN)/python -m pytest -p pytest_timeout -q -m "not slow" $$($(BIN)/python tests/mutants/suite.py)
 
 test-mutants: install-dev ## plant faults in a copy of the code and see that the tests notice (JOBS=2; FAULT=name for one)
 	$(BIN)/python tests/mutants/run.py --jobs $(JOBS) $(FAULT)

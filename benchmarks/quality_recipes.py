@@ -58,7 +58,7 @@ PEERS: dict[str, tuple[type[Diffusers] | type[DenoisingDiffusion], Recipe]] = {
             32,
             2e-3,
             diffusers_network(28, (32, 64, 64), (2,), layers_per_block=1, **HEADS),
-            steps=990,
+            steps=1400,
             process=COSINE_V,
             **SMALL,
         ),
