@@ -7,7 +7,6 @@ A row is written when it is done, so a run that was ended goes on where it stood
 """
 
 import argparse
-import csv
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import rows as results
 
 from ddpm_core.samplers.config import named
 from pipelines.serving.sampler import Recipe, Sampler
@@ -112,7 +112,7 @@ def measure_all(args: argparse.Namespace) -> bool:
     sampler = Sampler.open(args.project / "out" / "bundle", "cpu", threads=1)
     judge = Judge(args.project, args.n, args.seed)
     name = sampler.bundle.digest[:16]
-    done = {(row["bundle"], row["n"], row["seed"], row["sampler"], row["steps"]) for row in read(args.csv)}
+    done = {(row["bundle"], row["n"], row["seed"], row["sampler"], row["steps"]) for row in results.read(args.csv)}
     pace = 0.004  # seconds an evaluation, until the first row was timed
     for point in points(sampler, args.samplers, args.evaluations):
         key = (name, str(judge.n), str(args.seed), point.kind, str(point.steps))
@@ -129,29 +129,13 @@ def measure_all(args: argparse.Namespace) -> bool:
         )
         pace = (time.monotonic() - began) / (point.cost * judge.n)
         found = judge.measures(images)
-        append(args.csv, dict(zip(COLUMNS, (*key, point.cost), strict=False)) | found)
+        results.append(args.csv, COLUMNS, dict(zip(COLUMNS, (*key, point.cost), strict=False)) | found)
         print(
             f"{point.kind:<20} {point.steps:>4} steps {point.cost:>4} evaluations  train {found['ratio_train']:.3f}  "
             f"test {found['ratio_test']:.3f}  asked {found['accuracy_asked']:.4f}  {time.monotonic() - began:.0f} s",
             flush=True,
         )
     return True
-
-
-def read(path: Path) -> list[dict[str, str]]:
-    if not path.is_file():
-        return []
-    with path.open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
-
-
-def append(path: Path, row: dict[str, Any]) -> None:
-    new = not path.is_file()
-    with path.open("a", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-        if new:
-            writer.writeheader()
-        writer.writerow({name: f"{value:.6g}" if isinstance(value, float) else value for name, value in row.items()})
 
 
 def table(rows: list[dict[str, str]]) -> str:
@@ -205,7 +189,7 @@ def main() -> int:
     parser.add_argument("--png", type=Path, default=HERE.parent / "docs" / "images" / "sampler-quality.png")
     args = parser.parse_args()
     complete = measure_all(args)
-    rows = [row for row in read(args.csv) if row["seed"] == str(args.seed)]
+    rows = [row for row in results.read(args.csv) if row["seed"] == str(args.seed)]
     args.png.write_bytes(plot(rows))
     print(table(rows))
     print("all rows are there" if complete else "more rows to come: run it again")

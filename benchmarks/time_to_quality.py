@@ -12,7 +12,6 @@ in the CSV, so a run that was ended goes on where it stood.
 """
 
 import argparse
-import csv
 import json
 import math
 import sys
@@ -22,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import common
+import rows as results
 import torch
 from quality_recipes import ABLATION, NAMES, OURS, PEERS, TRIES, build
 from quality_sides import Side
@@ -99,7 +99,7 @@ def race(args: argparse.Namespace) -> bool:
     began, scale = time.monotonic(), Scale(args.project)
     entries = [Entry(name, args.project, args.state, images) for name in args.sides]
     while True:
-        rows = read(args.csv)
+        rows = results.read(args.csv)
         running = [entry for entry in entries if not is_done(entry.name, rows, entry.clock["cpu"], entry.side.ended)]
         if not running or time.monotonic() - began > args.seconds:
             break
@@ -111,8 +111,8 @@ def race(args: argparse.Namespace) -> bool:
         if entry.clock["cpu"] >= min(entry.due, limit) or entry.side.ended:
             entry.save()
             row = judged(entry, scale)
-            append(args.csv, row)
-            print(", ".join(f"{name} {shown(row[name])}" for name in COLUMNS if name in row), flush=True)
+            results.append(args.csv, COLUMNS, row)
+            print(", ".join(f"{name} {results.shown(row[name])}" for name in COLUMNS if name in row), flush=True)
             entry.due = next_due(entry.name, entry.clock["cpu"])
     for entry in running:
         entry.save()
@@ -155,26 +155,6 @@ def reached(rows: list[dict[str, str]], name: str) -> float | None:
         if row["side"] == name and int(row["n"]) == most and float(row["ratio_train"]) < LIMIT
     ]
     return min(times, default=None)
-
-
-def read(path: Path) -> list[dict[str, str]]:
-    if not path.is_file():
-        return []
-    with path.open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
-
-
-def append(path: Path, row: dict[str, Any]) -> None:
-    new = not path.is_file()
-    with path.open("a", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-        if new:
-            writer.writeheader()
-        writer.writerow({name: shown(value) for name, value in row.items()})
-
-
-def shown(value: Any) -> Any:
-    return f"{value:.6g}" if isinstance(value, float) else value
 
 
 # ---------------------------------------------------------------------------------------------------- the page
@@ -273,7 +253,7 @@ def main() -> int:
             common.needs(peer)
         print(common.machine("torch", "diffusers", "denoising-diffusion-pytorch"))
         print("all sides are done" if race(args) else "more to come: run it again")
-    rows = read(args.csv)
+    rows = results.read(args.csv)
     for file, names in PLOTS.items():
         (args.images / file).write_bytes(plot(rows, names))
     print(table(rows))

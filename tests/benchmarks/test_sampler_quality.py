@@ -1,7 +1,6 @@
 """benchmarks/sampler_quality.py: what it would measure, and that the page shows what its rows say."""
 
-import importlib.util
-import sys
+import importlib
 from pathlib import Path
 from types import ModuleType
 
@@ -12,15 +11,10 @@ from tests.support.imports import ROOT
 from tests.support.tiny_bundle import tiny_bundle, tiny_sample_config
 
 
-@pytest.fixture(scope="module")
-def script() -> ModuleType:
-    found = importlib.util.spec_from_file_location("sampler_quality", ROOT / "benchmarks" / "sampler_quality.py")
-    assert found is not None
-    assert found.loader is not None
-    module = importlib.util.module_from_spec(found)
-    sys.modules[found.name] = module  # dataclasses look their module up
-    found.loader.exec_module(module)
-    return module
+@pytest.fixture
+def script(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    return importlib.import_module("sampler_quality")
 
 
 def test_points_take_the_most_steps_within_the_evaluations(script: ModuleType, tmp_path: Path) -> None:
@@ -34,7 +28,7 @@ def test_points_take_the_most_steps_within_the_evaluations(script: ModuleType, t
 
 
 def test_the_page_shows_the_rows_that_lie_beside_the_script(script: ModuleType) -> None:
-    rows = [row for row in script.read(ROOT / "benchmarks" / "sampler_quality.csv") if row["seed"] == "0"]
+    rows = [row for row in script.results.read(ROOT / "benchmarks" / "sampler_quality.csv") if row["seed"] == "0"]
     part = (ROOT / "docs" / "samplers.md").read_text().split("<!-- table: quality -->\n")[1].split("<!-- end -->")[0]
     assert part == script.table(rows)
     assert len({(row["bundle"], row["n"]) for row in rows}) == 1
@@ -44,7 +38,7 @@ def test_the_page_shows_the_rows_that_lie_beside_the_script(script: ModuleType) 
 def test_rows_are_added_to_the_file_and_plotted(script: ModuleType, tmp_path: Path) -> None:
     row = dict.fromkeys(script.COLUMNS, 1.0) | {"sampler": "heun", "steps": 3, "evaluations": 5}
     for _ in range(2):
-        script.append(tmp_path / "rows.csv", row)
-    rows = script.read(tmp_path / "rows.csv")
+        script.results.append(tmp_path / "rows.csv", script.COLUMNS, row)
+    rows = script.results.read(tmp_path / "rows.csv")
     assert [one["sampler"] for one in rows] == ["heun", "heun"]
     assert script.plot(rows).startswith(b"\x89PNG")

@@ -58,7 +58,7 @@ def test_of_several_tries_the_nearest_goes_on(script: ModuleType) -> None:
 
 
 def test_the_page_shows_the_rows_that_lie_beside_the_script(script: ModuleType) -> None:
-    rows = script.read(ROOT / "benchmarks" / "time_to_quality.csv")
+    rows = script.results.read(ROOT / "benchmarks" / "time_to_quality.csv")
     assert set(rows[0]) == set(script.COLUMNS)
     assert {one["side"] for one in rows} <= set(script.NAMES)
     page = (ROOT / "benchmarks" / "RESULTS.md").read_text()
@@ -67,10 +67,9 @@ def test_the_page_shows_the_rows_that_lie_beside_the_script(script: ModuleType) 
 
 def test_rows_are_added_to_the_file_and_plotted(script: ModuleType, tmp_path: Path) -> None:
     for seconds in (60.0, 70.0):
-        script.append(
-            tmp_path / "rows.csv", dict.fromkeys(script.COLUMNS, 1.5) | {"side": "ours", "cpu_seconds": seconds}
-        )
-    rows = script.read(tmp_path / "rows.csv")
+        row = dict.fromkeys(script.COLUMNS, 1.5) | {"side": "ours", "cpu_seconds": seconds}
+        script.results.append(tmp_path / "rows.csv", script.COLUMNS, row)
+    rows = script.results.read(tmp_path / "rows.csv")
     assert [one["cpu_seconds"] for one in rows] == ["60", "70"]
     assert script.plot(rows, ["ours", "ours, eps"]).startswith(b"\x89PNG")
 
