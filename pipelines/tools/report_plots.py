@@ -203,6 +203,6 @@ def _legend(ax: Any, theme: str, place: str = "best", columns: int = 1) -> None:
 
 def _smooth(values: Floats) -> Floats:
     """A running mean over a twentieth of the curve, shorter at its ends."""
-    width = max(1, len(values) // 20)
+    width = min(max(1, len(values) // 20), (len(values) - 1) // 2)
     kernel = np.ones(2 * width + 1)
     return np.convolve(values, kernel, mode="same") / np.convolve(np.ones_like(values), kernel, mode="same")
