@@ -86,6 +86,13 @@ def test_state_goes_through_json_and_back(schedule_of):
     assert (again.draw(9, rng())[0] == law.draw(9, rng())[0]).all()
 
 
+def test_log_normal_draws_every_level_however_far_from_its_mean(schedule_of):
+    """A millionth of the uniform law is at every level, so no corrected factor is beyond a million."""
+    law = LogNormal("log_normal", False, -1.2, 0.1, True).build(schedule_of("edm"))
+    assert law.probabilities().min() == pytest.approx(1e-6 / law.T, rel=1e-5)
+    assert law.factors().max() == pytest.approx(1e6, rel=1e-5)
+
+
 def test_log_normal_has_its_moments(schedule_of):
     schedule = schedule_of("edm", 1000)
     law = LogNormal("log_normal", False, -1.2, 1.2, False).build(schedule)
