@@ -119,7 +119,7 @@ def project_of(folder: Path, params: Mapping[str, Any]) -> Project:
         shutil.copyfile(ROOT / place, root / place)
     (root / "data").mkdir()
     shutil.copyfile(ROOT / "data" / ".gitignore", root / "data" / ".gitignore")
-    (root / ".dvc").mkdir()
+    shutil.copytree(ROOT / ".dvc" / "plots", root / ".dvc" / "plots")
     for place in ("config", ".gitignore"):
         shutil.copyfile(ROOT / ".dvc" / place, root / ".dvc" / place)
     write_yaml(root / "params.yaml", params)
