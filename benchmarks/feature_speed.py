@@ -3,9 +3,10 @@
     python benchmarks/feature_speed.py PROJECT [--pictures 256] [--repeats 3]
 
 PROJECT is a folder with out/ and data/ of the default run. `plain` is float32, contiguous, 250 pictures at a time, as
-torch runs a network that nothing was done to; every other side is held against it and against the best plain one. The
-Inception network has random weights here: that changes its numbers and not its cost. The distance is that of the
-run's own samples to the test split, both seen in the same precision; its interval is the one of stage evaluate.
+torch runs a network that nothing was done to; every other side is held against it and against the best plain one; `as
+used` is what the stages do. The Inception network has random weights here: that changes its numbers and not its cost.
+The distance is that of the run's own samples to the test split, both seen in the same precision; its interval is the
+one of stage evaluate.
 """
 
 import argparse
@@ -24,7 +25,14 @@ from torch.nn import functional as F  # noqa: N812
 
 from ddpm_core.metrics.frechet import distance, gaussian_of
 from ddpm_core.metrics.intervals import around, frechet_replicates, resampled
-from pipelines.tools.features import CLASSIFIER_NAME, classifier_extractor
+from pipelines.tools.features import (
+    CLASSIFIER_NAME,
+    Extractor,
+    classifier_extractor,
+    efficientnet_extractor,
+    extract,
+    read_classifier,
+)
 from pipelines.tools.reference_store import read_reference
 from pipelines.tools.shards import read_index, read_split
 
@@ -99,8 +107,12 @@ def sides(net: nn.Module) -> dict[str, Look]:
     return found
 
 
-def speeds(net: nn.Module, images: Tensor, repeats: int) -> Iterator[str]:
-    looks = sides(net)
+def as_used(extractor: Extractor) -> Look:
+    return lambda images: torch.from_numpy(extract(extractor, images.numpy(), PLAIN_BATCH, CPU, "speed").features)
+
+
+def speeds(net: nn.Module, used: Extractor | None, images: Tensor, repeats: int) -> Iterator[str]:
+    looks = sides(net) | ({"as used": as_used(used)} if used else {})
     times = common.interleaved({name: lambda look=look: look(images) for name, look in looks.items()}, repeats)
     exact = looks["plain"](images)
     each = {name: found.median_cpu / len(images) for name, found in times.items()}
@@ -111,9 +123,9 @@ def speeds(net: nn.Module, images: Tensor, repeats: int) -> Iterator[str]:
         ratios = (f"{plain / each[name]:.1f}", f"{best / each[name]:.1f}")
         rows.append([name, f"{1e3 * each[name]:.3f}", f"{times[name].spread:.0%}", *ratios, f"{off:.1e}"])
     yield common.table(["side", "CPU ms a picture", "spread", "x plain", "x the best plain", "rms difference"], rows)
-    for precision in ("fp32", "bf16"):
-        ratio = max(plain / value for name, value in each.items() if name.startswith(f"{precision} channels_last"))
-        yield f"{precision}: {ratio:.1f} x plain, {WANTED} wanted: {'reached' if ratio >= WANTED else 'NOT reached'}"
+    for way in ("fp32 channels_last", "bf16 channels_last", *(["as used"] if used else [])):
+        ratio = max(plain / value for name, value in each.items() if name.startswith(way))
+        yield f"{way}: {ratio:.2f} x plain, {WANTED} wanted: {'reached' if ratio >= WANTED else 'NOT reached'}"
 
 
 def effect(net: nn.Module, samples: Tensor, real: Tensor) -> str:
@@ -146,18 +158,22 @@ def main() -> None:
     with np.load(args.project / "out" / "samples" / "images.npz") as arrays:
         samples = torch.from_numpy(arrays["images"])
     weights = read_reference(args.project / "out" / "reference").files[CLASSIFIER_NAME]
-    opened: dict[str, tuple[Callable[[], Any], int, bool]] = {
-        "classifier": (lambda: First(classifier_extractor(weights, spec, CPU).network, False), 4 * args.pictures, True),
-        "efficientnet": (EfficientNetLite0, args.pictures, True),
-        "inception": (inception, args.pictures // 4, False),
+    opened: dict[str, tuple[Callable[[], Any], Callable[[], Extractor] | None, int]] = {
+        "classifier": (
+            lambda: First(read_classifier(weights, spec), False),
+            lambda: classifier_extractor(weights, spec, CPU),
+            4 * args.pictures,
+        ),
+        "efficientnet": (EfficientNetLite0, lambda: efficientnet_extractor(SIDE, CPU), args.pictures),
+        "inception": (inception, None, args.pictures // 4),
     }
     for name in args.only or opened:
-        make, count, known = opened[name]
-        net = make().eval().requires_grad_(False).to(memory_format=torch.contiguous_format)
+        make, make_used, count = opened[name]
+        net, used = make().eval().requires_grad_(False), make_used() if make_used else None
         print(f"\n{name}, {count} pictures, {args.repeats} repeats")
-        for line in speeds(net, real[:count] if count <= len(real) else real, args.repeats):
+        for line in speeds(net, used, real[:count] if count <= len(real) else real, args.repeats):
             print(line, flush=True)
-        if known:
+        if used:
             print(effect(net, samples, real), flush=True)
 
 

@@ -18,7 +18,6 @@ from torch.nn import functional as F  # noqa: N812
 from ddpm_core.errors import IntegrityError
 
 PATCH, HEAD, SIDE = 14, 64, 224
-_AT_ONCE = 16  # pictures, for the memory's sake
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet, as in its training
 _OFFSET = 0.1  # of a patch, without registers
 
@@ -170,7 +169,7 @@ def load_dinov2(weights: bytes, device: torch.device) -> tuple[Callable[[Tensor]
     model = model.to(device).eval().requires_grad_(False)
 
     def network(images: Tensor) -> tuple[Tensor, Tensor]:
-        features = torch.cat([model(prepared(some)) for some in torch.split(images, _AT_ONCE)])
+        features = model(prepared(images))
         return features, features.new_zeros(len(features), 0)
 
     registers = f" and {size.registers} registers" if size.registers else ""

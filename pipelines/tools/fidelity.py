@@ -16,7 +16,6 @@ from pipelines.tools.extractor_files import INCEPTION_SHA256
 from pipelines.tools.features import Extractor, in_colour, ready
 
 INCEPTION_ADDRESS = str(URL_INCEPTION_V3)
-_AT_ONCE = 16  # pictures: of more the activations do not stay in the cache
 
 
 def inception_extractor(weights: bytes, device: torch.device) -> Extractor:
@@ -34,11 +33,10 @@ def inception_extractor(weights: bytes, device: torch.device) -> Extractor:
     inception = ready(model, device)
 
     def network(images: Tensor) -> tuple[Tensor, Tensor]:
-        seen = [inception(some) for some in torch.split(in_colour(images), _AT_ONCE)]
-        features, logits = (torch.cat(parts) for parts in zip(*seen, strict=True))
+        features, logits = inception(in_colour(images))
         return features, logits
 
-    return Extractor("inception", digest, "TF1 bilinear to 299, (x - 128) / 128", network)
+    return Extractor("inception", digest, "TF1 bilinear to 299, (x - 128) / 128", network, at_once=16)
 
 
 def kernel_distance(

@@ -42,7 +42,7 @@ def pictures() -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
 
 @pytest.fixture(scope="module")
 def seen(pictures: tuple[NDArray[np.uint8], NDArray[np.uint8]]) -> tuple[Features, Features]:
-    extractor = Extractor("classifier", "none", "none", network())
+    extractor = Extractor("classifier", "none", "none", network(), at_once=16)
     a, b = (extract(extractor, side, 64, torch.device("cpu"), "test") for side in pictures)
     return a, b
 

@@ -16,11 +16,13 @@ from pipelines.tools.classifier import Classifier, train_classifier
 from pipelines.tools.extractor_files import INCEPTION_SHA256, ExtractorFile
 from pipelines.tools.features import (
     NAMES,
+    Extractor,
     classifier_bytes,
     classifier_extractor,
     efficientnet_extractor,
     extract,
     open_extractors,
+    read_classifier,
     read_extractor,
 )
 from pipelines.tools.fidelity import inception_extractor, inception_score, kernel_distance
@@ -64,6 +66,28 @@ def test_features_do_not_depend_on_the_batch_size(weights: bytes):
     one, some, all_ = (extract(extractor, images, size, CPU, "x").features for size in (1, 64, 150))
     np.testing.assert_allclose(one, all_, atol=1e-5)
     np.testing.assert_allclose(some, all_, atol=1e-5)  # the last batch is smaller than the others
+
+
+def test_the_classifier_with_its_normalisations_folded_in_sees_what_it_saw(weights: bytes):
+    images = pictures(LABELS, 1)
+    seen = extract(classifier_extractor(weights, SPEC, CPU), images, 50, CPU, "x")
+    with torch.no_grad():
+        plain, logits = read_classifier(weights, SPEC)(torch.from_numpy(images))
+    np.testing.assert_allclose(seen.features, plain.numpy(), atol=1e-5)
+    np.testing.assert_allclose(seen.logits, logits.numpy(), atol=1e-5)
+
+
+def test_on_a_cpu_a_network_never_sees_more_pictures_than_its_cache_holds():
+    sizes: list[int] = []
+
+    def network(images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        sizes.append(len(images))
+        return images.flatten(1), images.flatten(1)
+
+    images = pictures(LABELS, 1)
+    found = extract(Extractor("classifier", "0", "none", network, at_once=64), images, 250, CPU, "x")
+    assert sizes == [64, 64, 22]
+    np.testing.assert_array_equal(found.features, images.reshape(150, -1))
 
 
 def test_large_pictures_are_averaged_down_before_the_classifier_sees_them():

@@ -38,7 +38,7 @@ def measuring(name: str = "classifier") -> list[Measuring]:
         return Features(np.stack([flat[:, :32].mean(1), flat[:, 32:].mean(1)], axis=1), logits)
 
     rows = np.random.default_rng(0).normal(100, 20, (200, 2)).astype(np.float32)
-    extractor = Extractor(name, "0", "", lambda images: images)
+    extractor = Extractor(name, "0", "", lambda images: images, at_once=16)
     return [Measuring(extractor, RealFeatures(gaussian_of(rows), rows, rows[:40]), see)]
 
 
