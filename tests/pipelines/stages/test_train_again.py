@@ -1,0 +1,147 @@
+"""Stage train, interrupted, begun anew, rolled back: which training goes on, and to the same bytes."""
+
+import csv
+import json
+from dataclasses import replace
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file
+
+from ddpm_core.training.shelf import key_of
+from ddpm_core.training.trainer import Trainer
+from pipelines.paths import Paths
+from pipelines.stages import train
+from pipelines.tools.making import training_identity
+from tests.support.augmenting import augmenting
+from tests.support.small_training import (
+    CPU,
+    DIFFUSION,
+    HELD,
+    MODEL,
+    Killed,
+    Recorder,
+    killed_at,
+    params,
+    project,
+)
+
+
+def test_an_interrupted_training_goes_on_to_the_same_bytes(trained: tuple[Paths, Recorder], tmp_path: Path) -> None:
+    paths = project(tmp_path)
+    with pytest.raises(Killed):
+        train.run(params(), paths, killed_at(10))
+    assert not paths.weights.exists()
+    resumed = Recorder()
+    train.run(params(), paths, resumed)
+    assert resumed.tags["resumed"] == "true"
+    assert sorted(resumed.metrics) == [10, 12]
+    assert resumed.key == trained[1].key
+    assert paths.weights.read_bytes() == trained[0].weights.read_bytes()
+    assert paths.curves.read_bytes() == trained[0].curves.read_bytes()
+
+
+def test_the_key_knows_all_that_the_bits_depend_on() -> None:
+    def key(
+        changed: Any, data: str = "d", dtype: torch.dtype = torch.float32, processes: int = 1, c: bool = False
+    ) -> str:
+        return key_of(training_identity(changed, data, CPU, dtype, processes, c))
+
+    other_threads = params()
+    other_threads.runtime = replace(other_threads.runtime, threads=2)
+    elsewhere = params()
+    elsewhere.runtime = replace(elsewhere.runtime, device="auto", workers=3, tracking=True)
+    watched = params(compile="auto", sample_every=1, keep_checkpoints=5, keep_trainings=0, checkpoint_every=1)
+    rolling = [params(on_nonfinite="roll_back", checkpoint_every=every) for every in (1, 2)]
+    keys = [
+        key(params()),
+        key(params(lr=2e-3)),
+        key(params(model=replace(MODEL, channels=16))),
+        key(params(diffusion=replace(DIFFUSION, target="eps"))),
+        key(params(), "e"),
+        key(params(), dtype=torch.bfloat16),
+        key(params(), processes=2),
+        key(params(), c=True),
+        key(other_threads),
+        *map(key, rolling),
+        *(key(params(**{**HELD, "checkpoint_every": every})) for every in (2, 4)),
+    ]
+    assert len(set(keys)) == len(keys)
+    assert key(elsewhere) == keys[0]
+    assert key(watched) == keys[0]
+    assert key(params(on_nonfinite="skip", nonfinite_limit=9)) == keys[0]
+
+
+def test_another_training_begins_anew_and_says_what_differs(
+    trained: tuple[Paths, Recorder], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    paths = project(tmp_path)
+    with pytest.raises(Killed):
+        train.run(params(lr=2e-3, augment=augmenting()), paths, killed_at(10))
+    with caplog.at_level("INFO"):
+        train.run(params(), paths, Recorder())
+    assert (
+        "the newest checkpoint is of another training (step 8), which differs in train.augment.horizontal_flip "
+        "(0.0 before, 0.5 now); train.lr (0.002 before, 0.001 now); this one begins anew"
+    ) in caplog.text
+    assert paths.weights.read_bytes() == trained[0].weights.read_bytes()
+    assert len(list(paths.checkpoints.iterdir())) == 1
+
+
+def test_keys_that_change_no_bit_may_change_on_the_way(trained: tuple[Paths, Recorder], tmp_path: Path) -> None:
+    paths = project(tmp_path)
+    with pytest.raises(Killed):
+        train.run(params(), paths, killed_at(10))
+    resumed = Recorder()
+    train.run(params(checkpoint_every=3, sample_every=0, keep_checkpoints=1), paths, resumed)
+    assert resumed.tags["resumed"] == "true"
+    assert paths.weights.read_bytes() == trained[0].weights.read_bytes()
+
+
+def test_a_roll_back_leaves_each_step_logged_once_and_is_marked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths, recorder = project(tmp_path), Recorder()
+    clip, calls = Trainer._clip, count(1)
+    monkeypatch.setattr(Trainer, "_clip", lambda self: clip(self) * (float("nan") if next(calls) == 8 else 1.0))
+    train.run(params(on_nonfinite="roll_back", checkpoint_every=4, log_every=2), paths, recorder)
+    assert recorder.logged == [2, 4, 6, 8, 10, 12]
+    with paths.curves.open() as file:
+        rows = {int(row["step"]): float(row["loss"]) for row in csv.DictReader(file)}
+    assert rows == {step: metrics["loss"] for step, metrics in recorder.metrics.items()}
+    assert recorder.tags["rolled_back.1"] == "after step 7, to step 4"
+
+
+def test_held_out_pictures_choose_a_step_whose_averages_are_kept(tmp_path: Path) -> None:
+    paths, recorder = project(tmp_path / "a"), Recorder()
+    train.run(params(lr=1.0, grad_clip=0.0, ema_decay=0.0, **HELD), paths, recorder)
+    with paths.curves.open() as file:
+        losses = {int(row["step"]): float(row["held_out_loss"]) for row in csv.DictReader(file)}
+    assert list(losses) == [2, 4, 6, 8, 10, 12]
+    best = min(losses, key=lambda step: losses[step])
+    assert best < 12
+    with safe_open(paths.weights, "pt") as file:
+        assert json.loads(file.metadata()["ddpm"])["best"] == {"step": best, "held_out_loss": losses[best]}
+    assert (recorder.tags["best.step"], recorder.metrics[best]["held_out_loss"]) == (str(best), losses[best])
+    tensors = load_file(paths.weights)
+    shorter = project(tmp_path / "b")
+    train.run(params(lr=1.0, grad_clip=0.0, ema_decay=0.0, **{**HELD, "steps": best}), shorter, Recorder())
+    there = load_file(shorter.weights)
+    assert all(torch.equal(tensors[f"best/{name}"], weight) for name, weight in there.items())
+
+
+def test_an_interrupted_training_keeps_its_best(tmp_path: Path) -> None:
+    whole, cut = project(tmp_path / "whole"), project(tmp_path / "cut")
+    changes = {"lr": 0.1, "grad_clip": 0.0, **HELD}
+    train.run(params(**changes), whole, Recorder())
+    with pytest.raises(Killed):
+        train.run(params(**changes), cut, killed_at(10))
+    resumed = Recorder()
+    train.run(params(**changes), cut, resumed)
+    assert resumed.tags["resumed"] == "true"
+    assert cut.weights.read_bytes() == whole.weights.read_bytes()
+    assert cut.curves.read_bytes() == whole.curves.read_bytes()
