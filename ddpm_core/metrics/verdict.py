@@ -126,8 +126,8 @@ def overall(rules: Sequence[RuleResult]) -> Outcome:
 
 
 def number(value: float | None) -> str:
-    """A number as people read it, `-` for none."""
-    return "-" if value is None else f"{value:.4g}"
+    """A number as people read it, `-` for none; nothing has no sign."""
+    return "-" if value is None else f"{value + 0.0:.4g}"
 
 
 def verdict(metrics: Metrics, record: Mapping[str, Any], gate: GateConfig) -> Verdict:

@@ -7,7 +7,7 @@ import pytest
 
 from ddpm_core.errors import DataError, ParamsError
 from ddpm_core.metrics.config import EvaluateConfig, PanelsConfig
-from ddpm_core.metrics.verdict import GateConfig, Limit, verdict
+from ddpm_core.metrics.verdict import GateConfig, Limit, number, verdict
 
 GATE = GateConfig(
     model_name="digits",
@@ -394,3 +394,10 @@ def test_settings_of_the_measurement_out_of_range_are_refused(changes, message):
 def test_panels_out_of_range_are_refused(changes, message):
     with pytest.raises(ParamsError, match=message):
         replace(PANELS, **changes)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(None, "-"), (-0.0, "0"), (0.0, "0"), (-1.5e-20, "-1.5e-20"), (0.31814, "0.3181"), (-2.0, "-2")]
+)
+def test_numbers_read_as_people_write_them(value: float | None, text: str):
+    assert number(value) == text

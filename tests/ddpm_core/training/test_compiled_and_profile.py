@@ -15,23 +15,27 @@ from ddpm_core.training.profile import SPANS, profiled, table
 CUDA = torch.device("cuda")
 
 
-@pytest.mark.parametrize("device", [tiny.CPU, CUDA], ids=str)
-def test_auto_compiles_what_is_long_enough_where_a_compiler_is(
-    device: torch.device, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    enough = PAYS_FROM[device.type]
+def test_auto_compiles_for_a_gpu_what_is_long_enough_where_a_compiler_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    enough = PAYS_FROM["cuda"]
     monkeypatch.setattr(compiled, "_has_compiler", lambda _device: True)
-    assert [is_compiled("auto", steps, device) for steps in (1, enough - 1, enough)] == [False, False, True]
-    assert is_compiled("always", 1, device)
-    assert not is_compiled("never", 10 * enough, device)
+    assert [is_compiled("auto", steps, CUDA) for steps in (1, enough - 1, enough)] == [False, False, True]
     monkeypatch.setattr(compiled, "_has_compiler", lambda _device: False)
-    assert not is_compiled("auto", enough, device)
+    assert not is_compiled("auto", enough, CUDA)
+
+
+@pytest.mark.parametrize("device", [tiny.CPU, CUDA], ids=str)
+def test_always_and_never_are_obeyed(device: torch.device, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compiled, "_has_compiler", lambda _device: True)
+    assert is_compiled("always", 1, device)
+    assert not is_compiled("never", 10**9, device)
+    monkeypatch.setattr(compiled, "_has_compiler", lambda _device: False)
     with pytest.raises(DeviceError, match=r"train.compile: always needs .* compiler.*, and there is none; install it"):
         is_compiled("always", 1, device)
 
 
-def test_the_default_training_is_not_compiled() -> None:
-    assert PAYS_FROM["cpu"] > 1000
+def test_auto_never_compiles_for_a_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compiled, "_has_compiler", lambda _device: True)
+    assert not is_compiled("auto", 10**9, tiny.CPU)
 
 
 def test_a_compiler_is_looked_for_by_its_name(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
