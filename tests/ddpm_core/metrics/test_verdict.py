@@ -6,7 +6,6 @@ from dataclasses import replace
 import pytest
 
 from ddpm_core.errors import DataError, ParamsError
-from ddpm_core.metrics.config import EvaluateConfig, PanelsConfig
 from ddpm_core.metrics.verdict import GateConfig, Limit, number, verdict
 
 GATE = GateConfig(
@@ -346,54 +345,6 @@ def test_rules_out_of_range_are_refused(changes, message):
 def test_a_limit_without_ends_is_refused():
     with pytest.raises(ParamsError, match="the limit on 'fid' must have a min or a max, got neither"):
         Limit("fid", None, None)
-
-
-PANELS = PanelsConfig(steps=(5, 10), images=100, trajectories=2)
-EVALUATE = EvaluateConfig(
-    n="test", seed=0, batch_size=64, steps=None, guidance=None, floor_draws=5, kid_subsets=50, kid_subset_size=500,
-    is_splits=10, copy_quantile=0.001, copy_ratio=0.5, copy_shift=1, coverage_k=5, bits_images=100,
-    bits_levels=5, resamples=200, confidence=0.95, grid_columns=10, neighbours=10, panels=PANELS,
-)  # fmt: skip
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"n": 1}, "n: must be `test` or at least 2, got 1"),
-        ({"seed": -1}, "seed: must be 0 or more"),
-        ({"batch_size": 0}, "batch_size: must be at least 1"),
-        ({"steps": 0}, r"steps: must be null \(the bundle's own\) or at least 1"),
-        ({"guidance": -0.5}, r"guidance: must be null \(the bundle's own\) or 0 or more"),
-        ({"floor_draws": 0}, "floor_draws: must be at least 1"),
-        ({"kid_subset_size": 1}, "kid_subset_size: must be at least 2"),
-        ({"copy_quantile": 0.0}, "copy_quantile: must be between 0 and 1, both excluded"),
-        ({"copy_ratio": 1.0}, "copy_ratio: must be between 0 and 1, both excluded"),
-        ({"copy_shift": -1}, "copy_shift: must be 0 or more"),
-        ({"coverage_k": 0}, "coverage_k: must be at least 1"),
-        ({"bits_images": -1}, "bits_images: must be 0 or more"),
-        ({"bits_levels": 1}, "bits_levels: must be at least 2"),
-        ({"resamples": 19}, "resamples: must be at least 20, got 19"),
-        ({"confidence": 1.0}, "confidence: must be at least 0.5 and below 1"),
-        ({"neighbours": 0}, "neighbours: must be at least 1"),
-    ],
-)
-def test_settings_of_the_measurement_out_of_range_are_refused(changes, message):
-    with pytest.raises(ParamsError, match=message):
-        replace(EVALUATE, **changes)
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"steps": (5, 5)}, r"steps: must be numbers of 1 or more, each once, got \(5, 5\)"),
-        ({"steps": (0,)}, "steps: must be numbers of 1 or more, each once"),
-        ({"images": 1}, "images: must be at least 2, got 1"),
-        ({"trajectories": -1}, "trajectories: must be 0 or more"),
-    ],
-)
-def test_panels_out_of_range_are_refused(changes, message):
-    with pytest.raises(ParamsError, match=message):
-        replace(PANELS, **changes)
 
 
 @pytest.mark.parametrize(
