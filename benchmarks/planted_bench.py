@@ -90,7 +90,7 @@ class Bench:
             measure.copies(near, self.unseen, config.copy_quantile, config.copy_ratio, config.confidence)
         )
         found.metrics.update(measure.pixel_faults(samples.images, self.test.images, 255))
-        found.add(measure.distances("fcd", samples.features, self.real, config.floor_draws, trust))
+        found.add(measure.distances("fcd", samples.features, samples.labels, self.real, config.floor_draws, trust))
         found.metrics["accuracy_heldout"] = float(self.reference.content["classifier"]["accuracy"])
         found.add(measure.accuracy(samples.labels, samples.logits, len(self.spec.classes), trust))
         conditions = {"distances": ["fcd"], "conditional": True, "classes": len(self.spec.classes), "n": n}

@@ -23,15 +23,16 @@ import numpy as np
 import torch
 from planted_bench import Bench, Samples
 from planted_changes import FAULTS, flipped_bits, golden_differences
-from planted_pools import FULL, SUBSETS
+from planted_pools import SUBSETS
 
 from ddpm_core.metrics.comparison import compare
 from ddpm_core.metrics.intervals import wilson
+from ddpm_core.metrics.labels import rows_like
 from ddpm_core.metrics.verdict import verdict
 
 DRAWS, AT_ONCE = 200, 25
-LOSSES = (0.5, 1.0, 1.5, 2.0, 2.5, 3.0)  # values of gate.max_champion_loss
-RATIOS = (2.0, 2.5, 3.0, 3.5, 4.0)  # values of gate.max_distance_ratio
+LOSSES = (0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0, 2.5)  # values of gate.max_champion_loss
+RATIOS = (1.25, 1.5, 1.75, 2.0, 2.5, 3.0, 4.0)  # values of gate.max_distance_ratio
 DISTANCES = ("fcd to train", "fcd to test")
 
 
@@ -39,10 +40,16 @@ DISTANCES = ("fcd to train", "fcd to test")
 
 
 def against_itself(bench: Bench, draw: int) -> dict[str, Any]:
-    """Two disjoint draws of 1,027 from the healthy pool, each of its own seeds: which rules block, at which limits?"""
-    everything = Samples.joined(bench.healthy)
-    order = np.random.default_rng([99, draw]).permutation(len(everything.labels))
-    one, other = (bench.measured(everything.take(order[start : start + FULL])) for start in (0, FULL))
+    """Two disjoint draws from the healthy pool, of other seeds and the labels of the stage: which rules block, at which
+    limits?"""
+    everything, rng = Samples.joined(bench.healthy), np.random.default_rng([99, draw])
+    asked, left = np.sort(bench.healthy[0].labels), np.arange(len(everything.labels))
+    drawn = []
+    for _ in range(2):
+        rows = left[rows_like(asked, everything.labels[left], rng)]
+        left = np.setdiff1d(left, rows)
+        drawn.append(bench.measured(everything.take(rows[np.argsort(everything.labels[rows], kind="stable")])))
+    one, other = drawn
     gate = bench.params.gate
     blocked = {
         str(ratio): [

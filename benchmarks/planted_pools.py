@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from ddpm_core.bundle import Bundle, read_bundle
-from ddpm_core.metrics.measure import asked_labels
+from ddpm_core.metrics.labels import asked_labels
 from ddpm_core.spec import DataSpec
 from pipelines.serving.sampler import Sampler
 from pipelines.tools.shards import read_split

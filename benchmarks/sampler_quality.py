@@ -68,7 +68,7 @@ class Judge:
     def __init__(self, project: Path, n: int | None, seed: int) -> None:
         import torch
 
-        from ddpm_core.metrics.measure import asked_labels
+        from ddpm_core.metrics.labels import asked_labels
         from pipelines.params import load_params
         from pipelines.paths import Paths
         from pipelines.tools.features import CLASSIFIER_NAME, classifier_extractor, open_extractors
@@ -93,15 +93,16 @@ class Judge:
         from ddpm_core.metrics.frechet import distance, gaussian_of, subset_floor
         from pipelines.tools.features import extract
 
+        real, any_label = self._real, np.full(self.n, -1)  # so that peers without labels have the same unit
         made = gaussian_of(extract(self._extractor, images, 256, self._device, "features").features)
-        train, test = self._real.train, gaussian_of(self._real.test_rows)
+        train, test = real.train, gaussian_of(real.test_rows)
         to_train, to_test = distance(made, train), distance(made, test)
         called = extract(self._classifier, images, 256, self._device, "labels").logits.argmax(axis=1)
         return {
             "fcd_train": to_train,
             "fcd_test": to_test,
-            "ratio_train": to_train / subset_floor(self._real.test_rows, train, self.n, self._draws, 0),
-            "ratio_test": to_test / subset_floor(self._real.train_rows, test, self.n, self._draws, 0),
+            "ratio_train": to_train / subset_floor(real.test_rows, real.test_labels, any_label, train, self._draws, 0),
+            "ratio_test": to_test / subset_floor(real.train_rows, real.train_labels, any_label, test, self._draws, 0),
             "accuracy_asked": float((called == self.labels).mean()),
         }
 

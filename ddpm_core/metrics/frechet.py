@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ddpm_core.errors import DataError
+from ddpm_core.metrics.labels import Labels, even_order, rows_like
 
 Features = NDArray[np.float32] | NDArray[np.float64]
 
@@ -91,22 +92,24 @@ def distance(a: Gaussian, b: Gaussian) -> float:
     return float(max(gap @ gap + np.trace(a.cov) + np.trace(b.cov) - 2.0 * roots.sum(), 0.0))
 
 
-def subset_floor(pool: Features, reference: Gaussian, n: int, draws: int, seed: int) -> float:
-    """What n real images score: the mean distance of `draws` random subsets of the pool to the reference."""
+def subset_floor(pool: Features, labels: Labels, asked: Labels, reference: Gaussian, draws: int, seed: int) -> float:
+    """What real images of the labels asked score: the mean distance of random subsets of the pool to the reference."""
+    n = len(asked)
     if not 2 <= n <= len(pool):
         raise DataError(f"a subset must have 2 to {len(pool)} images, as many as the pool has, got {n}")
     if n == len(pool):
         return distance(gaussian_of(pool), reference)
     rng = np.random.Generator(np.random.Philox(key=[seed, n]))
-    picks = (np.sort(rng.choice(len(pool), size=n, replace=False)) for _ in range(draws))
+    picks = (rows_like(asked, labels, rng) for _ in range(draws))
     return float(np.mean([distance(gaussian_of(pool[pick]), reference) for pick in picks]))
 
 
-def infinity(features: Features, reference: Gaussian, seed: int) -> float:
+def infinity(features: Features, asked: Labels, reference: Gaussian, seed: int) -> float:
     """The distance of infinitely many samples: that of more and more of them, extrapolated (Chong & Forsyth 2020).
 
     The bias falls as 1 / n, so a straight line over 1 / n meets it at 0. A covariance takes at least twice as many
-    samples as there are features; where a fifth of the samples is fewer, the line starts there.
+    samples as there are features; where a fifth of the samples is fewer, the line starts there. Every part of the
+    samples has the labels asked in equal shares.
     """
     n, dims = features.shape
     fewest = max(n // 5, 2 * dims)
@@ -114,6 +117,7 @@ def infinity(features: Features, reference: Gaussian, seed: int) -> float:
         raise DataError(f"to extrapolate takes more than {2 * dims} samples, twice the features, got {n}")
     # Drawn from the rows in an order of their own, so that the order in which they came changes nothing.
     order = np.lexsort(features.T)[np.random.Generator(np.random.Philox(key=[seed, n])).permutation(n)]
+    order = order[even_order(asked[order])]
     sizes = np.unique(np.linspace(fewest, n, _SIZES).astype(np.int64))
     values = [distance(gaussian_of(features[np.sort(order[:size])]), reference) for size in sizes]
     slope_and_end = np.linalg.lstsq(np.stack([1.0 / sizes, np.ones(len(sizes))], axis=1), np.array(values), rcond=None)

@@ -29,31 +29,30 @@ from ddpm_core.metrics.intervals import (
     frechet_replicates,
     mean_replicates,
     reflected,
-    resampled,
+    resampled_within,
     wilson,
 )
 from ddpm_core.metrics.kernel import kernel_distance
+from ddpm_core.metrics.labels import Labels
 from ddpm_core.metrics.memorisation import Nearest, lone_copies, near_copies
 from ddpm_core.metrics.pixels import constant_share, duplicate_share, saturated_share
 
 Features = NDArray[np.float32]
 Images = NDArray[np.uint8]
-Labels = NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
 class RealFeatures:
-    """Real images in an extractor's eyes: the whole training split as a Gaussian, some of its rows, all test rows."""
+    """Real images in an extractor's eyes: the whole training split as a Gaussian, some of its rows, all test rows.
+
+    Rows stand beside their labels, -1 for none.
+    """
 
     train: Gaussian
     train_rows: Features
+    train_labels: Labels
     test_rows: Features
-
-
-def asked_labels(test_labels: Labels, n: int, seed: int) -> Labels:
-    """Labels to ask for: as the test split has them, in a random order, repeated where n is more than it has."""
-    order = np.random.Generator(np.random.Philox(key=[seed, 0])).permutation(len(test_labels))
-    return np.resize(test_labels[order], n).astype(np.int64)
+    test_labels: Labels
 
 
 @dataclass(frozen=True)
@@ -83,8 +82,11 @@ class Found:
         self.left_out.update(other.left_out)
 
 
-def distances(name: str, samples: Features, real: RealFeatures, draws: int, trust: Trust) -> Found:
-    """The Fréchet distance to train and to test: with its floor, the ratio of the two at the same n, and intervals."""
+def distances(name: str, samples: Features, asked: Labels, real: RealFeatures, draws: int, trust: Trust) -> Found:
+    """The Fréchet distance to train and to test: with its floor, the ratio of the two at the same n, and intervals.
+
+    `asked` are the labels that the samples were asked for, -1 for none.
+    """
     test = gaussian_of(real.test_rows)
     at_train = min(len(samples), len(real.test_rows))
     at_test = min(len(samples), len(real.train_rows))
@@ -93,23 +95,25 @@ def distances(name: str, samples: Features, real: RealFeatures, draws: int, trus
             f"a distance takes at least 2 samples and 2 images of each split; got {len(samples)} samples, "
             f"{len(real.train_rows)} training and {len(real.test_rows)} test images"
         )
-    floor_train = subset_floor(real.test_rows, real.train, at_train, draws, trust.seed)
-    floor_test = subset_floor(real.train_rows, test, at_test, draws, trust.seed)
+    floor_train = subset_floor(real.test_rows, real.test_labels, asked[:at_train], real.train, draws, trust.seed)
+    floor_test = subset_floor(real.train_rows, real.train_labels, asked[:at_test], test, draws, trust.seed)
     found = Found.none()
     for split, side, floor, n in (("train", real.train, floor_train, at_train), ("test", test, floor_test, at_test)):
-        found.add(_distance(name, split, samples, side, floor, n, trust))
+        found.add(_distance(name, split, (samples, asked), side, floor, n, trust))
     dims = samples.shape[1]
     if enough_to_extrapolate(len(samples), dims):
-        found.metrics[f"{name}_infinity"] = infinity(samples, real.train, trust.seed)
+        found.metrics[f"{name}_infinity"] = infinity(samples, asked, real.train, trust.seed)
     else:
         found.left_out[f"{name}_infinity"] = f"it takes more than {2 * dims} samples, there are {len(samples)}"
     return found
 
 
-def _distance(name: str, split: str, samples: Features, side: Gaussian, floor: float, n: int, trust: Trust) -> Found:
-    found = Found.none()
-    value, replicates = _resampled(samples, side, trust)
-    equal_n, its = (value, replicates) if n == len(samples) else _resampled(samples[:n], side, trust)
+def _distance(
+    name: str, split: str, made: tuple[Features, Labels], side: Gaussian, floor: float, n: int, trust: Trust
+) -> Found:
+    found, (samples, asked) = Found.none(), made
+    value, replicates = _resampled(samples, asked, side, trust)
+    equal_n, its = (value, replicates) if n == len(samples) else _resampled(samples[:n], asked[:n], side, trust)
     # A floor of nothing (the splits are the same images) allows nothing, and gives no unit to compare in.
     unit = 1.0 / floor if floor > 0 else 0.0
     in_floors = Replicates(its.linear * unit, its.curved * unit)
@@ -132,8 +136,8 @@ def _distance(name: str, split: str, samples: Features, side: Gaussian, floor: f
     return found
 
 
-def _resampled(samples: Features, side: Gaussian, trust: Trust) -> tuple[float, Replicates]:
-    signs = resampled(len(samples), trust.rounds, trust.seed)
+def _resampled(samples: Features, asked: Labels, side: Gaussian, trust: Trust) -> tuple[float, Replicates]:
+    signs = resampled_within(asked, trust.rounds, trust.seed)
     return distance(gaussian_of(samples), side), frechet_replicates(samples, side, signs)
 
 
@@ -205,7 +209,7 @@ def accuracy(asked: Labels, called: Labels, trust: Trust) -> Found:
     """How often samples are called by the label asked for."""
     right = called == asked
     ends = wilson(int(right.sum()), len(right), trust.confidence)
-    replicates = mean_replicates(right.astype(np.float64), resampled(len(right), trust.rounds, trust.seed))
+    replicates = mean_replicates(right.astype(np.float64), resampled_within(asked, trust.rounds, trust.seed))
     metrics = {
         "accuracy_asked": float(right.mean()),
         "accuracy_asked_low": ends.low,

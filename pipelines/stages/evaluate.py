@@ -20,6 +20,7 @@ from ddpm_core.metrics import measure
 from ddpm_core.metrics.config import EvaluateConfig
 from ddpm_core.metrics.coverage import class_accuracy
 from ddpm_core.metrics.intervals import RESAMPLING
+from ddpm_core.metrics.labels import asked_labels
 from ddpm_core.metrics.measure import Found, Trust
 from ddpm_core.metrics.measurement import encoded
 from ddpm_core.metrics.memorisation import nearest
@@ -168,7 +169,7 @@ def _refuse_other_data(index: ShardIndex, reference: Reference, bundle: Bundle) 
 def _asked(config: EvaluateConfig, test: Split, bundle: Bundle) -> tuple[Labels, Labels]:
     """The labels to ask for, -1 where the model takes none, and the seeds."""
     n = len(test.images) if config.n == "test" else config.n
-    labels = measure.asked_labels(test.labels, n, config.seed) if bundle.conditional else np.full(n, -1)
+    labels = asked_labels(test.labels, n, config.seed) if bundle.conditional else np.full(n, -1)
     return labels, np.arange(config.seed, config.seed + n, dtype=np.int64)
 
 
@@ -219,7 +220,7 @@ def _in_features(
     features = extract(extractor, seen.images, config.batch_size, device, "samples")
     rows = features.features
     real, test_logits = seen.reference.real(extractor.name)
-    found.add(measure.distances(names.distance, rows, real, config.floor_draws, _trust(config)))
+    found.add(measure.distances(names.distance, rows, seen.labels, real, config.floor_draws, _trust(config)))
     found.metrics.update(measure.kernel(names.kernel, rows, real, config.confidence))
     reach, covered = measure.reach(names.distance, rows, real, config.coverage_k)
     found.metrics.update(reach)

@@ -61,7 +61,7 @@ def run(params: "Params", paths: Paths, tracker: "Tracker") -> None:
             extract(extractor, split.images, config.batch_size, device, name)
             for name, split in (("train", train), ("test", test))
         ]
-        real = real_features(seen[0], seen[1], config.features_kept)
+        real = real_features(seen[0], train.labels, seen[1], test.labels, config.features_kept)
         files[f"{extractor.name}.npz"] = features_file(real, seen[1].logits)
         listed.append({**extractor.identity(), "dims": int(seen[0].features.shape[1])})
         floors.update(_floors(extractor.names.distance, real))
@@ -118,5 +118,7 @@ def _floors(name: str, real: RealFeatures) -> dict[str, float]:
     n = min(len(real.test_rows), len(real.train_rows))
     return {
         f"{name}_floor_train": distance(test, real.train),
-        f"{name}_floor_test": subset_floor(real.train_rows, test, n, _FLOOR_DRAWS, _FLOOR_SEED),
+        f"{name}_floor_test": subset_floor(
+            real.train_rows, real.train_labels, real.test_labels[:n], test, _FLOOR_DRAWS, _FLOOR_SEED
+        ),
     }

@@ -16,9 +16,11 @@ from numpy.typing import NDArray
 from ddpm_core.errors import ParamsError
 from ddpm_core.files import json_bytes
 from ddpm_core.metrics.config import EvaluateConfig
+from ddpm_core.metrics.frechet import subset_floor
+from ddpm_core.metrics.labels import even_part
 from ddpm_core.metrics.measure import RealFeatures, Trust
 from ddpm_core.metrics.pixels import level_shares
-from ddpm_core.metrics.ratio import even_part, floor_to_train, ratio_to_train
+from ddpm_core.metrics.ratio import ratio_to_train
 from pipelines.tools.decode import grid
 from pipelines.tools.features import Extractor, Features
 from pipelines.tools.shards import Split
@@ -87,20 +89,24 @@ def panel_files(
     """All of them, by name."""
     top = (made.sampler.bundle.spec.levels or 256) - 1
     return {
-        **by_steps(made, unseen.labels, measuring, config),
+        **by_steps(made, measuring, config),
         **trajectories(made, config),
         **levels(made.images, unseen.images, top),
         **bound_terms(terms),
     }
 
 
-def by_steps(made: Made, unseen: Labels, measuring: Sequence[Measuring], config: EvaluateConfig) -> dict[str, bytes]:
+def by_steps(made: Made, measuring: Sequence[Measuring], config: EvaluateConfig) -> dict[str, bytes]:
     """A row of samples for each number of steps, and by_steps.csv: how far they are from the data, at what cost."""
     if not config.panels.steps:
         return {}
-    few = made.only(even_part(made.labels, min(config.panels.images, len(unseen))))
+    most = min(len(by.real.test_rows) for by in measuring)
+    few = made.only(even_part(made.labels, min(config.panels.images, most)))
     trust = Trust(config.resamples, config.seed, config.confidence)
-    floors = [floor_to_train(by.real, unseen, few.labels, config.floor_draws, config.seed) for by in measuring]
+    floors = [
+        subset_floor(by.real.test_rows, by.real.test_labels, few.labels, by.real.train, config.floor_draws, config.seed)
+        for by in measuring
+    ]
     shown, scale = few.each_class_first(config.grid_columns), _scale(made)
     files, rows = {}, []
     for steps, recipe, images in _each_number_of_steps(few, config):

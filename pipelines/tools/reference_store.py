@@ -2,7 +2,7 @@
 
 reference.json           which extractors, with digests; the classifier's accuracy; the floors; the data's digest
 classifier.safetensors   where the data have labels of two classes or more
-<extractor>.npz          features of the real images, and the training split's mean and covariance
+<extractor>.npz          features and labels of the real images, and the training split's mean and covariance
 """
 
 import io
@@ -18,11 +18,12 @@ from numpy.typing import NDArray
 from ddpm_core.errors import DataError, IntegrityError
 from ddpm_core.files import atomic_write_bytes, json_bytes, sha256_bytes
 from ddpm_core.metrics.frechet import Gaussian, gaussian_of
+from ddpm_core.metrics.labels import Labels
 from ddpm_core.metrics.measure import RealFeatures
 from pipelines.tools.features import Features
 
 REFERENCE_NAME = "reference.json"
-_FORMAT = 1
+_FORMAT = 2
 _MEND = "`dvc repro reference` makes it anew"
 
 
@@ -38,16 +39,19 @@ class Reference:
         """Real images in an extractor's eyes, and the logits of the test split."""
         with np.load(io.BytesIO(self.files[f"{extractor}.npz"]), allow_pickle=False) as arrays:
             train = Gaussian(int(arrays["train_n"]), arrays["train_mean"], arrays["train_cov"])
-            return RealFeatures(train, arrays["train_rows"], arrays["test_rows"]), arrays["test_logits"]
+            sides = (arrays[f"{split}_{what}"] for split in ("train", "test") for what in ("rows", "labels"))
+            return RealFeatures(train, *sides), arrays["test_logits"]
 
 
-def real_features(train: Features, test: Features, kept: int) -> RealFeatures:
+def real_features(
+    train: Features, train_labels: Labels, test: Features, test_labels: Labels, kept: int
+) -> RealFeatures:
     """The training split's Gaussian over all its rows; of the rows themselves at most `kept`, taken at random."""
-    rows = train.features
+    rows, labels = train.features, train_labels
     if len(rows) > kept:
         pick = np.random.Generator(np.random.Philox(key=[kept, len(rows)])).choice(len(rows), kept, replace=False)
-        rows = rows[np.sort(pick)]
-    return RealFeatures(gaussian_of(train.features), rows, test.features)
+        rows, labels = rows[np.sort(pick)], labels[np.sort(pick)]
+    return RealFeatures(gaussian_of(train.features), rows, labels, test.features, test_labels)
 
 
 def features_file(real: RealFeatures, test_logits: NDArray[np.float32]) -> bytes:
@@ -59,7 +63,9 @@ def features_file(real: RealFeatures, test_logits: NDArray[np.float32]) -> bytes
         train_mean=real.train.mean,
         train_cov=real.train.cov,
         train_rows=real.train_rows,
+        train_labels=real.train_labels,
         test_rows=real.test_rows,
+        test_labels=real.test_labels,
         test_logits=test_logits,
     )
     return stream.getvalue()

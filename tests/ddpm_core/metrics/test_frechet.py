@@ -88,9 +88,13 @@ def test_an_empty_batch_changes_nothing():
 def test_floor_of_the_whole_pool_is_its_distance_and_draws_repeat():
     rng = np.random.default_rng(7)
     pool, reference = rng.standard_normal((60, 3)), gaussian_of(rng.standard_normal((60, 3)))
-    assert subset_floor(pool, reference, 60, 5, 0) == distance(gaussian_of(pool), reference)
-    assert subset_floor(pool, reference, 20, 5, 0) == subset_floor(pool, reference, 20, 5, 0)
-    assert subset_floor(pool, reference, 20, 5, 0) > subset_floor(pool, reference, 60, 5, 0)
+
+    def floor(n: int) -> float:
+        return subset_floor(pool, np.full(60, -1), np.full(n, -1), reference, 5, 0)
+
+    assert floor(60) == distance(gaussian_of(pool), reference)
+    assert floor(20) == floor(20)
+    assert floor(20) > floor(60)
 
 
 @pytest.mark.parametrize(
@@ -100,7 +104,10 @@ def test_floor_of_the_whole_pool_is_its_distance_and_draws_repeat():
         (lambda: Moments(1).update(np.array([[np.nan]])), "features must be finite"),
         (lambda: gaussian_of(np.zeros((1, 2))), "at least 2 images, got 1"),
         (lambda: distance(gaussian([0.0], [1.0]), gaussian([0.0, 0.0], [1.0, 1.0])), "same number of features"),
-        (lambda: subset_floor(np.zeros((5, 2)), gaussian([0.0, 0], [1.0, 1]), 6, 1, 0), "2 to 5 images.*got 6"),
+        (
+            lambda: subset_floor(np.zeros((5, 2)), np.zeros(5), np.zeros(6), gaussian([0.0, 0], [1.0, 1]), 1, 0),
+            "2 to 5 images.*got 6",
+        ),
     ],
 )
 def test_what_cannot_be_measured_is_refused(act, message: str):

@@ -18,6 +18,7 @@ from ddpm_core.metrics.intervals import (
     quantile,
     reflected,
     resampled,
+    resampled_within,
     wilson,
 )
 
@@ -143,6 +144,35 @@ def test_halves_are_drawn_anew_each_round_and_every_sample_is_as_often_in_either
     assert np.abs(correlation[~np.eye(40, dtype=bool)] + 1 / 39).max() < 0.12
 
 
+def test_every_label_keeps_its_weight_and_those_of_few_samples_keep_theirs_together():
+    labels = np.random.default_rng(0).permutation(np.repeat([0, 1, 2, 7], [30, 11, 4, 3]))
+    signs = resampled_within(labels, 50, 3)
+    for rows, weighs in ((labels == 0, 30), (labels == 1, 10), (labels >= 2, 6)):
+        assert (signs[:, rows].sum(axis=1) == 0).all()
+        assert (np.abs(signs[:, rows]).sum(axis=1) == weighs).all()
+    assert (signs[:, labels == 2].sum(axis=1) != 0).any()
+    assert len(np.unique(signs, axis=0)) == 50
+
+
+def test_without_labels_halves_are_of_all():
+    np.testing.assert_array_equal(resampled_within(np.full(41, -1), 7, 3), resampled(41, 7, 3))
+
+
+@pytest.mark.parametrize(("shift", "widest", "free_at_least"), [(0.3, 1.15, 0.85), (0.0, 1.3, 1.9)])
+def test_the_chance_of_a_draw_for_given_labels_is_told_and_not_that_of_the_labels(shift, widest, free_at_least):
+    means, labels = 4.0 * np.eye(5, 8), np.repeat(np.arange(5), 60)
+    draws = [means[labels] + shift + np.random.default_rng(seed).standard_normal((300, 8)) for seed in range(300)]
+    many = np.random.default_rng(999)
+    reference = gaussian_of(means[many.integers(0, 5, 20000)] + many.standard_normal((20000, 8)))
+    chance = np.std([distance(gaussian_of(rows), reference) for rows in draws], ddof=1)
+    kept, free = (
+        np.mean([frechet_replicates(rows, reference, signs).spread for rows in draws[:20]])
+        for signs in (resampled_within(labels, 100, 0), resampled(300, 100, 0))
+    )
+    assert 0.85 < kept / chance < widest
+    assert free / chance > free_at_least
+
+
 @pytest.mark.parametrize(
     ("part", "whole", "low", "high"),
     [(81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (0, 20, 0.0, 0.1611), (1, 29, 0.0061, 0.1718)],
@@ -177,9 +207,11 @@ def test_infinitely_many_samples_come_out_nearer_the_truth_than_all_there_are():
     for seed in range(20):
         rows = gaussian_rows(300, 6, seed, 0.4)
         truth = 6 * 0.16
-        errors.append((infinity(rows, unit(6), 0) - truth, distance(gaussian_of(rows), unit(6)) - truth))
+        errors.append(
+            (infinity(rows, np.full(300, -1), unit(6), 0) - truth, distance(gaussian_of(rows), unit(6)) - truth)
+        )
     extrapolated, plain = np.array(errors).mean(axis=0)
     assert abs(extrapolated) < plain
     assert closed > 0
     with pytest.raises(DataError, match="takes more than 12 samples, twice the features, got 12"):
-        infinity(gaussian_rows(12, 6, 0), unit(6), 0)
+        infinity(gaussian_rows(12, 6, 0), np.full(12, -1), unit(6), 0)

@@ -26,8 +26,8 @@ def all_measures(order: np.ndarray) -> dict[str, float]:
     trust, labels = Trust(30, 0, 0.95), np.arange(N) % CLASSES
     features, images, asked = rows(N, 0)[order], pictures(N, 1)[order], labels[order]
     train = rows(400, 2)
-    real = RealFeatures(gaussian_of(train), train, rows(N, 3))
-    found = measure.distances("fd", features, real, 3, trust)
+    real = RealFeatures(gaussian_of(train), train, np.arange(400) % CLASSES, rows(N, 3), labels)
+    found = measure.distances("fd", features, asked, real, 3, trust)
     found.add(measure.accuracy(asked, features[:, :CLASSES].argmax(axis=1), trust))
     kernel = measure.kernel("kd", features, real, 0.95)
     reach, covered = measure.reach("fd", features, real, 5)

@@ -17,12 +17,17 @@ def features(n: int, seed: int, shift: float = 0.0) -> np.ndarray:
 
 def real(train: int, test: int) -> RealFeatures:
     rows = features(train, 1)
-    return RealFeatures(gaussian_of(rows), rows, features(test, 2))
+    return RealFeatures(gaussian_of(rows), rows, np.full(train, -1), features(test, 2), np.full(test, -1))
+
+
+def distances(samples: np.ndarray, reference: RealFeatures, draws: int) -> measure.Found:
+    """Of samples that no label was asked for."""
+    return measure.distances("fd", samples, np.full(len(samples), -1), reference, draws, TRUST)
 
 
 def test_real_samples_score_about_their_floor_and_shifted_ones_far_above():
-    good = measure.distances("fd", features(300, 3), real(900, 300), 5, TRUST).metrics
-    bad = measure.distances("fd", features(300, 3, 1.0), real(900, 300), 5, TRUST).metrics
+    good = distances(features(300, 3), real(900, 300), 5).metrics
+    bad = distances(features(300, 3, 1.0), real(900, 300), 5).metrics
     assert good["fd_ratio_train"] < 3
     assert good["fd_ratio_test"] < 3
     assert bad["fd_ratio_train"] > 50
@@ -31,7 +36,7 @@ def test_real_samples_score_about_their_floor_and_shifted_ones_far_above():
 
 def test_ratio_is_taken_at_the_n_of_the_floor_where_samples_outnumber_real_images():
     samples, reference = features(500, 3), real(900, 100)
-    got = measure.distances("fd", samples, reference, 5, TRUST).metrics
+    got = distances(samples, reference, 5).metrics
     at_floor = distance(gaussian_of(samples[:100]), reference.train)
     assert got["fd_floor_train"] == distance(gaussian_of(reference.test_rows), reference.train)
     assert got["fd_ratio_train"] == at_floor / got["fd_floor_train"]
@@ -40,20 +45,20 @@ def test_ratio_is_taken_at_the_n_of_the_floor_where_samples_outnumber_real_image
 
 def test_a_floor_of_nothing_allows_nothing():
     rows = features(100, 1)
-    same = RealFeatures(gaussian_of(rows), rows, rows)
-    assert measure.distances("fd", features(100, 3), same, 1, TRUST).metrics["fd_ratio_train_low"] > 1e6
-    assert measure.distances("fd", rows, same, 1, TRUST).metrics["fd_ratio_train_high"] <= 1
+    same = RealFeatures(gaussian_of(rows), rows, np.full(100, -1), rows, np.full(100, -1))
+    assert distances(features(100, 3), same, 1).metrics["fd_ratio_train_low"] > 1e6
+    assert distances(rows, same, 1).metrics["fd_ratio_train_high"] <= 1
 
 
 def test_too_few_images_for_a_distance_are_refused():
     with pytest.raises(DataError, match="at least 2 samples and 2 images of each split; got 1 samples"):
-        measure.distances("fd", features(1, 3), real(10, 10), 1, TRUST)
+        distances(features(1, 3), real(10, 10), 1)
     for samples, train, test in ((2, 9, 2), (9, 9, 2), (9, 2, 9), (2, 2, 2)):
-        assert measure.distances("fd", features(samples, 3), real(train, test), 1, TRUST).metrics["fd_train"] > 0
+        assert distances(features(samples, 3), real(train, test), 1).metrics["fd_train"] > 0
 
 
 def test_each_ratio_lies_in_its_interval_and_the_unbiased_distance_below_the_plain_one():
-    found = measure.distances("fd", features(300, 3, 0.1), real(900, 300), 5, TRUST)
+    found = distances(features(300, 3, 0.1), real(900, 300), 5)
     got = found.metrics
     for split in ("train", "test"):
         assert got[f"fd_ratio_{split}_low"] < got[f"fd_ratio_{split}"] < got[f"fd_ratio_{split}_high"]
@@ -62,18 +67,9 @@ def test_each_ratio_lies_in_its_interval_and_the_unbiased_distance_below_the_pla
 
 
 def test_too_few_samples_to_extrapolate_are_told_and_give_no_unbiased_interval():
-    found = measure.distances("fd", features(8, 3), real(900, 300), 5, TRUST)
+    found = distances(features(8, 3), real(900, 300), 5)
     assert found.left_out == {"fd_infinity": "it takes more than 8 samples, there are 8"}
     assert not {"fd_infinity", "fd_train_low"} & found.metrics.keys()
-
-
-def test_asked_labels_are_those_of_the_test_split():
-    labels = np.array([0] * 70 + [1] * 20 + [2] * 10)
-    same = measure.asked_labels(labels, 100, 0)
-    assert np.bincount(same).tolist() == [70, 20, 10]
-    assert np.bincount(measure.asked_labels(labels, 200, 0)).tolist() == [140, 40, 20]
-    np.testing.assert_array_equal(same, measure.asked_labels(labels, 100, 0))
-    assert (same != measure.asked_labels(labels, 100, 1)).any()
 
 
 def test_accuracy_is_the_share_called_by_the_label_asked_for():

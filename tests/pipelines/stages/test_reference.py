@@ -112,7 +112,7 @@ def test_a_changed_or_absent_file_of_the_reference_is_told(done: Paths, tmp_path
     with pytest.raises(IntegrityError, match="lists this file, but it is missing"):
         read_reference(folder)
     (folder / "reference.json").write_text(json.dumps({"format": 9, "files": {}}))
-    with pytest.raises(IntegrityError, match="must have the format 1, got 9"):
+    with pytest.raises(IntegrityError, match="must have the format 2, got 9"):
         read_reference(folder)
     (folder / "reference.json").write_text("[")
     with pytest.raises(IntegrityError, match="must be a list of the reference's files, but"):

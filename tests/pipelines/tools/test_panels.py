@@ -39,7 +39,11 @@ def measuring(name: str = "classifier") -> list[Measuring]:
 
     rows = np.random.default_rng(0).normal(100, 20, (200, 2)).astype(np.float32)
     extractor = Extractor(name, "0", "", lambda images: images, at_once=16)
-    return [Measuring(extractor, RealFeatures(gaussian_of(rows), rows, rows[:40]), see)]
+    return [
+        Measuring(
+            extractor, RealFeatures(gaussian_of(rows), rows, np.arange(200) % 3, rows[:40], np.arange(40) % 3), see
+        )
+    ]
 
 
 def tile(canvas: np.ndarray, line: int, column: int) -> np.ndarray:
@@ -52,7 +56,7 @@ def table(content: bytes) -> list[dict[str, str]]:
 
 def test_a_row_a_number_of_steps_its_own_among_them_and_nothing_sampled_twice(tmp_path: Path) -> None:
     config = replace(EVALUATE, panels=replace(PANELS, steps=(8, 2), images=6))
-    files = by_steps(made(tmp_path), np.arange(40) % 3, measuring(), config)
+    files = by_steps(made(tmp_path), measuring(), config)
     rows = table(files["by_steps.csv"])
     assert [row["steps"] for row in rows] == ["2", "4", "8"]
     assert [row["evaluations"] for row in rows] == ["2", "4", "8"]
@@ -67,7 +71,7 @@ def test_numbers_of_steps_that_the_schedule_has_not_are_left_out_with_a_warning(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     config = replace(EVALUATE, panels=replace(PANELS, steps=(10_000,)))
-    rows = table(by_steps(made(tmp_path), np.arange(40) % 3, measuring(), config)["by_steps.csv"])
+    rows = table(by_steps(made(tmp_path), measuring(), config)["by_steps.csv"])
     assert [row["steps"] for row in rows] == ["4"]
     assert "evaluate.panels.steps: 10000 was left out" in caplog.text
 
@@ -75,9 +79,7 @@ def test_numbers_of_steps_that_the_schedule_has_not_are_left_out_with_a_warning(
 def test_without_labels_or_a_classifier_nothing_is_said_of_labels(tmp_path: Path) -> None:
     for what in (made(tmp_path / "a", conditional=False), made(tmp_path / "b")):
         by = measuring("efficientnet_lite0")
-        assert {row["accuracy"] for row in table(by_steps(what, np.arange(40) % 3, by, EVALUATE)["by_steps.csv"])} == {
-            ""
-        }
+        assert {row["accuracy"] for row in table(by_steps(what, by, EVALUATE)["by_steps.csv"])} == {""}
 
 
 def test_pictures_are_the_first_of_each_class_then_the_second(tmp_path: Path) -> None:
@@ -100,7 +102,7 @@ def test_a_trajectory_ends_with_the_sample_itself(tmp_path: Path) -> None:
 def test_what_is_switched_off_leaves_no_file(tmp_path: Path) -> None:
     off = replace(EVALUATE, panels=replace(PANELS, steps=(), trajectories=0))
     what = made(tmp_path)
-    assert by_steps(what, np.arange(40) % 3, measuring(), off) == {}
+    assert by_steps(what, measuring(), off) == {}
     assert trajectories(what, off) == {}
     assert bound_terms(()) == {}
 

@@ -1,0 +1,41 @@
+"""Which labels samples are asked for, and real images of the same labels, so that chance in them is on neither side.
+
+How often each class comes is most of the chance in a Fréchet distance, and says nothing of a model. -1 is no label.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+Labels = NDArray[np.int64]
+Rows = NDArray[np.int64]
+
+
+def asked_labels(test_labels: Labels, n: int, seed: int) -> Labels:
+    """Labels to ask for: as the test split has them, in a random order, repeated where n is more than it has."""
+    order = np.random.Generator(np.random.Philox(key=[seed, 0])).permutation(len(test_labels))
+    return np.resize(test_labels[order], n).astype(np.int64)
+
+
+def even_order(labels: Labels) -> Rows:
+    """All rows, each label's in their order, such that the first so many have the shares of all."""
+    _, which, counts = np.unique(labels, return_inverse=True, return_counts=True)
+    reached = np.empty(len(labels))
+    for number, count in enumerate(counts):
+        reached[which == number] = (np.arange(count) + 0.5) / count
+    return np.argsort(reached, kind="stable")
+
+
+def even_part(labels: Labels, n: int) -> Rows:
+    """The rows of n, of each class the first, as many as its share of all; in rising order."""
+    return np.sort(even_order(labels)[:n])
+
+
+def rows_like(asked: Labels, labels: Labels, rng: np.random.Generator) -> Rows:
+    """Random rows of these labels, one for each asked; of any label where -1 is asked or there are no more of it."""
+    free = np.ones(len(labels), dtype=bool)
+    for label, count in zip(*np.unique(asked[asked >= 0], return_counts=True), strict=True):
+        rows = np.flatnonzero(labels == label)
+        free[rng.choice(rows, min(int(count), len(rows)), replace=False)] = False
+    rest = np.flatnonzero(free)
+    free[rng.choice(rest, len(asked) - (len(labels) - len(rest)), replace=False)] = False
+    return np.flatnonzero(~free)

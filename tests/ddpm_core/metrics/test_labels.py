@@ -1,0 +1,88 @@
+"""Labels to ask for and real images of the same labels, in even shares and in order of nothing but chance."""
+
+import numpy as np
+import pytest
+
+from ddpm_core.metrics.frechet import distance, gaussian_of, infinity, subset_floor
+from ddpm_core.metrics.labels import asked_labels, even_order, even_part, rows_like
+from ddpm_core.metrics.measure import RealFeatures, Trust, distances
+
+
+def rng() -> np.random.Generator:
+    return np.random.default_rng(0)
+
+
+def classes_apart(labels: np.ndarray, seed: int) -> np.ndarray:
+    means = 5.0 * np.eye(3, 12)
+    return (means[labels] + np.random.default_rng(seed).normal(size=(len(labels), 12))).astype(np.float32)
+
+
+def test_asked_labels_are_those_of_the_test_split():
+    labels = np.repeat([0, 1, 2], [70, 20, 10])
+    same = asked_labels(labels, 100, 0)
+    assert sorted(same) == sorted(labels)
+    assert np.bincount(asked_labels(labels, 200, 0)).tolist() == [140, 40, 20]
+    np.testing.assert_array_equal(same, asked_labels(labels, 100, 0))
+    assert (same != asked_labels(labels, 100, 1)).any()
+
+
+def test_a_part_has_the_shares_of_the_whole_and_the_first_of_each():
+    labels = np.repeat([0, 1, 2], [60, 30, 10])
+    rows = even_part(labels, 10)
+    assert np.bincount(labels[rows]).tolist() == [6, 3, 1]
+    assert rows.tolist() == [0, 1, 2, 3, 4, 5, 60, 61, 62, 90]
+    assert even_part(labels, 500).tolist() == list(range(100))
+    assert even_part(np.full(7, -1), 3).tolist() == [0, 1, 2]
+
+
+def test_every_beginning_of_the_even_order_has_the_shares_of_all():
+    labels = np.repeat([0, 1, 2], [60, 30, 10])
+    order = even_order(labels)
+    assert sorted(order) == list(range(100))
+    for n in range(1, 101):
+        counts = np.bincount(labels[order[:n]], minlength=3)
+        assert np.abs(counts - n * np.array([0.6, 0.3, 0.1])).max() <= 1
+
+
+def test_as_many_of_each_label_are_drawn_as_were_asked_and_none_twice():
+    labels, asked = np.repeat([0, 1, 2, -1], [50, 40, 9, 3]), np.repeat([2, 0, 1], [5, 20, 3])
+    rows = rows_like(asked, labels, rng())
+    assert np.bincount(labels[rows]).tolist() == [20, 3, 5]
+    assert len(set(rows)) == 28
+    assert sorted(rows) == rows.tolist()
+    assert (rows != rows_like(asked, labels, np.random.default_rng(1))).any()
+
+
+@pytest.mark.parametrize(("asked", "least"), [([0] * 30, 10), ([5] * 4, 0), ([-1] * 39, 0), ([-1, 0, 0, 0], 3)])
+def test_where_no_label_is_asked_or_none_is_left_any_is_drawn(asked, least):
+    labels = np.repeat([0, 1], [10, 30])
+    rows = rows_like(np.array(asked), labels, rng())
+    assert len(set(rows)) == len(asked)
+    assert (labels[rows] == 0).sum() >= least
+
+
+def test_the_extrapolation_is_not_led_by_the_chance_of_labels():
+    asked = np.arange(300) % 3
+    train = gaussian_of(classes_apart(np.arange(30_000) % 3, 1))
+    spreads = [
+        np.std([infinity(classes_apart(asked, 2), kind, train, seed) for seed in range(30)])
+        for kind in (asked, np.full(300, -1))
+    ]
+    assert spreads[0] < 0.7 * spreads[1]
+
+
+def test_a_model_as_good_as_real_images_scores_one_to_splits_of_unlike_shares():
+    draw = np.random.default_rng(3)
+    train, test = draw.integers(0, 3, 3000), draw.choice(3, 900, p=[0.5, 0.3, 0.2])
+    rows = classes_apart(train, 4)
+    real = RealFeatures(gaussian_of(rows), rows, train, classes_apart(test, 5), test)
+    asked = asked_labels(test, 900, 0)
+    found = [
+        distances("fd", classes_apart(asked, seed), asked, real, 10, Trust(2, 0, 0.95)).metrics
+        for seed in range(10, 30)
+    ]
+    for split in ("train", "test"):
+        assert np.mean([one[f"fd_ratio_{split}"] for one in found]) == pytest.approx(1.0, abs=0.2)
+    any_label = subset_floor(rows, train, np.full(900, -1), gaussian_of(real.test_rows), 10, 0)
+    assert any_label > 5 * found[0]["fd_floor_test"]
+    assert found[0]["fd_floor_train"] == distance(gaussian_of(real.test_rows), real.train)
