@@ -5,7 +5,8 @@
 Fréchet distance: samples of a distribution of 64 features, whose variances fall as 1 / k, against the Gaussian that it
 differs from by means and variances; the truth is the closed form. `shift` 0 is an equal distribution. Two kinds of
 samples: Gaussian, and with exponential tails (the distance looks at moments alone, so the truth is the same). `at this
-n` is the mean distance of as many samples, `difference` that of two draws of one model: 0.
+n` is the mean distance of as many samples, `difference` that of two draws of one model: 0. Samples that are asked for
+labels come from ten classes far apart, in uneven shares that every draw has.
 """
 
 import argparse
@@ -24,8 +25,10 @@ from ddpm_core.metrics.intervals import (
     clopper_pearson,
     frechet_replicates,
     mean_replicates,
+    quantile,
     reflected,
     resampled,
+    resampled_within,
     wilson,
 )
 from ddpm_core.metrics.kernel import kernel_distance
@@ -87,6 +90,31 @@ def frechet(trials: int, rounds: int) -> Iterator[str]:
 def _trial(rows: np.ndarray, rounds: int, seed: int) -> tuple[float, Replicates]:
     value = distance(gaussian_of(rows), REFERENCE)
     return value, frechet_replicates(rows, REFERENCE, resampled(len(rows), rounds, seed))
+
+
+def labelled(trials: int, rounds: int) -> Iterator[str]:
+    yield "| n | shift | resampling | at this n | difference of two models | width, x what it must be |"
+    yield "|---|---|---|---|---|---|"
+    for n, shift in ((300, 0.5), (1000, 0.0), (1000, 0.5)):
+        rng = np.random.default_rng([n, int(10 * shift), 10])
+        means, shares = 3.0 * rng.standard_normal((10, DIMS)) * np.sqrt(SPECTRUM), rng.dirichlet(np.full(10, 20.0))
+        labels = np.repeat(np.arange(10), np.diff(np.round(n * np.append(0.0, shares.cumsum()))).astype(int))
+        within = np.asarray(means[labels] - means.mean(axis=0))
+        world = World(n, shift, False)
+        reference = Gaussian(10**9, np.zeros(DIMS), np.diag(SPECTRUM) + np.cov(means, rowvar=False, bias=True))
+        samples = [world.draw(rng) + within for _ in range(trials)]
+        values = [distance(gaussian_of(rows), reference) for rows in samples]
+        must = 2 * quantile(CONFIDENCE) * float(np.std(values))
+        for kind, kept in (("within labels", labels), ("of all", np.full(n, -1))):
+            found = [
+                (value, frechet_replicates(rows, reference, resampled_within(kept, rounds, number)))
+                for number, (value, rows) in enumerate(zip(values, samples, strict=True))
+            ]
+            ends = [around(*each, CONFIDENCE) for each in found]
+            differences = [_difference(*two) for two in zip(found[::2], found[1::2], strict=True)]
+            here, two = _covered(ends, float(np.mean(values))), _covered(differences, 0.0)
+            width = float(np.mean([interval.high - interval.low for interval in ends])) / must
+            yield f"| {n} | {shift:g} | {kind} | {here:.1%} | {two:.1%} | {width:.2f} |"
 
 
 def _percentile(rows: np.ndarray, rounds: int, seed: int) -> Interval:
@@ -162,9 +190,10 @@ def main() -> None:
     args = parser.parse_args()
     for line in frechet(args.trials, args.resamples):
         print(line, flush=True)
-    print()
-    for line in others(args.trials):
-        print(line, flush=True)
+    for rows in (labelled(args.trials, args.resamples), others(args.trials)):
+        print()
+        for line in rows:
+            print(line, flush=True)
     print(f"\n{args.trials} trials a row, {args.resamples} weightings a trial, {time.process_time():.0f} CPU s")
 
 

@@ -92,7 +92,7 @@ class Bench:
         found.metrics.update(measure.pixel_faults(samples.images, self.test.images, 255))
         found.add(measure.distances("fcd", samples.features, samples.labels, self.real, config.floor_draws, trust))
         found.metrics["accuracy_heldout"] = float(self.reference.content["classifier"]["accuracy"])
-        found.add(measure.accuracy(samples.labels, samples.logits, len(self.spec.classes), trust))
+        found.add(measure.accuracy(samples.labels, samples.logits.argmax(axis=1), trust))
         conditions = {"distances": ["fcd"], "conditional": True, "classes": len(self.spec.classes), "n": n}
         record = {
             "conditions": {**conditions, "settings": asdict(config)},

@@ -23,11 +23,12 @@ def one_class(bench: Bench, subset: int) -> tuple[Samples, Samples]:
 
 
 def missing_class(bench: Bench, subset: int) -> tuple[Samples, Samples]:
-    """No 8 is ever made or asked for; other samples stand in their place."""
+    """No 8 is ever made: where one is asked for, another digit comes."""
     healthy, other = bench.healthy[subset], bench.healthy[(subset + 1) % SUBSETS]
     gone = healthy.labels == 8
     others = other.take(np.flatnonzero(other.labels != 8)[: gone.sum()])
-    return Samples.joined([healthy.take(~gone), others]), healthy
+    asked = healthy.take(gone).labels
+    return Samples.joined([healthy.take(~gone), replace(others, labels=asked)]), healthy
 
 
 def copies(change: Callable[[np.ndarray, np.random.Generator], np.ndarray]) -> Planted:

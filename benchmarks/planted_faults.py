@@ -31,8 +31,8 @@ from ddpm_core.metrics.labels import rows_like
 from ddpm_core.metrics.verdict import verdict
 
 DRAWS, AT_ONCE = 200, 25
-LOSSES = (0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0, 2.5)  # values of gate.max_champion_loss
-RATIOS = (1.25, 1.5, 1.75, 2.0, 2.5, 3.0, 4.0)  # values of gate.max_distance_ratio
+LOSSES = (1.0, 1.5, 2.0, 2.5, 3.0, 3.5)  # values of gate.max_champion_loss
+RATIOS = (4.0, 5.0, 5.5, 6.0, 7.0, 8.0)  # values of gate.max_distance_ratio
 DISTANCES = ("fcd to train", "fcd to test")
 
 

@@ -28,7 +28,7 @@ class Scale:
     def __init__(self, project: Path) -> None:
         paths = Paths.of(project)
         self._sample, self._spec = load_params(paths.params).sample, read_index(paths.shards).spec
-        self._look, self._whole = Judge(project, LOOK, 0), Judge(project, None, 0)
+        self._look, self._whole = (Judge(project, n, 0, any_label=True) for n in (LOOK, None))
         real = self._whole.measures(read_split(paths.shards, "train").images[: self._whole.n])
         self._floors = {split: real[f"fcd_{split}"] / real[f"ratio_{split}"] for split in ("train", "test")}
 

@@ -63,9 +63,12 @@ def most_steps(sampler: Sampler, kind: str, most: int) -> Point | None:
 
 
 class Judge:
-    """The Fréchet distances and floors of stage evaluate, in its features, for n pictures."""
+    """The Fréchet distances and floors of stage evaluate, in its features, for n pictures.
 
-    def __init__(self, project: Path, n: int | None, seed: int) -> None:
+    Floors are of real digits of the labels asked, or of any label where some of those judged know no labels.
+    """
+
+    def __init__(self, project: Path, n: int | None, seed: int, *, any_label: bool = False) -> None:
         import torch
 
         from ddpm_core.metrics.labels import asked_labels
@@ -88,23 +91,37 @@ class Judge:
         test = read_split(paths.shards, "test")
         self.n = len(test.images) if n is None else n
         self.labels = asked_labels(test.labels, self.n, seed)
+        self._of_floors = np.full(self.n, -1) if any_label else self.labels
 
     def measures(self, images: Any) -> dict[str, float]:
         from ddpm_core.metrics.frechet import distance, gaussian_of, subset_floor
         from pipelines.tools.features import extract
 
-        real, any_label = self._real, np.full(self.n, -1)  # so that peers without labels have the same unit
-        made = gaussian_of(extract(self._extractor, images, 256, self._device, "features").features)
+        real, like = self._real, self._of_floors
+        made = gaussian_of(self._seen(images))
         train, test = real.train, gaussian_of(real.test_rows)
         to_train, to_test = distance(made, train), distance(made, test)
         called = extract(self._classifier, images, 256, self._device, "labels").logits.argmax(axis=1)
         return {
             "fcd_train": to_train,
             "fcd_test": to_test,
-            "ratio_train": to_train / subset_floor(real.test_rows, real.test_labels, any_label, train, self._draws, 0),
-            "ratio_test": to_test / subset_floor(real.train_rows, real.train_labels, any_label, test, self._draws, 0),
+            "ratio_train": to_train / subset_floor(real.test_rows, real.test_labels, like, train, self._draws, 0),
+            "ratio_test": to_test / subset_floor(real.train_rows, real.train_labels, like, test, self._draws, 0),
             "accuracy_asked": float((called == self.labels).mean()),
         }
+
+    def diversity(self, images: Any) -> np.ndarray:
+        """Of each class how far apart samples lie, 1 = as two unseen digits of it. [classes]"""
+        from ddpm_core.metrics.coverage import diversity
+
+        classes = len(self._spec.classes)
+        real = diversity(self._real.test_rows, self._real.test_labels, classes)
+        return np.asarray(diversity(self._seen(images), self.labels, classes) / real)
+
+    def _seen(self, images: Any) -> np.ndarray:
+        from pipelines.tools.features import extract
+
+        return extract(self._extractor, images, 256, self._device, "features").features
 
 
 def measure_all(args: argparse.Namespace) -> bool:
@@ -157,7 +174,10 @@ def table(rows: list[dict[str, str]]) -> str:
 def plot(rows: list[dict[str, str]]) -> bytes:
     """Distances as multiples of what real digits score, over evaluations."""
     panels = []
-    for column, title in (("ratio_train", "distance to the training digits"), ("ratio_test", "to unseen digits")):
+    for column, title, limits in (
+        ("ratio_train", "distance to the training digits", (0.6, 16.0)),
+        ("ratio_test", "to unseen digits", (0.7, 100.0)),
+    ):
         lines = []
         for kind in SAMPLERS:
             own = sorted((int(row["evaluations"]), float(row[column])) for row in rows if row["sampler"] == kind)
@@ -171,8 +191,8 @@ def plot(rows: list[dict[str, str]]) -> bytes:
                 lines,
                 levels=[("as many real digits", 1.0)],
                 x_ticks=EVALUATIONS,
-                y_ticks=(1, 1.2, 1.5, 2, 3, 5, 10),
-                y_limits=(0.85, 14.0),
+                y_ticks=(1, 2, 3, 5, 10, 20, 50),
+                y_limits=limits,
             )
         )
     return chart(panels)
@@ -181,7 +201,7 @@ def plot(rows: list[dict[str, str]]) -> bytes:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--project", type=Path, default=Path(), help="with out/bundle, out/reference and data/shards")
-    parser.add_argument("--n", type=int, default=500, help="pictures a row")
+    parser.add_argument("--n", type=int, help="pictures a row (as many as the test split has)")
     parser.add_argument("--seed", type=int, default=0, help="of pictures and labels; plot and table are of one seed")
     parser.add_argument("--samplers", nargs="+", default=SAMPLERS)
     parser.add_argument("--evaluations", type=int, nargs="+", default=EVALUATIONS)
