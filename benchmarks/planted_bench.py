@@ -10,6 +10,7 @@ from planted_pools import SUBSETS
 
 from ddpm_core.metrics import measure
 from ddpm_core.metrics.comparison import compare
+from ddpm_core.metrics.intervals import RESAMPLING
 from ddpm_core.metrics.measure import Found, Trust
 from ddpm_core.metrics.measurement import Measurement, encoded
 from ddpm_core.metrics.memorisation import Nearest, nearest
@@ -94,6 +95,7 @@ class Bench:
         found.metrics["accuracy_heldout"] = float(self.reference.content["classifier"]["accuracy"])
         found.add(measure.accuracy(samples.labels, samples.logits.argmax(axis=1), trust))
         conditions = {"distances": ["fcd"], "conditional": True, "classes": len(self.spec.classes), "n": n}
+        conditions |= {"resampling": RESAMPLING}
         record = {
             "conditions": {**conditions, "settings": asdict(config)},
             "provenance": {"bundle": "planted"},

@@ -116,7 +116,7 @@ def infinity(features: Features, asked: Labels, reference: Gaussian, seed: int) 
     if not enough_to_extrapolate(n, dims):
         raise DataError(f"to extrapolate takes more than {2 * dims} samples, twice the features, got {n}")
     # Drawn from the rows in an order of their own, so that the order in which they came changes nothing.
-    order = np.lexsort(features.T)[np.random.Generator(np.random.Philox(key=[seed, n])).permutation(n)]
+    order = np.lexsort((asked, *features.T))[np.random.Generator(np.random.Philox(key=[seed, n])).permutation(n)]
     order = order[even_order(asked[order])]
     sizes = np.unique(np.linspace(fewest, n, _SIZES).astype(np.int64))
     values = [distance(gaussian_of(features[np.sort(order[:size])]), reference) for size in sizes]

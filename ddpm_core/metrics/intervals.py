@@ -8,9 +8,9 @@ made of noise); the split tells how much, and it is taken off.
 
 In a round half of the samples, drawn anew, weigh 1 + STEP and the others 1 - STEP. Counts of drawing with replacement
 would serve too, but the squares of their deviations from 1 differ from round to round, and with many features that
-noise nearly doubles the variance of the rest; here every square is the same. What is linear goes as STEP, the rest as
-STEP^2, and its next order as STEP^4; in the bias of n samples that order is a third of what weights 0 and 2 make of it,
-hence STEP. benchmarks/interval_coverage.py counts how often the intervals cover.
+noise nearly doubles the variance of the rest; here all are the same, or nearly (of an odd number). What is linear goes
+as STEP, the rest as STEP^2, and its next order as STEP^4; in the bias of n samples that order is a third of what
+weights 0 and 2 make of it, hence STEP. benchmarks/interval_coverage.py counts how often the intervals cover.
 
 Another draw of samples is asked for the same labels, so chance is only in what came of each. Where samples have labels,
 every label therefore keeps its weight in each round. Without that the interval of the default run was three times too
@@ -33,7 +33,7 @@ _WORK = 2e12  # multiplications that the rounds of one distance may take, but fo
 _FEWEST = 16
 STEP = 3.0**-0.5
 RESAMPLING = "halves within labels"  # for records: replicates of another kind are paired with none of these
-_FEW = 10  # samples of a label; labels of fewer are halved together, for of one alone nothing can be told
+_FEW = 2  # samples of a label; labels of fewer are halved together, for of one alone nothing can be told
 POWER = 0.8  # of the smallest difference that is told: in so many draws
 
 
@@ -108,34 +108,38 @@ def detectable(spread: float, confidence: float) -> float:
     return (quantile(confidence) + NormalDist().inv_cdf(POWER)) * float(np.sqrt(2.0)) * spread
 
 
-def resampled(n: int, rounds: int, seed: int) -> NDArray[np.int64]:
-    """Which half of n samples weighs more in each round, [rounds, n] of 1 and -1; a row's sum is 0.
+def resampled(n: int, rounds: int, seed: int) -> Floats:
+    """Which half of n samples weighs more in each round, [rounds, n] of 1 and -1; the same for every model at this n.
 
-    Of an odd number one sample keeps its weight: 0. The same for every model at the same n.
+    Of an odd number one half is larger and changes by less, now the heavier one and now the other, so that in every
+    round the sum is 0 and the mean of the squares 1. One sample alone has nothing to be weighed against: 0.
     """
-    signs = np.resize(np.array([1, -1], dtype=np.int64), n)
-    signs[n - n % 2 :] = 0
+    if n < 2:
+        return np.zeros((rounds, n))
     rng = np.random.Generator(np.random.Philox(key=[seed, n]))
-    return np.asarray(rng.permuted(np.tile(signs, (rounds, 1)), axis=1))
+    heavier = n // 2 + (rng.integers(0, 2, (rounds, 1)) if n % 2 else np.zeros((rounds, 1), dtype=np.int64))
+    up = np.sqrt((n - heavier) / heavier)
+    place = rng.permuted(np.tile(np.arange(n), (rounds, 1)), axis=1)
+    return np.where(place < heavier, up, -1.0 / up)
 
 
-def resampled_within(labels: NDArray[np.int64], rounds: int, seed: int) -> NDArray[np.int64]:
+def resampled_within(labels: NDArray[np.int64], rounds: int, seed: int) -> Floats:
     """The same within each label (-1: none), so that a label gains or loses no weight. [rounds, n]"""
     names, which, counts = np.unique(labels, return_inverse=True, return_counts=True)
     groups = np.where(counts < _FEW, -1, names)[which]
-    signs = np.empty((rounds, len(labels)), dtype=np.int64)
+    signs = np.empty((rounds, len(labels)))
     for group in np.unique(groups):
         rows = np.flatnonzero(groups == group)
         signs[:, rows] = resampled(len(rows), rounds, seed + 1 + int(group))
     return signs
 
 
-def mean_replicates(values: Floats, signs: NDArray[np.int64]) -> Replicates:
+def mean_replicates(values: Floats, signs: Floats) -> Replicates:
     """Of a mean, which has no bias: all of it is linear."""
     return Replicates(np.asarray(signs @ values / len(values), dtype=np.float64), np.zeros(len(signs)))
 
 
-def frechet_replicates(features: Features, reference: Gaussian, signs: NDArray[np.int64]) -> Replicates:
+def frechet_replicates(features: Features, reference: Gaussian, signs: Floats) -> Replicates:
     """Of the Fréchet distance of samples to a fixed reference.
 
     The linear part comes from the distance's derivative at the samples, found once; the whole from the weighted

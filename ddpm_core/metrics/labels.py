@@ -30,6 +30,20 @@ def even_part(labels: Labels, n: int) -> Rows:
     return np.sort(even_order(labels)[:n])
 
 
+def as_many_like(asked: Labels, labels: Labels) -> tuple[int, bool]:
+    """How many of the first asked can be drawn from rows of these labels, and whether they have the labels asked.
+
+    One in a hundred may lack its label. Where that leaves less than half, it is better to let labels go.
+    """
+    most = min(len(asked), len(labels))
+    lacking = np.zeros(most, dtype=bool)
+    for label in np.unique(asked[asked >= 0]):
+        lacking[np.flatnonzero(asked[:most] == label)[np.count_nonzero(labels == label) :]] = True
+    served = np.flatnonzero(np.cumsum(lacking) <= 0.01 * np.arange(1, most + 1))
+    n = int(served[-1]) + 1 if len(served) else 0
+    return (n, True) if 2 * n >= most else (most, False)
+
+
 def rows_like(asked: Labels, labels: Labels, rng: np.random.Generator) -> Rows:
     """Random rows of these labels, one for each asked; of any label where -1 is asked or there are no more of it."""
     free = np.ones(len(labels), dtype=bool)

@@ -1,8 +1,8 @@
 """From features and pixels to the flat table of numbers that stage evaluate writes; pure, in numpy.
 
-Every distance stands beside its floor: what real images score at the same n. `to train` is held against unseen real
-images, `to test` against random training images. Where the samples outnumber the images that a floor can be made of,
-the ratio is taken of the first so many samples, so that both sides of it always have the same n.
+Every distance stands beside its floor: what real images of the labels asked score at the same n. `to train` is held
+against unseen real images, `to test` against training images. Where the samples outnumber the images that a floor can
+be made of, the ratio is taken of the first so many samples, so that both sides of it always have the same n.
 """
 
 from collections.abc import Mapping, Sequence
@@ -33,7 +33,7 @@ from ddpm_core.metrics.intervals import (
     wilson,
 )
 from ddpm_core.metrics.kernel import kernel_distance
-from ddpm_core.metrics.labels import Labels
+from ddpm_core.metrics.labels import Labels, as_many_like
 from ddpm_core.metrics.memorisation import Nearest, lone_copies, near_copies
 from ddpm_core.metrics.pixels import constant_share, duplicate_share, saturated_share
 
@@ -88,8 +88,8 @@ def distances(name: str, samples: Features, asked: Labels, real: RealFeatures, d
     `asked` are the labels that the samples were asked for, -1 for none.
     """
     test = gaussian_of(real.test_rows)
-    at_train = min(len(samples), len(real.test_rows))
-    at_test = min(len(samples), len(real.train_rows))
+    at_train, _ = as_many_like(asked, real.test_labels)
+    at_test, kept = as_many_like(asked, real.train_labels)
     if at_train < 2 or at_test < 2:
         raise DataError(
             f"a distance takes at least 2 samples and 2 images of each split; got {len(samples)} samples, "
@@ -98,6 +98,10 @@ def distances(name: str, samples: Features, asked: Labels, real: RealFeatures, d
     floor_train = subset_floor(real.test_rows, real.test_labels, asked[:at_train], real.train, draws, trust.seed)
     floor_test = subset_floor(real.train_rows, real.train_labels, asked[:at_test], test, draws, trust.seed)
     found = Found.none()
+    if not kept:
+        found.left_out[f"{name}_floor_test of the labels asked"] = (
+            "the training images kept (reference.features_kept) have too few of them, so it is of any labels"
+        )
     for split, side, floor, n in (("train", real.train, floor_train, at_train), ("test", test, floor_test, at_test)):
         found.add(_distance(name, split, (samples, asked), side, floor, n, trust))
     dims = samples.shape[1]

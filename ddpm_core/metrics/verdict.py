@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Literal
 
 from ddpm_core.checks import Checks, at_least_1, fraction, not_negative, open_fraction, run_checks
 from ddpm_core.errors import DataError, ParamsError
+from ddpm_core.metrics.intervals import RESAMPLING
 
 Outcome = Literal["pass", "fail", "not enough evidence", "not measured", "not applicable"]
 # What blocks more comes first: the verdict as a whole takes the first of these that any rule has.
@@ -135,7 +136,7 @@ def verdict(metrics: Metrics, record: Mapping[str, Any], gate: GateConfig) -> Ve
     conditions = _conditions(record)
     rules = [_images_rule(metrics, gate)]
     for distance in conditions["distances"]:
-        rules += [_distance_rule(metrics, distance, split, gate) for split in _SPLITS]
+        rules += [_distance_rule(metrics, conditions, distance, split, gate) for split in _SPLITS]
     rules.append(_accuracy_rule(metrics, conditions, gate))
     rules.append(_copies_rule("near copies", "near", "nearer to a training image than", metrics, gate))
     rules.append(
@@ -199,8 +200,13 @@ def _images_rule(metrics: Metrics, gate: GateConfig) -> RuleResult:
     return RuleResult(rule, "pass", fewest, gate.min_images, text)
 
 
-def _distance_rule(metrics: Metrics, distance: str, split: str, gate: GateConfig) -> RuleResult:
+def _distance_rule(
+    metrics: Metrics, conditions: Mapping[str, Any], distance: str, split: str, gate: GateConfig
+) -> RuleResult:
     rule = f"{distance} to {split}"
+    if (kind := conditions.get("resampling")) != RESAMPLING:
+        text = f"floors and intervals must be of the kind {RESAMPLING!r}, got {kind!r}; run `ddpm evaluate` again"
+        return RuleResult(rule, "not measured", None, None, text)
     ratio_name, floor_name = f"{distance}_ratio_{split}", f"{distance}_floor_{split}"
     ends = (f"{ratio_name}_low", f"{ratio_name}_high")
     if missing := _missing(rule, metrics, (ratio_name, floor_name, *ends)):

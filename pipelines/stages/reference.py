@@ -9,6 +9,7 @@ from ddpm_core.device import make_repeatable, pick_device
 from ddpm_core.errors import DataError
 from ddpm_core.files import atomic_folder
 from ddpm_core.metrics.frechet import distance, gaussian_of, subset_floor
+from ddpm_core.metrics.labels import as_many_like, asked_labels
 from ddpm_core.metrics.measure import RealFeatures, rounded
 from ddpm_core.spec import DataSpec
 from pipelines.paths import Paths
@@ -115,10 +116,11 @@ def _nothing_to_classify(spec: DataSpec, train: Split) -> str:
 def _floors(name: str, real: RealFeatures) -> dict[str, float]:
     """What as many real images as the test split has score: unseen ones to train, training ones to test."""
     test = gaussian_of(real.test_rows)
-    n = min(len(real.test_rows), len(real.train_rows))
+    asked = asked_labels(real.test_labels, len(real.test_labels), _FLOOR_SEED)
+    n, _ = as_many_like(asked, real.train_labels)
     return {
         f"{name}_floor_train": distance(test, real.train),
         f"{name}_floor_test": subset_floor(
-            real.train_rows, real.train_labels, real.test_labels[:n], test, _FLOOR_DRAWS, _FLOOR_SEED
+            real.train_rows, real.train_labels, asked[:n], test, _FLOOR_DRAWS, _FLOOR_SEED
         ),
     }

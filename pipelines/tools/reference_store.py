@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from ddpm_core.errors import DataError, IntegrityError
 from ddpm_core.files import atomic_write_bytes, json_bytes, sha256_bytes
 from ddpm_core.metrics.frechet import Gaussian, gaussian_of
-from ddpm_core.metrics.labels import Labels
+from ddpm_core.metrics.labels import Labels, even_order, rows_like
 from ddpm_core.metrics.measure import RealFeatures
 from pipelines.tools.features import Features
 
@@ -46,11 +46,15 @@ class Reference:
 def real_features(
     train: Features, train_labels: Labels, test: Features, test_labels: Labels, kept: int
 ) -> RealFeatures:
-    """The training split's Gaussian over all its rows; of the rows themselves at most `kept`, taken at random."""
+    """The training split's Gaussian over all its rows; of the rows themselves at most `kept`.
+
+    Those are taken at random, in the shares that labels have in the test split.
+    """
     rows, labels = train.features, train_labels
     if len(rows) > kept:
-        pick = np.random.Generator(np.random.Philox(key=[kept, len(rows)])).choice(len(rows), kept, replace=False)
-        rows, labels = rows[np.sort(pick)], labels[np.sort(pick)]
+        asked = np.resize(test_labels[even_order(test_labels)], kept)
+        pick = rows_like(asked, labels, np.random.Generator(np.random.Philox(key=[kept, len(rows)])))
+        rows, labels = rows[pick], labels[pick]
     return RealFeatures(gaussian_of(train.features), rows, labels, test.features, test_labels)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from ddpm_core.errors import DataError, IntegrityError, PromotionRefused, TrackingError
+from ddpm_core.metrics.intervals import RESAMPLING
 from pipelines.promotion import Promotion, promote
 from pipelines.tools.mlflow_registry import Registry, Version
 from pipelines.tools.tracking import connect, open_tracker
@@ -159,7 +160,7 @@ def test_a_champion_that_cannot_be_measured_alike_is_told_with_what_differs(
 
 def _measure_under_other_conditions(params: Any, paths: Any, bundle: Path, out: Path, *, panels: bool) -> None:
     conditions = {"n": 100, "distances": ["fcd"], "conditional": True, "classes": 3, "classifier": {"usable": True}}
-    conditions |= {"settings": {"confidence": 0.95}, "data": "yet another"}
+    conditions |= {"settings": {"confidence": 0.95}, "data": "yet another", "resampling": RESAMPLING}
     out.mkdir()
     (out / "record.json").write_text(json.dumps({"conditions": conditions, "provenance": {"bundle": "b"}}))
     (out / "metrics.json").write_text(json.dumps(GOOD))

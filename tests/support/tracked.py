@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ddpm_core.bundle import Bundle
-from ddpm_core.metrics.intervals import Replicates
+from ddpm_core.metrics.intervals import RESAMPLING, Replicates
 from ddpm_core.metrics.measurement import encoded
 from ddpm_core.metrics.verdict import GateConfig
 from pipelines.paths import Paths
@@ -96,6 +96,7 @@ def judged_project(
         "conditions": {
             "n": 100,
             "distances": ["fcd"],
+            "resampling": RESAMPLING,
             "conditional": True,
             "classes": 3,
             "classifier": {"usable": True},

@@ -122,7 +122,7 @@ def test_a_difference_of_two_models_weighted_alike_is_paired():
     signs = resampled(300, 100, 0)
     one = frechet_replicates(rows, unit(4), signs)
     other = frechet_replicates(rows + 0.01, unit(4), signs)
-    assert one.minus(other).spread < 0.3 * one.spread
+    assert one.minus(other).spread < 0.4 * one.spread
     assert one.minus(one).spread == 0
     with pytest.raises(DataError, match="equally often to be compared, got 100 and 20 rounds"):
         one.minus(frechet_replicates(rows, unit(4), resampled(300, 20, 0)))
@@ -132,8 +132,10 @@ def test_a_difference_of_two_models_weighted_alike_is_paired():
 def test_in_each_round_half_of_the_samples_weigh_more_and_all_weigh_n(n):
     signs = resampled(n, 7, 3)
     assert signs.shape == (7, n)
-    for sign in (1, -1):
-        assert ((signs == sign).sum(axis=1) == n // 2).all()
+    np.testing.assert_allclose(signs.sum(axis=1), 0, atol=1e-12)
+    np.testing.assert_allclose((signs**2).sum(axis=1), n)
+    larger = (signs > 0).sum(axis=1)
+    assert set(larger) == ({n // 2} if n % 2 == 0 else {n // 2, n // 2 + 1})
     np.testing.assert_array_equal(signs, resampled(n, 7, 3))
 
 
@@ -144,14 +146,25 @@ def test_halves_are_drawn_anew_each_round_and_every_sample_is_as_often_in_either
     assert np.abs(correlation[~np.eye(40, dtype=bool)] + 1 / 39).max() < 0.12
 
 
-def test_every_label_keeps_its_weight_and_those_of_few_samples_keep_theirs_together():
-    labels = np.random.default_rng(0).permutation(np.repeat([0, 1, 2, 7], [30, 11, 4, 3]))
+def test_every_label_keeps_its_weight_and_those_of_one_sample_keep_theirs_together():
+    labels = np.random.default_rng(0).permutation(np.repeat([0, 1, 2, 7, 8, 9], [30, 11, 3, 1, 1, 1]))
     signs = resampled_within(labels, 50, 3)
-    for rows, weighs in ((labels == 0, 30), (labels == 1, 10), (labels >= 2, 6)):
-        assert (signs[:, rows].sum(axis=1) == 0).all()
-        assert (np.abs(signs[:, rows]).sum(axis=1) == weighs).all()
-    assert (signs[:, labels == 2].sum(axis=1) != 0).any()
+    for rows in (labels == 0, labels == 1, labels == 2, labels > 2):
+        np.testing.assert_allclose(signs[:, rows].sum(axis=1), 0, atol=1e-12)
+        np.testing.assert_allclose((signs[:, rows] ** 2).sum(axis=1), rows.sum())
+    assert (signs[:, labels == 7] != 0).all()
     assert len(np.unique(signs, axis=0)) == 50
+
+
+def test_one_sample_alone_tells_of_no_chance():
+    assert (resampled_within(np.array([3]), 5, 0) == 0).all()
+    assert (resampled_within(np.array([0, 0, 1]), 5, 0)[:, 2] == 0).all()
+
+
+@pytest.mark.parametrize("n", [2, 3, 4, 11])
+def test_however_few_tell_the_variance_of_their_sum_without_bias(n):
+    values = np.random.default_rng(n).standard_normal((4000, n))
+    assert np.mean((values @ resampled(n, 400, 0).T) ** 2) == pytest.approx(n, rel=0.05)
 
 
 def test_without_labels_halves_are_of_all():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ddpm_core.metrics.frechet import distance, gaussian_of, infinity, subset_floor
-from ddpm_core.metrics.labels import asked_labels, even_order, even_part, rows_like
+from ddpm_core.metrics.labels import as_many_like, asked_labels, even_order, even_part, rows_like
 from ddpm_core.metrics.measure import RealFeatures, Trust, distances
 
 
@@ -59,6 +59,33 @@ def test_where_no_label_is_asked_or_none_is_left_any_is_drawn(asked, least):
     rows = rows_like(np.array(asked), labels, rng())
     assert len(set(rows)) == len(asked)
     assert (labels[rows] == 0).sum() >= least
+
+
+@pytest.mark.parametrize(
+    ("asked", "labels", "expected"),
+    [
+        ([0, 1, 0, 1], [0, 0, 0, 1, 1, 1], (4, True)),
+        ([0, 1, 0, 1, 0, 1], [0, 0, 1, 1, 2, 2], (4, True)),
+        ([0, 1, 0, 1, 0, 1], [0, 1, 2, 2, 2, 2], (6, False)),
+        ([0] * 100 + [1] * 100, [0] * 99 + [1] * 300, (200, True)),
+        ([-1] * 9, [-1] * 5, (5, True)),
+        ([-1] * 4, [0, 1] * 3, (4, True)),
+        ([0] * 4, [-1] * 6, (4, False)),
+    ],
+)
+def test_so_many_are_drawn_as_have_the_labels_asked(asked, labels, expected):
+    assert as_many_like(np.array(asked), np.array(labels)) == expected
+
+
+def test_a_floor_whose_labels_are_wanting_is_of_fewer_or_told():
+    asked = np.arange(300) % 3
+    test = classes_apart(asked, 1)
+    for kept, told in ((np.arange(200) % 3, False), (np.zeros(200, dtype=np.int64), True)):
+        train = classes_apart(kept, 2)
+        real = RealFeatures(gaussian_of(test), train, kept, test, asked)
+        found = distances("fd", classes_apart(asked, 3), asked, real, 3, Trust(2, 0, 0.95))
+        assert ("fd_floor_test of the labels asked" in found.left_out) is told
+        assert (found.metrics["fd_floor_test"] > 10) is told
 
 
 def test_the_extrapolation_is_not_led_by_the_chance_of_labels():

@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from ddpm_core.errors import DataError, ParamsError
+from ddpm_core.metrics.intervals import RESAMPLING
 from ddpm_core.metrics.verdict import GateConfig, Limit, number, verdict
 
 GATE = GateConfig(
@@ -48,9 +49,10 @@ GOOD = {
     "accuracy_asked_high": 0.99,
 }
 RECORD = {
-    "conditions": {"distances": ["fcd"], "conditional": True, "classes": 10},
+    "conditions": {"distances": ["fcd"], "conditional": True, "classes": 10, "resampling": RESAMPLING},
     "provenance": {"bundle": "b" * 64},
 }
+OLDER, UNSAID = ({**RECORD, "conditions": {**RECORD["conditions"], "resampling": kind}} for kind in ("halves", None))
 
 
 def with_(**numbers: float) -> dict[str, float]:
@@ -108,6 +110,15 @@ def test_a_good_model_passes_and_the_verdict_names_its_bundle():
         ("fcd to train", ratio(3.01, 3.2, 3.1), RECORD, GATE, "fail", "allowed 3 x"),
         ("fcd to train", ratio(39, 41, 40.0), RECORD, GATE, "fail", r"40 x \(39 to 41\) the 0.2 of real images"),
         ("fcd to train", ratio(*[float("nan")] * 3), RECORD, GATE, "fail", "nan x"),
+        (
+            "fcd to train",
+            GOOD,
+            OLDER,
+            GATE,
+            "not measured",
+            "must be of the kind .*, got 'halves'; run `ddpm evaluate`",
+        ),
+        ("fcd to test", GOOD, UNSAID, GATE, "not measured", "must be of the kind .*, got None; run `ddpm evaluate`"),
         ("fcd to test", without("fcd_ratio_test_high"), RECORD, GATE, "not measured", "has no fcd_ratio_test_high"),
         ("fcd to test", without("fcd_ratio_test"), RECORD, GATE, "not measured", "metrics.json has no fcd_ratio_test"),
         ("fid to train", GOOD, conditions(distances=["fid", "fcd"]), GATE, "not measured", "no fid_ratio_train"),

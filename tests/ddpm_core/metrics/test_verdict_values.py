@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from ddpm_core.metrics.intervals import RESAMPLING
 from ddpm_core.metrics.verdict import GateConfig, Limit, RuleResult, verdict
 
 GATE = GateConfig("digits", 200, 3.0, 0.02, 0.25, 0.01, 0.125, 0.5, 1.0, (Limit("extra", 1.0, 2.0),))
@@ -18,7 +19,7 @@ METRICS = {
     **{"near_chance": 0.0, "lone_chance": 0.0, "golden_difference": 0.25, "extra": 1.5},
 }
 RECORD = {
-    "conditions": {"distances": ["fcd"], "conditional": True, "classes": 10},
+    "conditions": {"distances": ["fcd"], "conditional": True, "classes": 10, "resampling": RESAMPLING},
     "provenance": {"bundle": "b" * 64},
 }
 
