@@ -13,8 +13,8 @@ as STEP, the rest as STEP^2, and its next order as STEP^4; in the bias of n samp
 weights 0 and 2 make of it, hence STEP. benchmarks/interval_coverage.py counts how often the intervals cover.
 
 Another draw of samples is asked for the same labels, so chance is only in what came of each. Where samples have labels,
-every label therefore keeps its weight in each round. Without that the interval of the default run was three times too
-wide: it held the chance of how often each class comes, which is the widest of all and no property of a model.
+every label therefore keeps its weight in each round. Without that the intervals of the default run were two to four
+times too wide: they held the chance of how often each class comes, which is no property of a model.
 """
 
 from collections.abc import Callable
