@@ -119,12 +119,12 @@ def test_spread_is_never_more_than_that_of_the_whole():
 
 def test_a_difference_of_two_models_weighted_alike_is_paired():
     rows = gaussian_rows(300, 4, 0)
-    signs = resampled(300, 100, 0)
+    signs = resampled(300, 400, 0)
     one = frechet_replicates(rows, unit(4), signs)
     other = frechet_replicates(rows + 0.01, unit(4), signs)
-    assert one.minus(other).spread < 0.4 * one.spread
+    assert one.minus(other).spread < 0.3 * one.spread
     assert one.minus(one).spread == 0
-    with pytest.raises(DataError, match="equally often to be compared, got 100 and 20 rounds"):
+    with pytest.raises(DataError, match="equally often to be compared, got 400 and 20 rounds"):
         one.minus(frechet_replicates(rows, unit(4), resampled(300, 20, 0)))
 
 
@@ -134,8 +134,10 @@ def test_in_each_round_half_of_the_samples_weigh_more_and_all_weigh_n(n):
     assert signs.shape == (7, n)
     np.testing.assert_allclose(signs.sum(axis=1), 0, atol=1e-12)
     np.testing.assert_allclose((signs**2).sum(axis=1), n)
-    larger = (signs > 0).sum(axis=1)
-    assert set(larger) == ({n // 2} if n % 2 == 0 else {n // 2, n // 2 + 1})
+    heavier = (signs > 0).sum(axis=1)
+    assert set(heavier) == {n // 2, n - n // 2}
+    if n % 2 == 0:
+        assert (np.abs(signs) == 1).all()
     np.testing.assert_array_equal(signs, resampled(n, 7, 3))
 
 
