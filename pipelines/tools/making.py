@@ -2,13 +2,13 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 
-import ddpm_core
 from ddpm_core.device import describe, make_repeatable, pick_device, pick_precision, precision_name, seed_network
 from ddpm_core.diffusion.time_law import Uniform
 from ddpm_core.errors import ParamsError
@@ -24,6 +24,7 @@ from ddpm_core.training.protocols import ObjectiveLike
 from ddpm_core.training.start import begin_from
 from ddpm_core.training.trainer import Trainer
 from pipelines.paths import Paths
+from pipelines.tools import code_files
 from pipelines.tools.batches import batch_source, check_data, held_out_batches, is_conditional
 from pipelines.tools.shards import ShardIndex, read_index
 
@@ -33,26 +34,6 @@ if TYPE_CHECKING:
 # Keys of section train without which the same bits come out. Where a roll back leads to, and which steps are judged,
 # depends on the saves; what stopped at a step may go on by leaving it out.
 _CHANGES_NO_BIT = ("sample_every", "keep_checkpoints", "keep_trainings", "nonfinite_limit", "compile")
-_CODE = (
-    "diffusion",
-    "models",
-    "training",
-    "device.py",
-    "graph_weights.py",
-    "likelihood.py",
-    "objective.py",
-    "process.py",
-    "spec.py",
-)
-_STAGE_CODE = (
-    "stages/train.py",
-    "tools/augment.py",
-    "tools/batches.py",
-    "tools/making.py",
-    "tools/shards.py",
-    "tools/shard_index.py",
-    "tools/shard_order.py",
-)
 
 
 @dataclass(frozen=True)
@@ -162,8 +143,6 @@ def training_identity(
     params: "Params", data_digest: str, device: torch.device, dtype: torch.dtype, processes: int, compiled: bool
 ) -> dict[str, Any]:
     """All that the bits of a training depend on; its checkpoints lie under the digest of this."""
-    here, core = Path(__file__).parents[1], Path(ddpm_core.__file__).parent
-    files = [file for name in _CODE for file in _python_files(core / name)] + [here / name for name in _STAGE_CODE]
     rolls_back = params.train.on_nonfinite == "roll_back"
     left_out = {
         *_CHANGES_NO_BIT,
@@ -176,8 +155,7 @@ def training_identity(
         "diffusion": asdict(params.diffusion),
         "train": train,
         "data": data_digest,
-        "code": {file.relative_to(here.parent).as_posix(): sha256_file(file) for file in sorted(files)},
-        "torch": torch.__version__,
+        **code_identity(code_files.installed_root()),
         "threads": params.runtime.threads,
         "processes": processes,
         "device": device.type,
@@ -186,5 +164,11 @@ def training_identity(
     }
 
 
-def _python_files(place: Path) -> list[Path]:
-    return [place] if place.suffix == ".py" else sorted(place.rglob("*.py"))
+def code_identity(root: Path) -> dict[str, Any]:
+    """The digests of our files and the versions of the libraries that can change a bit of a training."""
+    found = code_files.of_training(root)
+    libraries = {name: version(name) for name in found.libraries}
+    return {
+        "code": {name: sha256_file(root / name) for name in found.files},
+        "libraries": {**libraries, "torch": torch.__version__},  # which tells the build too
+    }
