@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ddpm_core.bundle import Bundle
 from ddpm_core.device import make_repeatable, pick_device
 from ddpm_core.errors import DataError, IntegrityError
-from ddpm_core.files import atomic_write_json, sha256_bytes
+from ddpm_core.files import sha256_bytes
 from ddpm_core.metrics import measure
 from ddpm_core.metrics.config import EvaluateConfig
 from ddpm_core.metrics.coverage import class_accuracy
@@ -28,6 +28,7 @@ from ddpm_core.spec import DataSpec
 from pipelines.paths import Paths
 from pipelines.serving.sampler import Sampler
 from pipelines.serving.spread import sample_spread
+from pipelines.tools.authenticity import write_measured
 from pipelines.tools.bits import held_out_bits
 from pipelines.tools.features import (
     CLASSIFIER_NAME,
@@ -133,8 +134,7 @@ def measure_bundle(params: "Params", paths: Paths, folder: Path, out: Path, *, p
         shown = panel_files(made, test, bits.terms, _measuring(seen, extractors, config, device), config)
     out.mkdir(parents=True, exist_ok=True)
     write_samples(out / "samples", images, labels, seeds, train, copied, index.spec, config, shown)
-    atomic_write_json(out / "record.json", record)
-    atomic_write_json(out / "metrics.json", measure.rounded(found.metrics))
+    write_measured(out, measure.rounded(found.metrics), record)
     for name, value in sorted(found.metrics.items()):
         log.info("%-34s %.5g", name, value)
     for name, reason in found.left_out.items():
