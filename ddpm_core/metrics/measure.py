@@ -36,6 +36,7 @@ from ddpm_core.metrics.kernel import kernel_distance
 from ddpm_core.metrics.labels import Labels, as_many_like
 from ddpm_core.metrics.memorisation import Nearest, lone_copies, near_copies
 from ddpm_core.metrics.pixels import constant_share, duplicate_share, saturated_share
+from ddpm_core.metrics.spectrum import nyquist_energy
 
 Features = NDArray[np.float32]
 Images = NDArray[np.uint8]
@@ -240,8 +241,10 @@ def copies(samples: Nearest, heldout: Nearest, quantile: float, ratio: float, co
 
 
 def pixel_faults(samples: Images, heldout: Images, top: int) -> dict[str, float]:
-    """Shares of constant, repeated and saturated values among samples and among unseen images."""
+    """Shares of constant, repeated and saturated values among samples and unseen images, and a mesh in them."""
+    meshes = {"nyquist_energy": nyquist_energy(samples), "nyquist_energy_heldout": nyquist_energy(heldout)}
     return {
+        **{name: value for name, value in meshes.items() if value is not None},
         "constant_share": constant_share(samples),
         "constant_share_heldout": constant_share(heldout),
         "duplicate_share": duplicate_share(samples),

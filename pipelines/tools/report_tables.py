@@ -129,6 +129,11 @@ def differences(
     for words, mine, its in pairs:
         if mine in metrics and its in metrics:
             found.append(Difference(words, metrics[mine], metrics[its], is_share=True))
+    if "nyquist_energy" in metrics:
+        energy, real = metrics["nyquist_energy"], metrics["nyquist_energy_heldout"]
+        what = "energy at the Nyquist frequency" + (": a mesh of every second pixel" if energy > real else "")
+        words = "against that of the frequencies beside it, 1 = white noise"
+        found.append(Difference(what, energy, real, is_share=False, words=words))
     for name in distances:
         for what in ("coverage", "density", "precision", "recall"):
             if f"{name}_{what}_real" in metrics:

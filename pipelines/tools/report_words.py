@@ -21,6 +21,8 @@ _MEANINGS = {
     "duplicate_share_heldout": "the same of unseen images",
     "saturated_share": "values at an end of the range, in samples",
     "saturated_share_heldout": "the same in unseen images",
+    "nyquist_energy": "energy at the Nyquist frequency against that beside it, in samples: more than real is a mesh",
+    "nyquist_energy_heldout": "the same in unseen images",
     "bits_per_dim": "bits that the network needs for a value of an unseen image, at most",
     "bits_per_dim_error": "its standard error",
     "golden_difference": "levels by which the bundle's golden image differs when it is made again",

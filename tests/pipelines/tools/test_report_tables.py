@@ -40,6 +40,16 @@ def test_measures_stand_beside_what_real_images_score() -> None:
     assert [one.what for one in found] == ["coverage in fcd", "density in fcd"]
 
 
+def test_a_mesh_is_named_and_blur_is_not_called_one() -> None:
+    for mine, mesh in ((1.42, True), (0.5, False)):
+        (found,) = differences({"nyquist_energy": mine, "nyquist_energy_heldout": 0.97}, (), {}, (), (), ())
+        assert "Nyquist" in found.what
+        assert ("mesh" in found.what) is mesh
+        assert (found.samples, found.real, found.is_alike) == (mine, 0.97, False)
+    (alike,) = differences({"nyquist_energy": 1.0, "nyquist_energy_heldout": 0.97}, (), {}, (), (), ())
+    assert alike.is_alike
+
+
 def test_steps_show_the_interval_and_the_labels_only_where_they_are_known() -> None:
     row = {"steps": "5", "evaluations": "8", "images": "9", "own": "0", "distance": "fid", "ratio": "1.5",
            "low": "1", "high": "2", "accuracy": ""}  # fmt: skip
