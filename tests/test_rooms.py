@@ -15,6 +15,7 @@ ROOMS: dict[str, int] = {
     "pipelines.paths": 1,
     "pipelines.parsing": 1,
     "pipelines.quiet": 1,
+    "pipelines.progress": 1,
     "pipelines.params": 1,
     "pipelines.sources": 1,
     "pipelines.tools": 1,

@@ -30,6 +30,7 @@ class EvaluateConfig:
     """How many samples, of which seeds, and the settings of each measure. Comments in params.yaml say it in words."""
 
     n: int | Literal["test"]
+    n_most: int | None
     seed: int
     batch_size: int
     steps: int | None
@@ -53,6 +54,7 @@ class EvaluateConfig:
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid", "strict": True}
     __checks__: ClassVar[Checks] = {
         "n": (lambda v: v == "test" or (isinstance(v, int) and v >= 2), "`test` or at least 2"),
+        "n_most": (lambda v: v is None or v >= 2, "null (no such limit) or at least 2"),
         "seed": not_negative,
         "batch_size": at_least_1,
         "steps": (lambda v: v is None or v >= 1, "null (the bundle's own) or at least 1"),
@@ -75,3 +77,9 @@ class EvaluateConfig:
 
     def __post_init__(self) -> None:
         run_checks(self)
+
+    def samples(self, unseen: int) -> int:
+        """How many samples to make beside so many unseen pictures; `n_most` limits `test` and no number."""
+        if self.n != "test":
+            return self.n
+        return unseen if self.n_most is None else min(unseen, self.n_most)

@@ -66,11 +66,10 @@ def nll(args: argparse.Namespace) -> None:
     asked = _asked(args, paths)
     params = checked_params(paths)
     runtime = params.runtime
-    from tqdm import tqdm
-
     from ddpm_core.device import make_repeatable, pick_device
     from ddpm_core.nll import bound_calls, bound_table, ode_calls, ode_table
     from pipelines.commands.nll_report import rows, table_text, write
+    from pipelines.progress import Progress
     from pipelines.stages.export import read_weights
 
     make_repeatable(runtime.threads)
@@ -83,7 +82,7 @@ def nll(args: argparse.Namespace) -> None:
         raise ParamsError(f"--levels: must be `all`, or from {min(2, T)} to the schedule's {T}, got {asked.levels}")
     data = _read(paths, asked, spec, conditional=about["conditional"], device=device)
     total = bound_calls(data, T, asked.levels) + (ode_calls(data, asked.ode) if asked.ode else 0)
-    with tqdm(total=total, desc="nll", unit="call", disable=True if args.quiet else None) as bar:
+    with Progress(total, "nll", "calls", quiet=args.quiet) as bar:
 
         def on_call() -> None:
             bar.update()

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from ddpm_core.bundle import Bundle, Golden, read_bundle
 from ddpm_core.diffusion import bounds, noise
@@ -20,6 +19,7 @@ from ddpm_core.errors import IntegrityError, ParamsError
 from ddpm_core.samplers import SamplerConfig
 from ddpm_core.samplers.config import GuidanceConfig, SampleConfig, named
 from pipelines.parsing import Faults, parse_value
+from pipelines.progress import Progress
 from pipelines.serving.onnx_denoiser import OnnxDenoiser
 
 log = logging.getLogger(__name__)
@@ -112,7 +112,7 @@ class Sampler:
             raise ParamsError(f"batch_size: must be at least 1, got {batch_size}")
         images = np.empty((len(seeds), *self.bundle.spec.shape), dtype=np.uint8)
         rows, batches = len(recipe.plan), -(-len(seeds) // batch_size)
-        with tqdm(total=rows * batches, desc="sample", unit="step", disable=None if progress else True) as bar:
+        with Progress(rows * batches, "sample", "steps", quiet=not progress) as bar:
             done = 0
 
             def after_row(number: int, x: Array, D: Array) -> None:

@@ -8,7 +8,6 @@ started them, however that ends; what one of them says of an error is raised her
 import logging
 import multiprocessing
 import signal
-import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -19,12 +18,12 @@ from typing import Any, Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from ddpm_core.bundle import Bundle
 from ddpm_core.errors import DdpmError, DeviceError, ParamsError, TryAgain
 from ddpm_core.samplers import SamplerConfig
 from ddpm_core.samplers.config import GuidanceConfig
+from pipelines.progress import Progress
 from pipelines.serving.onnx_denoiser import gpu_count
 from pipelines.serving.sampler import Recipe, Sampler
 
@@ -95,7 +94,7 @@ def sample_spread(
     )
     images = np.empty((len(seeds), *sampler.bundle.spec.shape), dtype=np.uint8)
     total = len(recipe.plan) * len(parts)
-    bar = tqdm(total=total, desc="sample", unit="step", disable=None if progress else True)
+    bar = Progress(total, "sample", "steps", quiet=not progress)
     with _started(sampler, recipe, workers) as team, bar:
         for start, made in _answers(team, parts, bar):
             images[start : start + len(made)] = made
@@ -103,7 +102,7 @@ def sample_spread(
 
 
 def _answers(
-    team: dict[Connection, SpawnProcess], parts: "deque[Part]", bar: "tqdm[Any]"
+    team: dict[Connection, SpawnProcess], parts: "deque[Part]", bar: Progress
 ) -> Iterator[tuple[int, NDArray[np.uint8]]]:
     """Every batch with the place where it begins, as the processes finish them."""
     at_work: dict[Connection, int] = {}
@@ -158,7 +157,6 @@ def _started(sampler: Sampler, recipe: Recipe, workers: Workers) -> Iterator[dic
 def _work(task: _Task, line: Connection) -> None:
     """A process: open the bundle, then make batch after batch until nobody asks any more."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to all; the one who started us ends us
-    tqdm.set_lock(threading.RLock())  # its own is a semaphore of the system, which a process that is ended would leave
     try:
         try:
             sampler = Sampler(task.bundle, task.device, task.threads, task.gpu)

@@ -26,6 +26,7 @@ from ddpm_core.metrics.measurement import encoded
 from ddpm_core.metrics.memorisation import nearest
 from ddpm_core.spec import DataSpec
 from pipelines.paths import Paths
+from pipelines.serving.cost import announce
 from pipelines.serving.sampler import Sampler
 from pipelines.serving.spread import sample_spread
 from pipelines.tools.authenticity import write_measured
@@ -77,7 +78,7 @@ def measure_bundle(params: "Params", paths: Paths, folder: Path, out: Path, *, p
     labels, seeds = _asked(config, test, bundle)
     n = len(seeds)
     recipe = sampler.recipe(steps=config.steps, guidance=config.guidance)
-    log.info("sampling %d pictures through the bundle, %d network evaluations", n, recipe.cost(n))
+    announce(sampler, recipe, config, len(test.images), params.runtime.sampling_processes)
     images = sample_spread(
         sampler,
         recipe,
@@ -124,6 +125,7 @@ def measure_bundle(params: "Params", paths: Paths, folder: Path, out: Path, *, p
             "images_sha256": sha256_bytes(np.ascontiguousarray(images).tobytes()),
             "devices": {"sampler": sampler.device, "features": device.type},
             "threads": params.runtime.threads,
+            "samples": {"asked": config.n, "unseen": len(test.images), "most": config.n_most, "made": n},
         },
         "per_class": {name: _plain(values) for name, values in sorted(per_class.items())},
         "replicates": encoded(found.replicates),
@@ -168,7 +170,7 @@ def _refuse_other_data(index: ShardIndex, reference: Reference, bundle: Bundle) 
 
 def _asked(config: EvaluateConfig, test: Split, bundle: Bundle) -> tuple[Labels, Labels]:
     """The labels to ask for, -1 where the model takes none, and the seeds."""
-    n = len(test.images) if config.n == "test" else config.n
+    n = config.samples(len(test.images))
     labels = asked_labels(test.labels, n, config.seed) if bundle.conditional else np.full(n, -1)
     return labels, np.arange(config.seed, config.seed + n, dtype=np.int64)
 
@@ -184,7 +186,7 @@ def _conditions(config: EvaluateConfig, labels: Labels, seen: Seen, extractors: 
         "classifier": dict(seen.reference.content["classifier"]),
         "reference": seen.reference.digest,
         "data": seen.reference.content["data"],
-        "settings": {name: value for name, value in asdict(config).items() if name != "panels"},
+        "settings": {name: value for name, value in asdict(config).items() if name not in ("panels", "n_most")},
         "rounding": _rounding(seen.spec),
         "resampling": RESAMPLING,
         "versions": versions(),

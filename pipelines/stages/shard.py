@@ -6,11 +6,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tqdm import tqdm
-
 from ddpm_core.errors import ContractFailed, IntegrityError
 from ddpm_core.files import sha256_bytes
 from pipelines.paths import Paths
+from pipelines.progress import tracked
 from pipelines.tools.decode import decode_png
 from pipelines.tools.manifest import Row, read_manifest
 from pipelines.tools.shards import Sample, write_shards
@@ -41,7 +40,7 @@ def _check_contract(path: Path) -> None:
 
 
 def _samples(images: Path, rows: Sequence[Row], split: str) -> Iterator[Sample]:
-    for row in tqdm(rows, desc=f"shard {split}", unit="picture", disable=None):
+    for row in tracked(rows, f"shard {split}", "pictures", total=len(rows)):
         path = images / row.path
         if not path.is_file():
             raise IntegrityError(f"{path}: the manifest lists this picture, but the file is missing; {_MEND}")

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
-from tqdm import tqdm
 
 from ddpm_core.device import describe, machine, peak_memory, precision_name
 from ddpm_core.files import atomic_write_bytes, atomic_write_text, sha256_file
@@ -27,6 +26,7 @@ from ddpm_core.training.signals import listening
 from ddpm_core.training.trainer import StepReport, Trainer
 from pipelines.params import as_flat
 from pipelines.paths import Paths
+from pipelines.progress import Progress
 from pipelines.tools.git import commit_of
 from pipelines.tools.making import Making
 from pipelines.tools.preview import Preview
@@ -150,13 +150,13 @@ def probe(params: "Params", paths: Paths) -> str:
 def follow(trainer: Trainer, per_epoch: int, settled: Settled, run: "Run", preview: Preview) -> None:
     """Let the trainer run, showing and logging what it reports."""
     config = trainer.config
-    bar = tqdm(total=config.steps, initial=trainer.step, desc="train", unit="step", disable=None)
+    bar = Progress(config.steps, "train", "steps", done=trainer.step)
     with bar, TemporaryDirectory() as scratch, closing(trainer.run()) as reports:
         for report in reports:
-            bar.update(report.step - bar.n)
+            bar.update(report.step - bar.done)
             settled.reached(report.step, report.nonfinite)
             if report.measures is not None:
-                bar.set_postfix(loss=f"{report.measures.loss:.4f}")
+                bar.note(f"loss {report.measures.loss:.4f}")
                 settled.log_metrics(
                     {**logged(report, per_epoch), **peak_memory(trainer.device), **in_parts(trainer)}, report.step
                 )

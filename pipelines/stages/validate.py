@@ -10,11 +10,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tqdm import tqdm
-
 from ddpm_core.errors import ContractFailed
 from ddpm_core.files import atomic_write_json, sha256_file
 from pipelines.paths import Paths
+from pipelines.progress import tracked
 from pipelines.tools.expectations import ContractConfig, Finding, Table, judge, read_suite
 from pipelines.tools.manifest import Manifest, Row, read_manifest
 
@@ -84,7 +83,7 @@ def _pictures(manifest: Manifest, images: Path) -> list[dict[str, Any]]:
     """The manifest's rows, each with the state of its file and what it has in common with others."""
     equal: dict[str, list[Row]] = defaultdict(list)
     rows = []
-    for row in tqdm(manifest.rows, desc="validate", unit="picture", disable=None):
+    for row in tracked(manifest.rows, "validate", "pictures", total=len(manifest.rows)):
         same = equal[row.pixels_sha256]
         rows.append({**asdict(row), "file": _file_state(images / row.path, row), "earlier_copies": len(same)})
         same.append(row)

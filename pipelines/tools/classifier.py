@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 from torch.nn.utils.fusion import fuse_conv_bn_eval
-from tqdm import tqdm
 
 from ddpm_core.spec import DataSpec
+from pipelines.progress import tracked
 from pipelines.tools.features import ClassifierConfig
 
 FEATURES = 64
@@ -80,7 +80,7 @@ def train_classifier(
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, config.learning_rate, total_steps=config.steps)
     pictures, targets = torch.from_numpy(images), torch.from_numpy(labels)
     order = torch.empty(0, dtype=torch.int64)
-    for _ in tqdm(range(config.steps), desc="classifier", unit="step", disable=None, leave=False):
+    for _ in tracked(range(config.steps), "classifier", "steps", total=config.steps, leave=False):
         while len(order) < config.batch_size:
             order = torch.cat([order, torch.randperm(len(pictures), generator=generator)])
         batch, order = order[: config.batch_size], order[config.batch_size :]

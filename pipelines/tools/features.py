@@ -21,6 +21,7 @@ from ddpm_core.checks import Checks, at_least_1, fraction, not_negative, positiv
 from ddpm_core.errors import DataError, ParamsError, Unreachable
 from ddpm_core.files import sha256_bytes
 from ddpm_core.spec import DataSpec
+from pipelines.progress import tracked
 from pipelines.tools.extractor_files import INCEPTION_SHA256, ExtractorFile, dinov2_address, read_weights_file
 
 if TYPE_CHECKING:
@@ -139,13 +140,12 @@ def extract(
 ) -> Features:
     """Run the extractor over pictures, [n, C, H, W]."""
     import torch
-    from tqdm import tqdm
 
     size = min(batch_size, extractor.at_once) if device.type == "cpu" else batch_size
     starts = range(0, len(images), size)
     rows, scores = [], []
     with torch.inference_mode():
-        for start in tqdm(starts, desc=f"{extractor.name}: {what}", unit="batch", disable=None, leave=False):
+        for start in tracked(starts, f"{extractor.name}: {what}", "batches", total=len(starts), leave=False):
             batch = torch.from_numpy(np.ascontiguousarray(images[start : start + size])).to(device)
             features, logits = extractor.network(batch)
             rows.append(features.float().cpu().numpy())

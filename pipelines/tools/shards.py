@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from ddpm_core.errors import DataError, IntegrityError
 from ddpm_core.files import atomic_folder, atomic_write_bytes, json_bytes, sha256_bytes
 from ddpm_core.spec import DataSpec
+from pipelines.progress import tracked
 from pipelines.tools.shard_index import INDEX_NAME, Shard, ShardConfig, ShardIndex, index_value, mending, read_index
 
 __all__ = [
@@ -135,11 +136,9 @@ def _npy(array: NDArray[Any]) -> bytes:
 
 def read_split(folder: Path, split: str) -> Split:
     """Every picture of a split, in the order of the shards, each shard verified."""
-    from tqdm import tqdm
-
     index = read_index(folder)
     shards = index.shards(split)
-    parts = [read_shard(index, shard) for shard in tqdm(shards, desc=f"read {split}", unit="shard", disable=None)]
+    parts = [read_shard(index, shard) for shard in tracked(shards, f"read {split}", "shards", total=len(shards))]
     if not parts:
         empty = np.zeros((0, *index.spec.shape), dtype=np.uint8)
         return Split(empty, np.zeros(0, dtype=np.int64), [])

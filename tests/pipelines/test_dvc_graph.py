@@ -26,6 +26,7 @@ CARRIERS = (
     "pipelines/paths.py",
     "pipelines/params.py",
     "pipelines/parsing.py",
+    "pipelines/progress.py",
     "pipelines/quiet.py",
     "pipelines/stages/__init__.py",
     "pipelines/tools/__init__.py",

@@ -9,8 +9,8 @@ from ddpm_core.metrics.config import EvaluateConfig, PanelsConfig
 
 PANELS = PanelsConfig(steps=(5, 10), images=100, trajectories=2)
 EVALUATE = EvaluateConfig(
-    n="test", seed=0, batch_size=64, steps=None, guidance=None, floor_draws=5, kid_subsets=50, kid_subset_size=500,
-    is_splits=10, copy_quantile=0.001, copy_ratio=0.5, copy_shift=1, coverage_k=5, bits_images=100,
+    n="test", n_most=5000, seed=0, batch_size=64, steps=None, guidance=None, floor_draws=5, kid_subsets=50,
+    kid_subset_size=500, is_splits=10, copy_quantile=0.001, copy_ratio=0.5, copy_shift=1, coverage_k=5, bits_images=100,
     bits_levels=5, resamples=200, confidence=0.95, grid_columns=10, neighbours=10, panels=PANELS,
 )  # fmt: skip
 
@@ -19,6 +19,7 @@ EVALUATE = EvaluateConfig(
     ("changes", "message"),
     [
         ({"n": 1}, "n: must be `test` or at least 2, got 1"),
+        ({"n_most": 1}, r"n_most: must be null \(no such limit\) or at least 2, got 1"),
         ({"seed": -1}, "seed: must be 0 or more"),
         ({"batch_size": 0}, "batch_size: must be at least 1"),
         ({"steps": 0}, r"steps: must be null \(the bundle's own\) or at least 1"),
@@ -53,3 +54,17 @@ def test_settings_of_the_measurement_out_of_range_are_refused(changes, message):
 def test_panels_out_of_range_are_refused(changes, message):
     with pytest.raises(ParamsError, match=message):
         replace(PANELS, **changes)
+
+
+@pytest.mark.parametrize(
+    ("n", "most", "samples"),
+    [
+        ("test", 5000, 5000),
+        ("test", None, 10_000),
+        ("test", 20_000, 10_000),
+        (7000, 5000, 7000),
+        (50_000, None, 50_000),
+    ],
+)
+def test_the_limit_on_samples_holds_for_test_alone(n, most, samples):
+    assert replace(EVALUATE, n=n, n_most=most).samples(unseen=10_000) == samples

@@ -119,6 +119,16 @@ def test_the_record_says_how_it_was_measured_and_of_what(bad: Paths):
     assert str(bad.root) not in bad.record.read_text()
 
 
+def test_a_limit_on_the_samples_of_test_holds_and_is_recorded(bad: Paths, tmp_path: Path, caplog: Any):
+    params: Any = MeasuredParams(evaluate=replace(EVALUATE, n_most=40))
+    evaluate.measure_bundle(params, bad, bad.bundle, tmp_path, panels=False)
+    assert read(tmp_path / "metrics.json")["n"] == 40
+    asked = {"asked": "test", "unseen": 90, "most": 40, "made": 40}
+    assert read(tmp_path / "record.json")["provenance"]["samples"] == asked
+    assert any("evaluate.n_most allows 40" in record.getMessage() for record in caplog.records)
+    assert "n_most" not in read(tmp_path / "record.json")["conditions"]["settings"]  # `n` itself is what must be equal
+
+
 def test_samples_are_kept_with_labels_and_seeds(bad: Paths):
     kept = np.load(bad.samples / "images.npz")
     assert kept["images"].shape == (90, 1, 8, 8)
