@@ -6,12 +6,17 @@ What each kind of picture becomes (docs/data.md tells it to users):
     transparent           laid on `background`         animated           its first frame
     16 bits               scaled to 8, 65535 is white  CMYK, YCbCr        RGB by Pillow's formula, profiles ignored
     float, 32 bits        refused: white is unknown    colour to grey     ITU-R 601 luma
+
+A file is taken whole or not at all: one that ends too soon is refused, and so is a PNG whose checksums do not hold or
+that has no end (Pillow reads past both), for its pixels may not be those that were saved.
 """
 
 import io
 import struct
 import warnings
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +30,7 @@ Pixels = NDArray[np.uint8]
 
 # Formats read by decoders of Pillow's own or of its bundled libraries; EPS, for one, would start another program.
 _FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
+_PNG = b"\x89PNG\r\n\x1a\n"
 _FILTERS = {
     "nearest": Image.Resampling.NEAREST,
     "box": Image.Resampling.BOX,
@@ -65,10 +71,14 @@ def decode(data: bytes, rules: Rules) -> Pixels:
     """A picture's file to pixels [C, size, size]; a DataError says why it cannot be one of the data set."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a picture is taken or refused; half-words about it help nobody
-        image = _opened(data)
+        if data.startswith(_PNG):
+            _check_png(data)
+        with _pillow_limit(None):  # by the head alone: our own limit is next, and says which key it is
+            image = _opened(data)
         _check_sides(image.width, image.height, rules)
         try:
-            image.load()
+            with _pillow_limit(rules.max_pixels):
+                image.load()
         except _DECODER_ERRORS as error:
             raise DataError(f"damaged {image.format}: {error or type(error).__name__}") from error
         try:
@@ -92,6 +102,33 @@ def _opened(data: bytes) -> Image.Image:
         raise DataError(f"not a picture that can be read ({', '.join(_FORMATS)})") from error
     except _DECODER_ERRORS as error:
         raise DataError(f"damaged at its head: {error}") from error
+
+
+@contextmanager
+def _pillow_limit(pixels: int | None) -> Iterator[None]:
+    """Pillow's own limit on the pixels of a picture, which else would refuse what `max_megapixels` allows."""
+    before = Image.MAX_IMAGE_PIXELS
+    Image.MAX_IMAGE_PIXELS = pixels
+    try:
+        yield
+    finally:
+        Image.MAX_IMAGE_PIXELS = before
+
+
+def _check_png(data: bytes) -> None:
+    """Every chunk must have the checksum that it states, and the last must be IEND; what lies behind it is ignored."""
+    place = len(_PNG)  # then length, kind, data and CRC-32 of kind and data, again and again
+    while place + 12 <= len(data):
+        length, kind = int.from_bytes(data[place : place + 4], "big"), data[place + 4 : place + 8]
+        end = place + 8 + length
+        if end + 4 > len(data):
+            break
+        if zlib.crc32(memoryview(data)[place + 4 : end]) != int.from_bytes(data[end : end + 4], "big"):
+            raise DataError(f"damaged PNG: the checksum of its {kind.decode('latin-1')!r} chunk does not hold")
+        if kind == b"IEND":
+            return
+        place = end + 4
+    raise DataError("damaged PNG: it ends before its IEND chunk")
 
 
 def _check_sides(width: int, height: int, rules: Rules) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from ddpm_core.errors import DataError
 from pipelines.tools.decode import decode, decode_png, encode_png, fit_pixels, grid
@@ -143,9 +144,9 @@ def test_box_filter_halves_by_the_mean() -> None:
     [
         (b"", "an empty file"),
         (b"these are words, not pixels", r"not a picture that can be read \(PNG, JPEG, WEBP, GIF, BMP, TIFF, PPM\)"),
-        (png(1)[: len(png(1)) // 2], "damaged PNG: "),
+        (png(1)[: len(png(1)) // 2], "damaged PNG: it ends before its IEND chunk"),
         (png(1, side=1), "1 x 1 pixels, smaller than min_side 4"),
-        (bomb(60_000), "60000 x 60000 pixels, more than the|damaged at its head"),
+        (bomb(60_000), "60000 x 60000 pixels, more than the 1000000 that max_megapixels allows"),
         (bomb(2_000), "2000 x 2000 pixels, more than the 1000000 that max_megapixels allows"),
         (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 12 12\n", "not a picture that can be read"),
     ],
@@ -215,3 +216,62 @@ def test_grid_shows_the_pictures_row_by_row() -> None:
 def test_grid_of_nothing_is_refused() -> None:
     with pytest.raises(DataError, match=r"a grid needs pictures \[n, C, H, W\] with n of at least 1"):
         grid(np.zeros((0, 1, 2, 2), np.uint8), 2, 1)
+
+
+FORMATS = [
+    ("PNG", {}),
+    ("JPEG", {}),
+    ("JPEG", {"progressive": True}),
+    ("WEBP", {}),
+    ("BMP", {}),
+    ("TIFF", {}),
+    ("PPM", {}),
+]
+
+
+@pytest.mark.parametrize(("format", "options"), FORMATS)
+def test_a_file_that_lacks_its_last_byte_is_refused_whatever_it_is(format: str, options: dict[str, Any]) -> None:
+    data = file_bytes(Image.fromarray(noise(4, side=40)), format, **options)
+    assert decode(data, SAME).shape == (3, 12, 12)
+    for cut in (1, len(data) // 3):
+        with pytest.raises(DataError, match=r"damaged|not a picture"):
+            decode(data[:-cut], SAME)
+
+
+def chunks_of(data: bytes) -> dict[str, int]:
+    """Where the data of each chunk of a PNG begin."""
+    found, place = {}, 8
+    while place < len(data):
+        found[data[place + 4 : place + 8].decode()] = place + 8
+        place += 12 + int.from_bytes(data[place : place + 4], "big")
+    return found
+
+
+@pytest.mark.parametrize("kind", ["IHDR", "IDAT", "tEXt", "IEND"])
+def test_a_png_is_refused_if_any_checksum_that_it_states_does_not_hold(kind: str) -> None:
+    about = PngInfo()
+    about.add_text("title", "noise")
+    data = bytearray(file_bytes(Image.fromarray(noise(1)), "PNG", pnginfo=about))
+    start = chunks_of(bytes(data))[kind]
+    data[start + int.from_bytes(data[start - 8 : start - 4], "big")] ^= 1  # the first byte of its CRC
+    with pytest.raises(DataError, match=rf"^damaged.*{kind}"):
+        decode(bytes(data), SAME)
+
+
+def test_what_lies_behind_the_end_of_a_png_is_no_matter() -> None:
+    assert np.array_equal(decode(png(1) + b"more", SAME), decode(png(1), SAME))
+
+
+@pytest.mark.parametrize("allowed", [True, False])
+def test_the_limit_on_pixels_is_that_of_the_parameters_and_not_pillows(
+    monkeypatch: pytest.MonkeyPatch, allowed: bool
+) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)  # Pillow refuses above twice as many; the picture has 1,600
+    rules = replace(SAME, max_pixels=1_600 if allowed else 1_599)
+    data = png(1, side=40)
+    if allowed:
+        assert decode(data, rules).shape == (3, 12, 12)
+    else:
+        with pytest.raises(DataError, match="40 x 40 pixels, more than the 1599 that max_megapixels allows"):
+            decode(data, rules)
+    assert Image.MAX_IMAGE_PIXELS == 100
