@@ -3,7 +3,7 @@
 import os
 import re
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar, Literal
@@ -20,6 +20,7 @@ from pipelines.sources.pictures import (
     Member,
     Rules,
     is_ignored,
+    lies_within,
     shown_name,
 )
 
@@ -72,9 +73,9 @@ class ImageFolder:
     def listing(self, root: Path) -> Listing:
         place = root / self.path
         if place.is_dir():
-            entries: list[Entry] = list(_in_folder(place))
+            entries, folders = _in_folder(place)
         elif place.is_file() and zipfile.is_zipfile(place):
-            entries = list(_in_zip(place))
+            entries, folders = _in_zip(place)
         else:
             came = "a file that is no zip" if place.is_file() else "nothing"
             raise DataError(f"source.path: {place} must be a folder or a zip of pictures, but there is {came}")
@@ -83,10 +84,7 @@ class ImageFolder:
             raise DataError(f"source.path: {place} must hold pictures, but no file in it is to be looked at")
         labelled = self.labels == "folders"
         if labelled and all(len(parts) == 1 for parts, _ in kept):
-            raise DataError(
-                f"source.labels: folders needs a sub-folder for each class in {place}, but all {len(kept)} files lie "
-                "directly in it; set `labels: none` to train without labels"
-            )
+            raise DataError(_without_folders(place, kept))
         found = [
             Found(
                 name=shown_name("/".join(parts)),
@@ -96,37 +94,71 @@ class ImageFolder:
             )
             for parts, content in kept
         ]
-        classes = sorted({picture.class_name for picture in found if picture.class_name is not None})
-        return Listing(found=found, classes=tuple(classes), ignored=len(entries) - len(kept))
+        classes = {picture.class_name for picture in found if picture.class_name is not None}
+        empty = {shown_name(name) for name in folders if labelled and not is_ignored((name,))} - classes
+        return Listing(found, tuple(sorted(classes)), len(entries) - len(kept), tuple(sorted(empty)))
+
+
+def _without_folders(place: Path, kept: Sequence[Entry]) -> str:
+    """What to say where no file lies in a sub-folder."""
+    links = sum(isinstance(content, File) and content.path.is_symlink() for _, content in kept)
+    if links == len(kept):
+        return (
+            f"source.path: {place} must hold the folders of the classes themselves, but all {links} entries in it are "
+            "links that lead out of it, and such links are not followed; put the folders there"
+        )
+    return (
+        f"source.labels: folders needs a sub-folder for each class in {place}, but all {len(kept)} files lie "
+        "directly in it; set `labels: none` to train without labels"
+    )
 
 
 def _order(parts: tuple[str, ...]) -> list[bytes]:
     return [os.fsencode(part) for part in parts]
 
 
-def _in_folder(folder: Path) -> Iterator[Entry]:
-    """Every file below a folder. Links are followed, except to a folder that the link itself lies in."""
-    for place, folders, names in os.walk(folder, followlinks=True):
-        real = os.path.realpath(place)
-        folders[:] = [name for name in folders if not f"{real}{os.sep}".startswith(_real_target(place, name) + os.sep)]
-        inside = Path(place).relative_to(folder).parts
-        for name in names:
-            yield (*inside, name), File(Path(place, name))
+def _in_folder(folder: Path) -> tuple[list[Entry], set[str]]:
+    """Every file below a folder, and the names of the folders directly in it.
+
+    A link is followed if it leads to something inside the folder, but not to a folder on the way to the link itself.
+    One that leads out is listed as if it were a file, so that it ends in the quarantine by its name.
+    """
+    root = os.path.realpath(folder)
+    entries: list[Entry] = []
+    top: set[str] = set()
+    waiting: list[tuple[tuple[str, ...], tuple[str, ...]]] = [((), (root,))]  # name's parts, real folders on the way
+    while waiting:
+        parts, way = waiting.pop()
+        for entry in _listed(way[-1]):
+            inside = (*parts, entry.name)
+            real = os.path.realpath(entry.path) if entry.is_symlink() else entry.path
+            if not lies_within(real, root) or not entry.is_dir():
+                entries.append((inside, File(Path(entry.path), root)))
+            elif real not in way:
+                waiting.append((inside, (*way, real)))
+                if not parts:
+                    top.add(entry.name)
+    return entries, top
 
 
-def _real_target(place: str, name: str) -> str:
-    return os.path.realpath(os.path.join(place, name))
+def _listed(folder: str) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(folder) as found:
+            return list(found)
+    except OSError as error:
+        raise DataError(f"source.path: {folder} must be a folder that can be listed, but {error.strerror}") from error
 
 
-def _in_zip(path: Path) -> Iterator[Entry]:
-    """Every file in a zip. A zip whose names lead out of it is refused whole: someone made it to do harm."""
+def _in_zip(path: Path) -> tuple[list[Entry], set[str]]:
+    """Every file in a zip, and its outermost folders. A zip whose names lead out of it is refused whole."""
     try:
         with zipfile.ZipFile(path) as archive:
-            members = [(member, number) for number, member in enumerate(archive.infolist()) if not member.is_dir()]
+            members = list(enumerate(archive.infolist()))
     except (zipfile.BadZipFile, ValueError, NotImplementedError) as error:
         raise DataError(f"source.path: {path} must be a zip that can be read, but {error}") from error
     entries: list[Entry] = []
-    for member, number in members:
+    folders: list[tuple[str, ...]] = []
+    for number, member in members:
         name = member.filename
         parts = PurePosixPath(name).parts
         if name.startswith("/") or "\\" in name or ".." in parts or re.match(r"[A-Za-z]:", name):
@@ -134,14 +166,16 @@ def _in_zip(path: Path) -> Iterator[Entry]:
                 f"source.path: every name in {path} must lie inside the zip, but one is {name!r}; the zip is refused "
                 "(pack it again without `..`, drive letters, backslashes and leading slashes)"
             )
-        if parts:
+        if parts and member.is_dir():
+            folders.append(parts)
+        elif parts:
             entries.append((parts, Member(path, number)))
-    yield from _without_outer_folder(entries)
+    outer = _outer_folders(entries)
+    inner = [(parts[outer:] if len(parts) > outer else parts, content) for parts, content in entries]
+    return inner, {parts[outer] for parts in folders if len(parts) > outer}
 
 
-def _without_outer_folder(entries: list[Entry]) -> Iterator[Entry]:
-    """A zip of one folder that holds folders (pets.zip: pets/cat/1.png) is read as if zipped from inside of it."""
+def _outer_folders(entries: Sequence[Entry]) -> int:
+    """1 for a zip of one folder that holds folders (pets.zip: pets/cat/1.png), which is read from inside it; else 0."""
     seen = [parts for parts, _ in entries if not is_ignored(parts)]
-    wrapped = len({parts[0] for parts in seen}) == 1 and all(len(parts) > 2 for parts in seen)
-    for parts, content in entries:
-        yield (parts[1:] if wrapped and len(parts) > 1 else parts), content
+    return int(len({parts[0] for parts in seen}) == 1 and all(len(parts) > 2 for parts in seen))

@@ -2,6 +2,7 @@
 
 import lzma
 import os
+import stat
 import zipfile
 import zlib
 from collections import Counter
@@ -55,13 +56,16 @@ class Pixels:
 
 @dataclass(frozen=True)
 class File:
-    """A picture in a file of its own."""
+    """A picture in a file of its own; a link is followed only to what lies `within` the source's real folder."""
 
     path: Path
+    within: str
 
     def read(self, limit: int) -> bytes:
         if not self.path.exists():
             raise DataError("a link whose target is missing")
+        if not lies_within(os.path.realpath(self.path), self.within):
+            raise DataError("a link that leads out of source.path; it is not followed (put the picture itself there)")
         if not self.path.is_file():
             raise DataError("not a regular file")
         size = self.path.stat().st_size
@@ -83,6 +87,11 @@ class Member:
     def read(self, limit: int) -> bytes:
         archive = _opened(self.archive, self.archive.stat().st_mtime_ns)
         member = archive.infolist()[self.number]
+        kind = stat.S_IFMT(member.external_attr >> 16)  # 0 where the zip does not say
+        if kind == stat.S_IFLNK:
+            raise DataError("a link inside its zip; it is not followed (pack the picture itself)")
+        if kind not in (0, stat.S_IFREG):
+            raise DataError("not a regular file inside its zip")
         if member.flag_bits & 1:
             raise DataError("encrypted inside its zip")
         if member.file_size > limit:
@@ -136,6 +145,12 @@ class Listing:
     found: Sequence[Found]
     classes: tuple[str, ...]
     ignored: int
+    empty: tuple[str, ...] = ()  # class folders without a picture; they are no classes
+
+
+def lies_within(real: str, folder: str) -> bool:
+    """Whether a real path is a real folder or lies below it."""
+    return real == folder or real.startswith(folder.rstrip(os.sep) + os.sep)
 
 
 def shown_name(name: str) -> str:

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from ddpm_core.errors import DataError
 from ddpm_core.files import atomic_folder, atomic_write_text, sha256_bytes
 from ddpm_core.spec import DataSpec
 from pipelines.paths import Paths
+from pipelines.progress import tracked
 from pipelines.sources.pictures import File, Found, Listing, Member, Pixels, Rules
 from pipelines.sources.split import SplitConfig, SplitName, split_of
 from pipelines.tools.decode import decode, encode_png, fit_pixels
@@ -63,7 +63,7 @@ def run(params: "Params", paths: Paths, tracker: "Tracker") -> None:
     spec = rules.spec(listing.classes)
     with atomic_folder(paths.images) as images, atomic_folder(paths.quarantine) as quarantine:
         outcomes = _outcomes(listing, rules, max(1, params.runtime.workers))
-        progress = tqdm(outcomes, total=len(listing.found), desc="prepare", unit="picture", disable=None)
+        progress = tracked(outcomes, "prepare", "pictures", total=len(listing.found))
         manifest, rejected = _sorted_out(listing, progress, spec, params.split, images)
         if not manifest.rows:
             raise DataError(
@@ -72,6 +72,8 @@ def run(params: "Params", paths: Paths, tracker: "Tracker") -> None:
             )
         _write_quarantine(quarantine, rejected)
     write_manifest(paths.manifest, manifest)
+    for name in listing.empty:
+        log.warning("class folder %s holds no picture, so it is no class of the data", name)
     for name, reason in [(found.name, outcome.reason) for found, outcome in rejected[:10]]:
         log.warning("quarantined %s: %s", name, reason)
     log.info(
@@ -161,7 +163,7 @@ def _sorted_out(
     sides = _sides([(found, outcome) for found, outcome, _ in taken], split)
     rows = [_row(found, outcome, key, spec, sides[outcome.pixels_sha256]) for found, outcome, key in taken]
     counts = Counts(found=len(listing.found), accepted=len(rows), quarantined=len(rejected))
-    return Manifest(sorted(rows, key=lambda row: row.key), spec, counts), rejected
+    return Manifest(sorted(rows, key=lambda row: row.key), spec, counts, listing.empty), rejected
 
 
 def _sides(pictures: Sequence[tuple[Found, Accepted]], config: SplitConfig) -> Mapping[str, SplitName]:

@@ -54,6 +54,7 @@ class Manifest:
     rows: Sequence[Row]
     spec: DataSpec
     counts: Counts
+    empty_folders: tuple[str, ...] = ()  # of classes, without a picture; they are no classes of the spec
 
     def of_split(self, split: str) -> list[Row]:
         return [row for row in self.rows if row.split == split]
@@ -71,7 +72,11 @@ def write_manifest(path: Path, manifest: Manifest) -> None:
     import pyarrow.parquet as pq
 
     kinds = {str: pa.string(), int: pa.int64(), float: pa.float64()}
-    metadata = {"spec": manifest.spec.to_dict(), "counts": asdict(manifest.counts)}
+    metadata = {
+        "spec": manifest.spec.to_dict(),
+        "counts": asdict(manifest.counts),
+        "empty_folders": list(manifest.empty_folders),
+    }
     schema = pa.schema(
         [pa.field(field.name, kinds[field.type], nullable=False) for field in fields(Row)],  # type: ignore[index]
         metadata={_METADATA_KEY: json_bytes(metadata)},
@@ -99,4 +104,9 @@ def read_manifest(path: Path) -> Manifest:
         rows = [Row(**dict(zip(columns, values, strict=True))) for values in zip(*columns.values(), strict=True)]
     except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
         raise IntegrityError(f"{path}: must be a manifest that prepare wrote, but {error!r}; {mend}") from error
-    return Manifest(rows=rows, spec=DataSpec.from_dict(metadata["spec"]), counts=Counts(**metadata["counts"]))
+    return Manifest(
+        rows=rows,
+        spec=DataSpec.from_dict(metadata["spec"]),
+        counts=Counts(**metadata["counts"]),
+        empty_folders=tuple(metadata.get("empty_folders", ())),
+    )

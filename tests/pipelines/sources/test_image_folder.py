@@ -1,6 +1,7 @@
 """A folder or a zip of pictures: what is listed, in which order, what is ignored and what is refused."""
 
 import os
+import stat
 import zipfile
 from dataclasses import replace
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 
 from ddpm_core.errors import DataError, ParamsError
 from pipelines.sources.pictures import Found, Member
+from pipelines.stages import validate
 from tests.support.pictures import FOLDER, Project, png, write
 
 
@@ -50,14 +52,125 @@ def test_hidden_files_and_litter_are_ignored_and_counted(tmp_path: Path) -> None
     assert listing.ignored == len(litter)
 
 
-def test_links_are_followed_but_not_in_circles(tmp_path: Path) -> None:
-    raw = write(tmp_path / "raw", {"a/1.png": png(1)})
-    write(tmp_path / "elsewhere", {"2.png": png(2)})
-    (raw / "b").symlink_to(tmp_path / "elsewhere")
-    (raw / "a" / "linked.png").symlink_to(tmp_path / "elsewhere" / "2.png")
+def test_links_inside_of_the_folder_are_followed_but_not_in_circles(tmp_path: Path) -> None:
+    raw = write(tmp_path / "raw", {"a/1.png": png(1), "b/2.png": png(2)})
+    (raw / "c").symlink_to(raw / "b")
+    (raw / "a" / "linked.png").symlink_to(Path("..", "b", "2.png"))
     (raw / "a" / "circle").symlink_to(raw)
+    (raw / "b" / "to-a").symlink_to(raw / "a")
+    (raw / "a" / "to-b").symlink_to(raw / "b")
+    found = names(list(FOLDER.listing(tmp_path).found))
+    assert found == [
+        ("a/1.png", "a"),
+        ("a/linked.png", "a"),
+        ("a/to-b/2.png", "a"),
+        ("b/2.png", "b"),
+        ("b/to-a/1.png", "b"),
+        ("b/to-a/linked.png", "b"),
+        ("c/2.png", "c"),
+        ("c/to-a/1.png", "c"),
+        ("c/to-a/linked.png", "c"),
+    ]
+
+
+def test_a_source_that_is_itself_a_link_is_read(tmp_path: Path) -> None:
+    write(tmp_path / "elsewhere", {"a/1.png": png(1)})
+    (tmp_path / "raw").symlink_to(tmp_path / "elsewhere")
+    project = Project(tmp_path)
+    assert len(project.prepare().rows) == 1
+    assert project.reasons() == {}
+
+
+SECRET = b"root:x:0:0:secret"
+
+
+@pytest.mark.parametrize("target", ["absolute", "relative"])
+def test_links_that_lead_out_of_the_folder_are_refused_by_name_and_never_copied(tmp_path: Path, target: str) -> None:
+    outside = write(tmp_path / "outside", {"passwd": SECRET, "pictures/1.png": png(9), "raw2/2.png": png(8)})
+    raw = write(tmp_path / "raw", {"a/1.png": png(1)})
+
+    def linked(name: str, to: str) -> None:
+        (raw / name).symlink_to(
+            outside / to if target == "absolute" else Path("../" * (name.count("/") + 1), "outside", to)
+        )
+
+    linked("a/passwd", "passwd")
+    linked("a/good.png", "pictures/1.png")  # a picture that could be used is refused as well
+    linked("a/deep", "pictures")
+    linked("b", "pictures")
+    (raw / "a" / "by-a-link").symlink_to("passwd")  # inside, but what it leads to is a link out
+    (tmp_path / "raw-too").mkdir()
+    (raw / "a" / "neighbour").symlink_to(tmp_path / "raw-too")  # its name begins as the source's does
+    project = Project(tmp_path)
+    manifest = project.prepare()
+    assert [row.source for row in manifest.rows] == ["a/1.png"]
+    assert manifest.spec.classes == ("a",)
+    refused = ["a/by-a-link", "a/deep", "a/good.png", "a/neighbour", "a/passwd", "b"]
+    assert sorted(project.reasons()) == refused
+    assert all("a link that leads out of source.path" in reason for reason in project.reasons().values())
+    for line in validate.read_quarantine(project.paths.quarantine):
+        assert (line["sha256"], line["copy"]) == (None, None)
+    assert [path.name for path in project.paths.quarantine.iterdir()] == ["quarantine.jsonl"]
+    written = b"".join(path.read_bytes() for path in (tmp_path / "data").rglob("*") if path.is_file())
+    assert SECRET not in written
+    assert str(outside).encode() not in written
+
+
+def test_a_link_that_is_changed_after_the_folder_was_listed_is_not_followed_out_of_it(tmp_path: Path) -> None:
+    outside = write(tmp_path / "outside", {"1.png": png(9)})
+    raw = write(tmp_path / "raw", {"a/1.png": png(1), "a/deep/2.png": png(2)})
+    first, second = (found.content for found in FOLDER.listing(tmp_path).found)
+    (raw / "a" / "1.png").unlink()
+    (raw / "a" / "1.png").symlink_to(outside / "1.png")
+    (raw / "a" / "deep").rename(raw / "a" / "old")
+    (raw / "a" / "deep").symlink_to(outside)
+    for content in (first, second):
+        with pytest.raises(DataError, match=r"leads out of source\.path"):
+            content.read(10_000)  # type: ignore[union-attr]
+
+
+def test_a_folder_of_nothing_but_links_out_of_it_says_so(tmp_path: Path) -> None:
+    write(tmp_path / "outside", {"cats/1.png": png(1)})
+    (tmp_path / "raw").mkdir()
+    (tmp_path / "raw" / "cats").symlink_to(tmp_path / "outside" / "cats")
+    with pytest.raises(DataError, match=r"source\.path: .*/raw must hold .* all 1 entries in it are links"):
+        FOLDER.listing(tmp_path)
+
+
+def test_links_inside_a_zip_are_refused_by_name_and_never_copied(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "raw.zip", "w") as archive:
+        archive.writestr("a/1.png", png(1))
+        for name, target in (("a/absolute", "/etc/passwd"), ("a/up.png", "../../x.png"), ("a/beside.png", "1.png")):
+            link = zipfile.ZipInfo(name)
+            link.create_system = 3
+            link.external_attr = (stat.S_IFLNK | 0o777) << 16
+            archive.writestr(link, target)
+        pipe = zipfile.ZipInfo("a/pipe")
+        pipe.external_attr = (stat.S_IFIFO | 0o644) << 16
+        archive.writestr(pipe, b"")
+    project = Project(tmp_path, path="raw.zip")
+    assert [row.source for row in project.prepare().rows] == ["a/1.png"]
+    assert sorted(project.reasons()) == ["a/absolute", "a/beside.png", "a/pipe", "a/up.png"]
+    assert all("inside its zip" in reason for reason in project.reasons().values())
+    for line in validate.read_quarantine(project.paths.quarantine):
+        assert (line["sha256"], line["copy"]) == (None, None)
+
+
+def test_class_folders_without_a_picture_are_told_and_are_no_classes(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    raw = write(tmp_path / "raw", {"cat/1.png": png(1), "litter/Thumbs.db": b"", ".hidden/x": b""})
+    (raw / "empty" / "deep").mkdir(parents=True)
     listing = FOLDER.listing(tmp_path)
-    assert names(list(listing.found)) == [("a/1.png", "a"), ("a/linked.png", "a"), ("b/2.png", "b")]
+    assert (listing.classes, listing.empty) == (("cat",), ("empty", "litter"))
+    with zipfile.ZipFile(tmp_path / "raw.zip", "w") as archive:
+        archive.writestr("pets/cat/1.png", png(1))
+        archive.mkdir("pets/empty")
+    assert replace(FOLDER, path="raw.zip").listing(tmp_path).empty == ("empty",)
+    assert replace(FOLDER, labels="none").listing(tmp_path).empty == ()
+    manifest = Project(tmp_path).prepare()
+    assert manifest.empty_folders == ("empty", "litter")
+    assert "class folder empty holds no picture" in caplog.text
 
 
 def test_names_that_are_no_utf8_are_shown_with_their_bytes(tmp_path: Path) -> None:
