@@ -266,8 +266,6 @@ def _contract_rows(contract: Mapping[str, Any]) -> list[Row]:
     rows: list[Row] = [("of", "kept", "what must hold")]
     for found in contract["expectations"]:
         kept = "yes" if found["passed"] else f"no ({found['severity']})"
-        words = (
-            found["says"] if found["passed"] else f"{found['says']}; {found['breaches']} of {found['checked']} do not"
-        )
+        words = found["says"] if found["passed"] else f"{found['says']}; {found['found']}"
         rows.append((found["table"].replace("_", " "), kept, words))
     return rows

@@ -38,7 +38,7 @@ def run(params: "Params", paths: Paths, tracker: "Tracker") -> None:
     manifest = read_manifest(paths.manifest)
     tables = _tables(manifest, paths.images, read_quarantine(paths.quarantine))
     parameters = _parameters(manifest, contract)
-    suite = read_suite(paths.suite, tuple(_NAMED_BY), parameters)
+    suite = read_suite(paths.suite, tuple(_NAMED_BY), parameters, contract)
     shutil.rmtree(paths.data_docs, ignore_errors=True)
     findings = judge(suite, tables, _NAMED_BY, parameters, contract.rows_named, paths.data_docs)
     record = _record(manifest, contract, findings, paths)
@@ -47,12 +47,12 @@ def run(params: "Params", paths: Paths, tracker: "Tracker") -> None:
     log.info("Data Docs: %s (they fetch scripts from the network when opened)", paths.data_docs / "index.html")
     for finding in findings:
         if not finding.passed and not finding.stops:
-            log.warning("warning: %s", _told(finding))
+            log.warning("warning: %s", finding.told())
     broken = [finding for finding in findings if finding.stops]
     if broken:
         raise ContractFailed(
             f"the data break {len(broken)} of {len(findings)} expectations, so nothing is trained on them:\n"
-            + "".join(f"  {_told(finding)}\n" for finding in broken)
+            + "".join(f"  {finding.told()}\n" for finding in broken)
             + "mend or remove those files, or move the threshold in section `contract` of params.yaml; the record: "
             f"{paths.logs / 'contract.json'}"
         )
@@ -124,6 +124,7 @@ def _data_set(manifest: Manifest, quarantined: int) -> dict[str, Any]:
         "test_images": len(manifest.of_split("test")),
         "mean_level": round(sum(row.mean for row in manifest.rows) / max(1, len(manifest.rows)), 6),
         "unaccounted": off,
+        "empty_class_folders": ", ".join(manifest.empty_folders),
     }
 
 
@@ -167,11 +168,3 @@ def _record(manifest: Manifest, contract: ContractConfig, findings: Sequence[Fin
         "suite_sha256": sha256_file(paths.suite),
         "great_expectations": version("great_expectations"),
     }
-
-
-def _told(finding: Finding) -> str:
-    """One line: what must hold, how many break it, and which."""
-    rows = "; ".join(", ".join(f"{name} {value}" for name, value in row.items()) for row in finding.rows)
-    more = finding.breaches - len(finding.rows)
-    rows += f"; and {more} more" if more > 0 else ""
-    return f"{finding.table}: {finding.says}; {finding.breaches} of {finding.checked} do not: {rows}"

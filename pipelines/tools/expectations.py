@@ -3,9 +3,10 @@
 import json
 import logging
 import os
+import re
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -13,6 +14,9 @@ from ddpm_core.checks import Check, Checks, at_least_1, fraction, not_negative, 
 from ddpm_core.errors import ParamsError
 
 Table = Sequence[Mapping[str, Any]]
+
+# In an expectation's notes: a threshold by its key, or one of the suite's parameters.
+_KEY, _PARAMETER = re.compile(r"\bcontract\.(\w+)"), re.compile(r"\$(\w+)")
 
 _level: Check = (lambda v: 0 <= v <= 255, "a level between 0 and 255")
 
@@ -58,12 +62,16 @@ class ContractConfig:
 
 @dataclass(frozen=True)
 class Finding:
-    """What became of one expectation: how many rows were looked at, how many break it, and the first of those."""
+    """What became of one expectation: how many rows were looked at, how many break it, and the first of those.
+
+    `says` is what must hold, with its limit; `found` is what was found instead, empty where the expectation is kept.
+    """
 
     table: str
     type: str
     column: str
     says: str
+    found: str
     severity: str
     passed: bool
     required: Mapping[str, Any]
@@ -75,9 +83,22 @@ class Finding:
     def stops(self) -> bool:
         return not self.passed and self.severity == "critical"
 
+    def told(self) -> str:
+        """One line: what must hold and its limit, what was found, and the first rows that break it."""
+        rows = "; ".join(", ".join(f"{name} {value}" for name, value in row.items()) for row in self.rows)
+        more = self.breaches - len(self.rows)
+        rows += f"; and {more:,} more" if more > 0 else ""
+        one = self.checked == 1 and self.table == "data_set"  # its only row is what was found
+        return f"{self.table.replace('_', ' ')}: {self.says}; {self.found}" + ("" if one or not rows else f": {rows}")
 
-def read_suite(path: Path, tables: Sequence[str], parameters: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:
-    """The suite file: for each table a list of expectations as Great Expectations writes them, each with its notes."""
+
+def read_suite(
+    path: Path, tables: Sequence[str], parameters: Mapping[str, Any], contract: ContractConfig
+) -> dict[str, list[dict[str, Any]]]:
+    """The suite file: for each table a list of expectations as Great Expectations writes them, each with its notes.
+
+    `contract.KEY` in the notes becomes the threshold and its key, `$NAME` the parameter of that name.
+    """
     if not path.is_file():
         raise ParamsError(
             f"{path}: there must be the suite of expectations, but the file is missing; restore it with git"
@@ -86,13 +107,42 @@ def read_suite(path: Path, tables: Sequence[str], parameters: Mapping[str, Any])
         suite = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise ParamsError(f"{path}: must be JSON, but {error}") from error
-    faults = _suite_faults(suite, tables, parameters)
+    faults = _suite_faults(suite, tables, parameters, asdict(contract))
     if faults:
         raise ParamsError(f"{path}: the suite of expectations is not well formed: " + "; ".join(faults))
-    return dict(suite)
+    return {
+        table: [{**each, "notes": _with_limits(each["notes"], parameters, asdict(contract))} for each in expectations]
+        for table, expectations in suite.items()
+    }
 
 
-def _suite_faults(suite: Any, tables: Sequence[str], parameters: Mapping[str, Any]) -> list[str]:
+def _with_limits(notes: str, parameters: Mapping[str, Any], contract: Mapping[str, Any]) -> str:
+    """Notes with every limit that they name, its key behind it."""
+
+    def limit(match: re.Match[str]) -> str:
+        key = match[1]
+        value = _percent(contract[key]) if key.endswith("_share") else f"{contract[key]:,g}"
+        return f"{value} (contract.{key})"
+
+    return _PARAMETER.sub(lambda match: _listed(parameters[match[1]]), _KEY.sub(limit, notes))
+
+
+def _listed(value: Any) -> str:
+    """A parameter as a person says it: `8`, `0 to 9`, `L, RGB`."""
+    if not isinstance(value, list):
+        return str(value)
+    if len(value) > 2 and value == list(range(len(value))):
+        return f"0 to {len(value) - 1}"
+    return ", ".join(map(str, value))
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.6g} %"
+
+
+def _suite_faults(
+    suite: Any, tables: Sequence[str], parameters: Mapping[str, Any], contract: Mapping[str, Any]
+) -> list[str]:
     if not isinstance(suite, dict) or set(suite) != set(tables):
         return [f"must be a mapping with exactly the tables {', '.join(tables)}"]
     faults = []
@@ -107,6 +157,12 @@ def _suite_faults(suite: Any, tables: Sequence[str], parameters: Mapping[str, An
             if _identity(expectation) in seen:
                 faults.append(f"{where}: must be the only {expectation['type']} of its column")
             seen.add(_identity(expectation))
+            for pattern, known in ((_KEY, contract), (_PARAMETER, parameters)):
+                faults += [
+                    f"{where}.notes: {match[0]} must be one of {', '.join(sorted(known))}"
+                    for match in pattern.finditer(str(expectation["notes"]))
+                    if match[1] not in known
+                ]
             for name, value in expectation["kwargs"].items():
                 if isinstance(value, dict) and value.get("$PARAMETER") not in parameters:
                     faults.append(
@@ -241,15 +297,37 @@ def _finding(
     column = expectation["kwargs"]["column"]
     figures = result["result"] if result else {}
     broken = figures.get("unexpected_index_list") or []
+    checked, breaches = int(figures.get("element_count", 0)), int(figures.get("unexpected_count", 0))
+    passed = bool(result["success"]) if result else True
+    first = [{name: row[name] for name in (*named_by, column)} for row in broken]
+    found = "" if passed else _found(table, column, required.get("mostly"), checked, breaches, first)
     return Finding(
         table=table,
         type=expectation["type"],
         column=column,
         says=expectation["notes"],
+        found=found,
         severity=expectation["severity"],
-        passed=bool(result["success"]) if result else True,
+        passed=passed,
         required=required,
-        checked=int(figures.get("element_count", 0)),
-        breaches=int(figures.get("unexpected_count", 0)),
-        rows=[{name: row[name] for name in (*named_by, column)} for row in broken[:rows_named]],
+        checked=checked,
+        breaches=breaches,
+        rows=first[:rows_named],
     )
+
+
+def _found(
+    table: str, column: str, mostly: float | None, checked: int, breaches: int, rows: Sequence[Mapping[str, Any]]
+) -> str:
+    """What was found where an expectation is broken: a share beside its limit, the one value, or how many rows."""
+    if mostly is not None:
+        return f"found {_share_above(breaches / max(1, checked), 1 - mostly)}: {breaches:,} of {checked:,}"
+    if table == "data_set" and rows:
+        return f"found {column} {rows[0][column]}"
+    return f"not so for {breaches:,} of {checked:,}"
+
+
+def _share_above(share: float, limit: float) -> str:
+    """A share in percent, to the first digit, or to as many as show that it lies above the limit."""
+    texts = (f"{100 * share:.{digits}f}" for digits in range(1, 12))
+    return next((text for text in texts if float(text) > 100 * limit + 1e-12), f"{100 * share}") + " %"

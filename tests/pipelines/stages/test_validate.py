@@ -1,7 +1,7 @@
 """Stage validate: data that keep the contract pass; each way to break it stops the pipeline and names the rows."""
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +9,10 @@ import pytest
 from PIL import Image
 
 from ddpm_core.errors import ContractFailed, ParamsError
+from pipelines.tools import expectations
+from pipelines.tools.expectations import read_suite
 from pipelines.tools.manifest import read_manifest, write_manifest
-from tests.support.pictures import CONTRACT, Project, file_bytes, png, write
+from tests.support.pictures import CONTRACT, SUITE, Project, file_bytes, png, write
 
 GOOD = {f"{name}/{number}.png": png(10 * number + index) for index, name in enumerate("ab") for number in range(12)}
 
@@ -54,12 +56,17 @@ def test_thresholds_that_the_data_miss_stop_the_pipeline_and_are_all_told(projec
         project.validate()
     assert caught.value.exit_code == 4
     for told in (
-        "data_set: train has contract.min_train_images pictures; 1 of 1 do not: name data set, train_images 1",
-        "data_set: test has contract.min_test_images pictures; 1 of 1 do not",
-        "classes: every class has contract.min_train_images_per_class pictures in train; 2 of 2 do not: class_name a",
-        "classes: every class has contract.min_test_images_per_class pictures in test; 2 of 2 do not",
-        "files are quarantined; 1 of 25 do not: source a/words.png, reason not a picture",
-        "data_set: the mean level lies between",
+        "data set: train has at least 100 (contract.min_train_images) pictures; found train_images 1",
+        "data set: test has at least 101 (contract.min_test_images) pictures; found test_images ",
+        "classes: every class has at least 50 (contract.min_train_images_per_class) pictures in train; not so "
+        "for 2 of 2: "
+        "class_name a, train_images ",
+        "classes: every class has at least 51 (contract.min_test_images_per_class) pictures in test; not so "
+        "for 2 of 2: ",
+        "files: at most 1 % (contract.max_quarantined_share) of the files may be quarantined; found 4.0 %: 1 of 25: "
+        "source a/words.png, reason not a picture",
+        "data set: the mean level lies between 250 (contract.min_mean_level) and 255 (contract.max_mean_level); found "
+        "mean_level 1",
         "section `contract` of params.yaml",
     ):
         assert told in str(caught.value)
@@ -88,19 +95,19 @@ def test_every_fault_of_a_manifest_is_told_with_its_row(project: Project) -> Non
     with pytest.raises(ContractFailed) as caught:
         project.validate()
     for told in (
-        f"every picture is as wide as the data set; 1 of 23 do not: key {train[0].key}, source",
+        f"every picture is 8 pixels wide, as the data set is; not so for 1 of 23: key {train[0].key}, source",
         f"source {train[0].source}, width 9",
-        f"every picture is as high as the data set; 1 of 23 do not: key {train[1].key}",
-        f"every picture has the channels of the data set; 1 of 23 do not: key {train[2].key}",
-        f"-1 where it has none; 1 of 23 do not: key {train[3].key}, source {train[3].source}, label 7",
-        f"every picture is in train or in test; 1 of 23 do not: key {train[4].key}",
+        f"every picture is 8 pixels high, as the data set is; not so for 1 of 23: key {train[1].key}",
+        f"every picture has mode RGB, as the data set has; not so for 1 of 23: key {train[2].key}",
+        f"every label is one of the data set's: 0, 1; not so for 1 of 23: key {train[3].key}, source {train[3].source}, label 7",
+        f"every picture is in train or in test; not so for 1 of 23: key {train[4].key}",
         f"key {train[5].key}, source {train[5].source}, file changed",
         f"key {train[6].key}, source {train[6].source}, file missing",
-        f"the brightest level of every picture is one of 0 to 255; 1 of 23 do not: key {train[7].key}",
-        f"the darkest level of every picture is one of 0 to 255; 1 of 23 do not: key {train[7].key}",
-        f"every picture has a key of its own; 2 of 23 do not: key {train[9].key}",
-        "no picture of test has the very pixels of one of train; 3 of 23 do not",
-        "every picture found is either accepted or quarantined; 1 of 1 do not",
+        f"the brightest level of every picture is one of 0 to 255; not so for 1 of 23: key {train[7].key}",
+        f"the darkest level of every picture is one of 0 to 255; not so for 1 of 23: key {train[7].key}",
+        f"every picture has a key of its own; not so for 2 of 23: key {train[9].key}",
+        "no picture of test has the very pixels of one of train (equal pixels lie on 1 side); not so for 3 of 23: ",
+        "every picture found is either accepted or quarantined, 0 are unaccounted for; found unaccounted 1",
     ):
         assert told in str(caught.value)
 
@@ -115,10 +122,19 @@ def test_copies_flat_pictures_and_imbalance_are_named_up_to_a_number(tmp_path: P
     with pytest.raises(ContractFailed) as caught:
         project.validate()
     message = str(caught.value)
-    assert "repeat the very pixels of another; 5 of 35 do not: key " in message
-    assert "are of one level throughout; 5 of 35 do not: key " in message
+    assert (
+        "at most 1 % (contract.max_duplicate_share) of the pictures may repeat the very pixels of another; found 14.3 %: 5"
+        in message
+    )
+    assert (
+        "at most 1 % (contract.max_flat_share) of the pictures may be of one level throughout; found 14.3 %: 5 of 35: "
+        in message
+    )
     assert message.count("; and 2 more") == 2  # rows_named is 3
-    assert "no class is more than contract.max_class_imbalance times smaller" in message
+    assert (
+        "the largest class has at most 1.5 (contract.max_class_imbalance) times as many pictures as each other"
+        in message
+    )
 
 
 def grey(level: int) -> bytes:
@@ -131,7 +147,56 @@ def test_labels_that_disagree_are_a_warning(tmp_path: Path, caplog: pytest.LogCa
     project.prepare()
     project.validate()
     assert record(project)["passed"] is True
-    assert "pictures of the very same pixels have the same label; 2 of 25 do not" in caplog.text
+    assert "pictures of the very same pixels have 1 label; not so for 2 of 25: key " in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("breaches", "share"), [(284, "2.8 %: 284"), (201, "2.01 %: 201"), (210, "2.1 %: 210"), (10_000, "100.0 %: 10,000")]
+)
+def test_a_share_is_told_with_its_limit_and_in_the_right_sense(breaches: int, share: str) -> None:
+    contract = replace(CONTRACT, max_quarantined_share=0.02)
+    suite = read_suite(SUITE, TABLES, PARAMETERS, contract)
+    row = {"source": "0.png", "reason": "cut", "accepted": False}
+    result = {
+        "success": False,
+        "result": {"element_count": 10_000, "unexpected_count": breaches, "unexpected_index_list": [row] * breaches},
+    }
+    finding = expectations._finding("files", suite["files"][0], PARAMETERS, ("source", "reason"), result, 1)
+    assert finding.told() == (
+        f"files: at most 2 % (contract.max_quarantined_share) of the files may be quarantined; found {share} of 10,000: "
+        f"source 0.png, reason cut, accepted False; and {breaches - 1:,} more"
+    )
+
+
+TABLES = ("files", "pictures", "classes", "data_set")
+PARAMETERS: dict[str, Any] = {
+    **dict.fromkeys(("heights", "widths", "modes", "labels"), [0]),
+    **dict.fromkeys(("min_accepted_share", "min_distinct_share", "min_varied_share"), 0.98),
+    **dict.fromkeys((name for name in asdict(CONTRACT) if name.startswith("min_")), 1),
+    **dict.fromkeys(("max_class_imbalance", "max_mean_level"), 1),
+}
+
+
+def test_every_rule_with_a_threshold_names_its_key_and_its_limit() -> None:
+    """Every key of section contract but the number of rows stands in exactly the notes of the rule that it sets."""
+    suite = read_suite(SUITE, TABLES, PARAMETERS, CONTRACT)
+    notes = [each["notes"] for rules in suite.values() for each in rules]
+    for key, value in asdict(CONTRACT).items():
+        limit = f"{100 * value:g} %" if key.endswith("_share") else f"{value:g}"
+        assert sum(f"{limit} (contract.{key})" in note for note in notes) == (key != "rows_named"), key
+    assert not [note for note in notes if "$" in note]
+
+
+def test_empty_class_folders_are_a_warning_that_names_them(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    write(tmp_path / "raw", GOOD)
+    for name in ("cat", "dog"):
+        (tmp_path / "raw" / name).mkdir()
+    project = Project(tmp_path)
+    project.prepare()
+    project.validate()
+    assert record(project)["passed"] is True
+    assert "warning: data set: every class folder holds a picture; one without is no class; found " in caplog.text
+    assert "empty_class_folders cat, dog" in caplog.text
 
 
 def test_data_without_labels_have_no_classes_to_judge(tmp_path: Path) -> None:
@@ -149,6 +214,10 @@ def test_data_without_labels_have_no_classes_to_judge(tmp_path: Path) -> None:
         (None, "there must be the suite of expectations, but the file is missing"),
         ("words", "suite.json: must be JSON, but"),
         ("{}", "must be a mapping with exactly the tables files, pictures, classes, data_set"),
+        (
+            '[{"type": "x", "notes": "contract.max_cats and $dogs", "severity": "", "kwargs": {"column": "a"}}]',
+            r"pictures\[0\].notes: contract.max_cats must be one of max_.*pictures\[0\].notes: \$dogs must be one of ",
+        ),
         ('[{"type": "x"}]', r"pictures\[0\]: must have exactly the keys kwargs, notes, severity, type"),
         (
             '[{"type": "x", "notes": "", "severity": "", "kwargs": {"column": "a", "max_value": {"$PARAMETER": "b"}}}]',
