@@ -30,6 +30,7 @@ _NO_BIT = frozenset(
         "ddpm_core.training.signals",  # when to stop; what is done before is the same
         "pipelines.params",
         "pipelines.paths",
+        "pipelines.progress",  # tells how far it is
         "pipelines.tools.code_files",
         "pipelines.tools.git",
         "pipelines.tools.preview",  # pictures for the tracker
