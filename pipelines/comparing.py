@@ -15,6 +15,7 @@ from ddpm_core.metrics.verdict import RuleResult, number, overall, rules_table
 from pipelines.paths import Paths
 from pipelines.tools.measurement import read_measurement
 from pipelines.tools.report_page import ComparisonPage, Picture, Row, render_comparison
+from pipelines.tools.source_facts import registered_name
 from pipelines.tools.spool import StoreDown
 
 if TYPE_CHECKING:
@@ -47,22 +48,23 @@ def _found(name: str, params: "Params", paths: Paths, scratch: Path) -> RunFound
     if folder.is_dir():
         inner = folder if (folder / "metrics.json").is_file() else folder / "out"
         return _read(name, inner, inner / "samples")
-    version, run_id = _version(name, params), _RUN_ID.fullmatch(name)
+    version, run_id = _version(name, params, paths), _RUN_ID.fullmatch(name)
     if version is None and run_id is None:
         raise ParamsError(
-            f"a run must be a folder with metrics.json and record.json, an MLflow run id (32 hex digits), a version of "
-            f"{params.gate.model_name} (a number, or {', '.join(_ALIASES)}) or models:/NAME/VERSION, got {name!r}"
+            "a run must be a folder with metrics.json and record.json, an MLflow run id (32 hex digits), a version of "
+            f"{registered_name(params.gate, paths)} (a number, or {', '.join(_ALIASES)}) or models:/NAME/VERSION, got "
+            f"{name!r}"
         )
     scratch.mkdir()
     return _fetched(name, version, paths, scratch)
 
 
-def _version(name: str, params: "Params") -> tuple[str, str] | None:
+def _version(name: str, params: "Params", paths: Paths) -> tuple[str, str] | None:
     """(model, version or alias) that a word means, if it means one."""
     if name.startswith("models:/") and name.count("/") == 2:
         _, model, version = name.split("/")
         return model, version
-    return (params.gate.model_name, name) if name in _ALIASES or name.isdecimal() else None
+    return (registered_name(params.gate, paths), name) if name in _ALIASES or name.isdecimal() else None
 
 
 def _fetched(name: str, version: tuple[str, str] | None, paths: Paths, scratch: Path) -> RunFound:

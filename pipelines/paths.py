@@ -30,6 +30,10 @@ class Paths:
         return self.root / "data" / "manifest.parquet"
 
     @property
+    def source_facts(self) -> Path:
+        return self.root / "data" / "source.json"
+
+    @property
     def quarantine(self) -> Path:
         return self.root / "data" / "quarantine"
 

@@ -22,6 +22,7 @@ from ddpm_core.metrics.verdict import RuleResult, Verdict, overall, rules_table,
 from pipelines.paths import Paths
 from pipelines.tools.measurement import read_json, read_measurement
 from pipelines.tools.outputs import weights_digest
+from pipelines.tools.source_facts import registered_name
 from pipelines.tools.spool import StoreDown
 from pipelines.tools.tracking import Tracker
 
@@ -62,7 +63,7 @@ def promote(params: "Params", paths: Paths, tracker: Tracker) -> Promotion:
     with _store_must_answer(), _one_at_a_time(paths):
         from pipelines.tools.mlflow_registry import Registry
 
-        registry = Registry(tracker.store(), params.gate.model_name)
+        registry = Registry(tracker.store(), registered_name(params.gate, paths))
         run_id = tracker.restore(paths, params)
         version = _registered(registry, run_id, bundle, judged, paths)
         champion = registry.holder(CHAMPION)

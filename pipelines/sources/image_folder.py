@@ -23,6 +23,7 @@ from pipelines.sources.pictures import (
     lies_within,
     shown_name,
 )
+from pipelines.tools.source_facts import SourceFacts, name_of
 
 _MEGABYTE = 1_000_000
 
@@ -69,6 +70,11 @@ class ImageFolder:
             max_pixels=int(self.max_megapixels * 1_000_000),
             max_bytes=int(self.max_megabytes * _MEGABYTE),
         )
+
+    def facts(self) -> SourceFacts:
+        """Of a folder nothing is known but its name, which names the model in the registry."""
+        name = Path(self.path).name
+        return SourceFacts(model_name=name_of(name[:-4] if name.lower().endswith(".zip") else name))
 
     def listing(self, root: Path) -> Listing:
         place = root / self.path

@@ -11,10 +11,13 @@ from ddpm_core.checks import Checks, at_least_1, run_checks
 from ddpm_core.errors import DataError, Unreachable
 from pipelines.sources.pictures import Found, Listing, Pixels, Rules, first_of_each_class
 from pipelines.sources.split import SplitName
+from pipelines.tools.source_facts import SourceFacts, name_of
 
 if TYPE_CHECKING:
     from torchvision.datasets import CIFAR10, MNIST
 
+# Only where the set's makers state one beside the files.
+_LICENCES = {"FashionMNIST": "Fashion-MNIST by Zalando SE (MIT)."}
 _SIDES = {"CIFAR10": 32, "MNIST": 28, "FashionMNIST": 28}
 
 
@@ -51,6 +54,14 @@ class Torchvision:
             min_side=1,
             max_pixels=side * side,
             max_bytes=3 * side * side,
+        )
+
+    def facts(self) -> SourceFacts:
+        return SourceFacts(
+            model_name=name_of(self.name),
+            title=f"{self.name} by diffusion",
+            data_licence=_LICENCES.get(self.name),
+            limits=f"It knows the pictures of {self.name}, at {self.size} x {self.size} pixels, and nothing else.",
         )
 
     def listing(self, root: Path) -> Listing:

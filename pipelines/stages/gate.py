@@ -8,6 +8,7 @@ from ddpm_core.files import atomic_write_json
 from ddpm_core.metrics.verdict import GateConfig
 from pipelines.paths import Paths
 from pipelines.tools.measurement import judge
+from pipelines.tools.source_facts import registered_name
 
 if TYPE_CHECKING:
     from pipelines.params import Params
@@ -20,7 +21,7 @@ def run(params: "Params", paths: Paths, tracker: "Tracker") -> None:
     """Judge out/metrics.json by section gate; write out/gate.json, and a copy that outlives a failure."""
     config: GateConfig = params.gate
     judged, record = judge(paths, config)
-    content = {**judged.to_dict(), "record_sha256": record, "model_name": config.model_name}
+    content = {**judged.to_dict(), "record_sha256": record, "model_name": registered_name(config, paths)}
     kept = paths.logs / "gate.json"
     for path in (kept, paths.gate):
         atomic_write_json(path, content)

@@ -22,6 +22,7 @@ from pipelines.sources.split import SplitConfig, SplitName, split_of
 from pipelines.tools.decode import decode, encode_png, fit_pixels
 from pipelines.tools.isolated import Died, map_isolated
 from pipelines.tools.manifest import Counts, Manifest, Row, write_manifest
+from pipelines.tools.source_facts import write_facts
 
 if TYPE_CHECKING:
     from pipelines.params import Params
@@ -56,7 +57,7 @@ class Rejected:
 
 
 def run(params: "Params", paths: Paths, tracker: "Tracker") -> None:
-    """Read the source, write data/images, data/manifest.parquet and data/quarantine."""
+    """Read the source, write data/images, data/manifest.parquet, data/source.json and data/quarantine."""
     rules = params.source.rules()
     listing = params.source.listing(paths.root)
     log.info("found %d pictures, %d other files left out by rule", len(listing.found), listing.ignored)
@@ -72,6 +73,7 @@ def run(params: "Params", paths: Paths, tracker: "Tracker") -> None:
             )
         _write_quarantine(quarantine, rejected)
     write_manifest(paths.manifest, manifest)
+    write_facts(paths.source_facts, params.source.facts())
     for name in listing.empty:
         log.warning("class folder %s holds no picture, so it is no class of the data", name)
     for name, reason in [(found.name, outcome.reason) for found, outcome in rejected[:10]]:

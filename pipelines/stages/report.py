@@ -46,6 +46,7 @@ from pipelines.tools.report_tables import (
     measure_rows,
     steps_rows,
 )
+from pipelines.tools.source_facts import read_facts
 
 if TYPE_CHECKING:
     from pipelines.params import Params
@@ -58,7 +59,8 @@ PAGE_NAME, MARKDOWN_NAME = "index.html", "report.md"
 
 def run(params: "Params", paths: Paths, tracker: "Tracker") -> None:
     """Write out/report: index.html, report.md and the pictures that the latter links to."""
-    page = gather(params.report, judge(paths, params.gate)[0], paths)
+    words = params.report.beside(read_facts(paths.source_facts))
+    page = gather(words, judge(paths, params.gate)[0], paths)
     with atomic_folder(paths.report) as folder:
         atomic_write_text(folder / PAGE_NAME, render_html(page))
         atomic_write_text(folder / MARKDOWN_NAME, render_markdown(page))
@@ -232,9 +234,10 @@ def _card(
     guidance = ", ".join(f"{key} {value}" for key, value in conditions["guidance"].items())
     extractors = "; ".join(f"{extractor['name']} ({extractor['preprocess']})" for extractor in conditions["extractors"])
     return [
-        ("intended use", config.intended_use),
-        ("limits", config.limits),
-        ("licence of the data", config.data_licence),
+        *([] if config.title is not None else [("title", config.said("title"))]),
+        ("intended use", config.said("intended_use")),
+        ("limits", config.said("limits")),
+        ("licence of the data", config.said("data_licence")),
         ("takes a label", "yes" if conditions["conditional"] else "no"),
         ("sampler", sampler),
         ("guidance", guidance),

@@ -47,7 +47,7 @@ def run(params: "Params", paths: Paths, tracker: "Tracker") -> None:
     log.info("Data Docs: %s (they fetch scripts from the network when opened)", paths.data_docs / "index.html")
     for finding in findings:
         if not finding.passed and not finding.stops:
-            log.warning("warning: %s", finding.told())
+            log.warning("%s", finding.told())
     broken = [finding for finding in findings if finding.stops]
     if broken:
         raise ContractFailed(

@@ -85,7 +85,9 @@ class Finding:
 
     def told(self) -> str:
         """One line: what must hold and its limit, what was found, and the first rows that break it."""
-        rows = "; ".join(", ".join(f"{name} {value}" for name, value in row.items()) for row in self.rows)
+        rows = "; ".join(
+            ", ".join(f"{name} {value}" for name, value in row.items() if value is not False) for row in self.rows
+        )
         more = self.breaches - len(self.rows)
         rows += f"; and {more:,} more" if more > 0 else ""
         one = self.checked == 1 and self.table == "data_set"  # its only row is what was found

@@ -38,8 +38,8 @@ CARRIERS = (
 # What a stage reaches and its outputs do not depend on. To list these would train anew for nothing.
 WITHOUT_EFFECT = {
     # The types of the sources' rules, imported by the reader of PNGs.
-    "shard": ("pipelines/sources",),
-    "evaluate": ("pipelines/sources",),
+    "shard": ("pipelines/sources", "pipelines/tools/source_facts.py"),
+    "evaluate": ("pipelines/sources", "pipelines/tools/source_facts.py"),
 }
 
 

@@ -16,6 +16,7 @@ from pipelines.tools.features import ClassifierConfig, ReferenceConfig
 from pipelines.tools.manifest import Counts, Manifest, Row, write_manifest
 from pipelines.tools.report_page import ReportConfig
 from pipelines.tools.shards import Sample, ShardConfig, write_shards
+from pipelines.tools.source_facts import SourceFacts, write_facts
 from tests.support.tiny_bundle import CLASSES, tiny_bundle
 
 SIDE = 8
@@ -89,6 +90,7 @@ def measured_project(root: Path, *, labelled: bool = True, train: int = 240, tes
             )
     write_shards(paths.shards, spec, splits, ShardConfig(100, 50, 1000))
     write_manifest(paths.manifest, Manifest(rows, spec, Counts(len(rows) + 1, len(rows), 1)))
+    write_facts(paths.source_facts, SourceFacts(model_name="ddpm-bars"))
     paths.contract.parent.mkdir(parents=True, exist_ok=True)
     found = [
         {

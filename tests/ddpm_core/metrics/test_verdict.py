@@ -336,7 +336,7 @@ def test_a_verdict_as_plain_data_holds_all_of_it():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"model_name": ""}, "model_name: must be a name without"),
+        ({"model_name": ""}, r"model_name: must be null \(by the data\) or a name without"),
         ({"model_name": "a/b"}, "without `/`, `:` or outer spaces, got 'a/b'"),
         ({"min_images": 0}, "min_images: must be at least 1, got 0"),
         ({"max_distance_ratio": 0.9}, r"max_distance_ratio: must be at least 1 \(1 = as near as unseen"),

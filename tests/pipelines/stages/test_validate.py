@@ -165,7 +165,7 @@ def test_a_share_is_told_with_its_limit_and_in_the_right_sense(breaches: int, sh
     finding = expectations._finding("files", suite["files"][0], PARAMETERS, ("source", "reason"), result, 1)
     assert finding.told() == (
         f"files: at most 2 % (contract.max_quarantined_share) of the files may be quarantined; found {share} of 10,000"
-        f": source 0.png, reason cut, accepted False; and {breaches - 1:,} more"
+        f": source 0.png, reason cut; and {breaches - 1:,} more"
     )
 
 
@@ -196,7 +196,7 @@ def test_empty_class_folders_are_a_warning_that_names_them(tmp_path: Path, caplo
     project.prepare()
     project.validate()
     assert record(project)["passed"] is True
-    assert "warning: data set: every class folder holds a picture; one without is no class; found " in caplog.text
+    assert "data set: every class folder holds a picture; one without is no class; found " in caplog.text
     assert "empty_class_folders cat, dog" in caplog.text
 
 
