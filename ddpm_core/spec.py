@@ -33,6 +33,11 @@ class DataSpec:
         return self.shape[0]
 
     @property
+    def top(self) -> int:
+        """The highest level of a picture's values."""
+        return self._ends()[2]
+
+    @property
     def mode(self) -> str:
         """Pillow's name for pictures of so many channels."""
         if len(self.shape) != 3 or self.channels not in _MODES:

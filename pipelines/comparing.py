@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from ddpm_core.errors import ParamsError, TrackingError
 from ddpm_core.metrics.comparison import compare
 from ddpm_core.metrics.measurement import Measurement, refuse_unless_alike
-from ddpm_core.metrics.verdict import RuleResult, number, overall, rules_table
+from ddpm_core.metrics.rules import RuleResult, number, overall, rules_table
 from pipelines.paths import Paths
 from pipelines.tools.measurement import read_measurement
 from pipelines.tools.report_page import ComparisonPage, Picture, Row, render_comparison

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ddpm_core.diffusion.config import DiffusionConfig
     from ddpm_core.export_config import ExportConfig
     from ddpm_core.metrics.config import EvaluateConfig
-    from ddpm_core.metrics.verdict import GateConfig
+    from ddpm_core.metrics.gate_config import GateConfig
     from ddpm_core.models.config import UNetConfig
     from ddpm_core.samplers.config import SampleConfig
     from ddpm_core.training.config import TrainConfig
@@ -111,7 +111,7 @@ def section_types() -> dict[str, Any]:
     from ddpm_core.diffusion.config import DiffusionConfig
     from ddpm_core.export_config import ExportConfig
     from ddpm_core.metrics.config import EvaluateConfig
-    from ddpm_core.metrics.verdict import GateConfig
+    from ddpm_core.metrics.gate_config import GateConfig
     from ddpm_core.models.config import UNetConfig
     from ddpm_core.samplers.config import SampleConfig
     from ddpm_core.training.config import TrainConfig

@@ -18,7 +18,8 @@ from ddpm_core.errors import DdpmError, PromotionRefused, TrackingError
 from ddpm_core.files import json_bytes, sha256_bytes
 from ddpm_core.metrics.comparison import compare
 from ddpm_core.metrics.measurement import Measurement
-from ddpm_core.metrics.verdict import RuleResult, Verdict, overall, rules_table, verdict
+from ddpm_core.metrics.rules import RuleResult, overall, rules_table
+from ddpm_core.metrics.verdict import Verdict, verdict
 from pipelines.paths import Paths
 from pipelines.tools.measurement import read_json, read_measurement
 from pipelines.tools.outputs import weights_digest

@@ -4,21 +4,20 @@ Each difference has an interval, paired where both weighted the same samples ali
 seed and label, so what both have in common falls out.
 """
 
+from ddpm_core.metrics.gate_config import GateConfig
 from ddpm_core.metrics.intervals import Interval
 from ddpm_core.metrics.measurement import Measurement
-from ddpm_core.metrics.verdict import GateConfig, Outcome, RuleResult, number
+from ddpm_core.metrics.rules import RuleResult, by_interval, number
 
 
 def compare(challenger: Measurement, champion: Measurement, gate: GateConfig) -> tuple[RuleResult, ...]:
     """Whether the challenger is worse than the champion by more than the loss that the gate allows.
 
     It passes a rule where the whole interval of its loss lies within what is allowed, and fails where none of it does.
-    A distance is counted in floors: what real images score at this n.
     """
     rules = [
-        _rule(f"{distance} to {split}", f"{distance}_ratio_{split}", challenger, champion, gate.max_champion_loss)
-        for distance in challenger.conditions["distances"]
-        for split in ("train", "test")
+        _rule(f"energy in {judge}", f"energy_{judge}", challenger, champion, gate.max_champion_loss)
+        for judge in challenger.conditions["judges"]
     ]
     if "accuracy_asked" in champion.metrics and gate.max_accuracy_loss is not None:
         rules.append(_rule("asked label", "accuracy_asked", challenger, champion, gate.max_accuracy_loss, -1.0))
@@ -37,15 +36,9 @@ def _rule(
     ends = challenger.difference(name, champion)
     loss = Interval(*sorted((sign * ends.low, sign * ends.high)))
     mine, its = challenger.metrics[name], champion.metrics[name]
-    unit = " x the floor" if sign > 0 else ""
     text = (
-        f"{number(mine)}{unit}, the champion {number(its)}{unit}; worse by {number(loss.low)} to {number(loss.high)}, "
-        f"allowed {number(allowed)}"
+        f"{number(mine)}, the champion {number(its)}; worse by {number(loss.low)} to {number(loss.high)}, allowed "
+        f"{number(allowed)}"
     )
-    return RuleResult(rule, _outcome(loss, allowed), sign * (mine - its), allowed, text)
-
-
-def _outcome(loss: Interval, allowed: float) -> Outcome:
-    if loss.high <= allowed:
-        return "pass"
-    return "not enough evidence" if loss.low <= allowed else "fail"
+    outcome = by_interval(loss.low <= allowed, loss.high <= allowed)
+    return RuleResult(rule, outcome, sign * (mine - its), allowed, text)

@@ -202,12 +202,16 @@ def by_labels(
 
 
 def worst(per_class: Mapping[str, NDArray[np.float64]]) -> dict[str, float]:
-    """Of each measure by class the lowest, where any class has one."""
-    return {
-        f"{name}_class_min": float(np.nanmin(values))
-        for name, values in per_class.items()
-        if not np.isnan(values).all()
-    }
+    """Of each measure by class the worst, where any class has one: the lowest, or of e the highest."""
+    found = {}
+    for name, values in per_class.items():
+        if np.isnan(values).all():
+            continue
+        if name.startswith("energy_"):
+            found[f"{name}_class_max"] = float(np.nanmax(values))
+        else:
+            found[f"{name}_class_min"] = float(np.nanmin(values))
+    return found
 
 
 def accuracy(asked: Labels, called: Labels, trust: Trust) -> Found:

@@ -21,7 +21,8 @@ from ddpm_core.metrics.config import EvaluateConfig
 from ddpm_core.metrics.coverage import class_accuracy
 from ddpm_core.metrics.intervals import RESAMPLING
 from ddpm_core.metrics.labels import asked_labels
-from ddpm_core.metrics.measure import Found, Trust
+from ddpm_core.metrics.likeness import grain
+from ddpm_core.metrics.measure import Found
 from ddpm_core.metrics.measurement import encoded
 from ddpm_core.metrics.memorisation import nearest
 from ddpm_core.spec import DataSpec
@@ -31,15 +32,9 @@ from pipelines.serving.sampler import Sampler
 from pipelines.serving.spread import sample_spread
 from pipelines.tools.authenticity import write_measured
 from pipelines.tools.bits import held_out_bits
-from pipelines.tools.features import (
-    CLASSIFIER_NAME,
-    Extractor,
-    classifier_extractor,
-    extract,
-    open_extractors,
-    versions,
-)
-from pipelines.tools.fidelity import inception_score, kernel_distance
+from pipelines.tools.controls import score_controls
+from pipelines.tools.features import CLASSIFIER_NAME, Extractor, classifier_extractor, extract, versions
+from pipelines.tools.judging import Judged, judged_by, open_all, seen_controls, trust
 from pipelines.tools.panels import Made, Measuring, panel_files
 from pipelines.tools.reference_store import Reference, read_reference
 from pipelines.tools.sample_files import write_samples
@@ -91,7 +86,7 @@ def measure_bundle(params: "Params", paths: Paths, folder: Path, out: Path, *, p
     copied, unseen = (nearest(side, train.images, config.copy_shift) for side in (images, test.images))
     found = Found({"n": n, "n_heldout": len(test.images), "n_train": len(train.images)}, {}, {})
     found.metrics.update(measure.copies(copied, unseen, config.copy_quantile, config.copy_ratio, config.confidence))
-    found.metrics.update(measure.pixel_faults(images, test.images, _top(index.spec)))
+    found.metrics.update(measure.pixel_faults(images, test.images, index.spec.top))
     if (golden := sampler.golden_difference()) is not None:
         found.metrics["golden_difference"] = golden
     bits = held_out_bits(
@@ -104,15 +99,29 @@ def measure_bundle(params: "Params", paths: Paths, folder: Path, out: Path, *, p
         seed=config.seed,
     )
     found.add(bits.found)
+    found.metrics.update(grain(images, test.images, train.images, index.spec.top, config.confidence))
     seen = Seen(images, labels, test, reference, index.spec)
-    extractors, per_class = _open(reference, index.spec, device), {}
-    for extractor in extractors:
-        per_class.update(_in_features(found, extractor, seen, config, device))
+    classes, judged, per_class = len(index.spec.classes), [], {}
+    for extractor in open_all(reference, index.spec, device):
+        one, its, by_class = judged_by(extractor, images, labels, reference, classes, config, device)
+        judged.append(one)
+        found.add(its)
+        per_class.update(by_class)
     per_class.update(_label_measures(found, bundle, seen, config, device))
     found.metrics.update(measure.worst(per_class))
+    controls = score_controls(
+        seen_controls(judged, reference),
+        train,
+        test,
+        np.array(reference.content["control_rows"]),
+        unseen,
+        config,
+        index.spec.top,
+        labels=bundle.conditional,
+    )
     record = {
         "conditions": {
-            **_conditions(config, labels, seen, extractors),
+            **_conditions(config, labels, seen, [one.extractor for one in judged]),
             "conditional": bundle.conditional,
             "sampler": asdict(recipe.sampler),
             "guidance": asdict(recipe.guidance),
@@ -129,11 +138,12 @@ def measure_bundle(params: "Params", paths: Paths, folder: Path, out: Path, *, p
         },
         "per_class": {name: _plain(values) for name, values in sorted(per_class.items())},
         "replicates": encoded(found.replicates),
+        "controls": controls,
     }
     shown = {}
     if panels:
         made = Made(sampler, recipe, images, labels, seeds)
-        shown = panel_files(made, test, bits.terms, _measuring(seen, extractors, config, device), config)
+        shown = panel_files(made, test, bits.terms, _measuring(judged, config, device), config)
     out.mkdir(parents=True, exist_ok=True)
     write_samples(out / "samples", images, labels, seeds, train, copied, index.spec, config, shown)
     write_measured(out, measure.rounded(found.metrics), record)
@@ -181,7 +191,8 @@ def _conditions(config: EvaluateConfig, labels: Labels, seen: Seen, extractors: 
         "n": len(labels),
         "labels": sha256_bytes(labels.astype("<i8").tobytes()),
         "classes": len(seen.spec.classes),
-        "distances": [extractor.names.distance for extractor in extractors],
+        "distances": [extractor.distance for extractor in extractors if extractor.distance is not None],
+        "judges": [extractor.name for extractor in extractors if extractor.judges],
         "extractors": [extractor.identity() for extractor in extractors],
         "classifier": dict(seen.reference.content["classifier"]),
         "reference": seen.reference.digest,
@@ -205,69 +216,13 @@ def _plain(values: NDArray[np.float64]) -> list[float | None]:
     return [None if np.isnan(value) else float(f"{value:.6g}") for value in values]
 
 
-def _open(reference: Reference, spec: DataSpec, device: torch.device) -> list[Extractor]:
-    facts = reference.content
-    return open_extractors(reference.files, facts["classifier"]["used"], facts["efficientnet_side"], spec, device)
+def _measuring(judged: list[Judged], config: EvaluateConfig, device: torch.device) -> list[Measuring]:
+    """What the panels measure with."""
 
+    def by(one: Judged) -> Measuring:
+        return Measuring(one, lambda images, what: extract(one.extractor, images, config.batch_size, device, what))
 
-def _top(spec: DataSpec) -> int:
-    return (spec.levels or 256) - 1
-
-
-def _in_features(
-    found: Found, extractor: Extractor, seen: Seen, config: EvaluateConfig, device: torch.device
-) -> dict[str, NDArray[np.float64]]:
-    """Add the measures that one extractor gives, and why it does not give others; those by class are returned."""
-    names = extractor.names
-    features = extract(extractor, seen.images, config.batch_size, device, "samples")
-    rows = features.features
-    real, test_logits = seen.reference.real(extractor.name)
-    found.add(measure.distances(names.distance, rows, seen.labels, real, config.floor_draws, _trust(config)))
-    found.metrics.update(measure.kernel(names.kernel, rows, real, config.confidence))
-    reach, covered = measure.reach(names.distance, rows, real, config.coverage_k)
-    found.metrics.update(reach)
-    fewest = min(len(rows), len(real.test_rows))
-    if fewest >= config.kid_subset_size:
-        found.metrics[names.kernel], found.metrics[f"{names.kernel}_std"] = kernel_distance(
-            rows, real.test_rows, config.kid_subsets, config.kid_subset_size, config.seed
-        )
-    else:
-        found.left_out[names.kernel] = (
-            f"it takes evaluate.kid_subset_size = {config.kid_subset_size} samples and as many unseen real images, "
-            f"there are {fewest}"
-        )
-    if names.score is not None:
-        found.add(_scored(names.score, features.logits, test_logits, config))
-    if not reach or not seen.spec.classes:
-        return {}
-    return measure.by_labels(names.distance, rows, seen.labels, real, seen.test.labels, covered, len(seen.spec.classes))
-
-
-def _measuring(
-    seen: Seen, extractors: list[Extractor], config: EvaluateConfig, device: torch.device
-) -> list[Measuring]:
-    """What the panels measure with: each extractor, and the real images in its eyes."""
-
-    def by(extractor: Extractor) -> Measuring:
-        real, _ = seen.reference.real(extractor.name)
-        return Measuring(
-            extractor, real, lambda images, what: extract(extractor, images, config.batch_size, device, what)
-        )
-
-    return [by(extractor) for extractor in extractors]
-
-
-def _scored(name: str, logits: NDArray[np.float32], real: NDArray[np.float32], config: EvaluateConfig) -> Found:
-    """The Inception Score of samples and of unseen images."""
-    if (fewest := min(len(logits), len(real))) < config.is_splits:
-        return Found({}, {}, {name: f"it takes evaluate.is_splits = {config.is_splits} samples, there are {fewest}"})
-    value, spread = inception_score(logits, config.is_splits, config.seed)
-    unseen, _ = inception_score(real, config.is_splits, config.seed)
-    return Found({name: value, f"{name}_std": spread, f"{name}_real": unseen}, {}, {})
-
-
-def _trust(config: EvaluateConfig) -> Trust:
-    return Trust(config.resamples, config.seed, config.confidence)
+    return [by(one) for one in judged]
 
 
 def _label_measures(
@@ -282,5 +237,5 @@ def _label_measures(
         return {}
     logits = extract(classifier_extractor(weights, seen.spec, device), seen.images, 256, device, "labels").logits
     called = logits.argmax(axis=1)
-    found.add(measure.accuracy(seen.labels, called, _trust(config)))
+    found.add(measure.accuracy(seen.labels, called, trust(config)))
     return {"accuracy": class_accuracy(seen.labels, called, len(seen.spec.classes))}

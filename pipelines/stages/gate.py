@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from ddpm_core.errors import GateFailed
 from ddpm_core.files import atomic_write_json
-from ddpm_core.metrics.verdict import GateConfig
+from ddpm_core.metrics.gate_config import GateConfig
 from pipelines.paths import Paths
 from pipelines.tools.measurement import judge
 from pipelines.tools.source_facts import registered_name

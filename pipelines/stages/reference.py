@@ -1,9 +1,13 @@
 """Stage reference: which feature extractors these data get, and what real images look like to them."""
 
 import logging
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from ddpm_core.device import make_repeatable, pick_device
 from ddpm_core.errors import DataError
@@ -14,8 +18,11 @@ from ddpm_core.metrics.measure import RealFeatures, rounded
 from ddpm_core.spec import DataSpec
 from pipelines.paths import Paths
 from pipelines.tools.classifier import train_classifier
+from pipelines.tools.controls import changed_features, control_rows
 from pipelines.tools.features import (
     CLASSIFIER_NAME,
+    Extractor,
+    Features,
     ReferenceConfig,
     classifier_bytes,
     classifier_extractor,
@@ -23,7 +30,7 @@ from pipelines.tools.features import (
     open_extractors,
     read_extractor,
 )
-from pipelines.tools.reference_store import features_file, real_features, write_reference
+from pipelines.tools.reference_store import features_file, kept_rows, write_reference
 from pipelines.tools.shards import Split, read_index, read_split
 
 if TYPE_CHECKING:
@@ -31,6 +38,8 @@ if TYPE_CHECKING:
     from pipelines.tools.tracking import Tracker
 
 log = logging.getLogger(__name__)
+
+Look = Callable[[NDArray[np.uint8], str], Features]
 
 _FLOOR_DRAWS, _FLOOR_SEED = 5, 0
 
@@ -56,16 +65,20 @@ def run(params: "Params", paths: Paths, tracker: "Tracker") -> None:
         name, weights = read_extractor(wanted, paths.root)
         files[name] = weights
     extractors = open_extractors(files, classifier["used"], config.efficientnet_side, index.spec, device)
+    kept = kept_rows(train.labels, test.labels, config.features_kept)
+    judged = kept[kept_rows(train.labels[kept], test.labels, config.judge_images)]
+    changed = control_rows(judged, train.labels, test.labels, min(config.control_images, len(test.images)))
     listed, floors = [], {}
     for extractor in extractors:
-        seen = [
-            extract(extractor, split.images, config.batch_size, device, name)
-            for name, split in (("train", train), ("test", test))
-        ]
-        real = real_features(seen[0], train.labels, seen[1], test.labels, config.features_kept)
-        files[f"{extractor.name}.npz"] = features_file(real, seen[1].logits)
-        listed.append({**extractor.identity(), "dims": int(seen[0].features.shape[1])})
-        floors.update(_floors(extractor.names.distance, real))
+        look = partial(_look, extractor, config.batch_size, device)
+        rows = judged if extractor.judge_alone else kept
+        real, logits = _real(look, train, test, rows, whole=not extractor.judge_alone)
+        controls = changed_features(train.images[changed], index.spec.top, look)
+        files[f"{extractor.name}.npz"] = features_file(real, logits, rows, controls)
+        dims = int(real.test_rows.shape[1])
+        listed.append({**extractor.identity(), "dims": dims, "judge_alone": extractor.judge_alone})
+        if not extractor.judge_alone:
+            floors.update(_floors(extractor.names.distance, real))
     content = {
         "data": index.digest,
         "counts": {"train": len(train.images), "test": len(test.images)},
@@ -74,12 +87,36 @@ def run(params: "Params", paths: Paths, tracker: "Tracker") -> None:
         "extractors": listed,
         "batch_size": config.batch_size,
         "floors": rounded(floors),
+        "control_rows": changed.tolist(),
         "versions": {"torch": torch.__version__.split("+")[0]},
     }
     with atomic_folder(paths.reference) as folder:
         write_reference(folder, content, files)
     for name, value in floors.items():
         log.info("%s: %.4g, real images against real images", name, value)
+
+
+def _look(
+    extractor: Extractor, batch_size: int, device: torch.device, images: NDArray[np.uint8], what: str
+) -> Features:
+    return extract(extractor, images, batch_size, device, what)
+
+
+def _real(
+    look: Look, train: Split, test: Split, rows: NDArray[np.int64], *, whole: bool
+) -> tuple[RealFeatures, NDArray[np.float32]]:
+    """Real images in an extractor's eyes, and the test split's logits; without `whole` it looks at these rows alone.
+
+    The Gaussian is of all that it looked at.
+    """
+    if whole:
+        features = look(train.images, "train").features
+        gaussian, kept = gaussian_of(features), features[rows]
+    else:
+        kept = look(train.images[rows], "train").features
+        gaussian = gaussian_of(kept)
+    test_seen = look(test.images, "test")
+    return RealFeatures(gaussian, kept, train.labels[rows], test_seen.features, test.labels), test_seen.logits
 
 
 def _classifier(

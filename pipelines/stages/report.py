@@ -12,10 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 from ddpm_core.errors import DataError
 from ddpm_core.files import atomic_folder, atomic_write_bytes, atomic_write_text, sha256_file
-from ddpm_core.metrics.verdict import Verdict, number
+from ddpm_core.metrics.gate_config import GateConfig
+from ddpm_core.metrics.rules import number
+from ddpm_core.metrics.verdict import Verdict
 from pipelines.paths import Paths
 from pipelines.tools.manifest import Manifest, read_manifest
 from pipelines.tools.measurement import judge
+from pipelines.tools.report_controls import control_rows, rulers
 from pipelines.tools.report_page import (
     Captioned,
     Differences,
@@ -60,7 +63,7 @@ PAGE_NAME, MARKDOWN_NAME = "index.html", "report.md"
 def run(params: "Params", paths: Paths, tracker: "Tracker") -> None:
     """Write out/report: index.html, report.md and the pictures that the latter links to."""
     words = params.report.beside(read_facts(paths.source_facts))
-    page = gather(words, judge(paths, params.gate)[0], paths)
+    page = gather(words, params.gate, judge(paths, params.gate)[0], paths)
     with atomic_folder(paths.report) as folder:
         atomic_write_text(folder / PAGE_NAME, render_html(page))
         atomic_write_text(folder / MARKDOWN_NAME, render_markdown(page))
@@ -70,7 +73,7 @@ def run(params: "Params", paths: Paths, tracker: "Tracker") -> None:
     tracker.publish(paths, params, "report")
 
 
-def gather(config: ReportConfig, verdict: Verdict, paths: Paths) -> Page:
+def gather(config: ReportConfig, gate: GateConfig, verdict: Verdict, paths: Paths) -> Page:
     """Everything that the page says, from the outputs of the stages before."""
     metrics, record, contract = (_json(path) for path in (paths.metrics, paths.record, paths.contract))
     conditions, provenance = record["conditions"], record["provenance"]
@@ -82,12 +85,16 @@ def gather(config: ReportConfig, verdict: Verdict, paths: Paths) -> Page:
     return Page(
         config=config,
         verdict=verdict,
-        headline=headline(metrics, conditions["distances"]),
+        headline=headline(metrics, conditions["distances"], conditions["judges"]),
         samples=_picture(paths, "grid.png", "samples of the model"),
         real=_picture(paths, "real.png", "real training images"),
         classes=classes if conditions["conditional"] else (),
+        rulers=rulers(verdict, metrics, conditions["judges"], gate),
+        controls=control_rows(verdict, metrics, conditions["judges"]),
+        lost=_lost(metrics, conditions["judges"], paths),
+        roughness=_picture(paths, "roughness.png", "the roughest and the smoothest samples"),
         differences=_differences(metrics, record, classes, paths),
-        steps=_steps(paths),
+        steps=_steps(gate, paths),
         trajectory=_trajectory(paths, classes),
         curves=curves_pictures(curves),
         by_level=[plot for plot in (level_loss_picture(curves), _bound(paths)) if plot is not None],
@@ -147,28 +154,41 @@ def _differences(
     return Differences(difference_summary(found), difference_rows(found), levels_picture(samples, unseen))
 
 
-def _steps(paths: Paths) -> Steps:
+def _lost(metrics: Mapping[str, float], judges: Sequence[str], paths: Paths) -> list[Captioned]:
+    """Unseen pictures of the regions that the samples have lost, for each judge that finds any."""
+    return [
+        Captioned(
+            _picture(paths, f"lost_{judge}.png", f"unseen images of regions lost in the features of {judge}"),
+            f"Unseen images of the largest regions that samples hardly reach, a row a region, by {judge}: "
+            f"{metrics[f'lost_{judge}']:.1%} of all unseen images lie in such regions",
+        )
+        for judge in judges
+        if (paths.samples / f"lost_{judge}.png").is_file()
+    ]
+
+
+def _steps(gate: GateConfig, paths: Paths) -> Steps:
     rows = _rows(paths.samples / "by_steps.csv")
     if not rows:
         return Steps.none()
-    first = rows[0]["distance"]
+    first = rows[0]["judge"]
     strips = [
         Captioned(
             _picture(paths, f"steps_{row['steps']}.png", f"samples at {row['steps']} steps"),
             f"{row['steps']} steps, {row['evaluations']} network evaluations a sample",
         )
         for row in rows
-        if row["distance"] == first
+        if row["judge"] == first
     ]
-    lines = [_quality(name, rows) for name in dict.fromkeys(row["distance"] for row in rows if row["ratio"])]
-    return Steps(int(rows[0]["images"]), steps_rows(rows), strips, quality_picture(lines) if lines else None)
+    lines = [_quality(name, rows) for name in dict.fromkeys(row["judge"] for row in rows)]
+    return Steps(int(rows[0]["images"]), steps_rows(rows), strips, quality_picture(lines, gate.max_energy))
 
 
 def _quality(name: str, rows: Sequence[Mapping[str, str]]) -> QualityLine:
-    its = [row for row in rows if row["distance"] == name]
-    ratio, low, high = ([float(row[column]) for row in its] for column in ("ratio", "low", "high"))
+    its = [row for row in rows if row["judge"] == name]
+    value, low, high = ([float(row[column]) for row in its] for column in ("energy", "low", "high"))
     own = next(int(row["evaluations"]) for row in its if row["own"] == "1")
-    return QualityLine(name, [int(row["evaluations"]) for row in its], ratio, low, high, own)
+    return QualityLine(name, [int(row["evaluations"]) for row in its], value, low, high, own)
 
 
 def _trajectory(paths: Paths, classes: Sequence[str]) -> Captioned | None:

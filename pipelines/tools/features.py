@@ -1,16 +1,19 @@
 """What the distances are measured in: feature extractors, and which of them a data set gets.
 
 Only features from the Inception network of 2015-12-05, known by the SHA-256 of its file, are called `fid` and `is`.
-By default features come from a classifier trained on the data's own labels (`fcd`, `cis`). Where there are no labels,
-one class, or the classifier is below its stated accuracy, they come from EfficientNet-Lite0 with ImageNet weights
-(`fd_efficientnet_lite0`). DINOv2 is used besides where it is listed (`fd_dinov2`). Random features are never used: they
-do not see lost classes.
+By default distances are taken in a classifier trained on the data's own labels (`fcd`, `cis`). Where there are no
+labels, one class, or the classifier is below its stated accuracy, they are taken in EfficientNet-Lite0 with ImageNet
+weights (`fd_efficientnet_lite0`). DINOv2 is used besides where it is listed (`fd_dinov2`). Random features are never
+used: they do not see lost classes.
+
+The gate judges in the classifier and in EfficientNet-Lite0, where there are both: each is blind to faults that the
+other sees. Beside a classifier EfficientNet is a judge alone: no Fréchet distance is taken in it.
 """
 
 import json
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -35,6 +38,7 @@ log = logging.getLogger(__name__)
 
 CLASSIFIER_NAME, INCEPTION_NAME, DINOV2_NAME = "classifier.safetensors", "inception.pth", "dinov2.pth"
 
+_COLOURS = (1, 3)  # channels that a network trained on photographs takes
 DTYPE = "float32"  # what all of them compute in (benchmarks/feature_speed.py counts what bfloat16 would change)
 
 
@@ -71,6 +75,8 @@ class ReferenceConfig:
     efficientnet_side: int
     batch_size: int
     features_kept: int
+    judge_images: int
+    control_images: int
     classifier: ClassifierConfig
 
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid", "strict": True}
@@ -82,6 +88,8 @@ class ReferenceConfig:
         "efficientnet_side": (lambda v: v >= 32, "at least 32 pixels"),
         "batch_size": at_least_1,
         "features_kept": (lambda v: v >= 2, "at least 2"),
+        "judge_images": (lambda v: v >= 32, "at least 32"),
+        "control_images": (lambda v: v >= 20, "at least 20"),
     }
 
     def __post_init__(self) -> None:
@@ -105,6 +113,9 @@ NAMES = {
 }
 
 
+JUDGES = ("classifier", "efficientnet_lite0")
+
+
 @dataclass(frozen=True, eq=False)
 class Extractor:
     """A network that turns uint8 pictures into (features, logits), and what identifies it.
@@ -117,10 +128,21 @@ class Extractor:
     preprocess: str
     network: "Network"
     at_once: int
+    judge_alone: bool = False  # gives the gate's measures, but no distance or score of its own
+
+    @property
+    def judges(self) -> bool:
+        """Whether the gate has rules in these features."""
+        return self.name in JUDGES
 
     @property
     def names(self) -> Names:
         return NAMES[self.name]
+
+    @property
+    def distance(self) -> str | None:
+        """The Fréchet distance taken in these features, if one is."""
+        return None if self.judge_alone else self.names.distance
 
     def identity(self) -> dict[str, str]:
         """What two measurements must have in common to be compared."""
@@ -146,7 +168,7 @@ def extract(
     rows, scores = [], []
     with torch.inference_mode():
         for start in tracked(starts, f"{extractor.name}: {what}", "batches", total=len(starts), leave=False):
-            batch = torch.from_numpy(np.ascontiguousarray(images[start : start + size])).to(device)
+            batch = torch.from_numpy(np.array(images[start : start + size])).to(device)
             features, logits = extractor.network(batch)
             rows.append(features.float().cpu().numpy())
             scores.append(logits.float().cpu().numpy())
@@ -244,7 +266,7 @@ def dinov2_extractor(weights: bytes, device: "torch.device") -> Extractor:
 def in_colour(images: "torch.Tensor") -> "torch.Tensor":
     """Pictures of one channel as three equal ones; those of three as they are."""
     channels = images.shape[1]
-    if channels not in (1, 3):
+    if channels not in _COLOURS:
         raise DataError(
             f"a network trained on photographs takes pictures of 1 or 3 channels, got {channels}; convert the source, "
             "or give labels, so that a classifier of these data can be trained"
@@ -262,7 +284,7 @@ def ready(model: Any, device: "torch.device") -> Any:
 def open_extractors(
     files: Mapping[str, bytes], classifier_used: bool, side: int, spec: DataSpec, device: "torch.device"
 ) -> list[Extractor]:
-    """Those whose files are among these; and the classifier where it is good enough, else EfficientNet-Lite0."""
+    """Those whose files are among these, the classifier where it is good enough, and EfficientNet-Lite0."""
     extractors = []
     if INCEPTION_NAME in files:
         from pipelines.tools.fidelity import inception_extractor
@@ -272,8 +294,12 @@ def open_extractors(
         extractors.append(dinov2_extractor(files[DINOV2_NAME], device))
     if classifier_used:
         extractors.append(classifier_extractor(files[CLASSIFIER_NAME], spec, device))
-    else:
+    if not classifier_used:
         extractors.append(efficientnet_extractor(side, device))
+    elif spec.shape[0] in _COLOURS:
+        extractors.append(replace(efficientnet_extractor(side, device), judge_alone=True))
+    else:
+        log.warning("EfficientNet-Lite0 cannot judge pictures of %d channels; the classifier does alone", spec.shape[0])
     return extractors
 
 

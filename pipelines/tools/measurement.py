@@ -6,8 +6,9 @@ from typing import Any
 
 from ddpm_core.errors import DataError
 from ddpm_core.files import sha256_bytes
+from ddpm_core.metrics.gate_config import GateConfig
 from ddpm_core.metrics.measurement import Measurement
-from ddpm_core.metrics.verdict import GateConfig, Verdict, verdict
+from ddpm_core.metrics.verdict import Verdict, verdict
 from pipelines.paths import Paths
 
 

@@ -16,11 +16,10 @@ from numpy.typing import NDArray
 from ddpm_core.errors import ParamsError
 from ddpm_core.files import json_bytes
 from ddpm_core.metrics.config import EvaluateConfig
-from ddpm_core.metrics.frechet import subset_floor
 from ddpm_core.metrics.labels import even_part
-from ddpm_core.metrics.measure import RealFeatures, Trust
+from ddpm_core.metrics.measure import Trust
 from ddpm_core.metrics.pixels import level_shares
-from ddpm_core.metrics.ratio import ratio_to_train
+from ddpm_core.metrics.roughness import roughness
 from pipelines.tools.decode import grid
 from pipelines.tools.features import Extractor, Features
 from pipelines.tools.shards import Split
@@ -28,16 +27,18 @@ from pipelines.tools.shards import Split
 if TYPE_CHECKING:
     from ddpm_core.nll import TermOfLevel
     from pipelines.serving.sampler import Recipe, Sampler
+    from pipelines.tools.judging import Judged
 
 log = logging.getLogger(__name__)
 
 Images = NDArray[np.uint8]
 Labels = NDArray[np.int64]
 
-BY_STEPS = ("steps", "evaluations", "images", "own", "distance", "ratio", "low", "high", "accuracy")
+BY_STEPS = ("steps", "evaluations", "images", "own", "judge", "energy", "low", "high", "accuracy")
 BOUND = ("t", "bits_per_dim", "standard_error", "pictures")
 LEVELS = ("level", "samples", "unseen")
 _MOMENTS = 15  # of a trajectory that are shown
+_REGIONS_SHOWN = 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,24 +73,25 @@ class Made:
 
 @dataclass(frozen=True, eq=False)
 class Measuring:
-    """An extractor, real images in its eyes, and how it looks at pictures (that are called so for a person)."""
+    """What one extractor said of the samples, and how it looks at pictures (that are called so for a person)."""
 
-    extractor: Extractor
-    real: RealFeatures
+    judged: "Judged"
     see: Callable[[Images, str], Features]
 
     @property
     def name(self) -> str:
-        return self.extractor.names.distance
+        return self.judged.judge.name
 
 
 def panel_files(
     made: Made, unseen: Split, terms: Sequence["TermOfLevel"], measuring: Sequence[Measuring], config: EvaluateConfig
 ) -> dict[str, bytes]:
     """All of them, by name."""
-    top = (made.sampler.bundle.spec.levels or 256) - 1
+    top = made.sampler.bundle.spec.top
     return {
         **by_steps(made, measuring, config),
+        **lost_regions(unseen.images, measuring, config.grid_columns, _scale(made)),
+        "roughness.png": roughest(made.images, top, config.grid_columns, _scale(made)),
         **trajectories(made, config),
         **levels(made.images, unseen.images, top),
         **bound_terms(terms),
@@ -97,28 +99,48 @@ def panel_files(
 
 
 def by_steps(made: Made, measuring: Sequence[Measuring], config: EvaluateConfig) -> dict[str, bytes]:
-    """A row of samples for each number of steps, and by_steps.csv: how far they are from the data, at what cost."""
+    """A row of samples for each number of steps, and by_steps.csv: how far they are from the data, at what cost.
+
+    The energy distance is the verdict's, of fewer samples, which its mean does not depend on.
+    """
     if not config.panels.steps:
         return {}
-    most = min(len(by.real.test_rows) for by in measuring)
-    few = made.only(even_part(made.labels, min(config.panels.images, most)))
+    few = made.only(even_part(made.labels, min(config.panels.images, len(made.images))))
     trust = Trust(config.resamples, config.seed, config.confidence)
-    floors = [
-        subset_floor(by.real.test_rows, by.real.test_labels, few.labels, by.real.train, config.floor_draws, config.seed)
-        for by in measuring
-    ]
     shown, scale = few.each_class_first(config.grid_columns), _scale(made)
     files, rows = {}, []
     for steps, recipe, images in _each_number_of_steps(few, config):
         files[f"steps_{steps}.png"] = grid(images[shown], len(shown), scale)
         cost: list[Any] = [steps, recipe.cost(1), len(images), int(recipe is made.recipe)]
-        for by, floor in zip(measuring, floors, strict=True):
+        for by in measuring:
             seen = by.see(images, f"{steps} steps")
-            found = ratio_to_train(seen.features, few.labels, by.real, floor, trust)
-            numbers = ("", "", "") if found is None else (found.value, found.ends.low, found.ends.high)
-            rows.append([*cost, by.name, *numbers, _right_labels(by.extractor, seen, few.labels)])
+            found = by.judged.judge.measure(seen.features, few.labels, trust)[0].metrics
+            numbers = [found[f"energy_{by.name}{end}"] for end in ("", "_low", "_high")]
+            rows.append([*cost, by.name, *numbers, _right_labels(by.judged.extractor, seen, few.labels)])
     files["by_steps.csv"] = _csv(BY_STEPS, rows)
     return files
+
+
+def lost_regions(unseen: Images, measuring: Sequence[Measuring], columns: int, scale: int) -> dict[str, bytes]:
+    """lost_JUDGE.png: unseen pictures of the fullest regions that the samples have lost, a row a region."""
+    files = {}
+    for by in measuring:
+        judge = by.judged.judge
+        regions = judge.regions.of(judge.real.test_rows)[0]
+        rows = [np.flatnonzero(regions == region)[:columns] for region in by.judged.lost[:_REGIONS_SHOWN]]
+        if rows:
+            canvas = np.zeros((len(rows) * columns, *unseen.shape[1:]), dtype=np.uint8)
+            for row, places in enumerate(rows):
+                canvas[row * columns : row * columns + len(places)] = unseen[places]
+            files[f"lost_{by.name}.png"] = grid(canvas, columns, scale)
+    return files
+
+
+def roughest(images: Images, top: int, columns: int, scale: int) -> bytes:
+    """The roughest samples above the smoothest ones."""
+    order = np.argsort(roughness(images, top), kind="stable")
+    count = min(columns, len(images))
+    return grid(images[np.concatenate([order[::-1][:count], order[:count]])], count, scale)
 
 
 def _each_number_of_steps(few: Made, config: EvaluateConfig) -> Iterator[tuple[int, "Recipe", Images]]:

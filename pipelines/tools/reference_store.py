@@ -2,7 +2,7 @@
 
 reference.json           which extractors, with digests; the classifier's accuracy; the floors; the data's digest
 classifier.safetensors   where the data have labels of two classes or more
-<extractor>.npz          features and labels of the real images, and the training split's mean and covariance
+<extractor>.npz          features and labels of the real images, the training split's mean and covariance, the controls
 """
 
 import io
@@ -17,13 +17,13 @@ from numpy.typing import NDArray
 
 from ddpm_core.errors import DataError, IntegrityError
 from ddpm_core.files import atomic_write_bytes, json_bytes, sha256_bytes
-from ddpm_core.metrics.frechet import Gaussian, gaussian_of
-from ddpm_core.metrics.labels import Labels, even_order, rows_like
+from ddpm_core.metrics.frechet import Gaussian
+from ddpm_core.metrics.labels import Labels, Rows, even_order, rows_like
 from ddpm_core.metrics.measure import RealFeatures
-from pipelines.tools.features import Features
 
 REFERENCE_NAME = "reference.json"
-_FORMAT = 2
+_FORMAT = 3
+_CONTROL = "control "
 _MEND = "`dvc repro reference` makes it anew"
 
 
@@ -42,23 +42,27 @@ class Reference:
             sides = (arrays[f"{split}_{what}"] for split in ("train", "test") for what in ("rows", "labels"))
             return RealFeatures(train, *sides), arrays["test_logits"]
 
-
-def real_features(
-    train: Features, train_labels: Labels, test: Features, test_labels: Labels, kept: int
-) -> RealFeatures:
-    """The training split's Gaussian over all its rows; of the rows themselves at most `kept`.
-
-    Those are taken at random, in the shares that labels have in the test split.
-    """
-    rows, labels = train.features, train_labels
-    if len(rows) > kept:
-        asked = np.resize(test_labels[even_order(test_labels)], kept)
-        pick = rows_like(asked, labels, np.random.Generator(np.random.Philox(key=[kept, len(rows)])))
-        rows, labels = rows[pick], labels[pick]
-    return RealFeatures(gaussian_of(train.features), rows, labels, test.features, test_labels)
+    def controls(self, extractor: str) -> tuple[Rows, dict[str, NDArray[np.float32]]]:
+        """Which training images the training rows are, and features of the controls that change pictures, by name."""
+        with np.load(io.BytesIO(self.files[f"{extractor}.npz"]), allow_pickle=False) as arrays:
+            names = [name for name in arrays.files if name.startswith(_CONTROL)]
+            return arrays["train_index"], {name.removeprefix(_CONTROL): arrays[name] for name in names}
 
 
-def features_file(real: RealFeatures, test_logits: NDArray[np.float32]) -> bytes:
+def kept_rows(labels: Labels, test_labels: Labels, kept: int) -> Rows:
+    """Which training images' features are kept: all, or so many at random, in the shares of the test split's labels."""
+    if len(labels) <= kept:
+        return np.arange(len(labels))
+    asked = np.resize(test_labels[even_order(test_labels)], kept)
+    return rows_like(asked, labels, np.random.Generator(np.random.Philox(key=[kept, len(labels)])))
+
+
+def features_file(
+    real: RealFeatures,
+    test_logits: NDArray[np.float32],
+    train_index: Rows,
+    controls: Mapping[str, NDArray[np.float32]],
+) -> bytes:
     """An extractor's .npz; numpy gives each member one fixed date, so the bytes repeat."""
     stream = io.BytesIO()
     np.savez(
@@ -68,9 +72,11 @@ def features_file(real: RealFeatures, test_logits: NDArray[np.float32]) -> bytes
         train_cov=real.train.cov,
         train_rows=real.train_rows,
         train_labels=real.train_labels,
+        train_index=train_index,
         test_rows=real.test_rows,
         test_labels=real.test_labels,
         test_logits=test_logits,
+        **{f"{_CONTROL}{name}": features for name, features in controls.items()},
     )
     return stream.getvalue()
 

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from ddpm_core.checks import Checks, run_checks
-from ddpm_core.metrics.verdict import RuleResult, Verdict, number
+from ddpm_core.metrics.rules import RuleResult, number
+from ddpm_core.metrics.verdict import Verdict
 from pipelines.tools.source_facts import SourceFacts
 
 FOLDER = Path(__file__).parent
@@ -123,6 +124,10 @@ class Page:
     samples: Picture
     real: Picture
     classes: Sequence[str]
+    rulers: Sequence[Picture]
+    controls: Sequence[Row]
+    lost: Sequence[Captioned]
+    roughness: Picture
     differences: Differences
     steps: Steps
     trajectory: Captioned | None
@@ -149,6 +154,9 @@ class Page:
         found = (
             self.samples,
             self.real,
+            *self.rulers,
+            *(each.picture for each in self.lost),
+            self.roughness,
             self.differences.plot,
             *(strip.picture for strip in self.steps.strips),
             self.steps.plot,

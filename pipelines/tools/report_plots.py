@@ -12,6 +12,7 @@ from pipelines.tools.report_page import Picture
 
 Floats = NDArray[np.float64]
 _QUARTERS = ("least noise", "second quarter", "third quarter", "most noise")
+_RULER = (0.0, 0.01, 0.1, 1.0)
 _RUNS = 16  # of levels, over which the terms of the bound are averaged
 
 
@@ -87,43 +88,78 @@ def bound_picture(t: Sequence[float], bits: Sequence[float], pictures: Sequence[
 
 @dataclass(frozen=True)
 class QualityLine:
-    """A distance at several numbers of network evaluations, with the ends of its intervals."""
+    """e in one judge's features at several numbers of network evaluations, with the ends of its intervals."""
 
     name: str
     evaluations: Sequence[int]
-    ratio: Sequence[float]
+    energy: Sequence[float]
     low: Sequence[float]
     high: Sequence[float]
     own: int  # the bundle's own number of evaluations
 
 
-def quality_picture(lines: Sequence[QualityLine]) -> Picture:
+def quality_picture(lines: Sequence[QualityLine], limit: float) -> Picture:
     """How far the samples are from the data against what they cost; a ring marks the bundle's own recipe."""
 
     def draw(ax: Any, theme: str) -> None:
         ink = THEMES[theme][0]
         for line, colour in zip(lines, SERIES[theme], strict=False):
-            reach = (np.subtract(line.ratio, line.low), np.subtract(line.high, line.ratio))
+            reach = (np.subtract(line.energy, line.low), np.subtract(line.high, line.energy))
             ax.errorbar(
-                line.evaluations, line.ratio, yerr=reach, color=colour, marker="o", markersize=4, linewidth=1.6,
+                line.evaluations, line.energy, yerr=reach, color=colour, marker="o", markersize=4, linewidth=1.6,
                 elinewidth=1, capsize=3, label=line.name,
             )  # fmt: skip
             place = list(line.evaluations).index(line.own)
-            ax.plot(line.own, line.ratio[place], "o", markersize=11, markerfacecolor="none", markeredgecolor=ink)
-        ax.axhline(1.0, color=ink, linewidth=0.8, linestyle="--")
-        _log_y(ax, np.concatenate([line.ratio for line in lines]))
+            ax.plot(line.own, line.energy[place], "o", markersize=11, markerfacecolor="none", markeredgecolor=ink)
+        ax.axhline(limit, color=ink, linewidth=0.8, linestyle="--")
+        ax.set_ylim(bottom=min(0.0, *(min(line.low) for line in lines)))
         ticks = sorted({count for line in lines for count in line.evaluations})
         ax.set_xscale("log")
         ax.set_xticks(ticks, [str(count) for count in ticks])
         ax.set_xticks([], minor=True)
-        _plain_y(ax, np.concatenate([[*line.low, *line.high, 1.0] for line in lines]))
         ax.set_xlabel("network evaluations a sample (ring: the bundle's own)", fontsize=9)
         if len(lines) > 1:
             _legend(ax, theme)
 
-    name = lines[0].name if len(lines) == 1 else "distance"
-    title = f"{name} to train, real images = 1"
+    title = f"e, real images = 0, dashed: the limit {limit:g}"
     return _picture("quality.png", title, f"{title}, against network evaluations", draw)
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A value on the ruler, with its interval if it has one."""
+
+    name: str
+    value: float
+    low: float
+    high: float
+    is_model: bool
+    is_blocked: bool
+
+
+def ruler_picture(judge: str, marks: Sequence[Mark], limit: float) -> Picture:
+    """The model and the controls by their e: 0 are real pictures, 0.1 ten of them repeated, 1 a single one."""
+
+    def draw(ax: Any, theme: str) -> None:
+        ink, grey, line = THEMES[theme]
+        ordered = sorted(marks, key=lambda mark: -mark.value)
+        for place, mark in enumerate(ordered):
+            colour = line if mark.is_model else grey if mark.is_blocked else SERIES[theme][1]
+            ax.plot([mark.low, mark.high], [place, place], color=colour, linewidth=3.0, solid_capstyle="round")
+            ax.plot(mark.value, place, "D" if mark.is_model else "o", color=colour, markersize=6)
+        ax.axvline(limit, color=ink, linewidth=0.8, linestyle="--")
+        ax.set_xscale("symlog", linthresh=0.01, linscale=0.5)
+        ax.set_xticks(_RULER, [f"{tick:g}" for tick in _RULER])
+        ax.set_xticks([], minor=True)
+        ax.set_xlim(min(-0.002, *(mark.low for mark in marks)), max(1.5, *(1.2 * mark.high for mark in marks)))
+        names = [f"{mark.name} (passes)" if not (mark.is_blocked or mark.is_model) else mark.name for mark in ordered]
+        ax.set_yticks(range(len(ordered)), names, fontsize=8)
+        ax.set_xlabel("e: 0 real pictures, 0.1 ten of them repeated, 1 a single one", fontsize=9)
+
+    title = f"ruler in {judge}, dashed: the limit {limit:g}"
+    return _picture(
+        f"ruler_{judge}.png", title, f"e of the model and of the controls, in the features of {judge}", draw
+    )
 
 
 def levels_picture(samples: Sequence[float], unseen: Sequence[float]) -> Picture | None:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ddpm_core.metrics.verdict import number
+from ddpm_core.metrics.rules import number
 from pipelines.tools.report_page import Row
 from pipelines.tools.report_words import meaning
 
@@ -13,15 +13,21 @@ _ALIKE = 0.2  # a value that differs from that of real pictures by less than thi
 _LOW = 1 / 32  # of the levels, from the lowest: what a black background with a little noise stays within
 
 
-def headline(metrics: Mapping[str, float], distances: Sequence[str]) -> list[Row]:
-    """The numbers of the tiles."""
+def headline(metrics: Mapping[str, float], distances: Sequence[str], judges: Sequence[str]) -> list[Row]:
+    """The numbers of the tiles: the distances and scores of the field, then the gate's own scale."""
     tiles: list[Row] = [
-        (f"{name} to {split}, as a multiple of real images'", f"{metrics[f'{name}_ratio_{split}']:.2f} x")
+        (f"{name} to {words}", number(metrics[f"{name}_{split}"]))
         for name in distances
-        for split in ("train", "test")
+        for split, words in (("train", "training images"), ("test", "unseen images"))
     ]
+    tiles += [
+        (f"{score}; of unseen images {number(metrics[f'{score}_real'])}", number(metrics[score]))
+        for score in ("is", "cis", "score_efficientnet_lite0")
+        if score in metrics
+    ]
+    tiles += [(f"e in {judge}: 0 real, 1 one image repeated", f"{metrics[f'energy_{judge}']:.3f}") for judge in judges]
     if "accuracy_asked" in metrics:
-        tiles.append(("called by the label asked for", f"{metrics['accuracy_asked']:.1%}"))
+        tiles.append(("classified as the class asked for", f"{metrics['accuracy_asked']:.1%}"))
     tiles.append(("suspected copies of training images", f"{metrics['near_share']:.2%}"))
     tiles.append(("samples judged", f"{metrics['n']:g}"))
     return tiles
@@ -124,7 +130,7 @@ def differences(
     pairs = (
         ("images of one colour", "constant_share", "constant_share_heldout"),
         ("repeated images", "duplicate_share", "duplicate_share_heldout"),
-        ("called by their label", "accuracy_asked", "accuracy_heldout"),
+        ("classified as their class", "accuracy_asked", "accuracy_heldout"),
     )
     for words, mine, its in pairs:
         if mine in metrics and its in metrics:
@@ -191,23 +197,21 @@ def difference_summary(found: Sequence[Difference]) -> str:
 
 
 def steps_rows(rows: Sequence[Mapping[str, str]]) -> list[Row]:
-    """by_steps.csv for a reader: a column a distance, and the labels where they are known."""
-    names = list(dict.fromkeys(row["distance"] for row in rows))
+    """by_steps.csv for a reader: a column a judge, and the labels where they are known."""
+    names = list(dict.fromkeys(row["judge"] for row in rows))
     has_labels = any(row["accuracy"] for row in rows)
-    head: Row = ("steps", "evaluations", *(f"{name}, x real" for name in names))
+    head: Row = ("steps", "evaluations", *(f"e in {name}" for name in names))
     shown: list[Row] = [(*head, "right label") if has_labels else head]
     for steps in dict.fromkeys(row["steps"] for row in rows):
-        its = {row["distance"]: row for row in rows if row["steps"] == steps}
+        its = {row["judge"]: row for row in rows if row["steps"] == steps}
         first = its[names[0]]
-        called = next((f"{float(row['accuracy']):.1%}" for row in its.values() if row["accuracy"]), "-")
+        right = next((f"{float(row['accuracy']):.1%}" for row in its.values() if row["accuracy"]), "-")
         own = " (own)" if first["own"] == "1" else ""
-        cells: Row = (f"{steps}{own}", first["evaluations"], *(_ratio_text(its[name]) for name in names))
-        shown.append((*cells, called) if has_labels else cells)
+        cells: Row = (f"{steps}{own}", first["evaluations"], *(_energy_text(its[name]) for name in names))
+        shown.append((*cells, right) if has_labels else cells)
     return shown
 
 
-def _ratio_text(row: Mapping[str, str]) -> str:
-    if not row["ratio"]:
-        return "-"
-    value, low, high = (float(row[name]) for name in ("ratio", "low", "high"))
-    return f"{value:.2f} ({low:.2f} to {high:.2f})"
+def _energy_text(row: Mapping[str, str]) -> str:
+    value, low, high = (float(row[name]) for name in ("energy", "low", "high"))
+    return f"{value:.3f} ({low:.3f} to {high:.3f})"

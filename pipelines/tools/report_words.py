@@ -6,9 +6,11 @@ _MEANINGS = {
     **dict.fromkeys(("kid", "kcd", "kd_efficientnet_lite0"), "kernel distance to unseen images, 0 at best, unbiased"),
     "n_heldout": "unseen real images",
     "n_train": "training images",
-    "accuracy_asked": "samples that the classifier calls by the label asked for",
+    "rough_share": "samples rougher or smoother than 98 % of training images",
+    "rough_share_heldout": "the same of unseen images",
+    "accuracy_asked": "samples classified as the class asked for",
     "accuracy_class_min": "the same, in the class where it is lowest",
-    "accuracy_heldout": "unseen real images that the classifier calls by their label",
+    "accuracy_heldout": "unseen real images classified as their class",
     "near_share": "samples nearer to a training image than nearly all unseen images are",
     "near_share_heldout": "the same of unseen images",
     "near_chance": "how often chance alone gives so many",
@@ -27,7 +29,12 @@ _MEANINGS = {
     "bits_per_dim_error": "its standard error",
     "golden_difference": "levels by which the bundle's golden image differs when it is made again",
 }
+_BEGINNINGS = {
+    "energy_": "distance to unseen images, 0 = real images, 1 = a single real image repeated",
+    "lost_": "unseen images in regions that samples hardly reach",
+}
 _ENDINGS = {
+    "_class_max": "the same, in the class where it is highest",
     "_infinity": "distance to train that infinitely many samples would have, by extrapolation",
     "_coverage": "unseen images that samples reach",
     "_coverage_class_min": "samples' reach in the class where it is lowest",
@@ -46,4 +53,5 @@ _ENDINGS = {
 def meaning(name: str) -> str:
     """Empty for a number that no one has written a word about."""
     ending = next((text for end, text in _ENDINGS.items() if name.endswith(end)), "")
-    return _MEANINGS.get(name, ending)
+    beginning = next((text for begin, text in _BEGINNINGS.items() if name.startswith(begin)), "")
+    return _MEANINGS.get(name, ending or beginning)

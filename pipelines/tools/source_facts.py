@@ -14,7 +14,7 @@ from ddpm_core.errors import IntegrityError
 from ddpm_core.files import atomic_write_json
 
 if TYPE_CHECKING:
-    from ddpm_core.metrics.verdict import GateConfig
+    from ddpm_core.metrics.gate_config import GateConfig
     from pipelines.paths import Paths
 
 

@@ -52,7 +52,7 @@ def test_second_run_runs_nothing_and_changes_nothing(finished: Project) -> None:
 
 
 def test_failing_gate_reruns_report_and_gate_alone_and_exits_3_with_its_report(finished: Project) -> None:
-    finished.set_params({"gate": {"max_distance_ratio": 1.0}})
+    finished.set_params({"gate": {"max_energy": 1.0e-9}})
     (finished.root / "out" / "report" / "index.html").unlink()
     done = finished.ddpm("run")
     assert done.code == 3, done.text

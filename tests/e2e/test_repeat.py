@@ -63,10 +63,10 @@ def test_dvc_s_own_commands_work(finished: Project) -> None:
     shown = finished.dvc("metrics", "show")
     assert shown.code == 0, shown.text
     assert "fcd_train" in shown.text
-    finished.set_params({"gate": {"max_distance_ratio": 5.0e8}})
+    finished.set_params({"gate": {"max_energy": 5.0e8}})
     diff = finished.dvc("params", "diff")
     assert diff.code == 0, diff.text
-    assert "max_distance_ratio" in diff.text
+    assert "max_energy" in diff.text
     plots = finished.dvc("plots", "show")
     assert plots.code == 0, plots.text
     run = finished.dvc("exp", "run", "-S", "train.lr=1e-3", "--name", "slower")

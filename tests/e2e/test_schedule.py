@@ -72,7 +72,7 @@ def wait_for(what: str, look: Any, seconds: float, log: Path) -> Any:
 
 def test_schedule_fires_and_the_run_completes(finished: Project, tmp_path: Path) -> None:
     project = finished
-    project.set_params({"gate": {"max_distance_ratio": 5.0e8}})  # so that report and gate have something to do
+    project.set_params({"gate": {"max_energy": 5.0e8}})  # so that report and gate have something to do
     port = free_port()
     api = f"http://127.0.0.1:{port}/api"
     env = {**project.environment(), "PREFECT_HOME": str(tmp_path / "prefect"), "PREFECT_API_URL": api}

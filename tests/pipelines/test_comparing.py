@@ -24,7 +24,9 @@ def compared(one: Any, other: Any, paths: Paths) -> Compared:
 @pytest.fixture
 def two(tmp_path: Path, home: Path) -> tuple[Paths, Paths]:
     one, _ = judged_project(tmp_path / "one", home)
-    other, _ = judged_project(tmp_path / "two", home, seed=1, metrics={"fcd_ratio_train": 2.8, "accuracy_asked": 0.995})
+    other, _ = judged_project(
+        tmp_path / "two", home, seed=1, metrics={"energy_classifier": 0.08, "accuracy_asked": 0.995}
+    )
     return one, other
 
 
@@ -35,9 +37,9 @@ def test_two_folders_are_held_against_each_other(two: tuple[Paths, Paths]) -> No
     worse = compared(other.root, one.root, one)
     assert worse.summary == "A is worse than B by more than the gate allows"
     text = worse.text()
-    assert re.search(r"fcd_ratio_train +2\.8 +1\.5 +1\.3 +1\.3 to 1\.3\n", text)
-    assert "champion: fcd to train" in text
-    assert "fcd_ratio_train_low" not in text
+    assert re.search(r"energy_classifier +0\.08 +0\.05 +0\.03 +0\.03 to 0\.03\n", text)
+    assert "champion: energy in classifier" in text
+    assert "energy_classifier_low" not in text
 
 
 def test_the_page_holds_both_grids_and_needs_nothing_beside_itself(two: tuple[Paths, Paths]) -> None:
@@ -94,7 +96,7 @@ def test_the_verb_prints_the_table_and_writes_the_page(
     page = tmp_path / "page.html"
     words = ["compare", str(two[0].root), str(two[1].root), "--project", str(ROOT), "--out", str(page)]
     assert cli.main(words) == 0
-    assert "fcd_ratio_train" in capsys.readouterr().out
+    assert "energy_classifier" in capsys.readouterr().out
     assert page.read_text().startswith("<!doctype html>")
     assert cli.main([*words[:-1], str(page / "page.html")]) == 2
     assert "--out: must be a place that can be written, got " in capsys.readouterr().err

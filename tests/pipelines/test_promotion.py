@@ -55,7 +55,7 @@ def test_the_first_judged_bundle_becomes_champion_and_a_second_call_changes_noth
 
 def test_a_better_bundle_takes_over_and_the_one_before_is_kept(home: Path, tmp_path: Path) -> None:
     promoted(judged_project(tmp_path / "one", home)[0])
-    second = promoted(judged_project(tmp_path / "two", home, seed=1, metrics={"fcd_ratio_train": 1.1})[0])
+    second = promoted(judged_project(tmp_path / "two", home, seed=1, metrics={"energy_classifier": 0.045})[0])
     assert (second.outcome, second.version, second.previous) == ("promoted", 2, 1)
     assert "before it was version 1" in str(second)
     assert (number_of(home, "champion"), number_of(home, "previous")) == (2, 1)
@@ -63,10 +63,10 @@ def test_a_better_bundle_takes_over_and_the_one_before_is_kept(home: Path, tmp_p
 
 def test_a_worse_bundle_is_kept_as_challenger_and_refused(home: Path, tmp_path: Path) -> None:
     promoted(judged_project(tmp_path / "one", home)[0])
-    worse, _ = judged_project(tmp_path / "two", home, seed=1, metrics={"fcd_ratio_test": 2.8})
+    worse, _ = judged_project(tmp_path / "two", home, seed=1, metrics={"energy_classifier": 0.08})
     for _ in range(2):
         with pytest.raises(
-            PromotionRefused, match=r"no worse than the champion(.|\n)*fcd to test: fail: 2.8 x the floor"
+            PromotionRefused, match=r"no worse than the champion(.|\n)*energy in classifier: fail: 2.8 x the floor"
         ):
             promoted(worse)
     assert (number_of(home, "champion"), number_of(home, "challenger"), versions(home)) == (1, 2, 2)
@@ -74,8 +74,10 @@ def test_a_worse_bundle_is_kept_as_challenger_and_refused(home: Path, tmp_path: 
 
 def test_a_bundle_that_does_not_pass_todays_rules_is_refused(home: Path, tmp_path: Path) -> None:
     paths, _ = judged_project(tmp_path / "one", home)
-    strict = FewParams(gate=dataclasses.replace(GATE, max_distance_ratio=1.2))
-    with pytest.raises(PromotionRefused, match=r"by today's rules it does not \(fail\)(.|\n)*fcd to train") as refused:
+    strict = FewParams(gate=dataclasses.replace(GATE, max_energy=0.055))
+    with pytest.raises(
+        PromotionRefused, match=r"by today's rules it does not \(fail\)(.|\n)*energy in classifier"
+    ) as refused:
         promoted(paths, strict)
     assert refused.value.exit_code == 3
 
@@ -123,7 +125,7 @@ def test_a_champion_measured_otherwise_is_measured_again(
 
     _, champion = judged_project(tmp_path / "one", home)
     promoted(judged_project(tmp_path / "one", home)[0])
-    challenger, _ = judged_project(tmp_path / "two", home, seed=1, data="new", metrics={"fcd_ratio_train": 2.4})
+    challenger, _ = judged_project(tmp_path / "two", home, seed=1, data="new", metrics={"energy_classifier": 0.065})
 
     def measure(params: Any, paths: Any, bundle: Path, out: Path, *, panels: bool) -> None:
         from ddpm_core.bundle import read_bundle
@@ -133,7 +135,7 @@ def test_a_champion_measured_otherwise_is_measured_again(
         out.mkdir()
         record = json.loads(challenger.record.read_text())
         (out / "record.json").write_text(json.dumps(record))
-        (out / "metrics.json").write_text(json.dumps({**GOOD, "fcd_ratio_train": 2.0}))
+        (out / "metrics.json").write_text(json.dumps({**GOOD, "energy_classifier": 0.06}))
 
     monkeypatch.setattr(evaluate, "measure_bundle", measure)
     assert promoted(challenger).version == 2
@@ -159,7 +161,14 @@ def test_a_champion_that_cannot_be_measured_alike_is_told_with_what_differs(
 
 
 def _measure_under_other_conditions(params: Any, paths: Any, bundle: Path, out: Path, *, panels: bool) -> None:
-    conditions = {"n": 100, "distances": ["fcd"], "conditional": True, "classes": 3, "classifier": {"usable": True}}
+    conditions = {
+        "n": 100,
+        "distances": ["fcd"],
+        "judges": ["classifier"],
+        "conditional": True,
+        "classes": 3,
+        "classifier": {"usable": True},
+    }
     conditions |= {"settings": {"confidence": 0.95}, "data": "yet another", "resampling": RESAMPLING}
     out.mkdir()
     (out / "record.json").write_text(json.dumps({"conditions": conditions, "provenance": {"bundle": "b"}}))
@@ -201,9 +210,11 @@ def test_a_measure_whose_spread_is_not_known_is_no_ground_to_promote(home: Path,
     promoted(judged_project(tmp_path / "one", home)[0])
     challenger, _ = judged_project(tmp_path / "two", home, seed=1)
     record = json.loads(challenger.record.read_text())
-    del record["replicates"]["fcd_ratio_train"]
+    del record["replicates"]["energy_classifier"]
     challenger.record.write_text(json.dumps(record))
-    with pytest.raises(PromotionRefused, match=r"not measured\):\n.*of the challenger there is no fcd_ratio_train, or"):
+    with pytest.raises(
+        PromotionRefused, match=r"not measured\):\n.*of the challenger there is no energy_classifier, or"
+    ):
         promoted(challenger)
     assert number_of(home, "champion") == 1
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ddpm_core.metrics.config import EvaluateConfig, PanelsConfig
-from ddpm_core.metrics.verdict import GateConfig
+from ddpm_core.metrics.gate_config import GateConfig
 from ddpm_core.spec import DataSpec
 from pipelines.params import RuntimeConfig
 from pipelines.paths import Paths
@@ -25,6 +25,8 @@ REFERENCE = ReferenceConfig(
     efficientnet_side=32,
     batch_size=64,
     features_kept=150,
+    judge_images=120,
+    control_images=60,
     classifier=ClassifierConfig(seed=0, steps=60, batch_size=32, learning_rate=5e-3, width=4, min_accuracy=0.9),
 )
 EVALUATE = EvaluateConfig(
@@ -34,8 +36,9 @@ EVALUATE = EvaluateConfig(
     panels=PanelsConfig(steps=(2, 4), images=40, trajectories=2),
 )  # fmt: skip
 GATE = GateConfig(
-    model_name="tiny", min_images=20, max_distance_ratio=4.0, max_accuracy_loss=0.05, max_copy_excess=0.05,
-    copy_significance=0.01, max_broken_excess=0.05, max_golden_difference=0.1, max_champion_loss=1.0, absolute=(),
+    model_name="tiny", min_images=20, max_energy=0.1, max_lost=0.2, max_rough=0.3, max_distance_ratio=None,
+    max_accuracy_loss=0.05, max_copy_excess=0.05, copy_significance=0.01, max_broken_excess=0.05,
+    max_golden_difference=0.1, max_champion_loss=0.1, absolute=(),
 )  # fmt: skip
 RUNTIME = RuntimeConfig(device="cpu", threads=1, processes=1, sampling_processes=1, workers=0, tracking=False)
 REPORT = ReportConfig(title="A <small> model", intended_use="tests", data_licence="none", limits="all")

@@ -12,7 +12,9 @@ from ddpm_core.metrics.intervals import Replicates
 from ddpm_core.metrics.measurement import Measurement, encoded, refuse_unless_alike
 from tests.support.tracked import GATE, GOOD
 
-NAMES = ("fcd_ratio_train", "fcd_ratio_test", "accuracy_asked")
+NAMES = ("energy_classifier", "energy_efficientnet_lite0", "accuracy_asked")
+JUDGES = ("classifier", "efficientnet_lite0")
+BOTH = {**GOOD, "energy_efficientnet_lite0": 0.06}
 
 
 def replicates(seed: int, spread: float) -> Replicates:
@@ -21,13 +23,13 @@ def replicates(seed: int, spread: float) -> Replicates:
 
 
 def measured(
-    metrics: dict[str, float] | None = None, seed: int = 0, spread: float = 0.1, **conditions: Any
+    metrics: dict[str, float] | None = None, seed: int = 0, spread: float = 0.002, **conditions: Any
 ) -> Measurement:
-    spreads = {"fcd_ratio_train": spread, "fcd_ratio_test": spread, "accuracy_asked": spread / 20}
+    spreads = {"energy_classifier": spread, "energy_efficientnet_lite0": spread, "accuracy_asked": 0.005}
     return Measurement(
-        {**GOOD, **(metrics or {})},
+        {**BOTH, **(metrics or {})},
         {
-            "conditions": {"distances": ["fcd"], "n": 100, "settings": {"confidence": 0.95, "seed": 0}, **conditions},
+            "conditions": {"judges": list(JUDGES), "n": 100, "settings": {"confidence": 0.95, "seed": 0}, **conditions},
             "provenance": {"bundle": f"b{seed}"},
             "replicates": encoded({name: replicates(seed, of) for name, of in spreads.items()}),
         },
@@ -41,12 +43,13 @@ def outcomes(challenger: Measurement, champion: Measurement, gate: Any = GATE) -
 @pytest.mark.parametrize(
     ("metrics", "rule", "outcome"),
     [
-        ({}, "fcd to train", "pass"),
-        ({"fcd_ratio_train": 2.2}, "fcd to train", "pass"),  # 0.7 worse, give or take 0.28, of the 1.0 allowed
-        ({"fcd_ratio_train": 2.4}, "fcd to train", "not enough evidence"),
-        ({"fcd_ratio_train": 2.6}, "fcd to train", "not enough evidence"),
-        ({"fcd_ratio_train": 2.9}, "fcd to train", "fail"),
-        ({"fcd_ratio_test": 2.9}, "fcd to test", "fail"),
+        ({}, "energy in classifier", "pass"),
+        # 0.014 worse, give or take 0.0055, of the 0.02 allowed
+        ({"energy_classifier": 0.064}, "energy in classifier", "pass"),
+        ({"energy_classifier": 0.068}, "energy in classifier", "not enough evidence"),
+        ({"energy_classifier": 0.072}, "energy in classifier", "not enough evidence"),
+        ({"energy_classifier": 0.078}, "energy in classifier", "fail"),
+        ({"energy_efficientnet_lite0": 0.09}, "energy in efficientnet_lite0", "fail"),
         ({"accuracy_asked": 0.99}, "asked label", "pass"),
         ({"accuracy_asked": 0.975}, "asked label", "not enough evidence"),
         ({"accuracy_asked": 0.95}, "asked label", "fail"),
@@ -59,27 +62,28 @@ def test_a_rule_passes_where_the_whole_interval_of_the_loss_is_allowed(metrics, 
 
 
 def test_a_better_challenger_passes_however_much_better():
-    assert set(outcomes(measured({"fcd_ratio_train": 0.1, "accuracy_asked": 1.0}, seed=1), measured()).values()) == {
+    assert set(outcomes(measured({"energy_classifier": 0.0, "accuracy_asked": 1.0}, seed=1), measured()).values()) == {
         "pass"
     }
 
 
 def test_what_both_have_in_common_falls_out_of_the_difference():
-    alone = measured({"fcd_ratio_train": 2.4}, seed=1, spread=5.0)
-    paired = measured({"fcd_ratio_train": 2.4}, seed=0, spread=5.0)
-    assert outcomes(alone, measured(spread=5.0))["fcd to train"] == "not enough evidence"
-    assert outcomes(paired, measured(spread=5.0))["fcd to train"] == "pass"
+    alone = measured({"energy_classifier": 0.068}, seed=1, spread=0.1)
+    paired = measured({"energy_classifier": 0.068}, seed=0, spread=0.1)
+    assert outcomes(alone, measured(spread=0.1))["energy in classifier"] == "not enough evidence"
+    assert outcomes(paired, measured(spread=0.1))["energy in classifier"] == "pass"
 
 
 def test_the_words_give_both_numbers_the_interval_and_what_is_allowed():
-    rule = compare(measured({"fcd_ratio_train": 2.5}), measured(), GATE)[0]
-    assert rule.text == "2.5 x the floor, the champion 1.5 x the floor; worse by 1 to 1, allowed 1"
-    assert (rule.rule, rule.value, rule.limit) == ("champion: fcd to train", 1.0, 1.0)
+    rule = compare(measured({"energy_classifier": 0.0625}), measured(), GATE)[0]
+    assert rule.text == "0.0625, the champion 0.05; worse by 0.0125 to 0.0125, allowed 0.02"
+    assert (rule.rule, rule.limit) == ("champion: energy in classifier", 0.02)
+    assert rule.value == pytest.approx(0.0125)
 
 
 def test_the_loss_that_is_allowed_is_a_parameter():
-    strict = dataclasses.replace(GATE, max_champion_loss=0.1)
-    assert outcomes(measured({"fcd_ratio_train": 1.7}), measured(), strict)["fcd to train"] == "fail"
+    strict = dataclasses.replace(GATE, max_champion_loss=0.001)
+    assert outcomes(measured({"energy_classifier": 0.054}), measured(), strict)["energy in classifier"] == "fail"
     without = dataclasses.replace(GATE, max_accuracy_loss=None)
     assert "asked label" not in outcomes(measured({"accuracy_asked": 0.5}), measured(), without)
 
@@ -87,13 +91,13 @@ def test_the_loss_that_is_allowed_is_a_parameter():
 @pytest.mark.parametrize("name", NAMES)
 def test_a_number_or_spread_that_one_of_the_two_lacks_is_not_measured(name):
     bare = {**measured().record, "replicates": {}}
-    (first, *_) = compare(Measurement(GOOD, bare), measured(), GATE)
+    (first, *_) = compare(Measurement(BOTH, bare), measured(), GATE)
     assert first.outcome == "not measured"
-    assert first.text == "of the challenger there is no fcd_ratio_train, or the record has no replicates of it"
-    lacking = Measurement({key: value for key, value in GOOD.items() if key != name}, measured().record)
+    assert first.text == "of the challenger there is no energy_classifier, or the record has no replicates of it"
+    lacking = Measurement({key: value for key, value in BOTH.items() if key != name}, measured().record)
     assert "not measured" in outcomes(lacking, measured()).values()
     with pytest.raises(DataError, match=f"must hold the replicates of {name} to compare two models"):
-        Measurement(GOOD, bare).difference(name, measured())
+        Measurement(BOTH, bare).difference(name, measured())
 
 
 def test_unequal_conditions_are_refused_by_name_with_both_values():
@@ -113,7 +117,7 @@ def test_what_the_model_brings_may_differ():
 
 
 def test_replicates_travel_through_the_record():
-    back = measured(seed=3).replicates("fcd_ratio_train")
+    back = measured(seed=3).replicates("energy_classifier")
     assert back is not None
-    np.testing.assert_allclose(back.linear, replicates(3, 0.1).linear, rtol=1e-6)
+    np.testing.assert_allclose(back.linear, replicates(3, 0.002).linear, rtol=1e-6)
     assert measured().replicates("none") is None

@@ -114,6 +114,7 @@ def test_the_record_says_how_it_was_measured_and_of_what(bad: Paths):
     record = read(bad.record)
     conditions, provenance = record["conditions"], record["provenance"]
     assert conditions["distances"] == ["fcd"]
+    assert conditions["judges"] == ["classifier", "efficientnet_lite0"]
     assert conditions["sampler"]["kind"] == "ddim"
     assert conditions["extractors"][0]["sha256"] == read(bad.reference / "reference.json")["extractors"][0]["sha256"]
     assert len(provenance["bundle"]) == 64
@@ -142,9 +143,7 @@ def test_a_bad_model_has_its_report_and_fails_the_gate_with_reasons(bad: Paths):
     report.run(MeasuredParams(), bad, NullTracker())
     page = (bad.report / "index.html").read_text()
     assert "gate: fail" in page
-    with pytest.raises(
-        GateFailed, match=r"does not pass the gate \(fail\):\n  fcd to train: fail: .* x .* the .*real"
-    ) as told:
+    with pytest.raises(GateFailed, match=r"\(fail\):\n  energy in classifier: fail: e = ") as told:
         gate.run(MeasuredParams(), bad, NullTracker())
     assert str(bad.report / "index.html") in str(told.value)
     kept, written = read(bad.logs / "gate.json"), read(bad.gate)
@@ -184,13 +183,19 @@ def test_the_page_needs_nothing_beside_itself_and_repeats_to_the_byte(bad: Paths
 def test_the_markdown_twin_says_the_same_and_links_to_pictures_beside_it(bad: Paths):
     report.run(MeasuredParams(), bad, NullTracker())
     text = (bad.report / "report.md").read_text()
-    for line in ("# A <small> model", "Gate: **fail**", "| fcd to train | fail |", "no a\\|b", "Contract: **kept**"):
+    for line in (
+        "# A <small> model",
+        "Gate: **fail**",
+        "| energy in classifier | fail |",
+        "no a\\|b",
+        "Contract: **kept**",
+    ):
         assert line in text
     linked = [part.split(")")[0] for part in text.split("](")[1:]]
     assert linked
     assert all((bad.report / name).is_file() for name in linked)
     tables = [line for line in text.splitlines() if line.startswith("|---")]
-    assert len(tables) == 8
+    assert len(tables) == 9
     assert "|\n\n|" not in text  # a blank line would end the table
 
 
@@ -206,7 +211,8 @@ def test_the_page_shows_intervals_classes_and_what_so_many_samples_tell(bad: Pat
         assert part in page
     assert "accuracy_asked_low" not in page
     per_class = read(bad.record)["per_class"]
-    assert set(per_class) == {"accuracy", "fcd_coverage", "fcd_diversity"}
+    energies = {"energy_classifier", "energy_efficientnet_lite0"}
+    assert set(per_class) == {"accuracy", "fcd_coverage", "fcd_diversity"} | energies
     assert all(len(values) == 3 for values in per_class.values())
 
 
@@ -245,7 +251,7 @@ def test_the_same_record_gives_the_same_page_in_fresh_processes(bad: Paths, time
     sections = json.dumps({"report": asdict(REPORT), "gate": asdict(GATE)})
     code = (
         "import json, sys\nfrom pathlib import Path\nfrom types import SimpleNamespace\n"
-        "from ddpm_core.metrics.verdict import GateConfig\nfrom pipelines.paths import Paths\n"
+        "from ddpm_core.metrics.gate_config import GateConfig\nfrom pipelines.paths import Paths\n"
         "from pipelines.stages import report\nfrom pipelines.tools.report_page import ReportConfig\n"
         "from pipelines.tools.tracking import NullTracker\nroot, said = Path(sys.argv[1]), json.loads(sys.argv[2])\n"
         "params = SimpleNamespace(report=ReportConfig(**said['report']), gate=GateConfig(**said['gate']))\n"
@@ -343,7 +349,7 @@ def test_without_labels_the_label_rule_does_not_apply_and_the_rest_holds(tmp_pat
     gate.run(params, paths, NullTracker())
     rules = {rule["rule"]: rule["outcome"] for rule in read(paths.gate)["rules"]}
     assert rules["asked label"] == "not applicable"
-    assert rules["fd_efficientnet_lite0 to train"] == "pass"
+    assert rules["energy in efficientnet_lite0"] == "pass"
 
 
 def test_a_reference_about_other_data_is_refused(ready: Paths, tmp_path: Path):
@@ -357,7 +363,10 @@ def test_a_reference_about_other_data_is_refused(ready: Paths, tmp_path: Path):
 
 def test_a_changed_threshold_changes_the_verdict_and_nothing_else(bad: Paths):
     evaluate.run(MeasuredParams(), bad, NullTracker())
-    lax = replace(GATE, max_distance_ratio=1e9, max_accuracy_loss=None, max_copy_excess=1.0, max_broken_excess=1.0)
+    lax = replace(
+        GATE, max_energy=0.9, max_lost=0.75, max_rough=1.0, max_accuracy_loss=None, max_copy_excess=1.0,
+        max_broken_excess=1.0,
+    )  # fmt: skip
     gate.run(MeasuredParams(gate=lax), bad, NullTracker())
     assert read(bad.gate)["outcome"] == "pass"
 

@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 
 from ddpm_core.metrics.frechet import gaussian_of
+from ddpm_core.metrics.likeness import Judge
 from ddpm_core.metrics.measure import RealFeatures
 from pipelines.serving.sampler import Sampler
 from pipelines.tools.decode import decode_png
 from pipelines.tools.features import Extractor, Features
-from pipelines.tools.panels import Made, Measuring, bound_terms, by_steps, levels, trajectories
+from pipelines.tools.judging import Judged
+from pipelines.tools.panels import Made, Measuring, bound_terms, by_steps, levels, lost_regions, roughest, trajectories
 from tests.support.measured import EVALUATE
 from tests.support.tiny_bundle import tiny_bundle
 
@@ -29,7 +31,7 @@ def made(folder: Path, *, conditional: bool = True) -> Made:
     return Made(sampler, recipe, images, labels, seeds)
 
 
-def measuring(name: str = "classifier") -> list[Measuring]:
+def measuring(name: str = "classifier", lost: tuple[int, ...] = ()) -> list[Measuring]:
     """Two means of pixels as features; logits that call everything class 0."""
 
     def see(images: np.ndarray, what: str) -> Features:
@@ -39,11 +41,9 @@ def measuring(name: str = "classifier") -> list[Measuring]:
 
     rows = np.random.default_rng(0).normal(100, 20, (200, 2)).astype(np.float32)
     extractor = Extractor(name, "0", "", lambda images: images, at_once=16)
-    return [
-        Measuring(
-            extractor, RealFeatures(gaussian_of(rows), rows, np.arange(200) % 3, rows[:40], np.arange(40) % 3), see
-        )
-    ]
+    real = RealFeatures(gaussian_of(rows), rows, np.arange(200) % 3, rows[:40], np.arange(40) % 3)
+    judge = Judge.of(name, real, LABELS, 1, 0)
+    return [Measuring(Judged(extractor, judge, lost), see)]
 
 
 def tile(canvas: np.ndarray, line: int, column: int) -> np.ndarray:
@@ -63,7 +63,7 @@ def test_a_row_a_number_of_steps_its_own_among_them_and_nothing_sampled_twice(tm
     assert [row["own"] for row in rows] == ["0", "1", "0"]
     assert {row["images"] for row in rows} == {"6"}
     assert {row["accuracy"] for row in rows} == {"0.333333333"}
-    assert all(float(row["low"]) <= float(row["ratio"]) <= float(row["high"]) for row in rows)
+    assert all(float(row["low"]) <= float(row["energy"]) <= float(row["high"]) for row in rows)
     assert sorted(files) == ["by_steps.csv", "steps_2.png", "steps_4.png", "steps_8.png"]
 
 
@@ -112,3 +112,23 @@ def test_levels_are_shares_that_sum_to_one() -> None:
     rows = table(levels(images, images[:1], 3)["levels.csv"])
     assert [float(row["samples"]) for row in rows] == [0.25, 0.5, 0, 0.25]
     assert [float(row["unseen"]) for row in rows] == [0.5, 0.5, 0, 0]
+
+
+def test_unseen_pictures_of_lost_regions_are_shown_a_row_a_region() -> None:
+    unseen = np.random.default_rng(1).integers(0, 256, (40, 1, 8, 8)).astype(np.uint8)
+    (by,) = measuring(lost=(5, 2))
+    regions = by.judged.judge.regions.of(by.judged.judge.real.test_rows)[0]
+    canvas = decode_png(lost_regions(unseen, [by], 6, 1)["lost_classifier.png"])[0]
+    for row, region in enumerate((5, 2)):
+        first = np.flatnonzero(regions == region)[0]
+        assert tile(canvas, row, 0).tolist() == unseen[first, 0].tolist()
+    assert lost_regions(unseen, measuring(), 6, 1) == {}
+
+
+def test_the_roughest_samples_stand_above_the_smoothest() -> None:
+    flat = np.full((1, 1, 8, 8), 100, dtype=np.uint8)
+    noise = np.random.default_rng(2).integers(0, 256, (1, 1, 8, 8)).astype(np.uint8)
+    ramp = np.broadcast_to(np.arange(8, dtype=np.uint8) * 10, (1, 1, 8, 8))
+    canvas = decode_png(roughest(np.concatenate([ramp, noise, flat]), 255, 1, 1))[0]
+    assert tile(canvas, 0, 0).tolist() == noise[0, 0].tolist()
+    assert tile(canvas, 1, 0).tolist() == flat[0, 0].tolist()

@@ -51,13 +51,14 @@ def test_a_mesh_is_named_and_blur_is_not_called_one() -> None:
 
 
 def test_steps_show_the_interval_and_the_labels_only_where_they_are_known() -> None:
-    row = {"steps": "5", "evaluations": "8", "images": "9", "own": "0", "distance": "fid", "ratio": "1.5",
-           "low": "1", "high": "2", "accuracy": ""}  # fmt: skip
-    labelled = {**row, "distance": "fcd", "accuracy": "0.5"}
-    own = {**row, "steps": "9", "own": "1", "ratio": ""}
-    assert steps_rows([row, labelled, own, {**own, "distance": "fcd"}]) == [
-        ("steps", "evaluations", "fid, x real", "fcd, x real", "right label"),
-        ("5", "8", "1.50 (1.00 to 2.00)", "1.50 (1.00 to 2.00)", "50.0%"),
-        ("9 (own)", "8", "-", "-", "-"),
+    row = {"steps": "5", "evaluations": "8", "images": "9", "own": "0", "judge": "inception", "energy": "0.15",
+           "low": "0.1", "high": "0.2", "accuracy": ""}  # fmt: skip
+    labelled = {**row, "judge": "classifier", "accuracy": "0.5"}
+    own = {**row, "steps": "9", "own": "1"}
+    text = "0.150 (0.100 to 0.200)"
+    assert steps_rows([row, labelled, own, {**own, "judge": "classifier"}]) == [
+        ("steps", "evaluations", "e in inception", "e in classifier", "right label"),
+        ("5", "8", text, text, "50.0%"),
+        ("9 (own)", "8", text, text, "-"),
     ]
-    assert steps_rows([own]) == [("steps", "evaluations", "fid, x real"), ("9 (own)", "8", "-")]
+    assert steps_rows([own]) == [("steps", "evaluations", "e in inception"), ("9 (own)", "8", text)]

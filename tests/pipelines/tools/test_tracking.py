@@ -195,7 +195,7 @@ def test_a_restored_run_has_params_curves_metrics_and_pictures(home: Path, tmp_p
     assert found.data.params["train.lr"] == "0.001"
     assert history(home, found, "loss") == [(10, 0.5), (20, 0.25)]
     assert history(home, found, "grad_norm") == [(10, 1.0)]
-    assert found.data.metrics["evaluate/fcd_ratio_train"] == 1.5
+    assert found.data.metrics["evaluate/energy_classifier"] == 0.05
     assert found.data.tags["gate"] == "pass"
     assert found.data.tags["data.digest"] == "d" * 64
     assert found.inputs.dataset_inputs[0].dataset.digest == "d" * 32

@@ -1,0 +1,66 @@
+"""The limits of the gate."""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from ddpm_core.checks import Checks, at_least_1, fraction, not_negative, open_fraction, positive, run_checks
+from ddpm_core.errors import ParamsError
+
+
+@dataclass(frozen=True)
+class Limit:
+    """An absolute limit on one metric, both ends allowed; null leaves an end open."""
+
+    metric: str
+    min: float | None
+    max: float | None
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid", "strict": True}
+
+    def __post_init__(self) -> None:
+        if self.min is None and self.max is None:
+            raise ParamsError(f"gate.absolute: the limit on {self.metric!r} must have a min or a max, got neither")
+
+
+@dataclass(frozen=True)
+class GateConfig:
+    """The rules. `max_energy` and `max_lost` mean the same on every data set; `absolute` is opt-in."""
+
+    model_name: str | None
+    min_images: int
+    max_energy: float
+    max_lost: float
+    max_rough: float
+    max_distance_ratio: float | None
+    max_accuracy_loss: float | None
+    max_copy_excess: float
+    copy_significance: float
+    max_broken_excess: float
+    max_golden_difference: float
+    max_champion_loss: float
+    absolute: tuple[Limit, ...]
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid", "strict": True}
+    __checks__: ClassVar[Checks] = {
+        "model_name": (
+            lambda v: v is None or (bool(v) and not set(v) & set("/:") and v == v.strip()),
+            "null (by the data) or a name without `/`, `:` or outer spaces",
+        ),
+        "min_images": at_least_1,
+        "max_energy": positive,
+        "max_lost": fraction,
+        "max_rough": fraction,
+        "max_distance_ratio": (
+            lambda v: v is None or v >= 1,
+            "null (no such rule) or at least 1 (1 = as near as unseen real images)",
+        ),
+        "max_accuracy_loss": (lambda v: v is None or 0 <= v <= 1, "null (no such rule) or between 0 and 1"),
+        "max_copy_excess": fraction,
+        "copy_significance": open_fraction,
+        "max_broken_excess": fraction,
+        "max_golden_difference": not_negative,
+        "max_champion_loss": not_negative,
+    }
+
+    def __post_init__(self) -> None:
+        run_checks(self)
