@@ -8,6 +8,8 @@ from collections.abc import Sequence
 
 from ddpm_core.errors import DdpmError
 from pipelines.commands import compare, doctor, flow, nll, params, promote, run, sample, serve, stages, ui
+from pipelines.disk import told
+from pipelines.lifetime import Terminated, end_with_owner, ending_on_sigterm
 from pipelines.quiet import quieten
 
 log = logging.getLogger(__name__)
@@ -57,7 +59,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     quieten()
     configure_logging(quiet=args.quiet, debug=args.debug)
     try:
-        return int(args.action(args) or 0)
+        with ending_on_sigterm():
+            end_with_owner()
+            return int(args.action(args) or 0)
     except DdpmError as error:
         if args.debug:
             log.exception("%s", type(error).__name__)
@@ -66,9 +70,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         sys.stderr.write(f"ddpm {args.verb}: interrupted; what was written is whole, run again to go on\n")
         return 130
+    except Terminated:
+        sys.stderr.write(f"ddpm {args.verb}: stopped by SIGTERM; what was written is whole, run again to go on\n")
+        return 143
     except BrokenPipeError:  # the reader of our output left, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        if args.debug or (text := told(error)) is None:
+            raise
+        sys.stderr.write(f"ddpm {args.verb}: {text}\n")
+        return 1
 
 
 def configure_logging(*, quiet: bool, debug: bool) -> None:

@@ -8,6 +8,7 @@ by itself is: a busy lock, a machine that took the process away, a network.
 
 import base64
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -25,10 +26,12 @@ from prefect.client.schemas.objects import State, TaskRun
 from prefect.tasks import Task
 
 from ddpm_core.errors import ParamsError, TryAgain
+from pipelines.lifetime import GUARD, end_with_parent, own_children
 from pipelines.params import load_params
 from pipelines.paths import Paths
 from pipelines.promotion import promote
 from pipelines.quiet import quieten
+from pipelines.sources.watched import check_watched
 from pipelines.tools.dvc_repo import DvcRepo, StageFailed
 from pipelines.tools.tracking import open_tracker
 
@@ -61,7 +64,13 @@ def run_stage(project: str, name: str) -> str:
         log.info("%s: unchanged", name)
         return "unchanged"
     command = [sys.executable, "-m", "pipelines.cli", "--project", project, "run", "--only", name]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    own_children()
+    environment = {
+        name: value for name, value in os.environ.items() if name != GUARD
+    }  # it ends by itself, when it saved
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="backslashreplace", env=environment
+    )
     try:
         for line in process.stdout or ():
             if line.strip():
@@ -70,6 +79,8 @@ def run_stage(project: str, name: str) -> str:
     finally:  # a cancelled run leaves no stage behind; the stage saves its state on this signal
         if process.poll() is None:
             process.terminate()
+            for line in process.stdout or ():
+                log.info("%s", line.rstrip())
             process.wait()
     if code != 0:
         raise StageFailed(name, code if code > 0 else 128 - code)
@@ -93,10 +104,14 @@ def promote_bundle(project: str) -> str:
 def pipeline(project: str | None = None) -> dict[str, str]:
     """Every stage in the graph's order, then the promotion; `project` is by default the one that this file lies in."""
     quieten()
+    if (
+        "PREFECT__FLOW_RUN_ID" in os.environ
+    ):  # a worker started this process: its death is told, as crashed, and ends all
+        end_with_parent()
     paths = Paths.of(Path(project) if project else Path(__file__).parent.parent)
     if not paths.params.is_file():
         raise ParamsError(f"project: must be a folder that holds params.yaml and dvc.yaml, got {project}")
-    load_params(paths.params)  # nothing starts on bad parameters
+    check_watched(load_params(paths.params).source.path, paths.root)  # nothing starts on bad parameters
     outcomes: dict[str, str] = {}
     for name in DvcRepo(paths.root).order():
         try:

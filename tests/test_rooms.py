@@ -16,6 +16,8 @@ ROOMS: dict[str, int] = {
     "pipelines.parsing": 1,
     "pipelines.quiet": 1,
     "pipelines.progress": 1,
+    "pipelines.disk": 1,
+    "pipelines.lifetime": 1,
     "pipelines.params": 1,
     "pipelines.sources": 1,
     "pipelines.tools": 1,

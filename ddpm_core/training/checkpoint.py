@@ -85,7 +85,7 @@ class Checkpoints:
     def _write(self, step: int, image: Image, state: Mapping[str, Any]) -> None:
         try:
             files: dict[str, Content] = {_TENSORS: image.content(), _STATE: _compact(state)}
-            with atomic_folder(self._place(step)) as temporary:
+            with atomic_folder(self.place(step)) as temporary:
                 for name, content in files.items():
                     with (temporary / name).open("wb", buffering=0) as file:
                         _write_all(file, content)
@@ -98,7 +98,7 @@ class Checkpoints:
                 f"{kept}; make room there or set DDPM_HOME to another disk"
             ) from error
         for old in self.steps()[: -self.keep]:
-            shutil.rmtree(self._place(old), ignore_errors=True)
+            shutil.rmtree(self.place(old), ignore_errors=True)
 
     def latest(self) -> Snapshot | None:
         """The newest checkpoint that is whole; those that are not are named, left out and removed."""
@@ -110,7 +110,7 @@ class Checkpoints:
                 return self.load(step)
             except IntegrityError as error:
                 _log.warning("%s; going on from the one before it", error)
-                shutil.rmtree(self._place(step), ignore_errors=True)
+                shutil.rmtree(self.place(step), ignore_errors=True)
         return None
 
     def load(self, step: int) -> Snapshot:
@@ -118,7 +118,7 @@ class Checkpoints:
         from safetensors import SafetensorError
         from safetensors.torch import load
 
-        place = self._place(step)
+        place = self.place(step)
         try:
             manifest = (place / _MANIFEST).read_bytes()
             files = {name: (place / name).read_bytes() for name in (_TENSORS, _STATE)}
@@ -135,13 +135,15 @@ class Checkpoints:
         found = (_NAME.fullmatch(entry.name) for entry in self.folder.iterdir())
         return sorted(int(match[1]) for match in found if match)
 
-    def clear(self) -> None:
-        """Remove them all: the training is done."""
+    def remove_all(self) -> None:
+        """Remove every checkpoint; the folder stays, with what else lies in it."""
         if self._saving is not None:
             self._saving.join()
-        shutil.rmtree(self.folder, ignore_errors=True)
+        for step in self.steps():
+            shutil.rmtree(self.place(step), ignore_errors=True)
 
-    def _place(self, step: int) -> Path:
+    def place(self, step: int) -> Path:
+        """The folder of a checkpoint."""
         return self.folder / f"step-{step:08d}"
 
     def _sweep(self) -> None:

@@ -7,20 +7,25 @@ and begins anew; what is different is said. A folder holds its identity in `trai
 import fcntl
 import json
 import logging
+import os
 import shutil
-from collections.abc import Iterator, Mapping
+import socket
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
-from ddpm_core.errors import DdpmError
+from ddpm_core.errors import Stopped, TryAgain
 from ddpm_core.files import atomic_write_json, json_bytes, sha256_bytes
 from ddpm_core.nested import ABSENT, unequal
 from ddpm_core.training.checkpoint import Checkpoints
 
 _log = logging.getLogger(__name__)
-_ABOUT, _LOCK = "training.json", ".lock"
+_ABOUT, _LOCK, _FINISHED = "training.json", ".lock", "finished.json"
+PATIENCE_SECONDS = 60.0  # for another process with the same training: one whose owner was killed saves and leaves
+_LOOK_SECONDS = 0.2
 _NAMED = 4  # differences that are named; the others are counted
 
 Identity = Mapping[str, Any]
@@ -43,18 +48,22 @@ class Shelf:
         return self.folder / key_of(identity)[:32]
 
     @contextmanager
-    def held(self, identity: Identity, machine: str) -> Iterator[Path]:
+    def held(
+        self,
+        identity: Identity,
+        machine: str,
+        *,
+        patience: float = PATIENCE_SECONDS,
+        should_stop: Callable[[], bool] = lambda: False,
+    ) -> Iterator[Path]:
         """The folder of a training, which no other process has meanwhile; older ones of others go.
 
-        `machine` is said where a training goes on on another one, for its kernels may round otherwise.
+        `machine` is said where a training goes on on another one, for its kernels may round otherwise. Another process
+        that has the folder is waited for.
         """
         place = self.place(identity)
         place.mkdir(parents=True, exist_ok=True)
-        with _locked(place) as mine:
-            if not mine:
-                raise DdpmError(
-                    f"a training must be run by one process, but another one has {place} open; wait for it or stop it"
-                )
+        with _own(place, patience, should_stop):
             self._compare(place, json.loads(json_bytes(identity)), machine)
             atomic_write_json(place / _ABOUT, {"identity": identity, "machine": machine})
             self._sweep(place)
@@ -84,16 +93,16 @@ class Shelf:
             )
 
     def _others(self, own: Path) -> list[Path]:
-        """The folders of other trainings that have a checkpoint, the newest first."""
+        """The folders of other trainings that were interrupted and have a checkpoint, the newest first."""
         found = []
         for place in self.folder.iterdir():
             steps = Checkpoints(place, 1).steps() if place != own else []
-            if steps:
+            if steps and not (place / _FINISHED).exists():
                 found.append((max(entry.stat().st_mtime_ns for entry in place.glob("step-*")), place.name, place))
         return [place for _, _, place in sorted(found, reverse=True)]
 
     def _sweep(self, own: Path) -> None:
-        """Other trainings go, but for the newest `keep` with a checkpoint and those that a process holds."""
+        """Other trainings go, but for the newest `keep` that were interrupted and those that a process holds."""
         staying = {own, *self._others(own)[: self.keep]}
         swept = 0
         for place in sorted(self.folder.iterdir()):
@@ -104,7 +113,7 @@ class Shelf:
                     for part in place.glob(".*.part"):
                         shutil.rmtree(part, ignore_errors=True)
                 if free and place not in staying:
-                    swept += bool(Checkpoints(place, 1).steps())
+                    swept += bool(Checkpoints(place, 1).steps()) and not (place / _FINISHED).exists()
                     shutil.rmtree(place, ignore_errors=True)
         if swept:
             _log.info(
@@ -145,13 +154,76 @@ def _about(place: Path) -> dict[str, Any]:
     return {}
 
 
+def finish(place: Path, outputs: Mapping[str, str]) -> None:
+    """A training came to its end: keep its last checkpoint, and the digests of what was made of it.
+
+    Whoever lost the outputs finds them again by it; the next training of another identity removes it.
+    """
+    for step in (checkpoints := Checkpoints(place, 1)).steps()[:-1]:
+        shutil.rmtree(checkpoints.place(step), ignore_errors=True)
+    atomic_write_json(place / _FINISHED, outputs)
+
+
+def outputs_of(place: Path) -> dict[str, str] | None:
+    """What `finish` was told of a training; None where it did not come to its end."""
+    with suppress(OSError, ValueError):
+        value = json.loads((place / _FINISHED).read_text(encoding="utf-8"))
+        if isinstance(value, dict):
+            return value
+    return None
+
+
+def begin_anew(place: Path) -> None:
+    """Forget a finished training, whose folder this process holds."""
+    Checkpoints(place, 1).remove_all()
+    (place / _FINISHED).unlink(missing_ok=True)
+
+
+@contextmanager
+def _own(place: Path, patience: float, should_stop: Callable[[], bool]) -> Iterator[None]:
+    """Hold the folder; where another process does, wait for it, and say which one."""
+    end, said = time.monotonic() + patience, False
+    while True:
+        with _locked(place) as mine:
+            if mine:
+                yield
+                return
+        if should_stop():
+            raise Stopped("stopped by a signal before the training began; nothing was to save")
+        if time.monotonic() >= end:
+            raise TryAgain(
+                f"a training must be run by one process, but {_holder(place)} has {place} open and did not leave "
+                f"within {patience:.0f} s; wait for it or stop it, then run again"
+            )
+        if not said:
+            _log.info("%s is at this training; waiting for it", _holder(place))
+            said = True
+        time.sleep(_LOOK_SECONDS)
+
+
+def _holder(place: Path) -> str:
+    """Who holds a folder, as that one wrote into the lock."""
+    with suppress(OSError, ValueError):
+        pid, host = (place / _LOCK).read_text(encoding="utf-8").split()
+        return f"process {int(pid)}" + ("" if host == socket.gethostname() else f" of {host}")
+    return "another process"
+
+
 @contextmanager
 def _locked(place: Path) -> Iterator[bool]:
     """Whether the folder is ours for now; the lock goes with the process, however that ends."""
-    with (place / _LOCK).open("w") as file:
+    with (place / _LOCK).open("a") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             yield False
             return
+        _sign(file)
         yield True
+
+
+def _sign(file: TextIO) -> None:
+    with suppress(OSError):  # a full disk: who holds the lock is then not told
+        file.truncate(0)
+        file.write(f"{os.getpid()} {socket.gethostname()}\n")
+        file.flush()

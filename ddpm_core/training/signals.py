@@ -1,19 +1,22 @@
 """The first SIGTERM or SIGINT asks the work to stop at a good place; the second ends the process at once.
 
-Not so in a process that a launcher started: it is told twice where both hear the signal, and its launcher ends it if
-need be.
+A second one that follows within two seconds is the first one again: Ctrl-C reaches every process of a terminal, and
+`ddpm run` passes on to its stage what it hears. In a process that a launcher started a second one never counts: it is
+told twice where both hear the signal, and its launcher ends it if need be.
 """
 
 import logging
 import os
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
 _log = logging.getLogger(__name__)
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
+ECHO_SECONDS = 2.0
 
 
 class StopRequest:
@@ -27,16 +30,18 @@ class StopRequest:
 
 
 @contextmanager
-def listening(*, second_leaves: bool = True) -> Iterator[StopRequest]:
+def listening(*, second_leaves: bool = True, echo_seconds: float = ECHO_SECONDS) -> Iterator[StopRequest]:
     """Listen to the signals while the work is done; away from the main thread, where Python hears none, do nothing."""
     request = StopRequest()
+    heard = 0.0
 
     def hear(number: int, _frame: FrameType | None) -> None:
+        nonlocal heard
         if request():
-            if second_leaves:
+            if second_leaves and time.monotonic() - heard > echo_seconds:
                 os._exit(128 + number)
             return
-        request.name = signal.Signals(number).name
+        request.name, heard = signal.Signals(number).name, time.monotonic()
         again = "; send it again to leave at once" if second_leaves else ""
         _log.warning("%s: finishing the step and saving%s", request.name, again)
 

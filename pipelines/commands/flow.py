@@ -3,6 +3,7 @@
 import argparse
 
 from pipelines.commands.common import Verbs, checked_params, project_paths
+from pipelines.lifetime import guarded
 
 
 def add_to(verbs: Verbs) -> None:
@@ -19,4 +20,5 @@ def flow(args: argparse.Namespace) -> None:
     prepare_prefect(paths.home)  # Prefect reads its settings when it is imported
     from pipelines.flows import pipeline
 
-    pipeline(str(paths.root))
+    with guarded():  # Prefect's temporary server
+        pipeline(str(paths.root))

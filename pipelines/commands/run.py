@@ -2,15 +2,19 @@
 
 import argparse
 import logging
+import shutil
 import sys
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ddpm_core.errors import ParamsError
+from ddpm_core.errors import DdpmError, ParamsError, Stopped
 from pipelines.commands.common import Verbs, checked_params, project_paths
+from pipelines.lifetime import Passing, in_a_thread, own_children, passing_on
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from pipelines.params import Params
     from pipelines.paths import Paths
     from pipelines.tools.dvc_repo import DvcRepo
@@ -40,8 +44,8 @@ def run(args: argparse.Namespace) -> None:
         known = repo.order()
         if args.only not in known:
             raise ParamsError(f"--only: must be one of {', '.join(known)}, got {args.only!r}")
-        return run_stages(repo, [args.only])
-    run_stages(repo, repo.order())
+        return run_stages(repo, [args.only], paths.home)
+    run_stages(repo, repo.order(), paths.home)
     try:
         if not args.no_promote:
             promote_judged(params, paths)
@@ -62,21 +66,51 @@ def promote_judged(params: "Params", paths: "Paths") -> None:
     log.info("promotion  done in %.1f s", time.monotonic() - began)
 
 
-def run_stages(repo: "DvcRepo", names: Sequence[str]) -> None:
-    """These stages in order, a line each."""
+def run_stages(repo: "DvcRepo", names: Sequence[str], home: "Path") -> None:
+    """These stages in order, a line each. A signal goes on to the stage, and this waits for it to save."""
+    own_children()
     ran = 0
     start = time.monotonic()
-    for name in names:
-        if not repo.is_stale(name):
-            log.info("%-9s  unchanged", name)
-            continue
-        log.info("%-9s  ...", name)
-        began = time.monotonic()
-        repo.run_stage(name)
-        ran += 1
-        log.info("%-9s  done in %.1f s", name, time.monotonic() - began)
+    with passing_on() as signals:
+        for name in names:
+            ran += in_a_thread(lambda name=name: run_stage(repo, name, signals))  # type: ignore[misc]
+            if signals.name is not None:
+                raise _stopped(signals.name, name)
+            if name == "train":
+                forget_finished(home / "checkpoints")
     if len(names) > 1:
         log.info("%d of %d stages had something to do; %.1f s", ran, len(names), time.monotonic() - start)
+
+
+def run_stage(repo: "DvcRepo", name: str, signals: Passing) -> bool:
+    """One stage, if it is stale."""
+    if not repo.is_stale(name):
+        log.info("%-9s  unchanged", name)
+        return False
+    if signals.name is not None:
+        return False
+    log.info("%-9s  ...", name)
+    began = time.monotonic()
+    try:
+        repo.run_stage(name)
+    except DdpmError as error:
+        if signals.name is not None:
+            raise _stopped(signals.name, name) from error
+        raise
+    log.info("%-9s  done in %.1f s", name, time.monotonic() - began)
+    return True
+
+
+def _stopped(signal: str, stage: str) -> Stopped:
+    return Stopped(
+        f"stopped by {signal} at stage {stage}; what was done is kept, and the same command goes on from there"
+    )
+
+
+def forget_finished(checkpoints: "Path") -> None:
+    """Remove what a finished training kept for the case that DVC does not get its outputs: DVC has them."""
+    for finished in checkpoints.glob("*/finished.json"):
+        shutil.rmtree(finished.parent, ignore_errors=True)
 
 
 def where_things_are(paths: "Paths") -> str:

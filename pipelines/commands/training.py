@@ -6,6 +6,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from ddpm_core.errors import ParamsError
+from pipelines.lifetime import own_children
 from pipelines.quiet import THREADS
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ def done_otherwise(args: argparse.Namespace, params: "Params", paths: "Paths") -
         return False
     for name in THREADS:
         os.environ[name] = str(max(1, params.runtime.threads // processes))
+    own_children()
     loud = ["--quiet"] * args.quiet + ["--debug"] * args.debug
     launch([sys.executable, "-m", "pipelines.cli", "--project", str(paths.root), *loud, "train"], processes)
     return True

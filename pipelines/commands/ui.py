@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 from pipelines.commands.common import Verbs, project_paths
+from pipelines.lifetime import guarded
 
 
 def add_to(verbs: Verbs) -> None:
@@ -23,4 +24,6 @@ def open_ui(args: argparse.Namespace) -> int:
     command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", store_uri(paths.home)]
     command += ["--host", args.host, "--port", str(args.port), "--workers", "1"]
     sys.stderr.write(f"MLflow at http://{args.host}:{args.port} (it takes some ten seconds); stop it with Ctrl-C\n")
-    return subprocess.run(command, env={**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}).returncode
+    with guarded():  # the server starts a process of its own, and neither may outlive this one
+        code = subprocess.run(command, env={**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}).returncode
+    return code if code >= 0 else 128 - code

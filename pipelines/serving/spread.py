@@ -23,6 +23,7 @@ from ddpm_core.bundle import Bundle
 from ddpm_core.errors import DdpmError, DeviceError, ParamsError, TryAgain
 from ddpm_core.samplers import SamplerConfig
 from ddpm_core.samplers.config import GuidanceConfig
+from pipelines.lifetime import end_with_parent
 from pipelines.progress import Progress
 from pipelines.serving.onnx_denoiser import gpu_count
 from pipelines.serving.sampler import Recipe, Sampler
@@ -156,6 +157,7 @@ def _started(sampler: Sampler, recipe: Recipe, workers: Workers) -> Iterator[dic
 
 def _work(task: _Task, line: Connection) -> None:
     """A process: open the bundle, then make batch after batch until nobody asks any more."""
+    end_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to all; the one who started us ends us
     try:
         try:

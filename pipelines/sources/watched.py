@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ddpm_core.errors import ParamsError
+from pipelines.sources.pictures import shown_name
 
 _NAMED = 3
 
@@ -26,15 +27,26 @@ def check_watched(path: str, root: Path) -> None:
         )
         raise ParamsError(
             f"source.path: DVC watches every file in {place}, so each must be one that can be read, but: {shown}; "
-            "remove them or mend the links"
+            "remove them, give them other names or mend the links"
         )
+
+
+def _is_text(name: str) -> bool:
+    """Whether DVC can write a name down: bytes that are no UTF-8 are surrogates in it."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _troubles(folder: Path) -> Iterator[str]:
     for place, folders, names in os.walk(folder):
         for entry in sorted([*folders, *names]):
             path = os.path.join(place, entry)
-            if not os.path.exists(path):
+            if not _is_text(entry):
+                yield f"{shown_name(path)} has a name that is not UTF-8"
+            elif not os.path.exists(path):
                 yield f"{path} is a link whose target is missing"
             elif not os.path.isfile(path) and not os.path.isdir(path):
                 yield f"{path} is a pipe, a socket or a device"

@@ -1,6 +1,7 @@
 """Stage train: shards to averaged weights and their curves, logged as it goes, resumed after an interruption."""
 
 import csv
+import hashlib
 import io
 import json
 import logging
@@ -16,15 +17,16 @@ import torch
 from torch import nn
 
 from ddpm_core.device import describe, machine, peak_memory, precision_name
+from ddpm_core.errors import DdpmError, ParamsError
 from ddpm_core.files import atomic_write_bytes, atomic_write_text, sha256_file
 from ddpm_core.training.checkpoint import Checkpoints
 from ddpm_core.training.distributed import ALONE, is_launched, joined, left_alone
 from ddpm_core.training.ema import BEST
 from ddpm_core.training.meter import BANDS, Measures
-from ddpm_core.training.shelf import Shelf, key_of
+from ddpm_core.training.shelf import Shelf, begin_anew, finish, key_of, outputs_of
 from ddpm_core.training.signals import listening
 from ddpm_core.training.trainer import StepReport, Trainer
-from pipelines.params import as_flat
+from pipelines.params import as_flat, read_yaml
 from pipelines.paths import Paths
 from pipelines.progress import Progress
 from pipelines.tools.git import commit_of
@@ -66,9 +68,10 @@ def run_first(
     key = key_of(making.identity)
     with ExitStack() as stack:
         shelf = Shelf(paths.checkpoints, config.keep_trainings)
-        checkpoints = Checkpoints(
-            stack.enter_context(shelf.held(making.identity, machine(device))), config.keep_checkpoints
-        )
+        place = stack.enter_context(shelf.held(making.identity, machine(device), should_stop=should_stop))
+        checkpoints = Checkpoints(place, config.keep_checkpoints)
+        if (before := outputs_of(place)) is not None and committed(before, paths):
+            begin_anew(place)  # DVC has those outputs, so a training anew is what was asked for
         trainer = making.trainer(checkpoints, should_stop)
         resumed = trainer.resume()
         size = sum(parameter.numel() for parameter in making.model.parameters())
@@ -93,6 +96,7 @@ def run_first(
         )
         with closing(settled):
             follow(trainer, making.shown // config.batch_size, settled, run_of_tracker, preview)
+        keep_last_step(trainer, checkpoints)
         metadata = {
             "spec": index.spec.to_dict(),
             "model": asdict(params.model),
@@ -110,7 +114,7 @@ def run_first(
         run_of_tracker.set_tags({f"best.{name}": str(value) for name, value in metadata.get("best", {}).items()})
         run_of_tracker.log_file(paths.curves, "curves")
         run_of_tracker.finished(sha256_file(paths.weights))
-        checkpoints.clear()
+        finish(place, {name: md5_file(file) for name, file in outputs_in(paths).items()})
 
 
 def profile(params: "Params", paths: Paths) -> str:
@@ -187,6 +191,37 @@ def logged(report: StepReport, per_epoch: int) -> dict[str, float]:
 
 
 # ------------------------------------------------------------------------------------------------------ after
+
+
+def keep_last_step(trainer: Trainer, checkpoints: Checkpoints) -> None:
+    """Save the last step, so that a kill before DVC has the outputs costs seconds and no training."""
+    if trainer.step in checkpoints.steps():
+        log.info("the training had come to its end before; writing its outputs again")
+        return
+    try:
+        trainer.save()
+    except DdpmError as error:
+        log.warning("%s; a kill before DVC has the outputs would lose the steps since then", error)
+
+
+def outputs_in(paths: Paths) -> dict[str, Path]:
+    """The outputs by their paths in dvc.yaml."""
+    return {file.relative_to(paths.root).as_posix(): file for file in (paths.weights, paths.curves)}
+
+
+def committed(outputs: Mapping[str, str], paths: Paths) -> bool:
+    """Whether dvc.lock names these very outputs: DVC has them, none was lost."""
+    try:
+        outs = read_yaml(paths.root / "dvc.lock")["stages"]["train"]["outs"]
+        return {out["path"]: out["md5"] for out in outs} == dict(outputs)
+    except (ParamsError, KeyError, TypeError):  # no lock, or one that does not name them
+        return False
+
+
+def md5_file(path: Path) -> str:
+    """The digest by which DVC knows a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "md5").hexdigest()
 
 
 def weights_bytes(

@@ -4,17 +4,20 @@
 `dvc repro -s STAGE` takes its place and costs a second or two a stage.
 """
 
+import json
 import logging
 import os
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import chdir, contextmanager
+from contextlib import chdir, contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
 from ddpm_core.errors import DdpmError, ParamsError, TryAgain
+from pipelines.lifetime import ancestors, having
 
 T = TypeVar("T")
 
@@ -78,18 +81,14 @@ class DvcRepo:
 
     def is_stale(self, name: str) -> bool:
         """Whether running this stage now would do anything."""
-        return self._reproduce(name, dry=True, force=False)
+        with _errors_of(name):
+            return self._reproduce(name, dry=True, force=False)
 
     def run_stage(self, name: str, *, force: bool = False) -> bool:
         """Run one stage if it is stale; True if it ran or was restored, False if nothing was to do."""
-        from dvc.exceptions import DvcException, ReproductionError
-
         try:
-            return self._reproduce(name, dry=False, force=force)
-        except ReproductionError as error:
-            raise _as_ours(name, error) from error
-        except DvcException as error:
-            raise DdpmError(f"DVC could not run stage {name}: {error}") from error
+            with _errors_of(name):
+                return self._reproduce(name, dry=False, force=force)
         except (AttributeError, TypeError) as error:  # not the Repo that this was written for
             log.warning("this DVC has another inside (%s); taking its command line instead", error)
             return self.run_stage_by_command(name, force=force)
@@ -119,13 +118,18 @@ class DvcRepo:
         return self._patiently(once)
 
     def _patiently(self, action: Callable[[], T]) -> T:
-        """Do it, waiting while another DVC holds the lock."""
+        """Do it, waiting while another DVC holds the lock, and mending what a killed one left half written."""
         from dvc.lock import LockError
+        from dvc.utils.strictyaml import YAMLSyntaxError, YAMLValidationError
 
         end, wait = time.monotonic() + self.patience, _FIRST_WAIT
         while True:
+            mend_rwlock(self.root)
             try:
                 return action()
+            except (YAMLSyntaxError, YAMLValidationError) as error:
+                if not _set_aside(self.root / "dvc.lock", str(error.path)):
+                    raise
             except LockError as error:
                 if time.monotonic() + wait > end:
                     raise LockBusy(
@@ -155,6 +159,80 @@ def _speak_through_us() -> None:
         logger = logging.getLogger(name)
         logger.setLevel(logging.WARNING)
         logger.handlers.clear()  # its own, set on import; the root's handler stays
+
+
+@contextmanager
+def _errors_of(name: str) -> Iterator[None]:
+    """What DVC raises about a stage, as ours."""
+    from dvc.exceptions import DvcException, ReproductionError
+
+    try:
+        yield
+    except ReproductionError as error:
+        if isinstance(error.__cause__, OSError):
+            raise error.__cause__ from error
+        if isinstance(error.__cause__, sqlite3.Error):
+            raise _state_of_dvc(error.__cause__) from error
+        raise _as_ours(name, error) from error
+    except DvcException as error:
+        raise DdpmError(f"DVC could not run stage {name}: {error}") from error
+    except sqlite3.Error as error:
+        raise _state_of_dvc(error) from error
+
+
+def _state_of_dvc(error: sqlite3.Error) -> DdpmError:
+    from dvc.dirs import site_cache_dir
+
+    return DdpmError(
+        f"DVC must be able to write its own databases, but: {error}. They lie in .dvc/tmp and {site_cache_dir()}: make "
+        "room there and give yourself the right to write, or remove the second if it is damaged (it is made again)"
+    )
+
+
+def mend_rwlock(root: Path) -> None:
+    """Remove DVC's list of files in use where a kill in the middle of writing damaged it; refuse while it is in use."""
+    place = root / ".dvc" / "tmp" / "rwlock"
+    if _is_rwlock(place):
+        return
+    from dvc.lock import LockError, make_lock
+
+    with suppress(LockError), make_lock(str(place.with_name("rwlock.lock")), tmp_dir=str(place.parent)):
+        if _is_rwlock(place):  # it was being written
+            return
+        users = [pid for pid in having("DVC_ROOT", str(root)) if pid not in ancestors(os.getpid())]
+        if users:
+            raise LockBusy(
+                f"{place} must list the files in use, but it is damaged, and process {users[0]} still works in {root}. "
+                "Wait for it or stop it, then run again"
+            )
+        place.unlink()
+        log.warning("removed %s: it was damaged, as by a kill in the middle of writing; nobody was using it", place)
+
+
+def _is_rwlock(place: Path) -> bool:
+    """Whether the file is what DVC will read, or is not there."""
+    try:
+        value = json.loads(place.read_bytes())
+    except FileNotFoundError:
+        return True
+    except ValueError:
+        return False
+    return isinstance(value, dict) and all(isinstance(part, dict) for part in value.values())
+
+
+def _set_aside(lock: Path, damaged: str) -> bool:
+    """Put a dvc.lock that a kill left half written out of the way: what DVC ran before lies in its cache of runs."""
+    if Path(damaged).name != lock.name or not lock.is_file():
+        return False
+    kept = lock.parent / ".dvc" / "tmp" / "dvc.lock.damaged"
+    os.replace(lock, kept)
+    log.warning(
+        "%s was damaged, as by a kill in the middle of writing; it is now %s. DVC restores what had run; "
+        "`git checkout dvc.lock` brings back the one that was committed",
+        lock,
+        kept,
+    )
+    return True
 
 
 def _as_ours(name: str, error: BaseException) -> DdpmError:

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TypeVar
 
+from pipelines.lifetime import end_with_parent
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -77,7 +79,8 @@ def _submitted(
 
 def _pool(workers: int) -> ProcessPoolExecutor:
     # spawn: a fork of a process with threads (numpy's, torch's) may wait for a lock that nobody holds any more
-    return ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"))
+    # Whoever started it may be killed, and a worker would wait for its next task for ever.
+    return ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=end_with_parent)
 
 
 def _apply(function: Callable[[Item], Result], items: list[Item]) -> list[Result]:

@@ -23,6 +23,7 @@ CARRIERS = (
     "ddpm_core/files.py",
     "ddpm_core/nested.py",
     "pipelines/__init__.py",
+    "pipelines/lifetime.py",
     "pipelines/paths.py",
     "pipelines/params.py",
     "pipelines/parsing.py",

@@ -11,6 +11,7 @@ import pytest
 
 from ddpm_core.errors import ContractFailed, DdpmError, GateFailed, ParamsError, TryAgain
 from pipelines import flows
+from pipelines.params import load_params
 from pipelines.tools.dvc_repo import LockBusy, StageFailed
 from tests.support.imports import ROOT
 
@@ -149,7 +150,7 @@ def test_flow_follows_the_graph_then_promotes(
 ) -> None:
     called: list[str] = []
     monkeypatch.setattr(flows, "DvcRepo", stale(True))
-    monkeypatch.setattr(flows, "load_params", lambda path: called.append("params"))
+    monkeypatch.setattr(flows, "load_params", lambda path: called.append("params") or load_params(path))
     monkeypatch.setattr(flows, "run_stage", lambda project, name: called.append(name) or "ran")
     monkeypatch.setattr(flows, "promote_bundle", lambda project: called.append("promote") or "champion")
     outcomes = flows.pipeline.fn(str(ROOT))

@@ -50,10 +50,11 @@ def test_nothing_saved_is_nothing_found(tmp_path: Path) -> None:
     assert Checkpoints(tmp_path / "none", 1).steps() == []
 
 
-def test_clear_leaves_nothing(tmp_path: Path) -> None:
-    checkpoints = saved(tmp_path / "of", 1)
-    checkpoints.clear()
-    assert not (tmp_path / "of").exists()
+def test_all_can_be_removed_and_what_lies_beside_them_stays(tmp_path: Path) -> None:
+    checkpoints = saved(tmp_path, 1)
+    (tmp_path / "beside").touch()
+    checkpoints.remove_all()
+    assert [entry.name for entry in tmp_path.iterdir()] == ["beside"]
 
 
 def flip(path: Path, bit: int) -> None:

@@ -3,15 +3,16 @@
 import json
 import logging
 import os
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from ddpm_core.errors import DdpmError
+from ddpm_core.errors import Stopped, TryAgain
 from ddpm_core.training.checkpoint import Checkpoints
-from ddpm_core.training.shelf import Shelf, differences, key_of
+from ddpm_core.training.shelf import Shelf, begin_anew, differences, finish, key_of, outputs_of
 
 CPU = "a CPU with AVX512"
 
@@ -95,10 +96,54 @@ def test_a_training_that_another_process_runs_is_neither_swept_nor_run_twice(tmp
     with shelf.held(identity(), CPU) as place:
         with shelf.held(identity(threads=1), CPU):
             assert place.exists()
-        with pytest.raises(DdpmError, match=r"must be run by one process, but another one has .* open; wait for it"):
-            shelf.held(identity(), CPU).__enter__()
+        with pytest.raises(
+            TryAgain, match=rf"by one process, but process {os.getpid()} has .* open and did not"
+        ) as told:
+            shelf.held(identity(), CPU, patience=0.0).__enter__()
+        assert told.value.exit_code == 75
     with shelf.held(identity(threads=1), CPU):
         assert not place.exists()
+
+
+def test_a_training_that_another_process_leaves_is_waited_for_and_the_wait_can_be_stopped(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    shelf, other = Shelf(tmp_path, 0), ExitStack()
+    other.enter_context(shelf.held(identity(), CPU))
+    with pytest.raises(Stopped):
+        shelf.held(identity(), CPU, should_stop=lambda: True).__enter__()
+
+    def leaves() -> bool:
+        other.close()
+        return False
+
+    with caplog.at_level(logging.INFO), shelf.held(identity(), CPU, should_stop=leaves):
+        pass
+    assert f"process {os.getpid()} is at this training; waiting for it" in caplog.text
+
+
+def test_a_finished_training_keeps_its_last_checkpoint_until_another_one_begins(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    shelf = Shelf(tmp_path, 2)
+    interrupted(shelf, identity(), 5)
+    place = interrupted(shelf, identity(), 9)
+    assert outputs_of(place) is None
+    finish(place, {"weights": "abc"})
+    with caplog.at_level(logging.INFO):
+        with shelf.held(identity(), CPU):
+            assert Checkpoints(place, 2).steps() == [9]
+            assert outputs_of(place) == {"weights": "abc"}
+        with shelf.held(identity(threads=1), CPU):
+            assert not place.exists()
+    assert caplog.messages == []
+
+
+def test_a_finished_training_can_be_begun_anew(tmp_path: Path) -> None:
+    place = interrupted(Shelf(tmp_path, 2), identity(), 9)
+    finish(place, {"weights": "abc"})
+    begin_anew(place)
+    assert (outputs_of(place), Checkpoints(place, 1).steps()) == (None, [])
 
 
 def test_a_folder_of_an_older_version_is_named_as_such(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -10,10 +10,11 @@ import pytest
 from ddpm_core.training.signals import StopRequest, listening
 
 SCRIPT = """
+import sys
 import time
 from ddpm_core.training.signals import listening
 
-with listening() as stop:
+with listening(echo_seconds=float(sys.argv[1])) as stop:
     print("ready", flush=True)
     while not stop():
         time.sleep(0.01)
@@ -26,7 +27,7 @@ with listening() as stop:
 @pytest.mark.parametrize(("first", "second"), [("SIGTERM", "SIGTERM"), ("SIGINT", "SIGTERM"), ("SIGTERM", "SIGINT")])
 def test_the_second_signal_leaves_at_once(first: str, second: str) -> None:
     pipe = subprocess.PIPE
-    process = subprocess.Popen([sys.executable, "-c", SCRIPT], stdout=pipe, stderr=pipe, text=True)
+    process = subprocess.Popen([sys.executable, "-c", SCRIPT, "0"], stdout=pipe, stderr=pipe, text=True)
     assert process.stdout is not None
     assert process.stdout.readline() == "ready\n"
     process.send_signal(signal.Signals[first])
@@ -35,6 +36,13 @@ def test_the_second_signal_leaves_at_once(first: str, second: str) -> None:
     _, err = process.communicate(timeout=30)
     assert process.returncode == 128 + signal.Signals[second]
     assert f"{first}: finishing the step and saving; send it again to leave at once" in err
+
+
+def test_a_second_signal_that_follows_at_once_is_the_first_one_again() -> None:
+    with listening(echo_seconds=60.0) as stop:
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGTERM)
+        assert stop.name == "SIGINT"
 
 
 def test_handlers_are_given_back() -> None:

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
@@ -18,6 +19,7 @@ from pipelines.paths import Paths
 from pipelines.stages import train
 from pipelines.tools.making import training_identity
 from tests.support.augmenting import augmenting
+from tests.support.project import write_yaml
 from tests.support.small_training import (
     CPU,
     DIFFUSION,
@@ -43,6 +45,58 @@ def test_an_interrupted_training_goes_on_to_the_same_bytes(trained: tuple[Paths,
     assert resumed.key == trained[1].key
     assert paths.weights.read_bytes() == trained[0].weights.read_bytes()
     assert paths.curves.read_bytes() == trained[0].curves.read_bytes()
+
+
+def copied(trained: tuple[Paths, Recorder], folder: Path) -> Paths:
+    """The project after its training, free to be changed."""
+    shutil.copytree(trained[0].root, folder, dirs_exist_ok=True)
+    return Paths(folder, folder / ".ddpm")
+
+
+def test_a_finished_training_whose_outputs_were_lost_is_not_trained_anew(
+    trained: tuple[Paths, Recorder], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths, again = copied(trained, tmp_path), Recorder()
+    paths.weights.unlink()
+    paths.curves.unlink()
+    monkeypatch.setattr(Trainer, "_advance", lambda *words: pytest.fail("a step was trained"))
+    train.run(params(), paths, again)
+    assert paths.weights.read_bytes() == trained[0].weights.read_bytes()
+    assert paths.curves.read_bytes() == trained[0].curves.read_bytes()
+    assert (again.tags["resumed"], again.weights) == ("true", trained[1].weights)
+
+
+def test_a_kill_between_the_last_step_and_the_outputs_loses_no_step(
+    trained: tuple[Paths, Recorder], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = project(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(train, "weights_bytes", lambda *words: (_ for _ in ()).throw(Killed))
+        with pytest.raises(Killed):
+            train.run(params(), paths, Recorder())
+    monkeypatch.setattr(Trainer, "_advance", lambda *words: pytest.fail("a step was trained"))
+    train.run(params(), paths, Recorder())
+    assert paths.weights.read_bytes() == trained[0].weights.read_bytes()
+
+
+def test_a_training_that_dvc_has_is_begun_anew_when_it_is_run_again(
+    trained: tuple[Paths, Recorder], tmp_path: Path
+) -> None:
+    paths, again = copied(trained, tmp_path), Recorder()
+    outs = [{"path": name, "md5": train.md5_file(file)} for name, file in train.outputs_in(paths).items()]
+    write_yaml(paths.root / "dvc.lock", {"schema": "2.0", "stages": {"train": {"outs": outs}}})
+    train.run(params(), paths, again)
+    assert again.tags["resumed"] == "false"
+    assert sorted(again.metrics) == [5, 10, 12]
+    assert paths.weights.read_bytes() == trained[0].weights.read_bytes()
+
+
+@pytest.mark.parametrize("text", ["", "stages: {", "stages: {train: {outs: [{path: out/curves.csv}]}}"])
+def test_a_lock_that_names_no_outputs_has_none(tmp_path: Path, text: str) -> None:
+    paths = Paths(tmp_path, tmp_path / ".ddpm")
+    assert not train.committed({}, paths)
+    (tmp_path / "dvc.lock").write_text(text, encoding="utf-8")
+    assert not train.committed({"out/curves.csv": "a"}, paths)
 
 
 def test_the_key_knows_all_that_the_bits_depend_on() -> None:
@@ -89,7 +143,7 @@ def test_another_training_begins_anew_and_says_what_differs(
         "(0.0 before, 0.5 now); train.lr (0.002 before, 0.001 now); this one begins anew"
     ) in caplog.text
     assert paths.weights.read_bytes() == trained[0].weights.read_bytes()
-    assert len(list(paths.checkpoints.iterdir())) == 1
+    assert len(list(paths.checkpoints.iterdir())) == 2  # the one that was interrupted, and this one's last step
 
 
 def test_keys_that_change_no_bit_may_change_on_the_way(trained: tuple[Paths, Recorder], tmp_path: Path) -> None:

@@ -1,0 +1,60 @@
+"""What the disk refuses, as one message: which file, why, and how to mend it."""
+
+import errno
+import os
+import shutil
+import sqlite3
+from pathlib import Path
+
+_MENDED_BY = {
+    errno.ENOSPC: "make room there{free}",
+    errno.EDQUOT: "make room there, or raise the quota",
+    errno.EFBIG: "raise the limit on the size of files (ulimit -f)",
+    errno.EROFS: "mount it for writing",
+    errno.EACCES: "give yourself the right to it",
+    errno.EPERM: "give yourself the right to it",
+    errno.EIO: "see what the system says of the disk (dmesg)",
+    errno.ENOTDIR: "remove the file that lies where a folder must be",
+    errno.EMFILE: "raise the limit on open files (ulimit -n)",
+    errno.ENAMETOOLONG: "shorten the name, or move the project to a shorter path",
+}
+
+
+def told(error: OSError) -> str | None:
+    """The message for an error of the disk; None for any other, which is a fault of ours."""
+    how = _MENDED_BY.get(error.errno or 0)
+    if how is None:
+        return None
+    place = error.filename2 or error.filename
+    where = os.fsdecode(place) if isinstance(place, str | bytes) else "a file"
+    return (
+        f"{where}: must be read or written, but: {error.strerror}; {how.format(free=_free(where))}{_elsewhere(where)}. "
+        "What was written before is whole; run again to go on"
+    )
+
+
+def _free(where: str) -> str:
+    for folder in Path(where).absolute().parents:
+        if folder.is_dir():
+            return f" ({shutil.disk_usage(folder).free / 1e6:.0f} MB are free in {folder})"
+    return ""
+
+
+def _elsewhere(where: str) -> str:
+    """The state may lie on any disk."""
+    home = os.environ.get("DDPM_HOME", ".ddpm")
+    return ", or set DDPM_HOME to a folder on another disk" if home in where else ""
+
+
+def damaged(path: Path) -> str | None:
+    """What is wrong with a file that must be an sqlite database; None if nothing is, or nobody has made it yet."""
+    if not path.is_file():
+        return None
+    try:
+        with sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=5.0) as database:
+            (said,) = database.execute("pragma quick_check(1)").fetchone()
+    except sqlite3.OperationalError:  # busy, or it cannot be opened: another trouble, told by whoever meets it
+        return None
+    except sqlite3.DatabaseError as error:
+        return str(error)
+    return None if said == "ok" else str(said)
