@@ -24,10 +24,13 @@ import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
+sys.modules["tests"] = ModuleType("tests")  # ours, not a package of that name that some other one installed
+sys.modules["tests"].__path__ = [str(ROOT / "tests")]
 
 from ddpm_core.files import atomic_write_json, sha256_file  # noqa: E402
 from pipelines.lifetime import descendants, having  # noqa: E402
@@ -104,6 +107,7 @@ class Room:
 def made(folder: Path) -> tuple[Room, dict[str, str], float]:
     """The room, the bytes of its undisturbed run, and how long from stage train on that took."""
     known = folder / "whole.json"
+    os.environ["PYTHONPATH"] = str(folder / "project")  # its own code, whatever is installed
     if not known.exists():
         shutil.rmtree(folder, ignore_errors=True)
         changes = {

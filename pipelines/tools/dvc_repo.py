@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ddpm_core.errors import DdpmError, ParamsError, TryAgain
+from pipelines.disk import told
 from pipelines.lifetime import ancestors, having
 
 T = TypeVar("T")
@@ -169,7 +170,7 @@ def _errors_of(name: str) -> Iterator[None]:
     try:
         yield
     except ReproductionError as error:
-        if isinstance(error.__cause__, OSError):
+        if isinstance(error.__cause__, OSError) and told(error.__cause__) is not None:
             raise error.__cause__ from error
         if isinstance(error.__cause__, sqlite3.Error):
             raise _state_of_dvc(error.__cause__) from error

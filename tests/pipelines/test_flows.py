@@ -162,7 +162,8 @@ def test_flow_follows_the_graph_then_promotes(
 def test_failing_gate_shows_its_table_and_promotes_nothing(
     monkeypatch: pytest.MonkeyPatch, artifacts: dict[str, dict[str, Any]], tmp_path: Path
 ) -> None:
-    for name in ("params.yaml", "dvc.yaml"):
+    for name in ("params.yaml", "dvc.yaml", "pipelines/sources/embedded_digits.json"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes((ROOT / name).read_bytes())
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "gate.json").write_text(flows.json.dumps(GATE), encoding="utf-8")

@@ -31,8 +31,19 @@ def test_broken_links_and_pipes_are_told(tmp_path: Path) -> None:
     with pytest.raises(ParamsError) as caught:
         check_watched("raw", tmp_path)
     assert "a/broken0 is a link whose target is missing; " in str(caught.value)
-    assert "; and 2 more; remove them or mend the links" in str(caught.value)
+    assert "; and 2 more; remove them, give them other names or mend the links" in str(caught.value)
     for number in range(4):
         (folder / f"broken{number}").unlink()
     with pytest.raises(ParamsError, match="a/pipe is a pipe, a socket or a device"):
         check_watched("raw", tmp_path)
+
+
+@pytest.mark.parametrize("entry", [b"caf\xe9.png", b"caf\xe9/a.png"])
+def test_name_that_is_no_utf_8_is_told_in_an_escaped_form(tmp_path: Path, entry: bytes) -> None:
+    """DVC would stop with a traceback that names no file."""
+    place = tmp_path / "pets" / os.fsdecode(entry)
+    place.parent.mkdir(parents=True)
+    place.touch()
+    with pytest.raises(ParamsError, match=r"pets/caf\\xe9\S* has a name that is not UTF-8; .*other names") as told:
+        check_watched("pets", tmp_path)
+    str(told.value).encode()

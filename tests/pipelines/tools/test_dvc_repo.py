@@ -1,8 +1,10 @@
 """The one module that knows DVC from inside: order, staleness, exit codes, a busy lock, and the way round."""
 
+import errno
 import logging
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from ddpm_core.errors import DdpmError, ParamsError
-from pipelines.tools.dvc_repo import DvcRepo, LockBusy, StageFailed, _code_in, use_this_environment
+from pipelines.tools.dvc_repo import DvcRepo, LockBusy, StageFailed, _code_in, mend_rwlock, use_this_environment
 
 GRAPH = """
 stages:
@@ -120,10 +122,82 @@ def test_busy_lock_is_waited_for_and_then_told(folder: Path, monkeypatch: pytest
     assert DvcRepo(folder).run_stage("first") is True
 
 
+@pytest.mark.parametrize("damage", [b"", b'{"write": {"/a', b"[]", b"\xff\x00"])
+def test_list_of_files_in_use_that_a_kill_damaged_is_mended(
+    folder: Path, damage: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    place = folder / ".dvc" / "tmp" / "rwlock"
+    place.write_bytes(damage)
+    assert DvcRepo(folder).run_stage("first") is True
+    assert f"removed {place}: it was damaged" in caplog.text
+    assert DvcRepo(folder).is_stale("first") is False
+    assert caplog.text.count("damaged") == 1
+
+
+def test_damaged_list_of_files_in_use_is_left_while_somebody_works_there(folder: Path) -> None:
+    place = folder / ".dvc" / "tmp" / "rwlock"
+    place.write_bytes(b"")
+    environment = {**os.environ, "DVC_ROOT": str(folder)}
+    code = "import signal; print('ready', flush=True); signal.pause()"
+    with subprocess.Popen(
+        [sys.executable, "-S", "-c", code], env=environment, stdout=subprocess.PIPE, text=True
+    ) as worker:
+        assert worker.stdout is not None
+        worker.stdout.readline()
+        try:
+            with pytest.raises(LockBusy, match=rf"rwlock must list .* process {worker.pid} still works in"):
+                mend_rwlock(folder)
+        finally:
+            worker.kill()
+    assert place.exists()
+    mend_rwlock(folder)
+    assert not place.exists()
+
+
+@pytest.mark.parametrize("text", ["stages: {", "schema: '2.0'\nstages:\n  first:\n    cmd: cat\n    outs:\n    - pat"])
+def test_lock_file_that_a_kill_damaged_is_put_aside_and_nothing_runs_again(
+    folder: Path, text: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    repo = DvcRepo(folder)
+    repo.run_stage("first")
+    monkeypatch.setattr("dvc.stage.run._run", lambda *words, **more: pytest.fail("a command was run"))
+    whole = (folder / "dvc.lock").read_bytes()
+    (folder / "dvc.lock").write_text(text, encoding="utf-8")
+    assert repo.is_stale("first")
+    repo.run_stage("first")
+    assert (folder / "dvc.lock").read_bytes() == whole
+    assert "dvc.lock was damaged" in caplog.text
+    assert (folder / ".dvc" / "tmp" / "dvc.lock.damaged").read_text(encoding="utf-8") == text
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS])
+def test_what_the_disk_refuses_to_dvc_is_raised_as_such(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def refuses(*words: object, **more: object) -> None:
+        raise OSError(number, os.strerror(number), str(folder / "dvc.lock"))
+
+    monkeypatch.setattr("dvc.utils.serialize._common.open", refuses, raising=False)
+    monkeypatch.setattr("dvc.dvcfile.Lockfile.dump", refuses)
+    with pytest.raises(OSError, match=r"dvc\.lock") as caught:
+        DvcRepo(folder).run_stage("first")
+    assert caught.value.errno == number
+
+
+def test_full_or_damaged_databases_of_dvc_are_told(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*words: object, **more: object) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    monkeypatch.setattr("dvc.stage.Stage.save_outs", full)
+    with pytest.raises(DdpmError, match=r"DVC must be able to write .*disk is full.* \.dvc/tmp and "):
+        DvcRepo(folder).run_stage("first")
+
+
 def test_missing_input_and_unknown_stage_are_told(folder: Path) -> None:
     (folder / "a.txt").unlink()
-    with pytest.raises(ParamsError, match=r"stage first could not be started: .*a\.txt"):
-        DvcRepo(folder).run_stage("first")
+    for act in (DvcRepo(folder).run_stage, DvcRepo(folder).is_stale):
+        with pytest.raises(ParamsError, match=r"stage first could not be started: .*a\.txt"):
+            act("first")
     with pytest.raises(DdpmError, match="DVC could not run stage nothing"):
         DvcRepo(folder).run_stage("nothing")
 
