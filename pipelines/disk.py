@@ -4,6 +4,7 @@ import errno
 import os
 import shutil
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 _MENDED_BY = {
@@ -46,15 +47,51 @@ def _elsewhere(where: str) -> str:
     return ", or set DDPM_HOME to a folder on another disk" if home in where else ""
 
 
-def damaged(path: Path) -> str | None:
-    """What is wrong with a file that must be an sqlite database; None if nothing is, or nobody has made it yet."""
+def damaged(path: Path, *, whole: bool = True) -> str | None:
+    """What is wrong with a file that must be an sqlite database; None if nothing is, or nobody has made it yet.
+
+    `whole` looks at every page, else at the first ones alone.
+    """
     if not path.is_file():
         return None
     try:
-        with sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=5.0) as database:
+        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=5.0)) as database:
+            if not whole:
+                database.execute("select count(*) from sqlite_master").fetchone()
+                return None
             (said,) = database.execute("pragma quick_check(1)").fetchone()
-    except sqlite3.OperationalError:  # busy, or it cannot be opened: another trouble, told by whoever meets it
+    except sqlite3.OperationalError:  # busy, or it cannot be opened: see `unwritable`
         return None
     except sqlite3.DatabaseError as error:
         return str(error)
     return None if said == "ok" else str(said)
+
+
+def unwritable(path: Path) -> str | None:
+    """Why an sqlite database cannot be written; None where it can, or where somebody else writes just now."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with closing(sqlite3.connect(path, timeout=5.0)) as database:
+            database.execute("begin immediate")
+            database.rollback()
+    except OSError as error:
+        return error.strerror
+    except sqlite3.OperationalError as error:
+        return None if "locked" in str(error) else str(error)
+    except sqlite3.DatabaseError as error:
+        return str(error)
+    return None
+
+
+def sqlite_file(uri: str) -> Path | None:
+    """The file of a store that is an sqlite database."""
+    return Path(uri.removeprefix("sqlite:///")) if uri.startswith("sqlite:///") else None
+
+
+def damaged_store(file: Path, fault: str) -> tuple[str, str]:
+    """What is wrong with MLflow's database, and how to mend it."""
+    return (
+        f"The MLflow store {file} must be an sqlite database that is whole, but it is damaged ({fault}).",
+        f"Put it aside (mv {file} {file}.damaged) and run again: a new one is made and gets the run of the present "
+        f"outputs. `sqlite3 {file}.damaged .recover` may save older runs; a copy of yours brings all back.",
+    )

@@ -174,7 +174,7 @@ def _store_must_answer() -> Iterator[None]:
     try:
         yield
     except StoreDown as error:
-        raise TrackingError(f"{error} Start it, or set MLFLOW_TRACKING_URI to one that runs.") from error
+        raise TrackingError(f"{error} {error.mend}") from error
 
 
 @contextmanager

@@ -5,7 +5,9 @@ import os
 import subprocess
 import sys
 
+from ddpm_core.errors import TrackingError
 from pipelines.commands.common import Verbs, project_paths
+from pipelines.disk import damaged, damaged_store, sqlite_file
 from pipelines.lifetime import guarded
 
 
@@ -21,6 +23,9 @@ def open_ui(args: argparse.Namespace) -> int:
     paths = project_paths(args)
     from pipelines.tools.tracking import store_uri
 
+    file = sqlite_file(store_uri(paths.home))
+    if file is not None and (fault := damaged(file)):
+        raise TrackingError(" ".join(damaged_store(file, fault)))
     command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", store_uri(paths.home)]
     command += ["--host", args.host, "--port", str(args.port), "--workers", "1"]
     sys.stderr.write(f"MLflow at http://{args.host}:{args.port} (it takes some ten seconds); stop it with Ctrl-C\n")

@@ -27,6 +27,7 @@ from mlflow.system_metrics.metrics.gpu_monitor import GPUMonitor
 from mlflow.system_metrics.metrics.network_monitor import NetworkMonitor
 from mlflow.tracking import MlflowClient
 
+from pipelines.disk import damaged, damaged_store, sqlite_file, unwritable
 from pipelines.tools.outputs import DATA_TAG, KEY_TAG, WEIGHTS_TAG
 from pipelines.tools.spool import Event, RunGone, StoreDown, locked
 
@@ -233,9 +234,9 @@ def store_errors(uri: str) -> Iterator[None]:
     except MlflowException as error:
         if error.error_code in _GONE:
             raise RunGone(str(error)) from error
-        raise StoreDown(_unusable(uri, error)) from error
+        raise _unusable(uri, error) from error
     except (RequestException, SQLAlchemyError, OSError) as error:
-        raise StoreDown(_unusable(uri, error)) from error
+        raise _unusable(uri, error) from error
 
 
 @cache
@@ -258,13 +259,30 @@ def _has_dataset(run: MlflowRun) -> bool:
     return run.inputs is not None and bool(run.inputs.dataset_inputs)
 
 
-def _unusable(uri: str, error: Exception) -> str:
-    said = " ".join(str(error).split())[:200]
-    return f"The MLflow store {uri} must answer, and it does not ({type(error).__name__}: {said})."
+def _unusable(uri: str, error: Exception) -> StoreDown:
+    said = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+    file = sqlite_file(uri)
+    if file is None:
+        return StoreDown(f"The MLflow store {uri} must answer, and it does not ({said}).")
+    if fault := damaged(file):
+        return StoreDown(*damaged_store(file, fault))
+    return _not_to_be_written(file, said)
+
+
+def _not_to_be_written(file: Path, why: str) -> StoreDown:
+    return StoreDown(
+        f"The MLflow store {file} must be a file that can be read and written, and it is not ({why}).",
+        "Make room on its disk and give yourself the right to write there, or set DDPM_HOME to another folder.",
+    )
 
 
 def _probe(uri: str) -> None:
-    """Whether somebody listens at all, in seconds: MLflow itself would ask a dead server for minutes."""
+    """Whether there is a store at all, in seconds: MLflow itself would try a dead server or a bad file for minutes."""
+    if (file := sqlite_file(uri)) is not None:
+        if fault := damaged(file, whole=False):
+            raise StoreDown(*damaged_store(file, fault))
+        if fault := unwritable(file):
+            raise _not_to_be_written(file, fault)
     parts = urlsplit(uri)
     if parts.scheme not in {"http", "https"}:
         return
@@ -272,7 +290,7 @@ def _probe(uri: str) -> None:
     try:
         socket.create_connection((parts.hostname or "", port), timeout=_PROBE_S).close()
     except OSError as error:
-        raise StoreDown(_unusable(uri, error)) from error
+        raise _unusable(uri, error) from error
 
 
 def _metrics(event: Event) -> list[Metric]:

@@ -14,10 +14,10 @@ import shutil
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TextIO
 
 from ddpm_core.files import atomic_write_json
 
@@ -28,7 +28,11 @@ Event = dict[str, Any]
 
 
 class StoreDown(Exception):
-    """The store did not take the records now; they stay where they are and are sent later."""
+    """The store did not take the records now; they stay where they are and are sent later. `mend` says what helps."""
+
+    def __init__(self, text: str, mend: str = "Start it, or set MLFLOW_TRACKING_URI to one that runs.") -> None:
+        super().__init__(text)
+        self.mend = mend
 
 
 class RunGone(StoreDown):
@@ -59,25 +63,36 @@ def locked(path: Path) -> Iterator[None]:
 
 
 class Journal:
-    """A journal being written. Only the disk can make `append` wait, and nothing can make it raise."""
+    """A journal being written. Only the disk can make `append` wait, and nothing can make it raise.
+
+    Where the disk does not let a journal begin, `fault` says why, and all that it is told is lost.
+    """
 
     def __init__(self, spool: Path, header: Event) -> None:
-        spool.mkdir(parents=True, exist_ok=True)
         self.folder = spool / f"{time.time_ns():020d}-{os.getpid()}"
-        partial = spool / f".{self.folder.name}.part"
-        partial.mkdir()
-        self._events = (partial / "events.jsonl").open("a", encoding="utf-8")
-        fcntl.flock(self._events, fcntl.LOCK_EX)
-        partial.rename(self.folder)
+        self.fault: OSError | None = None
+        self._events: TextIO | None = None
         self._lock = threading.Lock()
         self._files = 0
         self._said = False
+        try:
+            self._begin()
+        except OSError as error:
+            self.fault = error
+            self._warn(error)
         self.append(header)
+
+    def _begin(self) -> None:
+        partial = self.folder.with_name(f".{self.folder.name}.part")
+        partial.mkdir(parents=True)
+        self._events = (partial / "events.jsonl").open("a", encoding="utf-8")
+        fcntl.flock(self._events, fcntl.LOCK_EX)
+        partial.rename(self.folder)
 
     def append(self, event: Event) -> None:
         try:
             with self._lock:
-                if not self._events.closed:
+                if self._events is not None and not self._events.closed:
                     self._events.write(json.dumps(event) + "\n")
                     self._events.flush()
         except (OSError, ValueError, TypeError) as error:
@@ -85,6 +100,8 @@ class Journal:
 
     def keep(self, path: Path, folder: str) -> None:
         """Copy a file or a folder beside the records, so that it may change or go after this."""
+        if self.fault is not None:
+            return
         with self._lock:
             self._files += 1
             place = Path("files") / f"{self._files:05d}" / path.name
@@ -100,8 +117,9 @@ class Journal:
         self.append({"event": "file", "path": str(place), "folder": folder})
 
     def close(self) -> None:
-        with self._lock:
-            self._events.close()
+        with self._lock, suppress(OSError):
+            if self._events is not None:
+                self._events.close()
 
     def _warn(self, error: Exception) -> None:
         if not self._said:

@@ -128,6 +128,8 @@ class JournalRun:
 
     def send(self, store: Sink) -> None:
         """Send the records now, in this thread; StoreDown if the store does not take them."""
+        if self._journal.fault is not None:
+            raise self._journal.fault
         try:
             ship(self._journal.folder, store)
         finally:
@@ -146,10 +148,13 @@ class LiveRun(JournalRun):
         self._stop = threading.Event()
         self._complete = False
         self._thread = threading.Thread(target=self._send, name="tracking", daemon=True)
-        self._thread.start()
+        if self._journal.fault is None:
+            self._thread.start()
 
     def close(self, status: str | None) -> None:
         """End the run, and wait a bounded time for its records to be sent."""
+        if self._journal.fault is not None:
+            return
         self.end(status)
         self._stop.set()
         self._thread.join(timeout=_CLOSE_LIMIT_S)
@@ -182,7 +187,7 @@ class LiveRun(JournalRun):
                         self.log_metrics(store.system_metrics(), (sampled_at - self._started) // 1000)
                     self._complete = ship(self._journal.folder, store)
                 pause = _SEND_EVERY_S
-            except StoreDown as error:
+            except (StoreDown, OSError) as error:
                 if pause < _SEND_EVERY_S:
                     _log.warning("%s The work goes on; its records are kept in %s.", error, self._journal.folder.parent)
                 pause = min(_LONGEST_PAUSE_S, max(_SEND_EVERY_S, 2 * pause))
@@ -280,7 +285,7 @@ def _restoring(weights: str, stage: str | None = None, digest: str = "") -> Even
 
 
 def _must_answer(error: StoreDown) -> TrackingError:
-    return TrackingError(f"{error} Start it, or set MLFLOW_TRACKING_URI to one that runs.")
+    return TrackingError(f"{error} {error.mend}")
 
 
 def _tracking_off() -> TrackingError:
