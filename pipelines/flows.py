@@ -7,14 +7,18 @@ by itself is: a busy lock, a machine that took the process away, a network.
 """
 
 import base64
+import fcntl
 import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
-from prefect import flow, get_run_logger, task
+from prefect import flow, get_client, get_run_logger, runtime, task
 from prefect.artifacts import (
     create_image_artifact,
     create_link_artifact,
@@ -23,6 +27,8 @@ from prefect.artifacts import (
 )
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
+from prefect.exceptions import ObjectNotFound
+from prefect.states import Crashed
 from prefect.tasks import Task
 
 from ddpm_core.errors import ParamsError, TryAgain
@@ -112,6 +118,12 @@ def pipeline(project: str | None = None) -> dict[str, str]:
     if not paths.params.is_file():
         raise ParamsError(f"project: must be a folder that holds params.yaml and dvc.yaml, got {project}")
     check_watched(load_params(paths.params).source.path, paths.root)  # nothing starts on bad parameters
+    with known_to_be_alive(paths.home):
+        return run_all(paths)
+
+
+def run_all(paths: Paths) -> dict[str, str]:
+    """The stages, then the promotion; what became of each."""
     outcomes: dict[str, str] = {}
     for name in DvcRepo(paths.root).order():
         try:
@@ -124,6 +136,54 @@ def pipeline(project: str | None = None) -> dict[str, str]:
     outcomes["promote"] = promote_bundle(str(paths.root))
     create_markdown_artifact(key="stages", markdown=stages_text(outcomes), description="What was done")
     return outcomes
+
+
+# ----------------------------------------------------------------------------------------- runs that nobody ended
+
+
+@contextmanager
+def known_to_be_alive(home: Path) -> Iterator[None]:
+    """Hold a file named by this run. Whose file nobody holds any more, as after a power cut, is told as crashed."""
+    run = runtime.flow_run.id
+    if run is None:  # not run by Prefect
+        yield
+        return
+    folder = home / "flow-runs"
+    folder.mkdir(parents=True, exist_ok=True)
+    for dead in left_behind(folder):
+        tell_crashed(dead)
+    place = folder / str(run)
+    with place.open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        try:
+            yield
+        finally:
+            place.unlink(missing_ok=True)
+
+
+def left_behind(folder: Path) -> Iterator[str]:
+    """The runs whose process is gone without having ended; each is given once."""
+    for place in sorted(folder.iterdir()):
+        with place.open("a") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                continue
+            yield place.name
+            place.unlink(missing_ok=True)
+
+
+def tell_crashed(run: str) -> None:
+    """Prefect hears that a run is over which it thinks is going on."""
+    with get_client(sync_client=True) as client:
+        try:
+            state = client.read_flow_run(UUID(run)).state
+        except (ObjectNotFound, ValueError):  # another server, or the run was deleted
+            return
+        if state is not None and not state.is_final():
+            crashed = Crashed(message="Its process was gone when the next run began.")
+            client.set_flow_run_state(UUID(run), crashed, force=True)
+            get_run_logger().info("run %s was %s, but its process is gone; it is Crashed now", run, state.name)
 
 
 def show(name: str, paths: Paths) -> None:

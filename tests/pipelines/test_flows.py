@@ -1,5 +1,6 @@
 """The flow without a server: order, streamed lines, retries only for what may pass by itself, artifacts."""
 
+import fcntl
 import subprocess
 import sys
 from collections.abc import Callable
@@ -192,3 +193,27 @@ def test_flow_refuses_a_folder_that_is_no_project(tmp_path: Path) -> None:
 def test_picture_travels_as_text(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(b"\x89PNG")
     assert flows.data_uri(tmp_path / "a.png") == "data:image/png;base64,iVBORw=="
+
+
+def test_runs_whose_process_is_gone_are_found_once_and_a_living_one_never(tmp_path: Path) -> None:
+    (tmp_path / "dead").touch()
+    with (tmp_path / "alive").open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        assert list(flows.left_behind(tmp_path)) == ["dead"]
+        assert list(flows.left_behind(tmp_path)) == []
+    assert list(flows.left_behind(tmp_path)) == ["alive"]
+
+
+def test_a_run_holds_its_file_while_it_lives_and_tells_of_those_before_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+    monkeypatch.setattr(flows, "tell_crashed", told.append)
+    monkeypatch.setattr(flows, "runtime", SimpleNamespace(flow_run=SimpleNamespace(id="this")))
+    (tmp_path / "flow-runs").mkdir()
+    (tmp_path / "flow-runs" / "dead").touch()
+    with flows.known_to_be_alive(tmp_path):
+        assert told == ["dead"]
+        assert list(flows.left_behind(tmp_path / "flow-runs")) == []
+        assert (tmp_path / "flow-runs" / "this").exists()
+    assert list((tmp_path / "flow-runs").iterdir()) == []
