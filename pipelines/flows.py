@@ -110,9 +110,7 @@ def promote_bundle(project: str) -> str:
 def pipeline(project: str | None = None) -> dict[str, str]:
     """Every stage in the graph's order, then the promotion; `project` is by default the one that this file lies in."""
     quieten()
-    if (
-        "PREFECT__FLOW_RUN_ID" in os.environ
-    ):  # a worker started this process: its death is told, as crashed, and ends all
+    if "PREFECT__FLOW_RUN_ID" in os.environ:  # a worker started this process, and its death ends the run as crashed
         end_with_parent()
     paths = Paths.of(Path(project) if project else Path(__file__).parent.parent)
     if not paths.params.is_file():
@@ -181,7 +179,7 @@ def tell_crashed(run: str) -> None:
         except (ObjectNotFound, ValueError):  # another server, or the run was deleted
             return
         if state is not None and not state.is_final():
-            crashed = Crashed(message="Its process was gone when the next run began.")
+            crashed: State[Any] = Crashed(message="Its process was gone when the next run began.")
             client.set_flow_run_state(UUID(run), crashed, force=True)
             get_run_logger().info("run %s was %s, but its process is gone; it is Crashed now", run, state.name)
 

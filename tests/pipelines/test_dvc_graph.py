@@ -80,7 +80,7 @@ def test_stages_are_the_same_in_the_graph_the_command_line_and_the_code() -> Non
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_command_of_a_stage_is_its_own_verb(stage: str) -> None:
-    assert GRAPH["stages"][stage]["cmd"] == f"ddpm {stage}"
+    assert GRAPH["stages"][stage]["cmd"] == f"${{ddpm}} {stage}"
 
 
 def test_every_section_but_runtime_is_read_by_some_stage_and_known_to_the_code() -> None:
