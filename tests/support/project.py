@@ -81,7 +81,8 @@ class Project:
         """Everything that the stages made, and DVC's cache of it."""
         for place in ("out", "data/images", "data/quarantine", "data/shards", ".dvc/cache", ".dvc/tmp"):
             shutil.rmtree(self.root / place, ignore_errors=True)
-        (self.root / "data" / "manifest.parquet").unlink(missing_ok=True)
+        for name in ("manifest.parquet", "source.json"):
+            (self.root / "data" / name).unlink(missing_ok=True)
 
 
 def merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:

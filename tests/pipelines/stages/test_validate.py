@@ -194,8 +194,11 @@ def test_empty_class_folders_are_a_warning_that_names_them(tmp_path: Path, caplo
         (tmp_path / "raw" / name).mkdir()
     project = Project(tmp_path)
     project.prepare()
+    caplog.set_level("INFO", "pipelines")
     project.validate()
     assert record(project)["passed"] is True
+    rules = len(record(project)["expectations"])
+    assert f"the data keep {rules - 1} of {rules} expectations" in caplog.text
     assert "data set: every class folder holds a picture; one without is no class; found " in caplog.text
     assert "empty_class_folders cat, dog" in caplog.text
 
