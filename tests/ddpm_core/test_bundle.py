@@ -117,6 +117,27 @@ def test_weights_in_another_file_are_never_followed(tmp_path: Path) -> None:
     assert not (tmp_path / "b").exists()
 
 
+def test_weights_in_another_file_are_not_followed_when_a_bundle_is_read_either(tmp_path: Path) -> None:
+    """A bundle that somebody else put together, every digest in it right, and the other file beside it."""
+    import onnx
+
+    folder = tmp_path / "b"
+    tiny_bundle(folder)
+    onnx.save(
+        onnx.load_from_string(tiny_graph(tiny_spec())),
+        folder / MODEL_FILE,
+        save_as_external_data=True,
+        size_threshold=0,
+        location="other.data",
+    )
+    assert (folder / "other.data").is_file()
+    graph = (folder / MODEL_FILE).read_bytes()
+    told = {**json.loads((folder / BUNDLE_FILE).read_bytes())["model"], "sha256": sha256_bytes(graph)}
+    forged(folder, model={**told, "bytes": len(graph)})
+    with pytest.raises(IntegrityError, match=r"model\.onnx: must hold all its weights inside"):
+        read_bundle(folder)
+
+
 def test_a_conditional_bundle_needs_classes(tmp_path: Path) -> None:
     with pytest.raises(ParamsError, match="a model with labels needs a DataSpec with classes"):
         tiny_bundle(tmp_path / "b", spec=tiny_spec(classes=()))

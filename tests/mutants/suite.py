@@ -24,6 +24,7 @@ ROOMS = {
     "ddpm_core/": MATHS,
     "ddpm_core/models/": ("tests/ddpm_core/models",),
     "ddpm_core/training/": ("tests/ddpm_core/training",),
+    "ddpm_core/bundle.py": ("tests/pipelines/serving/test_sampler.py",),
     "pipelines/": (),
 }
 
@@ -40,6 +41,19 @@ OWN = {
     "ddpm_core/samplers/inversion.py": ("tests/ddpm_core/diffusion/test_edits.py",),
     "ddpm_core/training/ema.py": ("tests/ddpm_core/training/test_parts.py",),
     "ddpm_core/training/lr.py": ("tests/ddpm_core/training/test_parts.py",),
+    "ddpm_core/training/state.py": ("tests/ddpm_core/training/test_trainer.py",),
+    "pipelines/serving/labels.py": ("tests/pipelines/serving/test_labels_and_outputs.py",),
+    "pipelines/serving/outputs.py": ("tests/pipelines/serving/test_labels_and_outputs.py",),
+    "pipelines/serving/wishes.py": ("tests/pipelines/serving/test_app.py",),
+    "pipelines/sources/pictures.py": ("tests/pipelines/sources/test_image_folder.py",),
+    "pipelines/stages/evaluate.py": ("tests/pipelines/stages/test_evaluate_report_gate.py",),
+    "pipelines/stages/gate.py": ("tests/pipelines/stages/test_evaluate_report_gate.py",),
+    "pipelines/tools/mlflow_registry.py": ("tests/pipelines/test_promotion.py",),
+    "pipelines/tools/mlflow_store.py": ("tests/pipelines/tools/test_tracking.py",),
+    "pipelines/tools/outputs.py": ("tests/pipelines/tools/test_tracking.py",),
+    "pipelines/tools/reference_store.py": ("tests/pipelines/stages/test_reference.py",),
+    "pipelines/tools/sample_files.py": ("tests/pipelines/stages/test_evaluate_report_gate.py",),
+    "pipelines/tools/shard_index.py": ("tests/pipelines/tools/test_shards.py",),
     "pipelines/tools/shard_order.py": ("tests/pipelines/tools/test_shard_stream.py",),
 }
 

@@ -19,13 +19,15 @@ class FaultError(Exception):
 class Fault:
     """`old` stands once in `file` and becomes `new`; `slip` is the row of docs/maths.md whose test must notice it.
 
-    `survives` says why no test can notice, where that is so.
+    `tests` are shown it first, where those of its file would take long. `survives` says why no test can notice, where
+    that is so.
     """
 
     name: str
     file: str
     old: str
     new: str
+    tests: tuple[str, ...] = ()
     slip: str | None = None
     survives: str | None = None
 
@@ -44,15 +46,15 @@ class Fault:
 def faults() -> list[Fault]:
     """All of them, in the order of the files."""
     return [
-        Fault(**entry)
+        Fault(**{**entry, "tests": tuple(entry.get("tests", ()))})
         for file in sorted(FOLDER.glob("*.toml"))
         for entry in tomllib.loads(file.read_text(encoding="utf-8"))["fault"]
     ]
 
 
 def named_tests(fault: Fault) -> list[str]:
-    """The tests that must notice it: of a slip those that its row names, else none in particular."""
-    return slips().get(fault.slip, []) if fault.slip else []
+    """The tests that it is shown first; a slip must be noticed by one of these, which its row names."""
+    return slips().get(fault.slip, []) if fault.slip else list(fault.tests)
 
 
 def named(names: list[str]) -> list[Fault]:

@@ -34,7 +34,9 @@ def test_every_fault_is_shown_to_tests_that_exist() -> None:
         shown = rings(fault.file, named_tests(fault))
         assert shown, fault.name
         for test in (test for ring in shown for test in ring):
-            assert (ROOT / test.split("::")[0]).exists(), test
+            file, _, name = test.partition("::")
+            assert (ROOT / file).exists(), test
+            assert not name or f"def {name.split('[')[0]}(" in (ROOT / file).read_text(encoding="utf-8"), test
     assert all((ROOT / file).is_file() for file in OWN)
     assert all((ROOT / path).exists() for path in MATHS)
 

@@ -156,6 +156,41 @@ def test_the_window_leaves_bad_steps_out_of_its_means_and_may_have_none() -> Non
     assert meter.read(3, 0.5) == (None, 1)
 
 
+class Unwatched(str):
+    """The CPU under the name of a device that nobody waits for: what happens on it is seen at a window's end."""
+
+    type = "elsewhere"
+
+
+def unwatched(*bad: int, **changes: Any) -> Trainer:
+    trainer = tiny.trainer(None, source=planted(*bad), on_nonfinite="skip", **changes)
+    trainer.device = Unwatched("cpu")  # type: ignore[assignment]
+    return trainer
+
+
+@pytest.mark.parametrize("bad", [0, 9, 23])
+def test_a_step_that_a_device_leaves_out_by_itself_changes_nothing_and_is_counted(bad: int) -> None:
+    trainer = unwatched(bad, ema_more=(0.5,))
+    before = state(trainer)
+    for report in trainer.run():
+        changed = {name.split(".")[0] for name, value in state(trainer).items() if before.get(name) != value}
+        if report.step == bad + 1:
+            assert changed <= {"optimiser"}  # a first step makes the optimiser's own tensors, which are then 0
+        else:
+            assert {"model", "ema", "further"} <= changed
+        before = state(trainer)
+    assert trainer._guard.count == 1
+    assert finite(trainer)
+    assert all(math.isfinite(measures.loss + measures.grad_norm) for measures in trainer.history)
+
+
+def test_steps_left_out_unseen_leave_the_training_that_leaves_them_out_seen() -> None:
+    seen = to(tiny.trainer(None, source=planted(4, 9), on_nonfinite="skip"), 24)
+    unseen = to(unwatched(4, 9), 24)
+    for name, tensor in seen._tensors().items():
+        torch.testing.assert_close(unseen._tensors()[name], tensor, rtol=1e-5, atol=1e-7, msg=name)
+
+
 def test_an_average_takes_a_step_in_only_where_the_device_says_it_is_good() -> None:
     """How a GPU leaves a step out of the averages without the host having to look."""
     model = torch.nn.Linear(3, 2)

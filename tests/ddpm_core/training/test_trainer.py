@@ -22,6 +22,7 @@ from ddpm_core.files import sha256_bytes
 from ddpm_core.objective import Batch
 from ddpm_core.training import checkpoint
 from ddpm_core.training.config import Adam, Muon
+from ddpm_core.training.lr import lr_at
 from ddpm_core.training.signals import listening
 from ddpm_core.training.trainer import Trainer
 
@@ -154,6 +155,23 @@ def test_the_gradient_is_clipped_to_its_norm() -> None:
     assert float(trainer._clip()) == pytest.approx(size**0.5)
     clipped = torch.cat([p.grad.flatten() for p in trainer.model.parameters() if p.grad is not None])
     assert float(clipped.norm()) == pytest.approx(0.5, rel=1e-4)
+
+
+def test_update_k_moves_the_weights_by_the_rate_of_step_k() -> None:
+    """Adam without memory moves a weight by the rate times the sign of its gradient, so the rate can be read off."""
+    trainer = tiny.trainer(None, optimiser=Adam("adam", (0.0, 0.0), 1e-30), log_every=1)
+    rates, before = [lr_at(trainer.config, step) for step in range(24)], weights(trainer)
+    for report in trainer.run():
+        after = weights(trainer)
+        moved = float((after - before).abs().max())
+        assert moved == pytest.approx(rates[report.step - 1], rel=1e-4)
+        assert report.measures is not None
+        assert report.measures.lr == rates[report.step - 1]
+        before = after
+
+
+def weights(trainer: Trainer) -> torch.Tensor:
+    return torch.cat([p.detach().double().flatten() for p in trainer.model.parameters()])
 
 
 def test_no_clipping_leaves_the_gradient_as_it_is() -> None:

@@ -150,6 +150,19 @@ def test_a_costly_request_is_refused_with_its_cost(client: TestClient) -> None:
     assert "must be at most 1000, got 20000; ask for fewer" in error["message"]
 
 
+@pytest.mark.parametrize("guidance", [0.0, 0.5])
+def test_a_request_may_cost_the_limit_and_not_one_evaluation_more(sampler: Sampler, guidance: float) -> None:
+    """n pictures of ddim cost n times the steps, and twice that with guidance at every step."""
+    times = 2 if guidance else 1
+    limits = Limits(cost=12 * times, waiting=2, at_once=1, seconds=30.0, body_bytes=4096)
+    with TestClient(create_app(sampler, limits)) as client:
+        for n, steps, status in ((12, 1, 200), (3, 4, 200), (1, 12, 200), (13, 1, 422), (1, 13, 422), (5, 3, 422)):
+            answer = post(client, n=n, steps=steps, guidance=guidance, sampler="ddim")
+            assert answer.status_code == status, (n, steps)
+            if status == 422:
+                assert answer.json()["error"]["cost"] == n * steps * times
+
+
 def test_a_large_body_is_refused_whether_it_says_its_size_or_not(client: TestClient) -> None:
     large = b'{"n": 1' + b" " * 5000 + b"}"
     for content in (large, iter([large[:3000], large[3000:]])):
@@ -194,6 +207,7 @@ def test_not_ready_before_the_start_and_after_the_end(sampler: Sampler) -> None:
     assert before.get("/health/ready").status_code == 503
     answer = post(before)
     assert (answer.status_code, answer.json()["error"]["code"]) == (503, "not_ready")
+    assert int(answer.headers["retry-after"]) >= 1
     with TestClient(app) as started:
         assert started.get("/health/ready").status_code == 200
     assert before.get("/health/ready").status_code == 503

@@ -90,6 +90,31 @@ def test_a_full_queue_refuses_at_once_and_says_when_to_come_again(scheduler: Sch
     assert running.future.result(10) == "done"
 
 
+def test_who_is_refused_is_never_told_to_come_again_in_no_time() -> None:
+    """A client that waits 0 seconds asks again in a loop; so it is 1 at least, also where nothing runs or costs."""
+    scheduler, gate = Scheduler(waiting=0), Gate()
+    try:
+        with pytest.raises(QueueFull, match="in 1 s") as caught:
+            scheduler.submit(job(gate))
+        assert caught.value.retry_after == 1
+    finally:
+        scheduler.close()
+
+
+@pytest.mark.parametrize(("cost", "seconds"), [(0, 1), (1, 1), (10**9, 120)])
+def test_the_time_to_come_again_lies_between_a_second_and_two_minutes(cost: int, seconds: int) -> None:
+    scheduler, gate = Scheduler(waiting=1), Gate()
+    try:
+        scheduler.submit(job(gate, cost))
+        assert gate.begun.wait(10)
+        scheduler.submit(job(lambda check: None))
+        with pytest.raises(QueueFull) as caught:
+            scheduler.submit(job(lambda check: None))
+        assert caught.value.retry_after == seconds
+    finally:
+        scheduler.close()
+
+
 def test_cancelled_work_ends_at_its_next_step_or_never_begins(scheduler: Scheduler) -> None:
     gate = Gate()
     running, waiting = job(gate), job(lambda check: "ran")

@@ -320,6 +320,20 @@ def test_planted_copies_fail_the_gate(ready: Paths, perfect: type[PerfectSampler
         gate.run(MeasuredParams(), ready, NullTracker())
 
 
+def test_the_unseen_pictures_themselves_are_called_copied_as_often_as_they_are(
+    ready: Paths, perfect: type[PerfectSampler], monkeypatch: pytest.MonkeyPatch
+):
+    """Samples and unseen pictures are compared with the training pictures in one way, shifts and all."""
+    unseen = read_split(ready.shards, "test").images
+    monkeypatch.setattr(perfect, "sample", lambda self, labels, seeds, **options: unseen[np.asarray(seeds)])
+    params = MeasuredParams(evaluate=replace(EVALUATE, copy_quantile=0.1, copy_shift=2, seed=0))
+    evaluate.measure_bundle(params, ready, ready.bundle, ready.home / "unseen", panels=False)
+    metrics = read(ready.home / "unseen" / "metrics.json")
+    assert metrics["near_share_heldout"] > 0
+    for kind in ("near", "lone"):
+        assert metrics[f"{kind}_share"] == metrics[f"{kind}_share_heldout"]
+
+
 def test_measures_that_take_more_samples_are_left_out_with_a_reason(ready: Paths, perfect: type[PerfectSampler]):
     few = replace(EVALUATE, n=10, kid_subset_size=500, is_splits=40)
     evaluate.run(MeasuredParams(evaluate=few), ready, NullTracker())

@@ -1,5 +1,6 @@
 """Batches for a training: a function of (seed, k), and cut among processes they are the same rows."""
 
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
@@ -11,9 +12,9 @@ from ddpm_core.objective import Share
 from ddpm_core.spec import DataSpec
 from ddpm_core.training.config import TrainConfig
 from pipelines.params import load_params
-from pipelines.tools.batches import batch_source
-from pipelines.tools.shards import Sample, ShardConfig, write_shards
-from tests.support.augmenting import EVERYTHING
+from pipelines.tools.batches import batch_source, held_out_batches
+from pipelines.tools.shards import Sample, ShardConfig, read_index, read_split, write_shards
+from tests.support.augmenting import EVERYTHING, augmenting
 from tests.support.imports import ROOT
 
 SPEC = DataSpec((1, 4, 4), (-1.0, 1.0), 256, ("a", "b"))
@@ -30,16 +31,31 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def config() -> TrainConfig:
-    from dataclasses import replace
-
     train = load_params(ROOT / "params.yaml").train
     return replace(train, batch_size=12, augment=EVERYTHING)
 
 
+def test_a_picture_keeps_its_label_and_one_without_has_the_null_class(folder: Path, config: TrainConfig) -> None:
+    """The null class is the number of classes: what label dropout shows, and what a sampler asks for no label with."""
+    index, plain = read_index(folder), replace(config, augment=augmenting(), hold_out=9)
+    split = read_split(folder, "train")
+    null = len(SPEC.classes)
+    wanted = {
+        SPEC.encode(image).tobytes(): null if label < 0 else label
+        for image, label in zip(split.images, split.labels.tolist(), strict=True)
+    }
+    assert set(wanted.values()) == {0, 1, null}
+    shown = list(islice(batch_source(plain, index, folder, True, 0)(0), 4))
+    for batch in (*shown, *held_out_batches(plain, index, folder, True)):
+        assert batch.cond["label"].tolist() == [wanted[image.numpy().tobytes()] for image in batch.x0]
+
+
+def test_a_network_without_labels_is_told_none(folder: Path, config: TrainConfig) -> None:
+    assert next(batch_source(config, read_index(folder), folder, False, 0)(0)).cond == {}
+
+
 @pytest.mark.parametrize("count", [2, 3, 4])
 def test_the_rows_of_the_processes_are_the_batch_of_one(folder: Path, config: TrainConfig, count: int) -> None:
-    from pipelines.tools.shards import read_index
-
     index = read_index(folder)
     whole = batch_source(config, index, folder, True, 0)(3)
     cut = [batch_source(config, index, folder, True, n, Share(n, count))(3) for n in range(count)]
