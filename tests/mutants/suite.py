@@ -36,6 +36,7 @@ OWN = {
     "ddpm_core/diffusion/levels.py": ("tests/ddpm_core/diffusion/test_schedule.py",),
     "ddpm_core/diffusion/plan.py": ("tests/ddpm_core/samplers/test_conformance.py",),
     "ddpm_core/metrics/coverage.py": ("tests/ddpm_core/metrics/test_coverage_and_pixels.py",),
+    "ddpm_core/metrics/rules.py": ("tests/ddpm_core/metrics/test_verdict.py",),
     "ddpm_core/metrics/pixels.py": ("tests/ddpm_core/metrics/test_coverage_and_pixels.py",),
     "ddpm_core/models/layers.py": ("tests/ddpm_core/models/test_unet.py",),
     "ddpm_core/samplers/inversion.py": ("tests/ddpm_core/diffusion/test_edits.py",),
