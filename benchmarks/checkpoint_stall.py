@@ -48,7 +48,7 @@ def trainer_in(folder: Path, params: Params) -> Trainer:
     config = replace(params.train, steps=1_000_000, checkpoint_every=1_000_000, sample_every=0)
     seed_network(0, 0)
     return Trainer(
-        build_model(params.model, SPEC, True, params.diffusion.learned_variance),
+        build_model(replace(params.model, refine=0), SPEC, True, params.diffusion.learned_variance),
         build_objective(params.diffusion, SPEC, LabelDropout({"label": len(SPEC.classes)}, 0.1)),
         config,
         lambda _start: noise(config.batch_size),

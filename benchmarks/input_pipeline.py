@@ -11,6 +11,7 @@ one large window an epoch after the first costs only the gathering. Training is 
 import argparse
 import tempfile
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import common
@@ -53,7 +54,7 @@ def trainer(spec: DataSpec, batch_size: int) -> Callable[[], None]:
     params = load_params(ROOT / "params.yaml")
     device = pick_device("cpu")
     dtype = pick_precision(params.train.precision, device)
-    model = build_model(params.model, spec, True, params.diffusion.learned_variance).train()
+    model = build_model(replace(params.model, refine=0), spec, True, params.diffusion.learned_variance).train()
     objective = build_objective(params.diffusion, spec, LabelDropout({"label": len(spec.classes)}, 0.1))
     optimiser = torch.optim.AdamW(model.parameters(), lr=1e-3, fused=True)
     batch = Batch(torch.rand(batch_size, *spec.shape) * 2 - 1, {"label": torch.zeros(batch_size, dtype=torch.int64)})

@@ -19,6 +19,7 @@ CIFAR10_DDPM = UNetConfig(
     dropout=0.0,
     scale_shift=False,
     resblock_updown=False,
+    refine=0,
 )
 """Ho et al. 2020 at 3 x 32 x 32: 35,746,307 parameters (without dropout, so that both sides compute the same)."""
 SMALL = replace(CIFAR10_DDPM, channels=32, multipliers=(1, 2, 2), heads=8)

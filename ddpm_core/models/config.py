@@ -1,5 +1,6 @@
 """The U-Net's parameters, free of torch: checked long before a network is built."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -22,6 +23,7 @@ class UNetConfig:
     dropout: float
     scale_shift: bool
     resblock_updown: bool
+    refine: int | Literal["auto"]
 
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid", "strict": True}
     __checks__: ClassVar[Checks] = {
@@ -36,6 +38,7 @@ class UNetConfig:
         "heads": at_least_1,
         "norm_groups": at_least_1,
         "dropout": (lambda v: 0 <= v < 1, "at least 0 and below 1"),
+        "refine": (lambda v: v == "auto" or (not isinstance(v, str) and v >= 0), "auto, or 0 or more"),
     }
 
     def __post_init__(self) -> None:
@@ -61,6 +64,11 @@ class UNetConfig:
         ]
         if lines:
             raise ParamsError(f"{type(self).__name__}: " + "; ".join(lines))
+
+    @classmethod
+    def read(cls, kept: Mapping[str, Any]) -> dict[str, Any]:
+        """The keys of a network that was kept, whatever the version: before there was `refine` no network did."""
+        return {"refine": 0, **kept}
 
     @property
     def stride(self) -> int:

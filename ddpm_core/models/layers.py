@@ -170,3 +170,38 @@ class Attention(nn.Module):
         q, k, v = apart.reshape(3, batch * self.heads, pixels, width_of_head).unbind(0)
         h = weighed(q, k, v).view(batch, self.heads, pixels, width_of_head).transpose(1, 2).reshape(batch, pixels, -1)
         return F.linear(h, self.out.weight.flatten(1), self.out.bias).transpose(1, 2).reshape(x.shape)
+
+
+class Refine(nn.Module):
+    """The answer on patches, pixel by pixel with x beside it: the places of a patch come to agree.
+
+    The answer [B, width, h, w] becomes `channels` maps of x's size, to which a convolution of x is added; then a
+    residual block, norm, SiLU, and a convolution from zero.
+    """
+
+    def __init__(
+        self,
+        width: int,
+        shape: tuple[int, int],
+        embedding: int,
+        *,
+        patch: int,
+        channels: int,
+        groups: int,
+        dropout: float,
+        scale_shift: bool,
+    ) -> None:
+        super().__init__()
+        self.patch = patch
+        x_channels, out_channels = shape
+        groups = math.gcd(groups, channels)
+        self.spread = conv(width, channels * patch**2, 3)
+        self.stem = conv(x_channels, channels, 3)
+        self.block = ResBlock(channels, channels, embedding, groups=groups, dropout=dropout, scale_shift=scale_shift)
+        self.norm = nn.GroupNorm(groups, channels)
+        self.out = zero_init(conv(channels, out_channels, 3))
+
+    def forward(self, h: Tensor, x: Tensor, embedding: Tensor) -> Tensor:
+        h = F.pixel_shuffle(self.spread(h), self.patch) + self.stem(x)
+        y: Tensor = self.out(F.silu(self.norm(self.block(h, embedding))))
+        return y

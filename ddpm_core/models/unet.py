@@ -11,6 +11,7 @@ from ddpm_core.models.config import UNetConfig
 from ddpm_core.models.layers import (
     Attention,
     Downsample,
+    Refine,
     Resample,
     ResBlock,
     Upsample,
@@ -62,7 +63,26 @@ class UNet(nn.Module):
         )
         self._build_up(widths)
         self.norm = nn.GroupNorm(config.norm_groups, self._width(0))
-        self.out = zero_init(conv(self._width(0), self.out_channels * config.patch**2, 3))
+        self.refine = self._refine(config.refine) if config.refine else None
+        if self.refine is None:
+            self.out = zero_init(conv(self._width(0), self.out_channels * config.patch**2, 3))
+
+    def _refine(self, channels: int | Literal["auto"]) -> Refine:
+        if channels == "auto":
+            raise ParamsError(
+                "model.refine: a network is built with a number of channels, got auto; resolve it by the training "
+                "pictures (ddpm_core.models.refining.resolved), or give 0 or 16"
+            )
+        return Refine(
+            self._width(0),
+            (self.shape[0], self.out_channels),
+            self.embedding_width,
+            patch=self.config.patch,
+            channels=channels,
+            groups=self.config.norm_groups,
+            dropout=self.config.dropout,
+            scale_shift=self.config.scale_shift,
+        )
 
     def _width(self, level: int) -> int:
         return self.config.channels * self.config.multipliers[level]
@@ -143,5 +163,8 @@ class UNet(nn.Module):
             if isinstance(module, Stage):
                 h = torch.cat([h, across.pop()], dim=1)
             h = module(h, embedding)
-        h = self.out(F.silu(self.norm(h)))
-        return F.pixel_shuffle(h.float(), self.config.patch)
+        h = F.silu(self.norm(h))
+        if self.refine is not None:
+            y: Tensor = self.refine(h, x, embedding)
+            return y.float()
+        return F.pixel_shuffle(self.out(h).float(), self.config.patch)

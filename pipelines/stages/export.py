@@ -114,7 +114,7 @@ def read_weights(
             f"({type(error).__name__}: {error}); {mend}"
         ) from error
     diffusion: DiffusionConfig = parse(DiffusionConfig, diffusion_content, f"{weights.name}: diffusion")
-    config: UNetConfig = parse(UNetConfig, model_content, f"{weights.name}: model")
+    config: UNetConfig = parse(UNetConfig, UNetConfig.read(model_content), f"{weights.name}: model")
     net = build_model(config, spec, conditional, diffusion.learned_variance)
     try:
         net.load_state_dict(average_of(tensors, _decay(ema, about), best=best and _best_step(about) != about["steps"]))
@@ -163,6 +163,7 @@ def _provenance(
         "data_digest": about["data_digest"],
         "train_digest": about["train_digest"],
         "train_steps": _best_step(about) if config.weights == "best" else about["steps"],
+        "model": UNetConfig.read(about["model"]),
         "params_digest": sha256_bytes(
             json_bytes(
                 {

@@ -86,6 +86,7 @@ def run_first(
             "processes": str(making.processes.count),
             "compiled": str(making.is_compiled).lower(),
             "parameters": str(size),
+            "refine": str(making.model_config.refine),
             "torch": torch.__version__,
             "resumed": str(resumed).lower(),
         }
@@ -99,7 +100,7 @@ def run_first(
         keep_last_step(trainer, checkpoints)
         metadata = {
             "spec": index.spec.to_dict(),
-            "model": asdict(params.model),
+            "model": asdict(making.model_config),
             "diffusion": asdict(params.diffusion),
             "conditional": making.conditional,
             "train_digest": key,

@@ -1,19 +1,23 @@
 """What a training is made of before its first step, and its identity: all that its bits depend on."""
 
+import logging
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from ddpm_core.device import describe, make_repeatable, pick_device, pick_precision, precision_name, seed_network
 from ddpm_core.diffusion.time_law import Uniform
 from ddpm_core.errors import ParamsError
 from ddpm_core.files import sha256_file
-from ddpm_core.models import build_model
+from ddpm_core.models import UNetConfig, build_model
+from ddpm_core.models.refining import resolved
 from ddpm_core.objective import Batch, LabelDropout, Share, build_objective
 from ddpm_core.training.checkpoint import Checkpoints
 from ddpm_core.training.compiled import compiler, is_compiled
@@ -26,7 +30,7 @@ from ddpm_core.training.trainer import Trainer
 from pipelines.paths import Paths
 from pipelines.tools import code_files
 from pipelines.tools.batches import batch_source, check_data, held_out_batches, is_conditional
-from pipelines.tools.shards import ShardIndex, read_index
+from pipelines.tools.shards import ShardIndex, read_index, read_shard
 
 if TYPE_CHECKING:
     from pipelines.params import Params
@@ -36,11 +40,16 @@ if TYPE_CHECKING:
 _CHANGES_NO_BIT = ("sample_every", "keep_checkpoints", "keep_trainings", "nonfinite_limit", "compile")
 
 
+_LOOKED_AT = 1000  # training pictures by which model.refine: auto is resolved
+_log = logging.getLogger(__name__)
+
+
 @dataclass(frozen=True)
 class Making:
     """All that a training is made of, as one of its processes has it."""
 
     config: TrainConfig
+    model_config: UNetConfig  # as it is built: no `auto`
     model: nn.Module
     objective: ObjectiveLike
     index: ShardIndex
@@ -65,7 +74,8 @@ class Making:
         conditional = is_conditional(config.conditioning, index.spec)
         check_data(index, paths.shards, config)
         seed_network(config.seed, 0)
-        model = build_model(params.model, index.spec, conditional, params.diffusion.learned_variance)
+        model_config = _resolved(params.model, index)
+        model = build_model(model_config, index.spec, conditional, params.diffusion.learned_variance)
         if config.init_from is not None:
             begin_from(model, config.init_from, paths.root, index.spec.classes if conditional else ())
         dropout = LabelDropout({"label": len(index.spec.classes)}, config.label_dropout) if conditional else None
@@ -73,6 +83,7 @@ class Making:
         compiling = is_compiled(config.compile, config.steps, device)
         return cls(
             config=config,
+            model_config=model_config,
             model=model.to(memory_format=torch.channels_last) if device.type == "cuda" else model,
             objective=build_objective(params.diffusion, index.spec, dropout),
             index=index,
@@ -84,7 +95,9 @@ class Making:
             dtype=dtype,
             is_compiled=compiling,
             code=paths.compiled,
-            identity=training_identity(params, index.digest, device, dtype, processes.count, compiling),
+            identity=training_identity(
+                params, index.digest, device, dtype, processes.count, compiling, model=model_config
+            ),
         )
 
     @property
@@ -130,6 +143,24 @@ def _held_out(
     return HeldOut(build_objective(even, index.spec, None), batches, config.seed, device=device, dtype=dtype)
 
 
+def _resolved(config: UNetConfig, index: ShardIndex) -> UNetConfig:
+    """Section `model` for these data: what `auto` comes to is said."""
+    found, why = resolved(config, index.spec.channels, lambda: _first_pictures(index))
+    if why is not None:
+        _log.info("model.refine: auto is %d here, for %s", found.refine, why)
+    return found
+
+
+def _first_pictures(index: ShardIndex) -> NDArray[np.uint8]:
+    """Training pictures to judge by: those of the first shards, whose order is none of classes."""
+    parts: list[NDArray[np.uint8]] = []
+    for shard in index.shards("train"):
+        parts.append(read_shard(index, shard).images)
+        if sum(map(len, parts)) >= _LOOKED_AT:
+            break
+    return np.concatenate(parts)[:_LOOKED_AT] if parts else np.zeros((0, *index.spec.shape), np.uint8)
+
+
 def check_parts(config: TrainConfig, processes: int) -> None:
     """Refuse a batch that cannot be cut among the processes."""
     if config.batch_size % (processes * config.accumulate):
@@ -140,9 +171,18 @@ def check_parts(config: TrainConfig, processes: int) -> None:
 
 
 def training_identity(
-    params: "Params", data_digest: str, device: torch.device, dtype: torch.dtype, processes: int, compiled: bool
+    params: "Params",
+    data_digest: str,
+    device: torch.device,
+    dtype: torch.dtype,
+    processes: int,
+    compiled: bool,
+    model: UNetConfig | None = None,
 ) -> dict[str, Any]:
-    """All that the bits of a training depend on; its checkpoints lie under the digest of this."""
+    """All that the bits of a training depend on; its checkpoints lie under the digest of this.
+
+    `model` is what section `model` comes to with these data.
+    """
     rolls_back = params.train.on_nonfinite == "roll_back"
     left_out = {
         *_CHANGES_NO_BIT,
@@ -151,7 +191,7 @@ def training_identity(
     }
     train = {name: value for name, value in asdict(params.train).items() if name not in left_out}
     return {
-        "model": asdict(params.model),
+        "model": asdict(params.model if model is None else model),
         "diffusion": asdict(params.diffusion),
         "train": train,
         "data": data_digest,

@@ -53,7 +53,7 @@ TRAIN = TrainConfig(
     nonfinite_limit=2,
 )
 HELD = {"hold_out": 10, "log_every": 2, "checkpoint_every": 2}
-MODEL = UNetConfig("unet", 2, 8, (1, 1), 1, (), 1, 2, 0.1, True, False)
+MODEL = UNetConfig("unet", 2, 8, (1, 1), 1, (), 1, 2, 0.1, True, False, 0)
 DIFFUSION = DiffusionConfig(
     Cosine("cosine", 50, 0.008, 0.999, False), "v", "fixed_small", Simple("simple"), Uniform("uniform", True), 0.001
 )

@@ -107,7 +107,7 @@ def tiny_unet(spec: DataSpec, conditional: bool = True, learned_variance: bool =
     from ddpm_core.models import UNetConfig, build_model
 
     torch.manual_seed(0)
-    config = UNetConfig("unet", 2, 16, (1, 2), 1, (1,), 2, 4, 0.0, True, False)
+    config = UNetConfig("unet", 2, 16, (1, 2), 1, (1,), 2, 4, 0.0, True, False, 0)
     model = build_model(config, spec, conditional, learned_variance)
     with torch.no_grad():
         for parameter in model.parameters():

@@ -23,6 +23,7 @@ VALID: dict[str, Any] = {
     "dropout": 0.0,
     "scale_shift": True,
     "resblock_updown": False,
+    "refine": 0,
 }
 
 
@@ -51,6 +52,8 @@ def test_no_field_has_a_default_that_hides_in_the_code() -> None:
         ({"heads": 3}, r"heads: must divide the 32 channels of level 1, got 3"),
         ({"norm_groups": 0}, r"norm_groups: must be at least 1, got 0"),
         ({"norm_groups": 5}, r"channels: must be a multiple of norm_groups, got channels=16, norm_groups=5"),
+        ({"refine": -1}, r"refine: must be auto, or 0 or more, got -1"),
+        ({"refine": "on"}, r"refine: must be auto, or 0 or more, got 'on'"),
         ({"dropout": 1.0}, r"dropout: must be at least 0 and below 1, got 1.0"),
     ],
 )
@@ -89,6 +92,18 @@ def test_a_conditional_model_of_data_without_labels_is_refused() -> None:
     spec = DataSpec((1, 8, 8), (-1.0, 1.0), 256, ())
     with pytest.raises(ParamsError, match="a conditional model needs data with labels"):
         build_model(config(), spec, conditional=True, learned_variance=False)
+
+
+def test_auto_is_no_network() -> None:
+    spec = DataSpec((1, 8, 8), (-1.0, 1.0), 256, ("a",))
+    with pytest.raises(ParamsError, match=r"model.refine: .* a number of channels, got auto; .* or give 0 or 16"):
+        build_model(config(refine="auto"), spec, conditional=False, learned_variance=False)
+
+
+def test_a_network_kept_before_there_was_refine_has_none() -> None:
+    kept = {key: value for key, value in VALID.items() if key != "refine"}
+    assert UNetConfig(**UNetConfig.read(kept)) == config(refine=0)
+    assert UNetConfig(**UNetConfig.read({**kept, "refine": 16})) == config(refine=16)
 
 
 def test_the_parameters_are_checked_without_torch() -> None:

@@ -21,7 +21,8 @@ PRESETS: dict[str, dict[str, Any]] = YAML(typ="safe").load(re.findall(r"```yaml\
 
 def config(section: dict[str, Any]) -> UNetConfig:
     lists = ("multipliers", "attention_levels")
-    return UNetConfig(**{key: tuple(value) if key in lists else value for key, value in section.items()})
+    values = {key: tuple(value) if key in lists else value for key, value in section.items()}
+    return UNetConfig(**{**values, "refine": 0 if values["refine"] == "auto" else values["refine"]})
 
 
 def test_the_table_and_the_blocks_name_the_same_presets() -> None:

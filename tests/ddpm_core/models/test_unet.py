@@ -24,6 +24,7 @@ TINY: dict[str, Any] = {
     "dropout": 0.0,
     "scale_shift": True,
     "resblock_updown": False,
+    "refine": 0,
 }
 CIFAR10_DDPM: dict[str, Any] = {
     "kind": "unet",
@@ -37,6 +38,7 @@ CIFAR10_DDPM: dict[str, Any] = {
     "dropout": 0.1,
     "scale_shift": False,
     "resblock_updown": False,
+    "refine": 0,
 }
 
 
@@ -89,7 +91,17 @@ def test_a_learned_variance_doubles_the_channels() -> None:
     assert net((3, 8, 8), learned_variance=True, patch=2)(x, t, label).shape == (3, 6, 8, 8)
 
 
-@pytest.mark.parametrize("changes", [{"patch": 2}, {"resblock_updown": True}, {"scale_shift": False}, {"blocks": 2}])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"patch": 2},
+        {"resblock_updown": True},
+        {"scale_shift": False},
+        {"blocks": 2},
+        {"patch": 2, "refine": 4},
+        {"refine": 6, "scale_shift": False},
+    ],
+)
 def test_a_new_network_answers_zero(changes: dict[str, Any]) -> None:
     spec = DataSpec((1, 8, 8), (-1.0, 1.0), 256, ("a", "b", "c"))
     model = build_model(UNetConfig(**{**TINY, **changes}), spec, True, True)
@@ -107,6 +119,8 @@ def test_a_new_network_answers_zero(changes: dict[str, Any]) -> None:
         {"multipliers": (1,), "attention_levels": ()},
         {"multipliers": (1, 2, 2), "attention_levels": (0, 2)},
         {"blocks": 2, "multipliers": (2, 1)},
+        {"patch": 2, "refine": 4},
+        {"refine": 3, "scale_shift": False},
     ],
 )
 def test_every_parameter_learns(changes: dict[str, Any]) -> None:

@@ -22,7 +22,7 @@ from ddpm_core.training.config import InitFrom
 from ddpm_core.training.start import begin_from
 from tests.support.tiny_bundle import tiny_bundle, tiny_graph, tiny_spec
 
-CONFIG = UNetConfig("unet", 2, 8, (1, 1), 1, (), 1, 2, 0.0, True, False)
+CONFIG = UNetConfig("unet", 2, 8, (1, 1), 1, (), 1, 2, 0.0, True, False, 0)
 
 
 def spec(*classes: str) -> DataSpec:

@@ -42,7 +42,7 @@ def write_weights(path: Path, spec: DataSpec) -> Any:
     net = tiny_unet(spec)
     metadata = {
         "spec": spec.to_dict(),
-        "model": asdict(UNetConfig("unet", 2, 16, (1, 2), 1, (1,), 2, 4, 0.0, True, False)),
+        "model": asdict(UNetConfig("unet", 2, 16, (1, 2), 1, (1,), 2, 4, 0.0, True, False, 0)),
         "diffusion": asdict(DIFFUSION),
         "conditional": True,
         "train_digest": "0" * 64,

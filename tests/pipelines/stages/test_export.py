@@ -57,6 +57,16 @@ def test_the_average_that_is_asked_for_is_the_one_that_ships(tmp_path: Path) -> 
         read_weights(file, 0.99)
 
 
+def test_weights_of_before_there_was_refine_are_read_and_the_bundle_says_which_network_it_holds(tmp_path: Path) -> None:
+    model = asdict(tiny_unet(tiny_spec()).config)
+    old = {key: value for key, value in model.items() if key != "refine"}
+    file = write_weights(tmp_path / "w.safetensors", model=old)
+    net, about, *_ = read_weights(file)
+    assert asdict(net.config) == {**model, "refine": 0}
+    said = stage._provenance(file, about, CONFIG, asdict(tiny_sample_config()))["model"]
+    assert said == json.loads(json.dumps({**model, "refine": 0}))
+
+
 def test_the_best_step_ships_where_it_is_asked_for(tmp_path: Path) -> None:
     from safetensors.torch import load_file, save_file
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors import safe_open
@@ -20,9 +21,11 @@ from pipelines.tools.batches import is_conditional
 from pipelines.tools.decode import decode_png
 from tests.support.small_training import (
     DIFFUSION,
+    MODEL,
     SPEC,
     Recorder,
     params,
+    pictures,
     project,
 )
 
@@ -112,6 +115,27 @@ def test_conditioning_is_auto_where_there_is_something_to_tell_apart(
     spec = replace(SPEC, classes=classes)
     assert is_conditional(conditioning, spec) is expected
     assert is_conditional("none", spec) is False
+
+
+@pytest.mark.parametrize(("textured", "refine"), [(True, 16), (False, 0)])
+def test_refine_auto_is_judged_by_the_pictures_and_what_it_came_to_is_kept(
+    textured: bool, refine: int, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    noise = np.random.default_rng(0).integers(0, 256, (60, *SPEC.shape), dtype=np.uint8)
+    samples = [replace(one, image=noise[i]) if textured else one for i, one in enumerate(pictures(60))]
+    recorder, paths = Recorder(), project(tmp_path / "auto", samples)
+    auto = params(model=replace(MODEL, refine="auto"), steps=3)
+    train.run(auto, paths, recorder)
+    with safe_open(paths.weights, "pt") as file:
+        said = json.loads(file.metadata()["ddpm"])
+        assert any(name.startswith("refine.") for name in file.keys()) is (refine > 0)  # noqa: SIM118
+    assert said["model"]["refine"] == refine
+    assert recorder.tags["refine"] == str(refine)
+    assert f"model.refine: auto is {refine} here" in caplog.text
+    given = project(tmp_path / "given", samples)
+    train.run(params(model=replace(MODEL, refine=refine), steps=3), given, Recorder())
+    assert given.weights.read_bytes() == paths.weights.read_bytes()
 
 
 def test_a_profile_writes_its_folder_and_nothing_else(tmp_path: Path) -> None:
