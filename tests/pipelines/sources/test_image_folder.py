@@ -117,7 +117,7 @@ def test_links_that_lead_out_of_the_folder_are_refused_by_name_and_never_copied(
 
 
 def test_a_link_that_is_changed_after_the_folder_was_listed_is_not_followed_out_of_it(tmp_path: Path) -> None:
-    outside = write(tmp_path / "outside", {"1.png": png(9)})
+    outside = write(tmp_path / "outside", {"1.png": png(9), "2.png": png(8)})
     raw = write(tmp_path / "raw", {"a/1.png": png(1), "a/deep/2.png": png(2)})
     first, second = (found.content for found in FOLDER.listing(tmp_path).found)
     (raw / "a" / "1.png").unlink()
