@@ -13,6 +13,7 @@ from ddpm_core.metrics.comparison import compare
 from ddpm_core.metrics.measurement import Measurement, refuse_unless_alike
 from ddpm_core.metrics.rules import RuleResult, number, overall, rules_table
 from pipelines.paths import Paths
+from pipelines.tools.authenticity import check_bundle
 from pipelines.tools.measurement import read_measurement
 from pipelines.tools.report_page import ComparisonPage, Picture, Row, render_comparison
 from pipelines.tools.source_facts import registered_name
@@ -89,7 +90,10 @@ def _fetched(name: str, version: tuple[str, str] | None, paths: Paths, scratch: 
 
 def _read(name: str, folder: Path, samples: Path) -> RunFound:
     grid = samples / "grid.png"
-    measured = read_measurement(folder / "metrics.json", folder / "record.json")
+    there = samples if samples.is_dir() else None
+    measured = read_measurement(folder / "metrics.json", folder / "record.json", there, whole=False)
+    if (folder / "bundle").is_dir():
+        check_bundle(folder / "bundle", measured.bundle, folder / "record.json")
     return RunFound(name, measured, grid.read_bytes() if grid.is_file() else None)
 
 

@@ -188,23 +188,28 @@ def stage_sections(root: Path) -> dict[str, tuple[str, ...]]:
 
 def as_flat(params: Params) -> dict[str, Scalar]:
     """Every value under its dotted key, as a tracker wants them; what is no scalar as its JSON text."""
-    flat: dict[str, Scalar] = {}
-    for name, section in params.sections().items():
-        _flatten(name, section, flat)
-    return flat
+    return flat(params.sections())
 
 
-def _flatten(where: str, value: Any, flat: dict[str, Scalar]) -> None:
+def flat(sections: Mapping[str, Any]) -> dict[str, Scalar]:
+    """The same of some sections by name."""
+    found: dict[str, Scalar] = {}
+    for name, section in sections.items():
+        _flatten(name, section, found)
+    return found
+
+
+def _flatten(where: str, value: Any, into: dict[str, Scalar]) -> None:
     if is_dataclass(value):
         for field in fields(value):
-            _flatten(f"{where}.{field.name}", getattr(value, field.name), flat)
+            _flatten(f"{where}.{field.name}", getattr(value, field.name), into)
     elif isinstance(value, Mapping):
         for key, item in value.items():
-            _flatten(f"{where}.{key}", item, flat)
+            _flatten(f"{where}.{key}", item, into)
     elif isinstance(value, str | int | float | bool):
-        flat[where] = value
+        into[where] = value
     else:
-        flat[where] = json.dumps(value, default=_plain)
+        into[where] = json.dumps(value, default=_plain)
 
 
 def _plain(value: Any) -> Any:

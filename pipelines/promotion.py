@@ -1,8 +1,9 @@
 """Promotion: the bundle that was judged becomes the champion of the registry, or it is said why not.
 
-No stage of DVC, for it changes what is shared. It trusts no old verdict, but judges again, by the metrics, the record
-of how they were taken and today's rules; and it registers nothing but the very bundle that the record names. Told
-twice it changes nothing the second time.
+No stage of DVC, for it changes what is shared. It trusts no file: every one must be as dvc.lock and the files that name
+it say (`judged_here`). It trusts no old verdict either, but judges again, by the metrics, the record of how they were
+taken and today's rules; and it registers nothing but the very bundle that the record names. Told twice it changes
+nothing the second time.
 """
 
 import logging
@@ -14,14 +15,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from ddpm_core.bundle import Bundle, read_bundle
-from ddpm_core.errors import DdpmError, PromotionRefused, TrackingError
-from ddpm_core.files import json_bytes, sha256_bytes
+from ddpm_core.errors import DdpmError, IntegrityError, PromotionRefused, TrackingError
+from ddpm_core.files import json_bytes, sha256_bytes, sha256_file
 from ddpm_core.metrics.comparison import compare
+from ddpm_core.metrics.gate_config import GateConfig
 from ddpm_core.metrics.measurement import Measurement
 from ddpm_core.metrics.rules import RuleResult, overall, rules_table
 from ddpm_core.metrics.verdict import Verdict, verdict
 from pipelines.paths import Paths
-from pipelines.tools.measurement import read_json, read_measurement
+from pipelines.tools import dvc_lock, gate_file
+from pipelines.tools.authenticity import check_bundle
+from pipelines.tools.measurement import read_measurement, read_own_measurement
 from pipelines.tools.outputs import weights_digest
 from pipelines.tools.source_facts import registered_name
 from pipelines.tools.spool import StoreDown
@@ -33,6 +37,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+_SHOWN = 12
+_RECORD = "record"  # the tag of a version that holds the SHA-256 of its record
 CHAMPION, PREVIOUS, CHALLENGER = "champion", "previous", "challenger"
 
 
@@ -57,15 +63,12 @@ class Promotion:
 
 def promote(params: "Params", paths: Paths, tracker: Tracker) -> Promotion:
     """Judge the present bundle again, register it and make it the champion if it is no worse than the present one."""
-    bundle = read_bundle(paths.bundle)
-    challenger = read_measurement(paths.metrics, paths.record)
-    judged = verdict(challenger.metrics, challenger.record, params.gate)
-    _refuse_unless_passed(judged, bundle)
+    bundle, challenger, judged = judged_here(params.gate, paths)
     with _store_must_answer(), _one_at_a_time(paths):
         from pipelines.tools.mlflow_registry import Registry
 
         registry = Registry(tracker.store(), registered_name(params.gate, paths))
-        run_id = tracker.restore(paths, params)
+        run_id = tracker.restore(paths)
         version = _registered(registry, run_id, bundle, judged, paths)
         champion = registry.holder(CHAMPION)
         if champion is not None and champion.bundle == bundle.digest:
@@ -89,17 +92,31 @@ def promote(params: "Params", paths: Paths, tracker: Tracker) -> Promotion:
     )
 
 
-def _refuse_unless_passed(judged: Verdict, bundle: Bundle) -> None:
-    if judged.bundle != bundle.digest:
-        raise PromotionRefused(
-            f"out/record.json must be about the present bundle {bundle.digest[:12]}, and it is about "
-            f"{judged.bundle[:12]}; run `ddpm run` (or `dvc repro`) to measure this one"
-        )
+def judged_here(gate: GateConfig, paths: Paths) -> tuple[Bundle, Measurement, Verdict]:
+    """The bundle, its measurement and its verdict, if each file is what the others and dvc.lock say it is."""
+    differing = dvc_lock.differences(paths)
+    try:
+        bundle, challenger = read_bundle(paths.bundle), read_own_measurement(paths)
+        judged = verdict(challenger.metrics, challenger.record, gate)
+    except DdpmError as error:
+        if not differing:
+            raise
+        raise PromotionRefused(_differing([str(error), *differing])) from error
     if not judged.passed:
         raise PromotionRefused(
             f"the bundle must pass the gate, and by today's rules it does not ({judged.outcome}):\n  "
             + "\n  ".join(judged.reasons)
+            + (f"\nBesides, {_differing(differing)}" if differing else "")
         )
+    differing += gate_file.differences(judged, gate, paths)
+    if differing:
+        raise PromotionRefused(_differing(differing))
+    return bundle, challenger, judged
+
+
+def _differing(lines: Sequence[str]) -> str:
+    shown = "\n  ".join(lines[:_SHOWN]) + (f"\n  and {len(lines) - _SHOWN} more" if len(lines) > _SHOWN else "")
+    return f"what lies here must be what was run, and it is not:\n  {shown}\n{dvc_lock.MEND}"
 
 
 def _registered(registry: "Registry", run_id: str, bundle: Bundle, judged: Verdict, paths: Paths) -> "Version":
@@ -109,6 +126,7 @@ def _registered(registry: "Registry", run_id: str, bundle: Bundle, judged: Verdi
         "weights": weights_digest(paths),
         "verdict": judged.outcome,
         "verdict_digest": sha256_bytes(json_bytes(judged.to_dict())),
+        _RECORD: sha256_file(paths.record),
     }
     known = registry.version_of(bundle.digest)
     if known is not None:
@@ -139,14 +157,29 @@ def _against(
     """The rules about the champion, both models measured under equal conditions."""
     with tempfile.TemporaryDirectory(dir=paths.home, prefix="champion-") as scratch:
         files = registry.fetch(champion, Path(scratch))
-        held = read_json(files / "metrics.json")[0], read_json(files / "record.json")[0]
-        beside = Measurement(*held)
-        if different := challenger.differs_from(beside):
-            log.info("the champion was measured under other conditions (%s); measuring it again", ", ".join(different))
+        different, beside = _as_registered(champion, challenger, files)
+        if beside is None or different:
             beside = _measured_again(files / "bundle", Path(scratch) / "again", different, params, paths)
             if still := challenger.differs_from(beside):
                 raise _not_comparable(still, "its new measurement differs in them too; run `dvc repro` first")
     return compare(challenger, beside, params.gate)
+
+
+def _as_registered(champion: "Version", challenger: Measurement, files: Path) -> tuple[list[str], Measurement | None]:
+    """In what the champion's measurement differs from the challenger's; and it, if it is as it was registered."""
+    check_bundle(files / "bundle", champion.bundle, Path(f"version {champion.number} of the registry"))
+    try:
+        beside = read_measurement(files / "metrics.json", files / "record.json")
+        found = sha256_file(files / "record.json")
+        if champion.tags.get(_RECORD, found) != found or beside.bundle != champion.bundle:
+            raise IntegrityError(f"record.json: must be the one that version {champion.number} was registered with")
+    except DdpmError as error:
+        log.warning("the champion's own measurement cannot be used; measuring it again: %s", error)
+        return ["its measurement"], None
+    different = list(challenger.differs_from(beside))
+    if different:
+        log.info("the champion was measured under other conditions (%s); measuring it again", ", ".join(different))
+    return different, beside
 
 
 def _measured_again(
@@ -159,7 +192,7 @@ def _measured_again(
         evaluate.measure_bundle(params, paths, bundle, scratch, panels=False)
     except DdpmError as error:
         raise _not_comparable(different, f"it cannot be measured on the present data: {error}") from error
-    return read_measurement(scratch / "metrics.json", scratch / "record.json")
+    return read_measurement(scratch / "metrics.json", scratch / "record.json", scratch / "samples")
 
 
 def _not_comparable(different: Iterable[str], reason: str) -> PromotionRefused:

@@ -4,11 +4,10 @@ import logging
 from typing import TYPE_CHECKING
 
 from ddpm_core.errors import GateFailed
-from ddpm_core.files import atomic_write_json
 from ddpm_core.metrics.gate_config import GateConfig
 from pipelines.paths import Paths
+from pipelines.tools.gate_file import write_verdict
 from pipelines.tools.measurement import judge
-from pipelines.tools.source_facts import registered_name
 
 if TYPE_CHECKING:
     from pipelines.params import Params
@@ -20,11 +19,9 @@ log = logging.getLogger(__name__)
 def run(params: "Params", paths: Paths, tracker: "Tracker") -> None:
     """Judge out/metrics.json by section gate; write out/gate.json, and a copy that outlives a failure."""
     config: GateConfig = params.gate
-    judged, record = judge(paths, config)
-    content = {**judged.to_dict(), "record_sha256": record, "model_name": registered_name(config, paths)}
+    judged, _ = judge(paths, config)
     kept = paths.logs / "gate.json"
-    for path in (kept, paths.gate):
-        atomic_write_json(path, content)
+    write_verdict(judged, config, paths, (kept, paths.gate))
     log.info("%s", judged.table())
     tracker.publish(paths, params, "gate")
     if not judged.passed:

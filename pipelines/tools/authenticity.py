@@ -62,6 +62,23 @@ def read_measured(metrics: Path, record: Path, samples: Path | None, *, whole: b
     return found
 
 
+def check_bundle(folder: Path, digest: str, record: Path) -> None:
+    """IntegrityError unless the folder holds the bundle that was measured; what is in it is not read."""
+    about = folder / "bundle.json"
+    if not about.is_file():
+        raise IntegrityError(f"{about}: must be the bundle that {record} is about, and there is none; {_MEND}")
+    content, raw = read_json(about)
+    if (found := sha256_bytes(raw)) != digest:
+        raise IntegrityError(
+            f"{about}: must be the bundle with the digest {digest}, which {record} is about, got {found}; run "
+            "`ddpm run` (or `dvc repro`) to measure this one"
+        )
+    model = folder / "model.onnx"
+    wanted, came = content["model"]["sha256"], sha256_file(model) if model.is_file() else "no file"
+    if wanted != came:
+        raise IntegrityError(f"{model}: must have SHA-256 {wanted}, which {about} names, got {came}; {_MEND}")
+
+
 def read_own(path: Path) -> dict[str, Any]:
     """A JSON object that holds the digest of its own content, verified."""
     content, raw = read_json(path)

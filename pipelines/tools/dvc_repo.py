@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import chdir, contextmanager, suppress
+from copy import copy
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -84,6 +85,30 @@ class DvcRepo:
         """Whether running this stage now would do anything."""
         with _errors_of(name):
             return self._reproduce(name, dry=True, force=False)
+
+    def lock_now(self, hashed: tuple[str, ...]) -> dict[str, Any]:
+        """What dvc.lock would say of every stage if all had just run: digests and sizes of files, values of parameters.
+
+        DVC believes a file unchanged whose time and size are; of paths that begin with a word of `hashed` all is read.
+        """
+        from dvc.exceptions import DvcException
+
+        try:
+            return self._patiently(lambda: self._lock_now(hashed))
+        except DvcException as error:
+            raise ParamsError(f"dvc.lock, dvc.yaml: must be files that DVC can read; {error}") from error
+
+    def _lock_now(self, hashed: tuple[str, ...]) -> dict[str, Any]:
+        from dvc.stage.serialize import to_lockfile
+
+        with self._repo() as repo, repo.lock:
+            for stage in repo.index.stages:
+                for item in (*stage.deps, *stage.outs):
+                    item.meta, item.hash_info = _as_it_is(item, anew=item.def_path.startswith(hashed))
+            entries: dict[str, Any] = {}
+            for stage in repo.index.stages:
+                entries |= to_lockfile(stage)
+            return entries
 
     def run_stage(self, name: str, *, force: bool = False) -> bool:
         """Run one stage if it is stale; True if it ran or was restored, False if nothing was to do."""
@@ -234,6 +259,25 @@ def _set_aside(lock: Path, damaged: str) -> bool:
         kept,
     )
     return True
+
+
+def _as_it_is(item: Any, *, anew: bool) -> tuple[Any, Any]:
+    """Meta and digest of a file, a folder or parameters as they are now; none where there is nothing."""
+    from dvc.dependency.param import ParamsDependency
+    from dvc_data.hashfile.build import build
+    from dvc_data.hashfile.hash_info import HashInfo
+    from dvc_data.hashfile.meta import Meta
+    from dvc_data.hashfile.state import StateNoop
+
+    if not item.exists:
+        return Meta(), HashInfo()
+    if isinstance(item, ParamsDependency):
+        return Meta(), HashInfo(item.PARAM_PARAMS, item.read_params())
+    store = copy(item.local_cache)
+    if anew:
+        store.state = StateNoop()
+    _, meta, found = build(store, item.fs_path, item.fs, item.hash_name, ignore=item.dvcignore, dry_run=True)
+    return meta, found.hash_info
 
 
 def _as_ours(name: str, error: BaseException) -> DdpmError:

@@ -8,8 +8,8 @@ from typing import Any, Protocol
 
 from ddpm_core.errors import DataError
 from ddpm_core.files import json_bytes, sha256_bytes, sha256_file
-from pipelines.params import as_flat
 from pipelines.paths import Paths
+from pipelines.tools.run_params import told
 
 Scalar = str | int | float | bool
 
@@ -64,9 +64,9 @@ def digest(stage: str, paths: Paths) -> str:
     return sha256_bytes(json_bytes([sha256_file(path) for path in present])) if present else "none"
 
 
-def log_stage(run: Run, stage: str, paths: Paths, params: Any) -> None:
-    """Log what a stage left on disk, and at last the tag that says so."""
-    run.log_params(as_flat(params))
+def log_stage(run: Run, stage: str, paths: Paths, own: Any = None) -> None:
+    """Log what a stage left on disk, and at last the tag that says so; `own` are the parameters while it runs."""
+    run.log_params(told(stage, paths, own))
     if stage == "train":
         _log_training(run, paths)
     elif stage == "evaluate":

@@ -35,13 +35,13 @@ def described(key: str, restored: bool = False) -> dict[str, str]:
         "One training: its parameters, its curves (`loss_band_*`: by level of noise), sample grids as it went under "
         "`samples`, then what was measured of it (`evaluate/*`), its report and its verdict (tag `gate`)."
     )
-    if commit := commit_of(Path.cwd()):
+    if not restored and (commit := commit_of(Path.cwd())):
         said["mlflow.source.git.commit"] = commit
     if restored:
         said["mlflow.runName"] = f"restored-{key[:8]}"
         said["restored"] = "true"
         said["mlflow.note.content"] = (
             "Rebuilt from the outputs on disk, because this store had no run for these weights: parameters, curves, "
-            "metrics and pictures are those of the training; times and system metrics are not known."
+            "metrics and pictures are those of the training; times, commit, machine and system metrics are not known."
         )
     return said

@@ -48,7 +48,7 @@ class Tracker(Protocol):
     def publish(self, paths: Paths, params: Any, stage: str) -> None:
         """Log what a stage left on disk to the run of the present weights; a second time changes nothing."""
 
-    def restore(self, paths: Paths, params: Any) -> str:
+    def restore(self, paths: Paths) -> str:
         """Make sure that the store shows the whole run of the present weights; its id. TrackingError if it cannot."""
 
     def store(self) -> "MlflowStore":
@@ -88,7 +88,7 @@ class NullTracker:
     def publish(self, paths: Paths, params: Any, stage: str) -> None:
         """Nothing."""
 
-    def restore(self, paths: Paths, params: Any) -> str:
+    def restore(self, paths: Paths) -> str:
         raise _tracking_off()
 
     def store(self) -> "MlflowStore":
@@ -229,16 +229,16 @@ class MlflowTracker:
         for name in dict.fromkeys(("train", stage)):
             header = _restoring(weights, name, outputs.digest(name, paths))
             run = LiveRun(self._home, header, self._turn, system_metrics=False)
-            outputs.log_stage(run, name, paths, params)
+            outputs.log_stage(run, name, paths, params if name == stage else None)
             run.close(None)
 
-    def restore(self, paths: Paths, params: Any) -> str:
+    def restore(self, paths: Paths) -> str:
         weights, store = weights_digest(paths), self.store()
         try:
             ship_left_behind(self._home / "spool", store)
             for name in outputs.STAGES:
                 run = JournalRun(self._home / "spool", _restoring(weights, name, outputs.digest(name, paths)))
-                outputs.log_stage(run, name, paths, params)
+                outputs.log_stage(run, name, paths)
                 run.end(None)
                 run.send(store)
             return store.run_id_of_weights(weights)

@@ -12,9 +12,10 @@ import pytest
 from ddpm_core.errors import DataError, IntegrityError, PromotionRefused, TrackingError
 from ddpm_core.metrics.intervals import RESAMPLING
 from pipelines.promotion import Promotion, promote
+from pipelines.tools.authenticity import with_own_digest, write_measured
 from pipelines.tools.mlflow_registry import Registry, Version
 from pipelines.tools.tracking import connect, open_tracker
-from tests.support.tracked import GATE, GOOD, FewParams, judged_project
+from tests.support.tracked import GATE, GOOD, FewParams, judged_by, judged_project, lock_as_run, with_ends
 
 
 def promoted(paths: Any, params: Any = None) -> Promotion:
@@ -83,11 +84,13 @@ def test_a_bundle_that_does_not_pass_todays_rules_is_refused(home: Path, tmp_pat
 
 
 def test_a_record_about_another_bundle_is_refused(home: Path, tmp_path: Path) -> None:
-    paths, _ = judged_project(tmp_path / "one", home)
+    """Though every digest, and dvc.lock too, was made to agree."""
+    paths, bundle = judged_project(tmp_path / "one", home)
     record = json.loads(paths.record.read_text())
     record["provenance"]["bundle"] = "f" * 64
-    paths.record.write_text(json.dumps(record))
-    with pytest.raises(PromotionRefused, match=r"must be about the present bundle .* it is about ffffffffffff"):
+    paths.record.write_bytes(with_own_digest(record))
+    lock_as_run(paths)
+    with pytest.raises(IntegrityError, match=rf"bundle\.json: must be .* digest f{{64}}, .*got {bundle.digest}"):
         promoted(paths)
 
 
@@ -95,7 +98,7 @@ def test_a_damaged_bundle_is_refused(home: Path, tmp_path: Path) -> None:
     paths, _ = judged_project(tmp_path / "one", home)
     model = paths.bundle / "model.onnx"
     model.write_bytes(model.read_bytes()[:-1] + b"\x00")
-    with pytest.raises(IntegrityError):
+    with pytest.raises(PromotionRefused, match=r"model\.onnx: must have \d+ bytes(.|\n)*out/bundle: must have md5"):
         promoted(paths)
 
 
@@ -105,7 +108,7 @@ def test_a_damaged_bundle_is_refused(home: Path, tmp_path: Path) -> None:
 def test_metrics_that_cannot_be_read_are_refused(home: Path, tmp_path: Path, text: str | None, said: str) -> None:
     paths, _ = judged_project(tmp_path / "one", home)
     paths.metrics.unlink() if text is None else paths.metrics.write_text(text)
-    with pytest.raises(DataError, match=f"{said}.*ddpm evaluate"):
+    with pytest.raises(PromotionRefused, match=rf"{said}.*ddpm evaluate(.|\n)*out/metrics\.json: must have "):
         promoted(paths)
 
 
@@ -132,10 +135,9 @@ def test_a_champion_measured_otherwise_is_measured_again(
 
         assert read_bundle(bundle).digest == champion.digest
         assert paths == challenger
-        out.mkdir()
+        (out / "samples").mkdir(parents=True)
         record = json.loads(challenger.record.read_text())
-        (out / "record.json").write_text(json.dumps(record))
-        (out / "metrics.json").write_text(json.dumps({**GOOD, "energy_classifier": 0.06}))
+        write_measured(out, with_ends({**GOOD, "energy_classifier": 0.06}), record)
 
     monkeypatch.setattr(evaluate, "measure_bundle", measure)
     assert promoted(challenger).version == 2
@@ -170,9 +172,8 @@ def _measure_under_other_conditions(params: Any, paths: Any, bundle: Path, out: 
         "classifier": {"usable": True},
     }
     conditions |= {"settings": {"confidence": 0.95}, "data": "yet another", "resampling": RESAMPLING}
-    out.mkdir()
-    (out / "record.json").write_text(json.dumps({"conditions": conditions, "provenance": {"bundle": "b"}}))
-    (out / "metrics.json").write_text(json.dumps(GOOD))
+    (out / "samples").mkdir(parents=True)
+    write_measured(out, GOOD, {"conditions": conditions, "provenance": {"bundle": "b"}})
 
 
 def test_a_champion_that_moved_meanwhile_is_not_written_over(
@@ -211,7 +212,8 @@ def test_a_measure_whose_spread_is_not_known_is_no_ground_to_promote(home: Path,
     challenger, _ = judged_project(tmp_path / "two", home, seed=1)
     record = json.loads(challenger.record.read_text())
     del record["replicates"]["energy_classifier"]
-    challenger.record.write_text(json.dumps(record))
+    write_measured(challenger.root / "out", json.loads(challenger.metrics.read_text()), record)
+    judged_by(GATE, challenger)
     with pytest.raises(
         PromotionRefused, match=r"not measured\):\n.*of the challenger there is no energy_classifier, or"
     ):

@@ -2,18 +2,23 @@
 
 import json
 import shutil
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, is_dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from ruamel.yaml import YAML
 
 from ddpm_core.bundle import Bundle
 from ddpm_core.metrics.gate_config import GateConfig
 from ddpm_core.metrics.intervals import RESAMPLING, Replicates
 from ddpm_core.metrics.measurement import encoded
 from pipelines.paths import Paths
+from pipelines.tools.authenticity import write_measured
 from pipelines.tools.decode import encode_png
+from pipelines.tools.dvc_repo import DvcRepo
+from pipelines.tools.gate_file import write_verdict
+from pipelines.tools.measurement import judge
 from tests.support.tiny_bundle import tiny_bundle, tiny_graph, tiny_spec
 
 GATE = GateConfig(
@@ -56,7 +61,7 @@ class FewParams:
     gate: Any = GATE
 
     def sections(self) -> dict[str, Any]:
-        return {"train": {"lr": 0.001, "note": "long " * 2000}, "gate": {"model_name": self.gate.model_name}}
+        return {"train": {"lr": 0.001, "note": "long " * 2000}, "gate": self.gate}
 
 
 # One gross fault that the rules refuse, as stage evaluate records it.
@@ -100,7 +105,13 @@ def weights_file(path: Path, seed: int) -> None:
 
 
 def judged_project(
-    root: Path, home: Path, *, seed: int = 0, metrics: dict[str, float] | None = None, **conditions: Any
+    root: Path,
+    home: Path,
+    *,
+    seed: int = 0,
+    metrics: dict[str, float] | None = None,
+    gate: GateConfig = GATE,
+    **conditions: Any,
 ) -> tuple[Paths, Bundle]:
     """A project whose stages have all run, with a bundle of its own for each seed."""
     paths = Paths(root=root, home=home)
@@ -109,7 +120,6 @@ def judged_project(
     bundle = tiny_bundle(paths.bundle, model=tiny_graph(tiny_spec(), seed=seed))
     weights_file(paths.weights, seed)
     paths.curves.write_text("step,loss,grad_norm\n10,0.5,1.0\n20,0.25,\n")
-    paths.metrics.write_text(json.dumps(with_ends({**GOOD, **(metrics or {})})))
     record = {
         "conditions": {
             "n": 100,
@@ -126,11 +136,50 @@ def judged_project(
         "replicates": REPLICATES,
         "controls": CONTROLS,
     }
-    paths.record.write_text(json.dumps(record))
     (paths.samples / "grid.png").write_bytes(encode_png(np.zeros((1, 4, 4), np.uint8)))
+    write_measured(root / "out", with_ends({**GOOD, **(metrics or {})}), record)
     (paths.report / "index.html").write_text(f"<p>report {seed}</p>")
-    paths.gate.write_text(json.dumps({"outcome": "pass"}))
+    judged_by(gate, paths)
     return paths, bundle
+
+
+def judged_by(gate: GateConfig, paths: Paths) -> None:
+    """As the stages leave it: params.yaml and a graph that say so, the verdict of stage gate, and the lock of all."""
+    graph = {
+        "train": {"cmd": "ddpm train", "params": ["train"], "outs": ["out/weights.safetensors", "out/curves.csv"]},
+        "export": {"cmd": "ddpm export", "deps": ["out/weights.safetensors"], "outs": ["out/bundle"]},
+        "evaluate": {
+            "cmd": "ddpm evaluate",
+            "deps": ["out/bundle"],
+            "outs": ["out/record.json", "out/samples"],
+            "metrics": ["out/metrics.json"],
+        },
+        "report": {"cmd": "ddpm report", "deps": ["out/metrics.json"], "outs": ["out/report"]},
+        "gate": {
+            "cmd": "ddpm gate",
+            "params": ["gate"],
+            "deps": ["out/metrics.json", "out/record.json"],
+            "outs": ["out/gate.json"],
+        },
+    }
+    sections = {name: asdict(each) if is_dataclass(each) else each for name, each in FewParams(gate).sections().items()}
+    _yaml(paths.params, sections)
+    _yaml(paths.root / "dvc.yaml", {"stages": graph})
+    (paths.root / ".dvc").mkdir(exist_ok=True)
+    (paths.root / ".dvc" / "config").write_text("[core]\n    no_scm = True\n    analytics = false\n")
+    judged, _ = judge(paths, gate)
+    write_verdict(judged, gate, paths, (paths.gate,))
+    lock_as_run(paths)
+
+
+def lock_as_run(paths: Paths) -> None:
+    """dvc.lock as DVC writes it when every stage has just run."""
+    _yaml(paths.root / "dvc.lock", {"schema": "2.0", "stages": DvcRepo(paths.root).lock_now(("",))})
+
+
+def _yaml(path: Path, content: dict[str, Any]) -> None:
+    with path.open("w", encoding="utf-8") as file:
+        YAML(typ="safe", pure=True).dump(json.loads(json.dumps(content)), file)
 
 
 def empty_home(template: Path, home: Path) -> Path:

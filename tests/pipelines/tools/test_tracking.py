@@ -186,7 +186,7 @@ def test_a_journal_whose_sender_is_slow_is_not_taken_over_by_the_next_one(
 def test_a_restored_run_has_params_curves_metrics_and_pictures(home: Path, tmp_path: Path) -> None:
     paths, _ = judged_project(tmp_path / "project", home)
     tracker = open_tracker(True, home)
-    run_id = tracker.restore(paths, FewParams())
+    run_id = tracker.restore(paths)
     found = only_run(home)
     assert found.info.run_id == run_id
     assert found.info.status == "FINISHED"
@@ -201,7 +201,7 @@ def test_a_restored_run_has_params_curves_metrics_and_pictures(home: Path, tmp_p
     assert found.inputs.dataset_inputs[0].dataset.digest == "d" * 32
     assert {"samples/grid.png", "curves/curves.csv", "report/index.html", "gate/gate.json"} <= files_of(home, found)
 
-    assert tracker.restore(paths, FewParams()) == run_id
+    assert tracker.restore(paths) == run_id
     assert history(home, only_run(home), "loss") == [(10, 0.5), (20, 0.25)]  # told twice, logged once
 
 
@@ -255,7 +255,7 @@ def test_tracking_turned_off_does_nothing_and_says_so_when_it_is_needed(tmp_path
             each.finished(WEIGHTS)
     tracker.publish(paths, FewParams(), "gate")
     assert list(paths.home.iterdir()) == []
-    for needs_a_store in (tracker.store, lambda: tracker.restore(paths, FewParams())):
+    for needs_a_store in (tracker.store, lambda: tracker.restore(paths)):
         with pytest.raises(TrackingError, match=r"runtime\.tracking: false"):
             needs_a_store()
 
@@ -265,7 +265,7 @@ def test_a_store_that_must_answer_and_does_not_is_told_with_its_address(
 ) -> None:
     paths, _ = judged_project(tmp_path / "project", home)
     with pytest.raises(TrackingError, match=f"{nobody_listens} must answer.*Start it, or set MLFLOW_TRACKING_URI"):
-        open_tracker(True, home).restore(paths, FewParams())
+        open_tracker(True, home).restore(paths)
     with pytest.raises(StoreDown):
         connect(home)
 
