@@ -42,6 +42,7 @@ MARK = "DDPM_KILLS"
 TARGETS = ("run", "run", "run", "stage", "stage", "worker", "flow", "serve", "ui", "run")
 FROM = ("train", "train", "train", "prepare", "reference", "export", "evaluate")
 STEPS, SAVED_EVERY = 400, 10  # some ten seconds of training
+FAULTS = ("left", "again", "repeated", "different")
 DDPM = (sys.executable, "-m", "pipelines.cli")
 PREFECT = (sys.executable, "-m", "prefect")
 OUTPUTS = {"prepare": ("data/images", "data/manifest.parquet", "data/quarantine"), "shard": ("data/shards",)}
@@ -320,7 +321,7 @@ def main() -> None:
     results = [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
     targets, prefect = asked.targets.split(","), None
     try:
-        while len(results) < asked.kills and time.monotonic() < end:
+        while sum(result["killed"] for result in results) < asked.kills and time.monotonic() < end:
             chance = random.Random(len(results))
             target, number = targets[len(results) % len(targets)], chance.choice([signal.SIGKILL, signal.SIGTERM])
             if KINDS[target] is kill_flow and prefect is None:
@@ -337,6 +338,8 @@ def main() -> None:
             prefect.terminate()
             prefect.wait()
     print(table(results))
+    if any(result[fault] for result in results for fault in FAULTS):
+        raise SystemExit(1)
 
 
 def table(results: list[dict[str, Any]]) -> str:
@@ -345,8 +348,8 @@ def table(results: list[dict[str, Any]]) -> str:
         "|---|---|---|---|---|---|",
     ]
     for target in dict.fromkeys(TARGETS):
-        of = [result for result in results if result["target"] == target]
-        counts = [sum(bool(result[name]) for result in of) for name in ("left", "again", "repeated", "different")]
+        of = [result for result in results if result["target"] == target and result["killed"]]
+        counts = [sum(bool(result[fault]) for result in of) for fault in FAULTS]
         lines.append(f"| {target} | {len(of)} | " + " | ".join(map(str, counts)) + " |")
     return "\n".join(lines)
 
