@@ -65,6 +65,7 @@ FOREIGN: dict[str, tuple[str, ...]] = {
         "pipelines/tools/efficientnet.py",
         "pipelines/tools/features.py",
         "pipelines/tools/fidelity.py",
+        "pipelines/tools/judging.py",
         "pipelines/tools/making.py",
         "pipelines/tools/preview.py",
         "pipelines/stages/train.py",
