@@ -35,7 +35,11 @@ class Bound:
         """[B]. L_0 counts once; the levels t >= 2 that were looked at stand for all T - 1 of them."""
         first = [i for i, t in enumerate(self.levels) if t == 1]
         later = [i for i, t in enumerate(self.levels) if t > 1]
-        total = self.prior + self.terms[first].sum(0)
+        if not first or (not later and self.T > 1):
+            raise ParamsError(
+                f"bits a dimension: need level 1 and one above it, for L_0 is like no other term; got {self.levels[:5]}"
+            )
+        total = self.prior + self.terms[first].mean(0)
         if later:
             total = total + self.terms[later].mean(0) * (self.T - 1)
         return total / math.log(2)
@@ -61,8 +65,19 @@ def bound(
     chosen = tuple(range(1, schedule.T + 1)) if levels is None else tuple(sorted(levels))
     if not chosen or chosen[0] < 1 or chosen[-1] > schedule.T:
         raise ParamsError(f"levels of the bound: must lie in 1..{schedule.T}, at least one, got {list(chosen)[:5]}")
+    _check(x0, data_range)
     terms = [_term(parameterisation, variance, denoise, x0, noise(t), t, data_range, data_levels, clip) for t in chosen]
     return Bound(prior_term(schedule, x0), torch.stack(terms), chosen, schedule.T)
+
+
+def _check(x0: Tensor, data_range: tuple[float, float] | None) -> None:
+    if not x0.is_floating_point() or x0.ndim < 2 or not len(x0):
+        raise ParamsError(f"x0: must be floating point [B, C, ...], got {x0.dtype} of shape {tuple(x0.shape)}")
+    low, high = float(x0.min()), float(x0.max())
+    least, most = data_range or (-math.inf, math.inf)
+    reach = 1e-3 * (most - least) if data_range else 0.0
+    if not (least - reach <= low <= high <= most + reach and math.isfinite(low) and math.isfinite(high)):
+        raise ParamsError(f"x0: must be finite and in the range {data_range}, got {low:g} to {high:g}; encode the data")
 
 
 def prior_term(schedule: Schedule, x0: Tensor) -> Tensor:
@@ -84,8 +99,12 @@ def _term(
     clip: Callable[[Tensor], Tensor] | None,
 ) -> Tensor:
     schedule = parameterisation.schedule
+    if eps.shape != x0.shape:
+        raise ParamsError(f"noise: must be of the data's shape {tuple(x0.shape)}, got {tuple(eps.shape)}")
     x_t = float(schedule.a[t]) * x0 + float(schedule.g[t]) * eps
     D, v = _ask(parameterisation, denoise, x_t, t)
+    if is_learned(variance) and v.shape != x0.shape:
+        raise ParamsError("variance learned: the network must answer with 2 C channels, but it answers with C")
     D = D if clip is None else clip(D)
     log_var = _log_variance(schedule, variance, v, t, x0)
     if t == 1:
@@ -103,6 +122,10 @@ def _ask(parameterisation: Parameterisation, denoise: Denoise, x_t: Tensor, t: i
     time = x_t.new_full((x_t.shape[0],), float(parameterisation.schedule.time[t]))
     out = denoise(c_in * x_t, time)
     channels = x_t.shape[1]
+    if out.shape[1] not in (channels, 2 * channels) or (out.shape[0], *out.shape[2:]) != (len(x_t), *x_t.shape[2:]):
+        raise ParamsError(
+            f"denoise: must answer with the shape {tuple(x_t.shape)}, or 2 C channels, got {tuple(out.shape)}"
+        )
     return A * x_t + B * out[:, :channels], out[:, channels:]
 
 
@@ -124,7 +147,8 @@ def estimate_x0_variance(
 
     For the exact denoiser that is E Var[x_0 | x_t] per dimension; a network's own error only adds to it, as it should.
     """
-    schedule, chosen = parameterisation.schedule, sorted(levels)
+    schedule, chosen = parameterisation.schedule, sorted(set(levels))
+    schedule.must_hold(chosen, 1)
     errors = []
     for t in chosen:
         x_t = float(schedule.a[t]) * x0 + float(schedule.g[t]) * noise(t)

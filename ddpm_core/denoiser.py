@@ -8,12 +8,20 @@ from torch import Tensor, nn
 
 from ddpm_core.diffusion.arrays import Array, Denoise
 from ddpm_core.diffusion.guidance import guided
+from ddpm_core.errors import DataError, ParamsError
 
 
 def bind(net: nn.Module, cond: Mapping[str, Tensor], dtype: torch.dtype = torch.float32) -> Denoise:
-    """`denoise(c_in x_t, time)` of a network under fixed conditions, without gradients, computing in `dtype`."""
+    """`denoise(c_in x_t, time)` of a network under fixed conditions [B]; float32 is the network's own type.
+
+    Gradients flow where x asks for them (`x.requires_grad`), as a likelihood does; a sampler's x never does.
+    """
+    _check(net, dtype)
 
     def denoise(x: Array, time: Array) -> Array:
+        for name, values in cond.items():
+            if len(values) != len(x):
+                raise DataError(f"condition {name}: must have one value for each of {len(x)} data, got {len(values)}")
         return _ask(net, x, time, cond, dtype)
 
     return denoise
@@ -31,6 +39,12 @@ def bind_guided(
     rescale: float = 0.0,
 ) -> Denoise:
     """The same with labels [B] and classifier-free guidance of this weight (0 = off)."""
+    _check(net, dtype)
+    classes = getattr(net, "classes", null_label)
+    if isinstance(classes, int) and classes != null_label:
+        raise ParamsError(
+            f"null_label: this network's label for none is {classes}, its number of classes; got {null_label}"
+        )
 
     def ask(x: Array, time: Array, labels: Array) -> Array:
         return _ask(net, x, time, {"label": labels}, dtype)
@@ -39,5 +53,22 @@ def bind_guided(
 
 
 def _ask(net: nn.Module, x: Tensor, time: Tensor, cond: Mapping[str, Tensor], dtype: torch.dtype) -> Tensor:
-    with torch.no_grad(), torch.autocast(x.device.type, torch.bfloat16, enabled=dtype == torch.bfloat16):
-        return cast(Tensor, net(x, time, **cond).float())
+    grad = torch.is_grad_enabled() and x.requires_grad
+    with torch.set_grad_enabled(grad), torch.autocast(x.device.type, torch.bfloat16, enabled=dtype == torch.bfloat16):
+        return cast(Tensor, net(x, time, **cond).to(x.dtype))
+
+
+def _check(net: nn.Module, dtype: torch.dtype) -> None:
+    if dtype not in (torch.float32, torch.bfloat16):
+        raise ParamsError(f"dtype: must be float32 (the network as it is) or bfloat16, got {dtype}")
+    if any(module.training and _differs_in_training(module) for module in net.modules()):
+        raise ParamsError(
+            "a network must answer the same each time, but this one is in training mode and has dropout or batch "
+            "normalisation; call net.eval() first"
+        )
+
+
+def _differs_in_training(module: nn.Module) -> bool:
+    if isinstance(module, nn.modules.dropout._DropoutNd):
+        return module.p > 0
+    return isinstance(module, nn.modules.batchnorm._BatchNorm)

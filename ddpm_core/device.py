@@ -33,6 +33,8 @@ def pick_precision(name: str, device: torch.device) -> torch.dtype:
     `auto` goes by a rule and no stopwatch, so that one machine always gives the same bits: bfloat16 where the hardware
     multiplies matrices in it and that was measured to be faster (docs/training.md), else float32.
     """
+    if name not in ("auto", "fp32", "bf16"):
+        raise DeviceError(f"precision: must be auto, fp32 or bf16, got {name!r}")
     if name == "fp32":
         return torch.float32
     if name == "bf16":

@@ -181,7 +181,7 @@ def ode_table(
     for part in data.groups(None):
         found = ode_log_likelihood(
             parameterisation,
-            _counted(_with_gradients(net, part.cond), on_call),
+            _counted(bind(net, part.cond), on_call),
             _spread_over_bins(part, seed),
             chosen,
             data_std=data_std,
@@ -278,13 +278,6 @@ def _counted(denoise: Denoise, on_call: OnCall) -> Denoise:
         return out
 
     return counting
-
-
-def _with_gradients(net: nn.Module, cond: Mapping[str, Tensor]) -> Denoise:
-    def denoise(x: Array, time: Array) -> Array:
-        return net(x, time, **cond)
-
-    return denoise
 
 
 def _bin_width(spec: DataSpec) -> float:

@@ -37,6 +37,15 @@ class Batch:
     mask: Tensor | None = None
     weight: Tensor | None = None
 
+    def __post_init__(self) -> None:
+        shape = tuple(self.x0.shape)
+        for name, values in (("mask", self.mask), ("weight", self.weight)):
+            if values is not None and (values.ndim != len(shape) or values.shape[0] not in (1, shape[0])):
+                raise DataError(f"{name}: must have the axes of the data {shape}, got shape {tuple(values.shape)}")
+        wrong = {name: len(values) for name, values in self.cond.items() if len(values) != shape[0]}
+        if wrong:
+            raise DataError(f"conditions: must have one value for each of {shape[0]} data, got {wrong}")
+
     def __len__(self) -> int:
         return self.x0.shape[0]
 
@@ -55,6 +64,10 @@ class LabelDropout:
 
     null: Mapping[str, int]
     probability: float
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.probability <= 1:
+            raise ParamsError(f"label dropout: must be a probability between 0 and 1, got {self.probability}")
 
 
 @dataclass(frozen=True)
@@ -141,6 +154,10 @@ class Objective:
     ) -> None:
         if weights.shape != (process.T + 1,):
             raise ParamsError(f"weights: needs one for each of the levels 0..{process.T}, got shape {weights.shape}")
+        if not (np.isfinite(weights).all() and (weights >= 0).all()):
+            raise ParamsError("weights: must be finite and not negative at every level")
+        if law.T != process.T:
+            raise ParamsError(f"time law: must be over the process's {process.T} levels, got one over {law.T}")
         self.process, self.law, self.dropout, self.bound = process, law, dropout, bound
         self._weights: Floats = weights[None]
         self._bound_rows = _bound_tables(process) if bound else None
@@ -155,6 +172,8 @@ class Objective:
         """
         if not batch.x0.is_floating_point():
             raise DataError(f"data must be floating point, got {batch.x0.dtype}; encode them with their DataSpec first")
+        if not len(batch):
+            raise DataError("a batch must hold one datum or more, got none")
         device = batch.x0.device
         size = len(batch) * share.of
         own = share.rows(size)
@@ -198,10 +217,12 @@ class Objective:
     def loss(self, net: nn.Module, draw: Draw) -> Loss:
         """The loss of a draw, or of a part of one."""
         out = net(draw.x_in, draw.time, **draw.cond).to(draw.target.dtype)
-        channels = draw.target.shape[1]
-        expected = channels * (2 if self.bound else 1)
-        if out.shape[1] != expected:
-            raise ParamsError(f"the network must answer with {expected} channels, got {out.shape[1]}")
+        size, channels, *rest = draw.target.shape
+        expected = (size, channels * (2 if self.bound else 1), *rest)
+        if tuple(out.shape) != expected:
+            raise ParamsError(
+                f"the network must answer with {expected[1]} channels, {expected}, got {tuple(out.shape)}"
+            )
         error = draw.target - out[:, :channels]
         each = draw.weight * error**2
         if self.bound is not None:

@@ -45,6 +45,10 @@ def ode_log_likelihood(
     backward pass a dimension. `denoise` must be differentiable.
     """
     schedule = parameterisation.schedule
+    _check(x0, data_std, probes)
+    wrong = [level for level in levels if not 0 <= level <= schedule.T]
+    if wrong:
+        raise ParamsError(f"levels of the ODE: must lie in 0..{schedule.T}, got {wrong[:5]}")
     rising = sorted(level for level in levels if level > 0)
     if len(rising) < 2 or schedule.a[rising[-1]] <= 0:
         raise ParamsError(
@@ -69,6 +73,17 @@ def ode_log_likelihood(
     each = log_prior + log_volume + stretch
     error = each.std(0) / math.sqrt(len(each)) if len(each) > 1 else torch.zeros_like(log_prior)
     return LogLikelihood(each.mean(0), error, 2 * (len(rising) - 1))
+
+
+def _check(x0: Tensor, data_std: float, probes: Tensor | None) -> None:
+    if not x0.is_floating_point() or x0.ndim < 2:
+        raise ParamsError(f"x0: must be floating point [B, ...], got {x0.dtype} of shape {tuple(x0.shape)}")
+    if not len(x0) or not torch.isfinite(x0).all():
+        raise ParamsError(f"x0: must be one datum or more, every value finite, got shape {tuple(x0.shape)}")
+    if not 0 <= data_std < math.inf:
+        raise ParamsError(f"data_std: must be finite and not negative, got {data_std}")
+    if probes is not None and (not len(probes) or probes.shape[1:] != x0.shape):
+        raise ParamsError(f"probes: must be one or more [P, *{tuple(x0.shape)}], got {tuple(probes.shape)}")
 
 
 def _spread(parameterisation: Parameterisation, t: int, data_std: float) -> float:
@@ -96,7 +111,13 @@ def _slope(
         at = y.detach().requires_grad_(True)
         x = scale * at
         time = x.new_full((x.shape[0],), float(schedule.time[t]))
-        D = A * x + B * denoise(c_in * x, time)[:, : x.shape[1]]
+        out = denoise(c_in * x, time)
+        if not out.requires_grad:
+            raise ParamsError(
+                "denoise: must be differentiable, as volume is counted by gradients, but its answer carries none; "
+                "leave out torch.no_grad, and take `bind` or the network itself, not a runtime"
+            )
+        D = A * x + B * out[:, : x.shape[1]]
         slope = (spread * at - D) / spread - share * at
         divergence = _exact(slope, at) if probes is None else _hutchinson(slope, at, probes)
     return slope.detach(), divergence

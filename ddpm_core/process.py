@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ddpm_core.diffusion.levels import Floats
 from ddpm_core.diffusion.parameterisation import Parameterisation
+from ddpm_core.errors import ParamsError
 
 
 class Levels(NamedTuple):
@@ -47,6 +48,9 @@ class Process:
 
     def at(self, t: NDArray[np.int64], x: Tensor) -> Levels:
         """The rows at levels t [B], on the device of x and shaped to meet it."""
+        self.parameterisation.schedule.must_hold(t, 1)
+        if t.shape != x.shape[:1]:
+            raise ParamsError(f"levels: must be one a datum, [{x.shape[0]}], got shape {t.shape}")
         time = to_device(self.parameterisation.schedule.time[t], x.device)
         return Levels(time, *look_up(self._tables, t, x))
 

@@ -22,6 +22,8 @@ def operator(name: Bound, data_range: tuple[float, float] | None) -> Callable[[A
 def clip_to(data_range: tuple[float, float]) -> Callable[[Array], Array]:
     """Clip to the data's range."""
     low, high = data_range
+    if not low < high:
+        raise ParamsError(f"data_range: must be two numbers that rise, got {data_range}")
     return lambda D: D.clip(low, high)
 
 

@@ -14,6 +14,7 @@ from ddpm_core.errors import ParamsError
 
 def noised(schedule: Schedule, x0: Array, level: int, z: Array) -> Array:
     """q(x_t | x_0): where an image-to-image run starts; follow it by a plan `over` the levels from there down."""
+    schedule.must_hold(level)
     return float(schedule.a[level]) * x0 + float(schedule.g[level]) * z
 
 
@@ -30,6 +31,8 @@ def known_region(plan: SamplingPlan, schedule: Schedule, x0: Array, mask: Array,
 
     `noise` must not be the loop's own: draw it for another purpose, or the known pixels would be correlated with x.
     """
+    if mask.ndim != x0.ndim:
+        raise ParamsError(f"mask: must have the axes of the data, {x0.ndim} of them (each may be 1), got {mask.ndim}")
     landings, steps = plan.s.tolist(), plan.noise_step.tolist()
 
     def replace(row: int, x: Array, D: Array) -> Array:

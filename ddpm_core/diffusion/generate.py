@@ -62,7 +62,20 @@ def step_once(
     """One row with the network call in it, all images of the batch at the same row."""
     out = denoise(row.c_in * state.x, full(state.x, row.time)) if row.asks else None
     z = noise(row.noise_step) if row.learned or row.c_z != 0 else None
+    _must_fit(state.x, out, z, bool(row.learned))
     return advance(row, state, out, z, bound)
+
+
+def _must_fit(x: Array, out: Array | None, z: Array | None, learned: bool) -> None:
+    """Refuse what would be spread over the batch without a word: shapes are compared, no value is looked at."""
+    if out is not None:
+        channels = x.shape[1]
+        counts = (2 * channels,) if learned else (channels, 2 * channels)
+        if out.shape[1] not in counts or (out.shape[:1], out.shape[2:]) != (x.shape[:1], x.shape[2:]):
+            wanted = " or ".join(str((x.shape[0], count, *x.shape[2:])) for count in counts)
+            raise ParamsError(f"denoise: must answer with shape {wanted}, got {tuple(out.shape)}")
+    if z is not None and tuple(z.shape) != tuple(x.shape):
+        raise ParamsError(f"noise: must be of the data's shape {tuple(x.shape)}, got {tuple(z.shape)}")
 
 
 def generate(
@@ -79,6 +92,8 @@ def generate(
 
     `bound` maps x0_hat and must be given where the plan names one: `bounds.operator(plan.bound, spec.range)`.
     """
+    if x_T.ndim < 2 or "float" not in str(x_T.dtype):
+        raise ParamsError(f"x_T: must be floating point [B, C, ...], got {x_T.dtype} of shape {tuple(x_T.shape)}")
     state = begin(x_T)
     for number, row in enumerate(plan.rows(parameterisation)):
         state = step_once(row, state, denoise, noise, bound)

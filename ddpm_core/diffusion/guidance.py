@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ddpm_core.diffusion.arrays import Array, Denoise, concat, per_image, std_per_image
+from ddpm_core.errors import ParamsError
 
 Net = Callable[[Array, Array, Array], Array]
 """(x [B, C, ...], time [B], label [B]) -> out, [B, C, ...] or [B, 2 C, ...]."""
@@ -27,6 +28,7 @@ def guided(
     `weight` is a number or [B]; `interval` (low, high) in the network's time, both included, says where guidance acts
     (Kynkäänniemi et al. 2024); `rescale` 0..1 draws the answer's spread to the conditional one's (Lin et al. 2024).
     """
+    _check(label, weight, null_label, interval, rescale)
     everywhere_off = not hasattr(weight, "shape") and weight == 0
 
     def denoise(x: Array, time: Array) -> Array:
@@ -54,6 +56,26 @@ def combine(given: Array, null: Array, weight: Any, rescale: float) -> Array:
         return mixed
     back = std_per_image(given) / std_per_image(mixed).clip(1e-12, None)
     return mixed * (rescale * back + (1 - rescale))
+
+
+def _check(label: Array, weight: Any, null_label: int, interval: tuple[float, float] | None, rescale: float) -> None:
+    shape, kind = tuple(label.shape), str(label.dtype).removeprefix("torch.")
+    if len(shape) != 1 or not kind.lstrip("u").startswith("int"):
+        raise ParamsError(f"label: must be whole numbers [B], one an image, got {kind} of shape {shape}")
+    if shape[0] and not 0 <= int(label.min()) <= int(label.max()) <= null_label:
+        found = sorted({int(value) for value in label.tolist() if not 0 <= value <= null_label})[:5]
+        raise ParamsError(f"label: must be from 0 to {null_label} (which is none), got {found}")
+    if getattr(weight, "ndim", 0) and tuple(weight.shape) != shape:
+        raise ParamsError(
+            f"guidance weight: must be a number or one an image, {shape}, got shape {tuple(weight.shape)}"
+        )
+    finite = abs(weight) < float("inf")
+    if not (finite.all() if hasattr(finite, "all") else finite):
+        raise ParamsError(f"guidance weight: must be finite, got {weight}")
+    if not 0 <= rescale <= 1:
+        raise ParamsError(f"guidance rescale: must be between 0 and 1, got {rescale}")
+    if interval is not None and not interval[0] <= interval[1]:
+        raise ParamsError(f"guidance interval: must be two times that rise, (low, high), got {interval}")
 
 
 def _inside(time: Array, interval: tuple[float, float] | None) -> Array:

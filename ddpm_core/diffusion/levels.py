@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from ddpm_core.errors import ParamsError
 
 Process = Literal["vp", "ve", "flow"]
+_LAWS = {"vp": "a^2 + g^2 = 1", "ve": "a = 1", "flow": "a + g = 1"}
+_NEAR = 1e-6
 Floats = NDArray[np.float64]
 
 
@@ -51,7 +53,12 @@ class Schedule:
             (bool((a >= 0).all() and (g[1:] > 0).all()), "a must not be negative and g must be above 0 after level 0"),
             (bool((ratio[1:] > ratio[:-1]).all()), "the noise-to-signal ratio g / a must rise from level to level"),
             (self.sigma_data > 0, f"sigma_data must be above 0, got {self.sigma_data}"),
+            (self._obeys_its_process(), f"{self.process} means {_LAWS.get(self.process)} at every level"),
         ]
+
+    def _obeys_its_process(self) -> bool:
+        totals = {"vp": self.a**2 + self.g**2, "ve": self.a, "flow": self.a + self.g}
+        return bool((abs(totals.get(self.process, np.ones(1)) - 1) < _NEAR).all())
 
     @property
     def T(self) -> int:
@@ -129,7 +136,17 @@ class Schedule:
 
     def level_at(self, fraction: float) -> int:
         """The level that lies this far (0..1) on the way from clean data to noise."""
+        if not 0 <= fraction <= 1:
+            raise ParamsError(f"fraction of the way to noise: must be between 0 and 1, got {fraction}")
         return round(fraction * self.T)
+
+    def must_hold(self, t: Any, lowest: int = 0) -> None:
+        """Refuse levels outside lowest..T: a negative one would quietly count from the end."""
+        levels = np.asarray(t)
+        if not np.issubdtype(levels.dtype, np.integer):
+            raise ParamsError(f"levels: must be whole numbers from {lowest} to {self.T}, got {levels.dtype}")
+        if levels.size and not (levels.min() >= lowest and levels.max() <= self.T):
+            raise ParamsError(f"levels: must be from {lowest} to {self.T}, got {levels.min()} to {levels.max()}")
 
     def to_dict(self) -> dict[str, Any]:
         """Plain numbers; `from_dict` gives back the very same bits, through JSON too."""

@@ -6,6 +6,7 @@ In sampling, x_T is step 0 and row k of a plan uses step k + 1; the image of a r
 
 from collections.abc import Sequence
 from enum import IntEnum
+from operator import index
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,7 +37,7 @@ class Purpose(IntEnum):
 def generator(seed: int, purpose: Purpose, step: int = 0, image: int = 0) -> np.random.Generator:
     """The generator of one (seed, purpose, step, image)."""
     for name, value in (("seed", seed), ("step", step), ("image", image)):
-        if not 0 <= value < _TOP:
+        if not isinstance(value, int | np.integer) or not 0 <= value < _TOP:
             raise ParamsError(f"{name}: must be a whole number from 0 to 2^64 - 1, got {value}")
     # As uint64 arrays: numpy turns lists of large Python ints into floats.
     key = np.array([seed, int(purpose)], dtype=np.uint64)
@@ -64,10 +65,17 @@ def step_noise(
     return out
 
 
+def _whole(value: int) -> int:
+    try:
+        return index(value)
+    except TypeError as error:
+        raise ParamsError(f"seeds, steps and images: must be whole numbers, got {value!r}") from error
+
+
 def _rows(*columns: int | Sequence[int]) -> list[tuple[int, ...]]:
     lengths = {len(column) for column in columns if not isinstance(column, int | np.integer)}
     if len(lengths) > 1:
         raise ParamsError(f"seeds, steps and images must be equally many, got {sorted(lengths)}")
     n = lengths.pop() if lengths else 1
-    spread = [[int(c)] * n if isinstance(c, int | np.integer) else [int(v) for v in c] for c in columns]
+    spread = [[_whole(c)] * n if isinstance(c, int | np.integer) else [_whole(v) for v in c] for c in columns]
     return list(zip(*spread, strict=True))

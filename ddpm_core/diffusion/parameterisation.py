@@ -90,6 +90,7 @@ class Parameterisation:
 
         Numpy in, numpy out; the torch room has its own few lines in process.py.
         """
+        self.schedule.must_hold(t, 1)
         a, g = self._like(self.schedule.a, t, x0), self._like(self.schedule.g, t, x0)
         if self.target == "eps":
             return eps
@@ -106,6 +107,7 @@ class Parameterisation:
 
     def x0_of(self, out: Any, x_t: Any, t: Any) -> Any:
         """x0_hat at levels t, before any clipping."""
+        self.schedule.must_hold(t)
         A, B, _ = self.table()
         return self._like(A, t, x_t) * x_t + self._like(B, t, x_t) * out
 
@@ -117,6 +119,7 @@ class Parameterisation:
 
 def eps_of(schedule: Schedule, x0_hat: Any, x_t: Any, t: int) -> Any:
     """The noise that belongs to an x0_hat: what x_t holds beside a x0_hat, over g."""
+    schedule.must_hold(t, 1)
     return (x_t - float(schedule.a[t]) * x0_hat) / float(schedule.g[t])
 
 

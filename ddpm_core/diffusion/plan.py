@@ -103,6 +103,14 @@ class SamplingPlan:
 
     def rows(self, parameterisation: Parameterisation) -> list[Row]:
         """The rows as Python floats, which widen no array, with the affine table of what the network predicts."""
+        schedule = parameterisation.schedule
+        schedule.must_hold(self.t, 1)
+        for name, theirs in (("a", schedule.a), ("g", schedule.g), ("time", schedule.time)):
+            if not np.allclose(getattr(self, name), theirs[self.t], rtol=1e-6, atol=1e-12):
+                raise ParamsError(
+                    f"plan {self.kind}: must be made of the parameterisation's own schedule, but {name} differs; "
+                    "make it of parameterisation.schedule"
+                )
         A, B, c_in = (column[self.t].tolist() for column in parameterisation.table())
         columns = [self.time.tolist(), A, B, c_in]
         columns += [getattr(self, name).tolist() for name in ("c_x", "c_xp", "c_D", "c_Dp")]

@@ -26,7 +26,7 @@ def spaced_levels(spacing: Spacing, schedule: Schedule, steps: int) -> list[int]
     T = schedule.T
     if spacing not in get_args(Spacing):
         raise ParamsError(f"spacing: must be one of {', '.join(get_args(Spacing))}, got {spacing!r}")
-    if not 1 <= steps <= T:
+    if not isinstance(steps, int | np.integer) or not 1 <= steps <= T:
         raise ParamsError(f"steps: must be from 1 to the schedule's {T} levels, got {steps}")
     if steps == 1:
         return [1 if spacing == "leading" else T, 0]

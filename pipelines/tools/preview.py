@@ -1,5 +1,7 @@
 """Samples of a network in training, as one picture: the same noise and the same labels every time."""
 
+import logging
+
 import numpy as np
 import torch
 from torch import nn
@@ -10,6 +12,7 @@ from ddpm_core.spec import DataSpec
 from ddpm_core.torch_sampling import sample
 from pipelines.tools.decode import grid
 
+_log = logging.getLogger(__name__)
 _IMAGES, _COLUMNS, _STEPS, _GUIDANCE = 20, 10, 20, 0.5
 
 
@@ -44,4 +47,7 @@ class Preview:
             device=self._device,
             dtype=self._dtype,
         )
+        if not np.isfinite(x0).all():
+            _log.warning("the averaged weights give values that are no number; the preview shows them as 0")
+            x0 = np.nan_to_num(x0, nan=0.0, posinf=0.0, neginf=0.0)
         return grid(self._spec.decode(x0), _COLUMNS, 2)
