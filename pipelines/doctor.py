@@ -10,6 +10,7 @@ from pathlib import Path
 
 from ddpm_core.errors import DdpmError
 from pipelines.paths import Paths
+from pipelines.threads import Asked, in_use
 
 # What an installation is for, and the packages that it then needs.
 SAMPLING = ("numpy", "pillow", "pydantic", "ruamel.yaml", "tqdm")
@@ -152,7 +153,12 @@ def _parameters(findings: Findings, paths: Paths) -> None:
         findings.add("project", "params.yaml", f"cannot be checked here: {error}")
         return
     findings.add("project", "params.yaml", "good")
-    findings.add("project", "device, threads", f"{params.runtime.device}, {params.runtime.threads}")
+    findings.add("project", "device, threads", f"{params.runtime.device}, {_threads(params.runtime.threads)}")
+
+
+def _threads(asked: Asked) -> str:
+    number = in_use(asked)
+    return str(asked) if number == asked else f"{asked}, {number} now"
 
 
 def _version(name: str) -> str | None:

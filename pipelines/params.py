@@ -40,14 +40,14 @@ class RuntimeConfig:
     """Where the work is done; listed by no stage, so that moving to another machine makes nothing stale."""
 
     device: Literal["auto", "cpu", "cuda"]
-    threads: int
+    threads: int | Literal["auto"]
     processes: int
     sampling_processes: int | Literal["auto"]
     workers: int
     tracking: bool
 
     __checks__: ClassVar[Checks] = {
-        "threads": at_least_1,
+        "threads": (lambda v: v == "auto" or v >= 1, "auto, or at least 1"),
         "processes": at_least_1,
         "sampling_processes": (lambda v: v == "auto" or v >= 1, "auto, or at least 1"),
         "workers": not_negative,

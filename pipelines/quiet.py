@@ -29,9 +29,9 @@ def quieten() -> None:
         os.environ.setdefault(name, value)
 
 
-def limit_threads(threads: object) -> None:
+def limit_threads(threads: int) -> None:
     """Give numpy's and torch's libraries so many threads; to be called before either is imported."""
-    if isinstance(threads, int) and threads >= 1:
+    if threads >= 1:
         for name in THREADS:
             os.environ.setdefault(name, str(threads))
 

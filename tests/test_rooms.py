@@ -19,6 +19,7 @@ ROOMS: dict[str, int] = {
     "pipelines.disk": 1,
     "pipelines.lifetime": 1,
     "pipelines.params": 1,
+    "pipelines.threads": 1,
     "pipelines.sources": 1,
     "pipelines.tools": 1,
     "pipelines.serving": 2,

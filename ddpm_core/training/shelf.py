@@ -1,7 +1,8 @@
 """The folders of all trainings, each under the digest of what its bits depend on: told apart, held by one, swept.
 
-An identity is JSON of some depth: parameters, data, code files, versions, threads. Another identity is another training
-and begins anew; what is different is said. A folder holds its identity in `training.json`, beside its checkpoints.
+An identity is JSON of some depth: parameters, data, code files, versions. Another identity is another training and
+begins anew; what is different is said. Threads are none of it: a training keeps those that it began with. A folder
+holds its identity in `training.json`, beside its checkpoints.
 """
 
 import fcntl
@@ -29,6 +30,8 @@ _LOOK_SECONDS = 0.2
 _NAMED = 4  # differences that are named; the others are counted
 
 Identity = Mapping[str, Any]
+ThreadsByStep = list[list[int]]
+"""[step, threads], in order: after that step, updates were done with so many threads."""
 
 
 def key_of(identity: Identity) -> str:
@@ -65,9 +68,25 @@ class Shelf:
         place.mkdir(parents=True, exist_ok=True)
         with _own(place, patience, should_stop):
             self._compare(place, json.loads(json_bytes(identity)), machine)
-            atomic_write_json(place / _ABOUT, {"identity": identity, "machine": machine})
+            about = {"identity": identity, "machine": machine, "threads": self.threads(identity)}
+            atomic_write_json(place / _ABOUT, about)
             self._sweep(place)
             yield place
+
+    def threads(self, identity: Identity) -> ThreadsByStep:
+        """With how many threads a training that can go on was done so far; nothing where it begins."""
+        place = self.place(identity)
+        told = _about(place).get("threads", []) if Checkpoints(place, 1).steps() else []
+        return told if isinstance(told, list) else []
+
+    def goes_on(self, identity: Identity, step: int, threads: int) -> ThreadsByStep:
+        """Write down with how many threads the training goes on after a step, which it has reached; all so far."""
+        place = self.place(identity)
+        told = [entry for entry in self.threads(identity) if entry[0] < step]
+        if not told or told[-1][1] != threads:
+            told.append([step, threads])
+        atomic_write_json(place / _ABOUT, {**_about(place), "threads": told})
+        return told
 
     def _compare(self, place: Path, identity: Identity, machine: str) -> None:
         if Checkpoints(place, 1).steps():

@@ -35,11 +35,16 @@ def _is_project(folder: Path) -> bool:
     return (folder / "params.yaml").is_file() and (folder / "dvc.yaml").is_file()
 
 
-def checked_params(paths: "Paths") -> "Params":
-    """All of params.yaml, or one error with every fault of it; threads are set before numpy is imported."""
+def checked_params(paths: "Paths", *, computes: bool = False) -> "Params":
+    """All of params.yaml, or one error with every fault of it.
+
+    For a verb that computes, threads are settled first, as numpy and torch read their number when they are imported.
+    """
     from pipelines.params import load_params, read_yaml
-    from pipelines.quiet import limit_threads
+    from pipelines.threads import settle
 
     runtime = read_yaml(paths.params).get("runtime")
-    limit_threads(runtime.get("threads") if isinstance(runtime, dict) else None)
+    asked = runtime.get("threads") if isinstance(runtime, dict) else None
+    if computes or asked != "auto":
+        settle(asked)
     return load_params(paths.params)

@@ -64,15 +64,16 @@ def nll(args: argparse.Namespace) -> None:
     """Read weights and pictures, measure with progress, print the table, write the plot."""
     paths = project_paths(args)
     asked = _asked(args, paths)
-    params = checked_params(paths)
+    params = checked_params(paths, computes=True)
     runtime = params.runtime
     from ddpm_core.device import make_repeatable, pick_device
     from ddpm_core.nll import bound_calls, bound_table, ode_calls, ode_table
     from pipelines.commands.nll_report import rows, table_text, write
     from pipelines.progress import Progress
     from pipelines.stages.export import read_weights
+    from pipelines.threads import in_use
 
-    make_repeatable(runtime.threads)
+    make_repeatable(in_use(runtime.threads))
     device = pick_device(runtime.device)
     net, about, spec, diffusion = read_weights(asked.weights, None if args.weights else params.export.ema)
     net = net.to(device).requires_grad_(False)

@@ -18,6 +18,9 @@ STAGES = {
     "gate": "give the verdict; exit code 3 if the model does not pass",
 }
 
+COMPUTING = ("reference", "train", "export", "evaluate")
+"""The stages that use numpy and torch in earnest, by `runtime.threads`."""
+
 
 def add_to(verbs: Verbs) -> None:
     for name, text in STAGES.items():
@@ -32,7 +35,7 @@ def add_to(verbs: Verbs) -> None:
 def run_stage(args: argparse.Namespace) -> None:
     """Check the whole of params.yaml, then let the stage see its sections alone."""
     paths = project_paths(args)
-    params = checked_params(paths)
+    params = checked_params(paths, computes=args.stage in COMPUTING)
     from pipelines.params import stage_sections
     from pipelines.tools.tracking import open_tracker
 

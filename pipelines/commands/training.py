@@ -1,13 +1,12 @@
 """What `ddpm train` can do beside training here: by several processes, and watched for where its time goes."""
 
 import argparse
-import os
 import sys
 from typing import TYPE_CHECKING
 
 from ddpm_core.errors import ParamsError
 from pipelines.lifetime import own_children
-from pipelines.quiet import THREADS
+from pipelines.threads import in_use, share
 
 if TYPE_CHECKING:
     from pipelines.params import Params
@@ -52,8 +51,7 @@ def done_otherwise(args: argparse.Namespace, params: "Params", paths: "Paths") -
 
     if is_launched():
         return False
-    for name in THREADS:
-        os.environ[name] = str(max(1, params.runtime.threads // processes))
+    share(in_use(params.runtime.threads), processes)
     own_children()
     loud = ["--quiet"] * args.quiet + ["--debug"] * args.debug
     launch([sys.executable, "-m", "pipelines.cli", "--project", str(paths.root), *loud, "train"], processes)

@@ -30,6 +30,7 @@ from pipelines.paths import Paths
 from pipelines.serving.cost import announce
 from pipelines.serving.sampler import Sampler
 from pipelines.serving.spread import sample_spread
+from pipelines.threads import in_use
 from pipelines.tools.authenticity import write_measured
 from pipelines.tools.bits import held_out_bits
 from pipelines.tools.controls import score_controls
@@ -63,10 +64,11 @@ def measure_bundle(params: "Params", paths: Paths, folder: Path, out: Path, *, p
     `panels` are what samples holds for a report alone; where none will be made they are left out.
     """
     config: EvaluateConfig = params.evaluate
-    make_repeatable(params.runtime.threads)
+    threads = in_use(params.runtime.threads)
+    make_repeatable(threads)
     device = pick_device(params.runtime.device)
     index, reference = read_index(paths.shards), read_reference(paths.reference)
-    sampler = Sampler.open(folder, device=params.runtime.device, threads=params.runtime.threads)
+    sampler = Sampler.open(folder, device=params.runtime.device, threads=threads)
     bundle = sampler.bundle
     _refuse_other_data(index, reference, bundle)
     train, test = read_split(paths.shards, "train"), read_split(paths.shards, "test")
@@ -133,8 +135,8 @@ def measure_bundle(params: "Params", paths: Paths, folder: Path, out: Path, *, p
             "golden": bundle.golden is not None,
             "images_sha256": sha256_bytes(np.ascontiguousarray(images).tobytes()),
             "devices": {"sampler": sampler.device, "features": device.type},
-            "threads": params.runtime.threads,
             "samples": {"asked": config.n, "unseen": len(test.images), "most": config.n_most, "made": n},
+            "threads": sampler.threads,
         },
         "per_class": {name: _plain(values) for name, values in sorted(per_class.items())},
         "replicates": encoded(found.replicates),

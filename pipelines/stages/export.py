@@ -26,6 +26,7 @@ from pipelines.params import parse
 from pipelines.paths import Paths
 from pipelines.serving.onnx_denoiser import OnnxDenoiser
 from pipelines.serving.sampler import Sampler
+from pipelines.threads import in_use
 
 if TYPE_CHECKING:
     from pipelines.params import Params
@@ -41,9 +42,10 @@ _CODE = ("export.py", "graph_weights.py", "bundle.py", "diffusion", "models", "s
 
 def run(params: "Params", paths: Paths, tracker: "Tracker") -> None:
     """Read out/weights.safetensors; write out/bundle."""
-    torch.set_num_threads(params.runtime.threads)
+    threads = in_use(params.runtime.threads)
+    torch.set_num_threads(threads)
     log.info("exporting %s to ONNX", paths.weights.name)
-    bundle = export_weights(paths.weights, paths.bundle, params.export, asdict(params.sample), params.runtime.threads)
+    bundle = export_weights(paths.weights, paths.bundle, params.export, asdict(params.sample), threads)
     log.info("bundle %s: %s bytes of model.onnx in %s", bundle.digest[:16], f"{len(bundle.model):,}", paths.bundle)
 
 
@@ -162,6 +164,7 @@ def _provenance(
         "weights_sha256": sha256_file(weights),
         "data_digest": about["data_digest"],
         "train_digest": about["train_digest"],
+        "train_threads": about.get("threads"),
         "train_steps": _best_step(about) if config.weights == "best" else about["steps"],
         "model": UNetConfig.read(about["model"]),
         "params_digest": sha256_bytes(

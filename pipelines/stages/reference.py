@@ -17,6 +17,7 @@ from ddpm_core.metrics.labels import as_many_like, asked_labels
 from ddpm_core.metrics.measure import RealFeatures, rounded
 from ddpm_core.spec import DataSpec
 from pipelines.paths import Paths
+from pipelines.threads import in_use
 from pipelines.tools.classifier import train_classifier
 from pipelines.tools.controls import changed_features, control_rows
 from pipelines.tools.features import (
@@ -47,7 +48,8 @@ _FLOOR_DRAWS, _FLOOR_SEED = 5, 0
 def run(params: "Params", paths: Paths, tracker: "Tracker") -> None:
     """Train the classifier, choose the extractors, run them over both splits; write out/reference."""
     config: ReferenceConfig = params.reference
-    make_repeatable(params.runtime.threads)
+    threads = in_use(params.runtime.threads)
+    make_repeatable(threads)
     device = pick_device(params.runtime.device)
     index = read_index(paths.shards)
     train, test = read_split(paths.shards, "train"), read_split(paths.shards, "test")
@@ -88,6 +90,7 @@ def run(params: "Params", paths: Paths, tracker: "Tracker") -> None:
         "batch_size": config.batch_size,
         "floors": rounded(floors),
         "control_rows": changed.tolist(),
+        "threads": threads,
         "versions": {"torch": torch.__version__.split("+")[0]},
     }
     with atomic_folder(paths.reference) as folder:

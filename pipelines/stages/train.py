@@ -74,6 +74,7 @@ def run_first(
             begin_anew(place)  # DVC has those outputs, so a training anew is what was asked for
         trainer = making.trainer(checkpoints, should_stop)
         resumed = trainer.resume()
+        threads = shelf.goes_on(making.identity, trainer.step, making.threads)
         size = sum(parameter.numel() for parameter in making.model.parameters())
         log.info("training %s parameters on %s", f"{size:,}", making)
         tags = {
@@ -82,7 +83,7 @@ def run_first(
             "train.digest": key,
             "device": describe(device),
             "precision": precision_name(making.dtype),
-            "threads": str(params.runtime.threads),
+            "threads": ", ".join(str(number) for _, number in threads),
             "processes": str(making.processes.count),
             "compiled": str(making.is_compiled).lower(),
             "parameters": str(size),
@@ -106,6 +107,7 @@ def run_first(
             "train_digest": key,
             "data_digest": index.digest,
             "steps": config.steps,
+            "threads": threads,
             "averages": [config.ema_decay, *config.ema_more],
             **best_of(trainer),
         }

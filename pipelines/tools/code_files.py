@@ -31,6 +31,8 @@ _NO_BIT = frozenset(
         "pipelines.params",
         "pipelines.paths",
         "pipelines.progress",  # tells how far it is
+        "pipelines.quiet",
+        "pipelines.threads",  # a training begins at their number and keeps it
         "pipelines.tools.code_files",
         "pipelines.tools.git",
         "pipelines.tools.preview",  # pictures for the tracker

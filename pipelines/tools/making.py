@@ -25,15 +25,19 @@ from ddpm_core.training.config import TrainConfig
 from ddpm_core.training.distributed import Processes, on_this_machine
 from ddpm_core.training.held_out import HeldOut
 from ddpm_core.training.protocols import ObjectiveLike
+from ddpm_core.training.shelf import Shelf, ThreadsByStep
 from ddpm_core.training.start import begin_from
 from ddpm_core.training.trainer import Trainer
 from pipelines.paths import Paths
+from pipelines.threads import Asked, in_use, users
 from pipelines.tools import code_files
 from pipelines.tools.batches import batch_source, check_data, held_out_batches, is_conditional
 from pipelines.tools.shards import ShardIndex, read_index, read_shard
 
 if TYPE_CHECKING:
     from pipelines.params import Params
+
+_log = logging.getLogger(__name__)
 
 # Keys of section train without which the same bits come out. Where a roll back leads to, and which steps are judged,
 # depends on the saves; what stopped at a step may go on by leaving it out.
@@ -62,6 +66,7 @@ class Making:
     is_compiled: bool
     code: Path  # where compiled code is kept
     identity: dict[str, Any]
+    threads: int  # of this machine
 
     @classmethod
     def of(cls, params: "Params", paths: Paths, processes: Processes) -> "Making":
@@ -69,18 +74,23 @@ class Making:
         check_parts(config, processes.count)
         device = pick_device(params.runtime.device)
         dtype = pick_precision(config.precision, device)
-        make_repeatable(max(1, params.runtime.threads // on_this_machine()))
         index = read_index(paths.shards)
         conditional = is_conditional(config.conditioning, index.spec)
         check_data(index, paths.shards, config)
-        seed_network(config.seed, 0)
+        compiling = is_compiled(config.compile, config.steps, device)
         model_config = _resolved(params.model, index)
+        identity = training_identity(
+            params, index.digest, device, dtype, processes.count, compiling, model=model_config
+        )
+        shelf = Shelf(paths.checkpoints, config.keep_trainings)
+        threads = processes.from_first(lambda: threads_to_train_with(params.runtime.threads, shelf.threads(identity)))
+        make_repeatable(max(1, threads // on_this_machine()))
+        seed_network(config.seed, 0)
         model = build_model(model_config, index.spec, conditional, params.diffusion.learned_variance)
         if config.init_from is not None:
             begin_from(model, config.init_from, paths.root, index.spec.classes if conditional else ())
         dropout = LabelDropout({"label": len(index.spec.classes)}, config.label_dropout) if conditional else None
         share = Share(processes.number, processes.count)
-        compiling = is_compiled(config.compile, config.steps, device)
         return cls(
             config=config,
             model_config=model_config,
@@ -95,9 +105,8 @@ class Making:
             dtype=dtype,
             is_compiled=compiling,
             code=paths.compiled,
-            identity=training_identity(
-                params, index.digest, device, dtype, processes.count, compiling, model=model_config
-            ),
+            identity=identity,
+            threads=threads,
         )
 
     @property
@@ -196,12 +205,37 @@ def training_identity(
         "train": train,
         "data": data_digest,
         **code_identity(code_files.installed_root()),
-        "threads": params.runtime.threads,
         "processes": processes,
         "device": device.type,
         "precision": precision_name(dtype),
         "compiled": compiled,
     }
+
+
+def threads_to_train_with(asked: Asked, before: ThreadsByStep) -> int:
+    """The threads of a training: those it had so far, unless OMP_NUM_THREADS says otherwise; else those of now.
+
+    Its bits depend on them, so to keep them is to end with the same bytes as if it had not been interrupted.
+    """
+    now = in_use(asked)
+    if not before or before[-1][1] == now:
+        return now
+    had = before[-1][1]
+    if users() is not None:
+        _log.warning(
+            "this training had %d threads so far and goes on with %d, as OMP_NUM_THREADS says: its last bits are those "
+            "of neither number alone, and its outputs say so",
+            had,
+            now,
+        )
+        return now
+    _log.info(
+        "threads: %d, which this training began with and keeps, so that its bytes stay the same (%d now otherwise; set "
+        "OMP_NUM_THREADS to go on with another number)",
+        had,
+        now,
+    )
+    return had
 
 
 def code_identity(root: Path) -> dict[str, Any]:

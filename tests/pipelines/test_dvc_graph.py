@@ -29,6 +29,7 @@ CARRIERS = (
     "pipelines/parsing.py",
     "pipelines/progress.py",
     "pipelines/quiet.py",
+    "pipelines/threads.py",
     "pipelines/stages/__init__.py",
     "pipelines/tools/__init__.py",
     "pipelines/tools/git.py",

@@ -16,7 +16,9 @@ from safetensors.torch import load_file
 from ddpm_core.training.shelf import key_of
 from ddpm_core.training.trainer import Trainer
 from pipelines.paths import Paths
+from pipelines.quiet import THREADS
 from pipelines.stages import train
+from pipelines.threads import OURS
 from pipelines.tools.making import training_identity
 from tests.support.augmenting import augmenting
 from tests.support.project import write_yaml
@@ -105,10 +107,8 @@ def test_the_key_knows_all_that_the_bits_depend_on() -> None:
     ) -> str:
         return key_of(training_identity(changed, data, CPU, dtype, processes, c))
 
-    other_threads = params()
-    other_threads.runtime = replace(other_threads.runtime, threads=2)
     elsewhere = params()
-    elsewhere.runtime = replace(elsewhere.runtime, device="auto", workers=3, tracking=True)
+    elsewhere.runtime = replace(elsewhere.runtime, device="auto", workers=3, tracking=True, threads=2)
     watched = params(compile="auto", sample_every=1, keep_checkpoints=5, keep_trainings=0, checkpoint_every=1)
     rolling = [params(on_nonfinite="roll_back", checkpoint_every=every) for every in (1, 2)]
     keys = [
@@ -120,7 +120,6 @@ def test_the_key_knows_all_that_the_bits_depend_on() -> None:
         key(params(), dtype=torch.bfloat16),
         key(params(), processes=2),
         key(params(), c=True),
-        key(other_threads),
         *map(key, rolling),
         *(key(params(**{**HELD, "checkpoint_every": every})) for every in (2, 4)),
     ]
@@ -154,6 +153,65 @@ def test_keys_that_change_no_bit_may_change_on_the_way(trained: tuple[Paths, Rec
     train.run(params(checkpoint_every=3, sample_every=0, keep_checkpoints=1), paths, resumed)
     assert resumed.tags["resumed"] == "true"
     assert paths.weights.read_bytes() == trained[0].weights.read_bytes()
+
+
+def with_threads(asked: Any) -> Any:
+    changed = params()
+    changed.runtime = replace(changed.runtime, threads=asked)
+    return changed
+
+
+def metadata(paths: Paths) -> dict[str, Any]:
+    with safe_open(paths.weights, "pt") as file:
+        return json.loads(file.metadata()["ddpm"])
+
+
+@pytest.fixture
+def no_override(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in (*THREADS, OURS):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("pipelines.threads.measured", lambda: 1)
+
+
+@pytest.mark.usefixtures("no_override")
+@pytest.mark.parametrize("asked", [1, "auto"])
+def test_a_training_keeps_the_threads_that_it_began_with(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, asked: Any
+) -> None:
+    whole, cut = project(tmp_path / "whole"), project(tmp_path / "cut")
+    train.run(with_threads(2), whole, Recorder())
+    with pytest.raises(Killed):
+        train.run(with_threads(2), cut, killed_at(10))
+    resumed = Recorder()
+    with caplog.at_level("INFO"):
+        train.run(with_threads(asked), cut, resumed)
+    assert "threads: 2, which this training began with and keeps" in caplog.text
+    assert (resumed.tags["resumed"], resumed.tags["threads"]) == ("true", "2")
+    assert cut.weights.read_bytes() == whole.weights.read_bytes()
+    assert metadata(cut)["threads"] == [[0, 2]]
+
+
+@pytest.mark.usefixtures("no_override")
+def test_the_environment_changes_the_threads_of_a_training_which_goes_on_and_says_so(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = project(tmp_path)
+    with pytest.raises(Killed):
+        train.run(with_threads(2), paths, killed_at(10))
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    resumed = Recorder()
+    train.run(with_threads(2), paths, resumed)
+    assert "had 2 threads so far and goes on with 1" in caplog.text
+    assert (resumed.tags["resumed"], resumed.tags["threads"]) == ("true", "2, 1")
+    assert metadata(paths)["threads"] == [[0, 2], [8, 1]]
+    assert torch.get_num_threads() == 1
+
+
+@pytest.mark.usefixtures("no_override")
+def test_a_new_training_has_the_threads_that_are_free(tmp_path: Path) -> None:
+    paths = project(tmp_path)
+    train.run(with_threads("auto"), paths, Recorder())
+    assert metadata(paths)["threads"] == [[0, 1]]
 
 
 def test_a_roll_back_leaves_each_step_logged_once_and_is_marked(
