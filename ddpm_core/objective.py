@@ -221,7 +221,8 @@ class Objective:
         expected = (size, channels * (2 if self.bound else 1), *rest)
         if tuple(out.shape) != expected:
             raise ParamsError(
-                f"the network must answer with {expected[1]} channels, {expected}, got {tuple(out.shape)}"
+                f"the network must answer with {expected[1]} channels, got {out.shape[1]}; of this batch with "
+                f"{expected}, got {tuple(out.shape)}"
             )
         error = draw.target - out[:, :channels]
         each = draw.weight * error**2

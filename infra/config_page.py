@@ -36,7 +36,7 @@ Addresses and secrets are no parameters. They come from the environment:
 | `DDPM_HOME` | where checkpoints, MLflow's store, Data Docs and logs lie (default: `.ddpm` in the project) |
 | `MLFLOW_TRACKING_URI` | an MLflow server in place of the local store |
 | `PREFECT_API_URL` | a Prefect server in place of a temporary one |
-| `OMP_NUM_THREADS` | overrides `runtime.threads` for numpy's and torch's libraries |
+| `OMP_NUM_THREADS` | overrides `runtime.threads`, in a training that goes on too ([training](training.md#threads)) |
 """
 
 TABLE = "\n| key | allowed | meaning |\n|---|---|---|\n"

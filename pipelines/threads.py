@@ -16,11 +16,11 @@ from pipelines.quiet import THREADS
 
 Asked = int | Literal["auto"]
 
-# What we put into OMP_NUM_THREADS, as `number` or, where a launcher decided it for several processes, `number:fixed`:
-# a process that inherits it knows by this that no user wrote it.
+# What we put into OMP_NUM_THREADS, as `number`: a process that inherits it knows by this that no user wrote it. Where
+# we launch several processes it is `number:fixed`, or `number:user`, with the number that they share.
 OURS = "DDPM_THREADS"
 MOST = 8  # that `auto` takes; what more are worth was not measured
-_LOOK_SECONDS = 0.2
+_LOOK_SECONDS, _LOOKS = 0.2, 4
 _log = logging.getLogger(__name__)
 
 
@@ -69,9 +69,15 @@ def users(environment: Mapping[str, str] = os.environ) -> int | None:
     return int(value)
 
 
+def is_users(environment: Mapping[str, str] = os.environ) -> bool:
+    """Whether the number in use is one that the user set, here or where this process was launched."""
+    return environment.get(OURS, "").endswith(":user") or users(environment) is not None
+
+
 def share(number: int, processes: int, environment: MutableMapping[str, str] = os.environ) -> None:
     """Let each of several processes that will be started have its part, and know the whole."""
-    _put(max(1, number // processes), f"{number}:fixed", environment)
+    how = "user" if is_users(environment) else "fixed"
+    _put(max(1, number // processes), f"{number}:{how}", environment)
 
 
 def measured(
@@ -83,8 +89,13 @@ def measured(
     ours = min(len(os.sched_getaffinity(0)), quota(system))
     if ours == 1:
         return 1
-    free = (look or (lambda: free_processors(system)))()
-    return max(1, min(ours, MOST, ours if free is None else round(free)))
+    free = 0.0
+    for _ in range(_LOOKS):  # the most of them: what comes and goes within a second is no load
+        seen = (look or (lambda: free_processors(system)))()
+        free = max(free, float(ours) if seen is None else seen)
+        if round(free) >= min(ours, MOST):
+            break
+    return max(1, min(ours, MOST, round(free)))
 
 
 # ---------------------------------------------------------------------------------------------------- measuring
@@ -151,7 +162,7 @@ def _text(file: Path) -> str:
 
 def _fixed(environment: Mapping[str, str]) -> int | None:
     number, _, how = environment.get(OURS, "").partition(":")
-    return int(number) if how == "fixed" and number.isdigit() else None
+    return int(number) if how in ("fixed", "user") and number.isdigit() else None
 
 
 def _put(number: int, ours: str, environment: MutableMapping[str, str]) -> None:

@@ -29,7 +29,7 @@ from ddpm_core.training.shelf import Shelf, ThreadsByStep
 from ddpm_core.training.start import begin_from
 from ddpm_core.training.trainer import Trainer
 from pipelines.paths import Paths
-from pipelines.threads import Asked, in_use, users
+from pipelines.threads import Asked, in_use, is_users
 from pipelines.tools import code_files
 from pipelines.tools.batches import batch_source, check_data, held_out_batches, is_conditional
 from pipelines.tools.shards import ShardIndex, read_index, read_shard
@@ -221,7 +221,7 @@ def threads_to_train_with(asked: Asked, before: ThreadsByStep) -> int:
     if not before or before[-1][1] == now:
         return now
     had = before[-1][1]
-    if users() is not None:
+    if is_users():
         _log.warning(
             "this training had %d threads so far and goes on with %d, as OMP_NUM_THREADS says: its last bits are those "
             "of neither number alone, and its outputs say so",

@@ -12,7 +12,7 @@ import pytest
 from ddpm_core.errors import ParamsError
 from pipelines import threads
 from pipelines.quiet import THREADS
-from pipelines.threads import MOST, OURS, free_processors, in_use, measured, quota, settle, share, users
+from pipelines.threads import MOST, OURS, free_processors, in_use, is_users, measured, quota, settle, share, users
 
 
 @pytest.fixture(autouse=True)
@@ -77,6 +77,15 @@ def test_processes_that_share_know_the_whole_and_measure_nothing(monkeypatch: py
     assert environment["OMP_NUM_THREADS"] == "1"
     assert settle("auto", environment) == in_use("auto", environment) == in_use(2, environment) == 6
     assert users(environment) is None
+    assert not is_users(environment)
+
+
+def test_processes_that_share_what_the_user_set_know_that_too() -> None:
+    environment = {"OMP_NUM_THREADS": "4"}
+    share(in_use(2, environment), 2, environment)
+    assert environment["OMP_NUM_THREADS"] == "2"
+    assert in_use(2, environment) == 4
+    assert is_users(environment)
 
 
 def test_what_torchrun_writes_is_not_the_users() -> None:
@@ -107,6 +116,13 @@ def test_what_is_no_number_is_left_to_the_judge_of_parameters(asked: Any) -> Non
 )
 def test_as_many_as_are_free_and_at_least_one(free: float | None, expected: int, tmp_path: Path) -> None:
     assert measured(lambda: free, system=tmp_path) == expected
+
+
+def test_what_comes_and_goes_is_no_load_and_a_machine_that_is_free_is_looked_at_once(tmp_path: Path) -> None:
+    looks = iter([0.9, 1.2, 1.9])
+    assert measured(lambda: next(looks), system=tmp_path) == 2
+    looks = iter([1.9])
+    assert measured(lambda: next(looks), system=tmp_path) == 2
 
 
 def test_a_quota_and_a_limit_come_before_what_is_free(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -278,7 +278,7 @@ def test_errors_say_what_must_hold(make, message):
 
 def test_what_the_network_is_told_is_float32_and_a_copy():
     given = np.array([0.0, 1.0])
-    schedule = Schedule(np.array([1.0, 0.1]), np.array([0.0, 1.0]), given, "vp")
+    schedule = Schedule(np.array([1.0, 0.0]), np.array([0.0, 1.0]), given, "vp")
     assert schedule.time.dtype == np.float32
     assert given.flags.writeable
 
