@@ -74,7 +74,10 @@ def run_first(
             begin_anew(place)  # DVC has those outputs, so a training anew is what was asked for
         trainer = making.trainer(checkpoints, should_stop)
         resumed = trainer.resume()
-        threads = shelf.goes_on(making.identity, trainer.step, making.threads)
+        done = trainer.step == config.steps  # a finished training, whose outputs are written again
+        threads = (
+            shelf.threads(making.identity) if done else shelf.goes_on(making.identity, trainer.step, making.threads)
+        )
         size = sum(parameter.numel() for parameter in making.model.parameters())
         log.info("training %s parameters on %s", f"{size:,}", making)
         tags = {

@@ -169,7 +169,8 @@ def metadata(paths: Paths) -> dict[str, Any]:
 @pytest.fixture
 def no_override(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in (*THREADS, OURS):
-        monkeypatch.delenv(name, raising=False)
+        monkeypatch.setenv(name, "")  # so that it is put back, whatever the training makes of it
+        monkeypatch.delenv(name)
     monkeypatch.setattr("pipelines.threads.measured", lambda: 1)
 
 
