@@ -16,8 +16,11 @@ from table import ROOT, FaultError
 
 SECONDS_A_TEST, SECONDS_A_RUN = 60, 600
 QUIET = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+# Only these plugins: others that lie in the environment cost more seconds to load than most tests take.
+ALONE = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}
+PLUGINS = ("-p", "pytest_timeout", "-p", "_hypothesis_pytestplugin")
 NOT_COPIED = (".git", ".venv", ".ddpm", ".dvc", "out", "data", "__pycache__", ".*_cache", ".hypothesis", ".coverage*")
-PYTEST = ("-x", "-q", "-m", "not slow", "--tb=no", "-rfE", "-p", "no:cacheprovider", "--hypothesis-seed=0")
+PYTEST = (*PLUGINS, "-x", "-q", "-m", "not slow", "--tb=no", "-rfE", "-p", "no:cacheprovider", "--hypothesis-seed=0")
 PASSED, FAILED, INTERRUPTED = 0, 1, 2
 
 
@@ -36,7 +39,7 @@ class Copy:
 
     def __enter__(self) -> "Copy":
         command = [sys.executable, str(Path(__file__).parent / "forked.py")]
-        environment = {**os.environ, **QUIET, "PYTHONPATH": str(self.tree)}
+        environment = {**os.environ, **QUIET, **ALONE, "PYTHONPATH": str(self.tree)}
         self._server = subprocess.Popen(
             command, cwd=self.tree, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )

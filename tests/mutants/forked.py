@@ -5,6 +5,7 @@ null where the time was up. None of this project's own modules may be loaded her
 """
 
 import contextlib
+import importlib
 import json
 import os
 import signal
@@ -14,6 +15,16 @@ import time
 from pathlib import Path
 
 OWN = ("ddpm_core", "pipelines", "tests")
+HEAVY = (
+    "pytest_timeout",
+    "_hypothesis_pytestplugin",
+    "PIL.Image",
+    "onnx",
+    "pydantic",
+    "safetensors",
+    "webdataset",
+    "mlflow",
+)
 POLL = 0.02
 
 
@@ -33,11 +44,14 @@ def main() -> int:
 
 
 def preload() -> None:
-    """What most tests import."""
+    """What most tests import, and what takes long to."""
     import hypothesis.strategies
     import numpy
     import pytest
 
+    for name in HEAVY:
+        with contextlib.suppress(ModuleNotFoundError):
+            importlib.import_module(name)
     with contextlib.suppress(ModuleNotFoundError):  # the numbers room has tests without it
         import torch
 
