@@ -89,6 +89,8 @@ CONTROLS = (
     Control("sigma .1", False, "sigma .1"),
 )
 
+PICKS = tuple(control.name for control in CONTROLS if control.change is None)
+
 
 def picked(name: str, labels: np.ndarray, modes: np.ndarray, n: int, rng: np.random.Generator) -> np.ndarray:
     """Training rows of a control that picks: n, or as many as there are. `modes` are clusters of them, by number."""

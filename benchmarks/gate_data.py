@@ -79,7 +79,9 @@ def small_digits(args: Any) -> DataSet:
 
     data = load_digits()
     pictures = [
-        np.asarray(Image.fromarray(np.rint(one * (255 / 16)).astype(np.uint8)).resize((16, 16), Image.Resampling.BICUBIC))
+        np.asarray(
+            Image.fromarray(np.rint(one * (255 / 16)).astype(np.uint8)).resize((16, 16), Image.Resampling.BICUBIC)
+        )
         for one in data.images
     ]
     return parted("small-digits", np.stack(pictures)[:, None], data.target, 10, held=1000)

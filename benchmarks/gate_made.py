@@ -7,7 +7,15 @@ from PIL import Image, ImageDraw, ImageFont
 
 _FONTS = (
     *("DejaVuSans", "DejaVuSans-Bold", "DejaVuSans-Oblique", "DejaVuSansMono", "DejaVuSansMono-Bold", "DejaVuSerif"),
-    *("DejaVuSerif-Bold", "DejaVuSerif-Italic", "STIXGeneral", "STIXGeneralBol", "STIXGeneralItalic", "cmss10", "cmtt10"),
+    *(
+        "DejaVuSerif-Bold",
+        "DejaVuSerif-Italic",
+        "STIXGeneral",
+        "STIXGeneralBol",
+        "STIXGeneralItalic",
+        "cmss10",
+        "cmtt10",
+    ),
 )
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 KINDS = ("stripes", "checks", "dots", "rings", "waves", "clouds")

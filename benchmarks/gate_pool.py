@@ -45,14 +45,30 @@ class _LookedUp(Regions):
 def _distances_of(apart: np.ndarray) -> Iterator[None]:
     """While this lasts, rows given to the energy distance are numbers of rows of this table."""
 
-    def looked_up(a: np.ndarray, b: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
-        yield 0, apart[a[:, 0].astype(np.int64)][:, b[:, 0].astype(np.int64)].astype(np.float64)
+    def of(rows: np.ndarray) -> np.ndarray:
+        return np.asarray(rows[:, 0].astype(np.int64))
 
-    before, energies._distances = energies._distances, looked_up
+    def sums(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        return np.asarray(apart[of(a)] @ np.bincount(of(b), minlength=len(apart)).astype(apart.dtype))
+
+    def cross_means(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return sums(a, b) / len(b), sums(b, a) / len(a)
+
+    def row_means(rows: np.ndarray) -> np.ndarray:
+        return sums(rows, rows) / (len(rows) - 1)
+
+    def distances(a: np.ndarray, b: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+        yield 0, apart[of(a)][:, of(b)]
+
+    mine = {"cross_means": cross_means, "row_means": row_means, "_distances": distances}
+    before = {name: getattr(energies, name) for name in mine}
     try:
+        for name, function in mine.items():
+            setattr(energies, name, function)
         yield
     finally:
-        energies._distances = before
+        for name, function in before.items():
+            setattr(energies, name, function)
 
 
 # Which rows each round draws is a function of these arguments alone, and takes most of the time to make.
@@ -75,7 +91,7 @@ class View:
         counts = np.array([len(rows) for rows in sides.values()])
         starts, rows = np.cumsum(counts) - counts, np.concatenate(list(sides.values()))
         places = {side: (int(start), int(count)) for side, start, count in zip(sides, starts, counts, strict=True)}
-        apart = np.concatenate([block.astype(np.float32) for _, block in energies._distances(rows, rows)])
+        apart = np.concatenate([block for _, block in energies._distances(rows, rows)])
         np.fill_diagonal(apart, 0.0)
         regions = make_regions(sides["train"])
         return cls(extractor, rows, places, apart, _LookedUp(regions.centres, np.stack(regions.of(rows))))
@@ -122,7 +138,9 @@ class Pool:
                     if seen_file(made, extractor).is_file():
                         with np.load(seen_file(made, extractor)) as arrays:
                             sides |= {model if key == "features" else f"{model} called": arrays[key] for key in arrays}
-                called |= {key.removesuffix(" called"): sides.pop(key) for key in list(sides) if key.endswith(" called")}
+                called |= {
+                    key.removesuffix(" called"): sides.pop(key) for key in list(sides) if key.endswith(" called")
+                }
                 self.views.append(View.of(extractor, {name: sides[name] for name in ("train", "held", *sides)}))
         for change in {key for view in self.views for key in view.places} - set(pictures):
             most = max(view.has(change) for view in self.views)

@@ -33,7 +33,7 @@ PASS, FAIL = "pass", "fail"
 
 
 def real_splits(pool: Pool, n: int, views: list[View], splits: int) -> dict[str, Any]:
-    """How often held-out pictures pass and fail beside others, by which rules not, and how often an interval lies off 0."""
+    """How often held-out pictures pass and fail beside others, what did not pass, and how often an interval lacks 0."""
     held, outcomes, against, off = pool.looked_at("held", views), Counter(), Counter(), Counter()
     energies: dict[str, list[float]] = {view.name: [] for view in views}
     for split in range(splits):
@@ -42,7 +42,9 @@ def real_splits(pool: Pool, n: int, views: list[View], splits: int) -> dict[str,
         asked = pool.data.held_labels[order[:n]]
         outcome, rules, metrics = pool.judged(samples, asked, unseen, views, labels=True)
         outcomes[outcome] += 1
-        against.update(f"{rule.rule}: {rule.outcome}" for rule in rules if rule.outcome in (FAIL, "not enough evidence"))
+        against.update(
+            f"{rule.rule}: {rule.outcome}" for rule in rules if rule.outcome in (FAIL, "not enough evidence")
+        )
         for name, values in energies.items():
             values.append(metrics[f"energy_{name}"])
             off[name] += not metrics[f"energy_{name}_low"] <= 0 <= metrics[f"energy_{name}_high"]
