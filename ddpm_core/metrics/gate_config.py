@@ -37,6 +37,7 @@ class GateConfig:
     copy_significance: float
     max_broken_excess: float
     max_golden_difference: float
+    max_unseen_controls: int
     max_champion_loss: float
     absolute: tuple[Limit, ...]
 
@@ -59,6 +60,7 @@ class GateConfig:
         "copy_significance": open_fraction,
         "max_broken_excess": fraction,
         "max_golden_difference": not_negative,
+        "max_unseen_controls": not_negative,
         "max_champion_loss": not_negative,
     }
 

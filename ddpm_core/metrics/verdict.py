@@ -126,7 +126,7 @@ def verdict(metrics: Metrics, record: Mapping[str, Any], gate: GateConfig) -> Ve
         golden_rule(metrics, record["provenance"], gate),
         *(_ratio_rule(metrics, distance, controls, gate) for distance in conditions["distances"]),
         *(limit_rule(metrics, limit) for limit in gate.absolute),
-        _controls_rule(controls),
+        _controls_rule(controls, gate),
     ]
     looks, because = _in_words(rules, like, metrics, judges)
     return Verdict(
@@ -169,18 +169,18 @@ def _control(name: str, listed: Mapping[str, Any], judges: Sequence[str], gate: 
     return ControlResult(name, str(listed["words"]), bool(listed["gross"]), metrics, overall(rules), blocking)
 
 
-def _controls_rule(controls: Sequence[ControlResult]) -> RuleResult:
+def _controls_rule(controls: Sequence[ControlResult], gate: GateConfig) -> RuleResult:
     """A gate that would pass gross faults proves nothing by passing the model."""
     rule = "controls"
     gross = [control for control in controls if control.gross]
     if not gross:
         return RuleResult(rule, "not measured", None, None, "record.json has no controls; run `ddpm evaluate` again")
-    passed = [control.words for control in gross if not control.blocked]
+    passed, limit = [control.words for control in gross if not control.blocked], gate.max_unseen_controls
     text = f"{len(gross) - len(passed)} of {len(gross)} gross faults made from these data are refused"
-    if not passed:
-        return RuleResult(rule, "pass", 0.0, 0.0, text)
-    text += f"; the gate would pass {_listed(passed)}: give more unseen pictures (split.test_fraction)"
-    return RuleResult(rule, "not enough evidence", float(len(passed)), 0.0, text)
+    if passed:
+        text += f"; the gate would pass {_listed(passed)}: give more unseen images (split.test_fraction)"
+    outcome: Outcome = "pass" if len(passed) <= limit else "not enough evidence"
+    return RuleResult(rule, outcome, float(len(passed)), float(limit), text)
 
 
 def _ratio_rule(metrics: Metrics, distance: str, controls: Sequence[ControlResult], gate: GateConfig) -> RuleResult:

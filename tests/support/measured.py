@@ -38,7 +38,7 @@ EVALUATE = EvaluateConfig(
 GATE = GateConfig(
     model_name="tiny", min_images=20, max_energy=0.1, max_lost=0.2, max_rough=0.3, max_distance_ratio=None,
     max_accuracy_loss=0.05, max_copy_excess=0.05, copy_significance=0.01, max_broken_excess=0.05,
-    max_golden_difference=0.1, max_champion_loss=0.1, absolute=(),
+    max_golden_difference=0.1, max_unseen_controls=4, max_champion_loss=0.1, absolute=(),
 )  # fmt: skip
 RUNTIME = RuntimeConfig(device="cpu", threads=1, processes=1, sampling_processes=1, workers=0, tracking=False)
 REPORT = ReportConfig(title="A <small> model", intended_use="tests", data_licence="none", limits="all")

@@ -33,6 +33,7 @@ GATE = GateConfig(
     copy_significance=0.01,
     max_broken_excess=0.005,
     max_golden_difference=0.1,
+    max_unseen_controls=0,
     max_champion_loss=0.02,
     absolute=(),
 )

@@ -23,6 +23,7 @@ GATE = GateConfig(
     copy_significance=0.01,
     max_broken_excess=0.005,
     max_golden_difference=0.1,
+    max_unseen_controls=0,
     max_champion_loss=0.02,
     absolute=(),
 )
@@ -341,6 +342,7 @@ def test_a_gross_fault_that_would_pass_blocks_and_is_named():
     rule = judged.rules[-1]
     assert (judged.outcome, rule.rule, rule.value) == ("not enough evidence", "controls", 1.0)
     assert "uniform noise" in rule.text
+    assert verdict(GOOD, blind, replace(GATE, max_unseen_controls=1)).passed
 
 
 def test_a_milder_fault_that_would_pass_is_said_and_does_not_block():
@@ -451,6 +453,7 @@ def test_a_verdict_as_plain_data_holds_all_of_it():
         ({"copy_significance": 0.0}, "copy_significance: must be between 0 and 1, both excluded"),
         ({"max_broken_excess": 2.0}, "max_broken_excess: must be between 0 and 1"),
         ({"max_golden_difference": -1.0}, "max_golden_difference: must be 0 or more"),
+        ({"max_unseen_controls": -1}, "max_unseen_controls: must be 0 or more, got -1"),
         ({"max_champion_loss": -0.5}, "max_champion_loss: must be 0 or more, got -0.5"),
     ],
 )

@@ -30,7 +30,7 @@ def weak(accuracy: float) -> MeasuredParams:
 
 def test_labelled_data_get_a_classifier_with_its_accuracy_and_floors(done: Paths):
     found = read_reference(done.reference)
-    assert [extractor["name"] for extractor in found.content["extractors"]] == ["classifier"]
+    assert [extractor["name"] for extractor in found.content["extractors"]] == ["classifier", "efficientnet_lite0"]
     facts = found.content["classifier"]
     assert facts["used"]
     assert facts["accuracy"] >= 0.9
@@ -112,7 +112,7 @@ def test_a_changed_or_absent_file_of_the_reference_is_told(done: Paths, tmp_path
     with pytest.raises(IntegrityError, match="lists this file, but it is missing"):
         read_reference(folder)
     (folder / "reference.json").write_text(json.dumps({"format": 9, "files": {}}))
-    with pytest.raises(IntegrityError, match="must have the format 2, got 9"):
+    with pytest.raises(IntegrityError, match="must have the format 3, got 9"):
         read_reference(folder)
     (folder / "reference.json").write_text("[")
     with pytest.raises(IntegrityError, match="must be a list of the reference's files, but"):
