@@ -14,6 +14,7 @@ from ddpm_core.training import distributed
 from pipelines.commands import training
 from pipelines.paths import Paths
 from pipelines.stages import train
+from pipelines.threads import OURS
 
 PATHS = Paths(Path("/project"), Path("/home"))
 
@@ -32,6 +33,8 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[tuple[list[str], int]]:
     monkeypatch.setattr(distributed, "launch", lambda command, processes: calls.append((command, processes)))
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         monkeypatch.setenv(name, "4")
+    monkeypatch.setenv(OURS, "")  # so that it is put back, whatever a launch makes of it
+    monkeypatch.delenv(OURS)
     monkeypatch.delenv("RANK", raising=False)
     return calls
 

@@ -55,6 +55,7 @@ def test_weights_say_what_they_are_under_one_metadata_key(trained: tuple[Paths, 
         "train_digest",
         "data_digest",
         "steps",
+        "threads",
         "averages",
     }
     assert said["conditional"] is True
