@@ -62,3 +62,16 @@ def test_what_was_not_changed_is_promoted_and_every_change_goes_again(
     unnoticed = script.tried(forger, "metrics", lambda: None)
     assert (unnoticed.refused, unnoticed.named) == (False, False)
     assert "| metrics | 1 | 0 | 0 |" in script.summary([unnoticed])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [0, 1])
+def test_of_a_hundred_single_changes_each_is_refused(script: ModuleType, honest: tuple[Paths, Path], seed: int) -> None:
+    paths, other = honest
+    forger = script.Forger(paths.root, other, seed)
+    results = [
+        script.tried(forger, script.TARGETS[number % len(script.TARGETS)], lambda: judged_here(GATE, paths))
+        for number in range(100)
+    ]
+    print(script.summary(results))
+    assert [result for result in results if not (result.refused and result.named)] == []

@@ -413,10 +413,26 @@ def test_a_measurement_that_cannot_be_read_is_told(tmp_path: Path, content: str 
 def test_a_picture_missing_from_the_samples_is_told(bad: Paths):
     evaluate.run(MeasuredParams(), bad, NullTracker())
     (bad.samples / "real.png").unlink()
-    with pytest.raises(
-        DataError, match=r"real.png: the report shows this file, but it is missing; run `dvc repro report`"
-    ):
+    with pytest.raises(IntegrityError, match=r"samples/real\.png: must be there, for .*record\.json names the files"):
         report.run(MeasuredParams(), bad, NullTracker())
+    evaluate.run(MeasuredParams(), bad, NullTracker())
+
+
+def test_every_interval_that_has_replicates_follows_from_them(bad: Paths):
+    evaluate.run(MeasuredParams(), bad, NullTracker())
+    metrics, record = read(bad.metrics), read(bad.record)
+    ends = {f"{name}{end}" for name in record["replicates"] for end in ("_low", "_high", "_detectable")}
+    assert ends & metrics.keys() <= record["follows"].keys()
+    assert {"accuracy_asked_low", "near_share_high", "accuracy_class_min"} <= record["follows"].keys()
+
+
+@pytest.mark.parametrize("stage", [report, gate])
+def test_numbers_that_stage_evaluate_did_not_write_are_judged_by_no_stage(bad: Paths, stage: Any):
+    evaluate.run(MeasuredParams(), bad, NullTracker())
+    forged = {name: value / 500 for name, value in read(bad.metrics).items()}
+    bad.metrics.write_text(json.dumps(forged))
+    with pytest.raises(IntegrityError, match=r"out/metrics\.json: must have SHA-256 .*record\.json.*`ddpm run`"):
+        stage.run(MeasuredParams(), bad, NullTracker())
     evaluate.run(MeasuredParams(), bad, NullTracker())
 
 
