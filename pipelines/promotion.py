@@ -96,7 +96,7 @@ def judged_here(gate: GateConfig, paths: Paths) -> tuple[Bundle, Measurement, Ve
     """The bundle, its measurement and its verdict, if each file is what the others and dvc.lock say it is."""
     differing = dvc_lock.differences(paths)
     try:
-        bundle, challenger = read_bundle(paths.bundle), read_own_measurement(paths)
+        challenger, bundle = read_own_measurement(paths), read_bundle(paths.bundle)
         judged = verdict(challenger.metrics, challenger.record, gate)
     except DdpmError as error:
         if not differing:

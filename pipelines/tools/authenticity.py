@@ -67,14 +67,17 @@ def check_bundle(folder: Path, digest: str, record: Path) -> None:
     about = folder / "bundle.json"
     if not about.is_file():
         raise IntegrityError(f"{about}: must be the bundle that {record} is about, and there is none; {_MEND}")
-    content, raw = read_json(about)
-    if (found := sha256_bytes(raw)) != digest:
+    if (found := sha256_file(about)) != digest:
         raise IntegrityError(
             f"{about}: must be the bundle with the digest {digest}, which {record} is about, got {found}; run "
             "`ddpm run` (or `dvc repro`) to measure this one"
         )
     model = folder / "model.onnx"
-    wanted, came = content["model"]["sha256"], sha256_file(model) if model.is_file() else "no file"
+    if other := sorted(path for path in folder.iterdir() if path not in (about, model)):
+        raise IntegrityError(
+            f"{other[0]}: must be gone, for a bundle has two files and this is none of them; delete it"
+        )
+    wanted, came = read_json(about)[0]["model"]["sha256"], sha256_file(model) if model.is_file() else "no file"
     if wanted != came:
         raise IntegrityError(f"{model}: must have SHA-256 {wanted}, which {about} names, got {came}; {_MEND}")
 

@@ -32,6 +32,7 @@ def differences(paths: Paths) -> list[str]:
         lock = read_yaml(paths.root / NAME)
         entries = lock["stages"]
         held = {stage: _by_path(stage, entry) for stage, entry in entries.items()}
+        _check_kind(held)
     except ParamsError as error:
         return [f"{NAME}: must be the record of the last run: {error}"]
     except (KeyError, TypeError, AttributeError) as error:
@@ -64,10 +65,18 @@ def _by_path(stage: str, entry: Mapping[str, Any]) -> dict[str, Any]:
     for kind in _LISTS:
         listed = entry.get(kind) or []
         found[kind] = {file["path"]: dict(file) for file in listed}
-        if len(found[kind]) != len(listed):
-            raise KeyError(f"a path of stage {stage} is listed twice")
+        if len(found[kind]) != len(listed) or not all(isinstance(path, str) for path in found[kind]):
+            raise KeyError(f"a path of stage {stage} is listed twice, or is none")
     found["params"] = {file: dict(values) for file, values in (entry.get("params") or {}).items()}
     return found
+
+
+def _check_kind(held: Mapping[str, Mapping[str, Any]]) -> None:
+    """Refuse digests of the kind that older versions of DVC made, which pass over line ends."""
+    for stage, entry in held.items():
+        for path, file in [*entry["deps"].items(), *entry["outs"].items()]:
+            if file.get("hash") != "md5":
+                raise KeyError(f"{path} of stage {stage} must say hash: md5")
 
 
 def _of_files(stage: str, kind: str, held: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

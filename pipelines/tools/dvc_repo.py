@@ -94,7 +94,7 @@ class DvcRepo:
         from dvc.exceptions import DvcException
 
         try:
-            return self._patiently(lambda: self._lock_now(hashed))
+            return self._patiently(lambda: self._lock_now(hashed), mends=False)
         except DvcException as error:
             raise ParamsError(f"dvc.lock, dvc.yaml: must be files that DVC can read; {error}") from error
 
@@ -143,8 +143,8 @@ class DvcRepo:
 
         return self._patiently(once)
 
-    def _patiently(self, action: Callable[[], T]) -> T:
-        """Do it, waiting while another DVC holds the lock, and mending what a killed one left half written."""
+    def _patiently(self, action: Callable[[], T], *, mends: bool = True) -> T:
+        """Do it, waiting while another DVC holds the lock; `mends` what a killed one left half written."""
         from dvc.lock import LockError
         from dvc.utils.strictyaml import YAMLSyntaxError, YAMLValidationError
 
@@ -154,7 +154,7 @@ class DvcRepo:
             try:
                 return action()
             except (YAMLSyntaxError, YAMLValidationError) as error:
-                if not _set_aside(self.root / "dvc.lock", str(error.path)):
+                if not mends or not _set_aside(self.root / "dvc.lock", str(error.path)):
                     raise
             except LockError as error:
                 if time.monotonic() + wait > end:

@@ -98,7 +98,7 @@ def test_a_damaged_bundle_is_refused(home: Path, tmp_path: Path) -> None:
     paths, _ = judged_project(tmp_path / "one", home)
     model = paths.bundle / "model.onnx"
     model.write_bytes(model.read_bytes()[:-1] + b"\x00")
-    with pytest.raises(PromotionRefused, match=r"model\.onnx: must have \d+ bytes(.|\n)*out/bundle: must have md5"):
+    with pytest.raises(PromotionRefused, match=r"model\.onnx: must have SHA-256 (.|\n)*out/bundle: must have md5"):
         promoted(paths)
 
 
