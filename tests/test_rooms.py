@@ -94,6 +94,7 @@ FOREIGN: dict[str, tuple[str, ...]] = {
         "pipelines/mlflow_model.py",
     ),
     "dvc": ("pipelines/tools/dvc_repo.py",),
+    "dvc_data": ("pipelines/tools/dvc_repo.py",),
     "prefect": ("pipelines/flows.py",),
     "onnx": ("ddpm_core/export.py", "ddpm_core/graph_weights.py"),
     "onnxruntime": ("pipelines/serving/onnx_denoiser.py", "pipelines/doctor.py"),

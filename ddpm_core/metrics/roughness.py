@@ -18,7 +18,7 @@ def roughness(images: Images, top: int) -> Floats:
     padded = np.pad(x, ((0, 0), (0, 0), (1, 1), (1, 1)), mode="edge")
     rows = padded[:, :, :-2] + padded[:, :, 1:-1] + padded[:, :, 2:]
     mean = (rows[..., :-2] + rows[..., 1:-1] + rows[..., 2:]) / 9.0
-    return np.abs(x - mean).mean(axis=(1, 2, 3), dtype=np.float64) / top
+    return np.asarray(np.abs(x - mean).mean(axis=(1, 2, 3), dtype=np.float64) / top)
 
 
 def usual_range(real: Floats) -> tuple[float, float]:

@@ -100,8 +100,10 @@ def _of_stage(stage: str, held: Mapping[str, Any], now: Mapping[str, Any]) -> It
     for name, was, found in unequal(held["params"], now["params"]):
         key = name.removeprefix(f"{_PARAMS}.")
         yield f"{_PARAMS}: {key} must be {_value(was)}, with which stage {stage} ran ({NAME}), got {_value(found)}"
-    rest = ({key: value for key, value in each.items() if key not in (*_LISTS, "params")} for each in (held, now))
-    for name, was, found in unequal(*rest):
+    was_rest, now_rest = (
+        {key: value for key, value in each.items() if key not in (*_LISTS, "params")} for each in (held, now)
+    )
+    for name, was, found in unequal(was_rest, now_rest):
         yield f"{NAME}: {name} of stage {stage} must be {_value(found)}, got {_value(was)}"
 
 

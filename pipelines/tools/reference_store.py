@@ -64,20 +64,20 @@ def features_file(
     controls: Mapping[str, NDArray[np.float32]],
 ) -> bytes:
     """An extractor's .npz; numpy gives each member one fixed date, so the bytes repeat."""
-    stream = io.BytesIO()
-    np.savez(
-        stream,
-        train_n=np.int64(real.train.n),
-        train_mean=real.train.mean,
-        train_cov=real.train.cov,
-        train_rows=real.train_rows,
-        train_labels=real.train_labels,
-        train_index=train_index,
-        test_rows=real.test_rows,
-        test_labels=real.test_labels,
-        test_logits=test_logits,
+    arrays: dict[str, Any] = {
+        "train_n": np.int64(real.train.n),
+        "train_mean": real.train.mean,
+        "train_cov": real.train.cov,
+        "train_rows": real.train_rows,
+        "train_labels": real.train_labels,
+        "train_index": train_index,
+        "test_rows": real.test_rows,
+        "test_labels": real.test_labels,
+        "test_logits": test_logits,
         **{f"{_CONTROL}{name}": features for name, features in controls.items()},
-    )
+    }
+    stream = io.BytesIO()
+    np.savez(stream, **arrays)
     return stream.getvalue()
 
 

@@ -26,7 +26,8 @@ def rulers(verdict: Verdict, metrics: Metrics, judges: Sequence[str], gate: Gate
 
 
 def _mark(words: str, metrics: Metrics, name: str, *, is_model: bool, is_blocked: bool) -> Mark:
-    return Mark(words, *(metrics[f"{name}{end}"] for end in ("", "_low", "_high")), is_model, is_blocked)
+    value, low, high = (metrics[f"{name}{end}"] for end in ("", "_low", "_high"))
+    return Mark(words, value, low, high, is_model, is_blocked)
 
 
 def control_rows(verdict: Verdict, metrics: Metrics, judges: Sequence[str]) -> list[Row]:
