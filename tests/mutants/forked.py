@@ -56,6 +56,7 @@ def preload() -> None:
         import torch
 
         torch.testing.assert_close(torch.zeros(1), torch.zeros(1))  # loads more when it is first used
+        importlib.import_module("torch._dynamo")  # which the first optimiser imports
     del hypothesis, numpy, pytest
     loaded = [name for name in sys.modules if name.split(".")[0] in OWN]
     if loaded:

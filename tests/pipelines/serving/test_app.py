@@ -19,8 +19,10 @@ import pytest
 from fastapi.testclient import TestClient
 
 from ddpm_core.errors import IntegrityError
+from pipelines.serving import app as service
 from pipelines.serving.app import Limits, create_app
 from pipelines.serving.sampler import Sampler
+from pipelines.serving.scheduler import Job
 from pipelines.tools.decode import decode_png
 from tests.support.imports import ROOT
 from tests.support.tiny_bundle import tiny_bundle
@@ -303,6 +305,21 @@ def test_a_request_that_takes_too_long_answers_504(sampler: Sampler) -> None:
         answer = post(client)
     assert (answer.status_code, answer.json()["error"]["code"]) == (504, "too_late")
     assert slow.ended == ["TooLate"]
+
+
+def test_a_request_has_the_seconds_of_the_limit_from_its_beginning(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deadlines: list[float] = []
+
+    def recorded(work: Any, cost: int, deadline: float) -> Job:
+        deadlines.append(deadline)
+        return Job(work, cost, deadline)
+
+    monkeypatch.setattr(service, "Job", recorded)
+    before = time.monotonic()
+    assert post(client).status_code == 200
+    assert before + LIMITS.seconds <= deadlines[0] <= time.monotonic() + LIMITS.seconds
 
 
 def test_requests_that_are_sampled_at_once_give_the_bytes_of_those_alone(client: TestClient, sampler: Sampler) -> None:

@@ -84,6 +84,8 @@ def test_zip_holds_each_picture_and_an_index_of_them() -> None:
         for i, entry in enumerate(index["pictures"]):
             assert (entry["seed"], entry["label"]) == (three.seeds[i], three.labels[i])
             np.testing.assert_array_equal(decode_png(archive.read(entry["file"])), three.images[i])
+            told = "none" if three.labels[i] is None else three.labels[i]
+            assert entry["file"] == f"{three.seeds[i]}-{told}.png"  # a file that left its zip still says what it is
         assert len(archive.namelist()) == 4
 
 

@@ -84,3 +84,18 @@ def test_colour_sets_have_three_channels() -> None:
 def test_values_out_of_range_are_refused() -> None:
     with pytest.raises(ParamsError, match="pictures_per_class: must be at least 1, or null for all, got 0"):
         replace(MNIST, pictures_per_class=0)
+
+
+def test_a_picture_that_the_set_has_on_both_sides_is_kept_out_of_what_judges(tmp_path: Path) -> None:
+    """The network may learn it, so no copy of it may be called unseen; whichever part names it last."""
+    raw = tmp_path / "sets" / "FashionMNIST" / "raw"
+    write_mnist(raw, 20, 10)
+    learned = (raw / "train-images-idx3-ubyte").read_bytes()[16 : 16 + 28 * 28]
+    unseen = (raw / "t10k-images-idx3-ubyte").read_bytes()
+    (raw / "t10k-images-idx3-ubyte").write_bytes(unseen[:16] + learned + unseen[16 + 28 * 28 :])
+    project = Project(tmp_path)
+    project.source = MNIST
+    manifest = project.prepare()
+    assert (len(manifest.of_split("train")), len(manifest.of_split("test"))) == (21, 9)
+    sides = [{row.pixels_sha256 for row in manifest.of_split(split)} for split in ("train", "test")]
+    assert not sides[0] & sides[1]
