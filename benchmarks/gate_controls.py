@@ -98,8 +98,11 @@ def picked(name: str, labels: np.ndarray, modes: np.ndarray, n: int, rng: np.ran
     if name in ("one picture", "ten pictures"):
         return np.resize(order[: 1 if name == "one picture" else 10], n)
     groups = modes if name == "half the modes" else labels
-    names = rng.permutation(np.unique(groups))
-    kept = names[:1] if name == "one class" else names[: len(names) // 2]
+    names, counts = np.unique(groups, return_counts=True)
+    drawn = rng.permutation(len(names))
+    # Half the groups are as many as hold half of the pictures, as nearly as may be: classes may be of any size.
+    halfway = int(np.abs(np.cumsum(counts[drawn]) - len(groups) / 2).argmin()) + 1
+    kept = names[drawn[: 1 if name == "one class" else min(halfway, len(names) - 1)]]
     return order[np.isin(groups[order], kept)][:n]
 
 

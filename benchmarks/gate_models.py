@@ -26,6 +26,7 @@ from ddpm_core.diffusion.generate import generate
 from ddpm_core.diffusion.noise import initial, step_noise
 from ddpm_core.metrics.labels import asked_labels
 from ddpm_core.models import build_model
+from ddpm_core.models.refining import resolved
 from ddpm_core.objective import Batch, LabelDropout, build_objective
 from ddpm_core.training.trainer import Trainer
 from pipelines.params import Params, load_params
@@ -47,10 +48,10 @@ class Model:
 MODELS = (
     Model("digits", "digits", True, 1000, 1000),
     Model("fashion", "fashion", True, 1500, 1000),
-    Model("digits, 30 updates", "digits", False, 30, 500),
-    Model("emoji blobs", "emoji", False, 350, 500),
-    Model("ten digits repeated", "digits", False, 500, 500, few=10),
-    Model("half the digits", "digits", False, 500, 500, below=5),
+    Model("digits, 30 updates", "digits", False, 30, 250),
+    Model("emoji blobs", "emoji", False, 350, 250),
+    Model("ten digits repeated", "digits", False, 400, 250, few=10),
+    Model("half the digits", "digits", False, 500, 250, below=5),
 )
 MODEL = {model.name: model for model in MODELS}
 
@@ -79,7 +80,8 @@ def trained(model: Model, data: DataSet, params: Params) -> torch.nn.Module:
             yield Batch(x0[rows], {"label": label[rows]} if conditional else {})
 
     seed_network(config.seed, 0)
-    net = build_model(params.model, spec, conditional, params.diffusion.learned_variance)
+    network, _ = resolved(params.model, spec.channels, lambda: data.train[:1000])
+    net = build_model(network, spec, conditional, params.diffusion.learned_variance)
     dropout = LabelDropout({"label": data.classes}, config.label_dropout) if conditional else None
     objective = build_objective(params.diffusion, spec, dropout)
     trainer = Trainer(net, objective, config, batches, device=CPU, dtype=torch.float32)
