@@ -1,13 +1,46 @@
-"""Where everything lies: the outputs that DVC tracks under the project's root, all other state under `home`."""
+"""Where everything lies: the outputs that DVC tracks under the project's root, all other state under `home`.
+
+DVC runs queued experiments, and those of `dvc exp run --temp`, in a temporary checkout under `.dvc/tmp/exps` that it
+removes afterwards. Their state (runs, checkpoints) belongs into the main checkout's home, so `main_root` finds that.
+"""
 
 import os
 from dataclasses import dataclass
 from pathlib import Path
 
+_EXPERIMENTS = (".dvc", "tmp", "exps")  # where DVC makes its temporary checkouts, queued ones a level higher
+_STANDALONE = "standalone"  # than those of `dvc exp run --temp`
+
+
+def main_root(root: Path) -> Path:
+    """The project in the main checkout that a temporary checkout of a DVC experiment was made of; else `root`."""
+    found = _experiment(root)
+    if found is None:
+        return root
+    main, _, inside = found
+    below = main / inside
+    return below if (below / "params.yaml").is_file() else main  # DVC's root may lie below that of git
+
+
+def _experiment(root: Path) -> tuple[Path, str, Path] | None:
+    """DVC's root in the main checkout, the temporary checkout's name, and the project's place inside it."""
+    parts = root.parts
+    for start in range(len(parts) - len(_EXPERIMENTS), 0, -1):
+        if parts[start : start + len(_EXPERIMENTS)] == _EXPERIMENTS:
+            inside = parts[start + len(_EXPERIMENTS) :]
+            if inside[:1] == (_STANDALONE,):
+                inside = inside[1:]
+            if inside:
+                return Path(*parts[:start]), inside[0], Path(*inside[1:])
+    return None
+
 
 @dataclass(frozen=True)
 class Paths:
-    """The root of a project (it holds params.yaml and dvc.yaml) and the home of its state ($DDPM_HOME or .ddpm)."""
+    """The root of a project (it holds params.yaml and dvc.yaml) and the home of its state.
+
+    The home is $DDPM_HOME or `.ddpm`, from the project's root; in a DVC experiment, from that of the main checkout.
+    """
 
     root: Path
     home: Path
@@ -15,7 +48,7 @@ class Paths:
     @classmethod
     def of(cls, root: Path) -> "Paths":
         root = root.resolve()
-        return cls(root=root, home=Path(os.environ.get("DDPM_HOME") or root / ".ddpm").resolve())
+        return cls(root=root, home=(main_root(root) / (os.environ.get("DDPM_HOME") or ".ddpm")).resolve())
 
     @property
     def params(self) -> Path:
@@ -103,7 +136,7 @@ class Paths:
 
     @property
     def data_docs(self) -> Path:
-        return self.home / "data-docs"
+        return self._own / "data-docs"
 
     @property
     def spool(self) -> Path:
@@ -111,4 +144,12 @@ class Paths:
 
     @property
     def logs(self) -> Path:
-        return self.home / "logs"
+        return self._own / "logs"
+
+    @property
+    def _own(self) -> Path:
+        """The part of the home that no other checkout writes: for an experiment a folder of its name."""
+        found = _experiment(self.root)
+        if found is None:
+            return self.home
+        return self.home / "experiments" / (os.environ.get("DVC_EXP_NAME") or found[1])

@@ -2,9 +2,10 @@
 
 import os
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as version_of_package
 from pathlib import Path
 from typing import Any, cast
@@ -17,7 +18,9 @@ from mlflow.models import Model
 from pipelines.tools.mlflow_store import MlflowStore, store_errors
 
 BUNDLE_TAG = "bundle"
-_REQUIREMENTS = ("mlflow", "numpy", "pillow", "pydantic", "ruamel.yaml", "tqdm")
+# What the code beside a model imports. onnxruntime is that of the CPU, whichever kind is installed here.
+_REQUIREMENTS = ("mlflow", "numpy", "onnxruntime", "pillow", "pydantic", "tqdm")
+_INSTEAD = {"onnxruntime": "onnxruntime-gpu"}
 
 
 @dataclass(frozen=True)
@@ -82,9 +85,16 @@ class Registry:
         return next((Version.of(version) for version in found if str(version.version) == str(number)), None)
 
     def add(
-        self, run_id: str, files: Mapping[str, Path], code: Path, signature: Any, tags: Mapping[str, str], words: str
+        self,
+        run_id: str,
+        files: Mapping[str, Path],
+        code: Path,
+        packages: Sequence[Path],
+        signature: Any,
+        tags: Mapping[str, str],
+        words: str,
     ) -> Version:
-        """Register a model made of these files and this code."""
+        """Register a model made of these files and this code, with the packages that the code imports from."""
         with store_errors(self._store.uri), _ambient(self._store):
             self._create()
             info = Model.log(
@@ -95,7 +105,8 @@ class Registry:
                 python_model=str(code),
                 artifacts={name: str(path) for name, path in files.items()},
                 signature=signature,
-                pip_requirements=[f"{name}=={version_of_package(name)}" for name in _REQUIREMENTS],
+                code_paths=[str(package) for package in packages],
+                pip_requirements=[f"{name}=={_installed(name)}" for name in _REQUIREMENTS],
             )
             made = self._client.create_model_version(
                 self.name, info.model_uri, run_id, tags=dict(tags), description=words, model_id=info.model_id
@@ -148,6 +159,14 @@ class Registry:
         except MlflowException as error:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
+
+
+def _installed(package: str) -> str:
+    """The version of a package here, or of the one that is here in its place."""
+    try:
+        return version_of_package(package)
+    except PackageNotFoundError:
+        return version_of_package(_INSTEAD.get(package, package))
 
 
 def fetch_run(store: MlflowStore, run_id: str, folder: Path) -> Path:

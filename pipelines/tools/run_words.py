@@ -1,5 +1,6 @@
 """How a run is called and what it says of itself in MLflow's pages."""
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -37,6 +38,8 @@ def described(key: str, restored: bool = False) -> dict[str, str]:
     )
     if not restored and (commit := commit_of(Path.cwd())):
         said["mlflow.source.git.commit"] = commit
+    if experiment := os.environ.get("DVC_EXP_NAME"):  # DVC tells it to the stages of an experiment
+        said["dvc.experiment"] = experiment
     if restored:
         said["mlflow.runName"] = f"restored-{key[:8]}"
         said["restored"] = "true"

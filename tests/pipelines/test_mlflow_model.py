@@ -6,9 +6,11 @@ import os
 import socket
 import subprocess
 import sys
+import sysconfig
 import time
 import urllib.error
 import urllib.request
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,9 @@ import pytest
 from pipelines.promotion import promote
 from pipelines.serving.sampler import Sampler
 from pipelines.tools.decode import decode_png
-from pipelines.tools.tracking import open_tracker
+from pipelines.tools.mlflow_registry import Registry
+from pipelines.tools.tracking import connect, open_tracker
+from tests.support.imports import ROOT
 from tests.support.tracked import FewParams, judged_project
 
 
@@ -97,6 +101,54 @@ def test_rows_that_cost_too_much_together_or_name_unknown_columns_are_refused(mo
         ask(model, {"n": 200}, {"n": 200})
     with pytest.raises(MlflowException, match=r"columns must be among n, label.*got colour"):
         model.unwrap_python_model().predict(None, [{"colour": "red"}])
+
+
+def registered_folder(project: Any, place: Path) -> Path:
+    """The files of the registered model, as a server fetches them."""
+    registry = Registry(connect(project.home), "tiny")
+    champion = registry.holder("champion")
+    assert champion is not None
+    return registry.fetch(champion, place).parent
+
+
+def test_the_registered_model_names_exact_versions_of_what_its_code_imports(project: Any, tmp_path: Path) -> None:
+    folder = registered_folder(project, tmp_path)
+    lines = [line for line in (folder / "requirements.txt").read_text().splitlines() if line]
+    named = dict(line.split("==") for line in lines)
+    assert set(named) == {"mlflow", "numpy", "onnxruntime", "pillow", "pydantic", "tqdm"}
+    for name in set(named) - {"onnxruntime"}:
+        assert named[name] == version(name)
+    import onnxruntime
+
+    assert named["onnxruntime"] == onnxruntime.__version__
+    assert not list(folder.rglob("__pycache__"))
+
+
+ALONE = """
+import base64, json, sys
+sys.path[:] = [place for place in sys.path if place not in sys.argv[3:]] + [sys.argv[2]]
+sys.modules["torch"] = sys.modules["torchvision"] = None
+import mlflow.pyfunc
+model = mlflow.pyfunc.load_model(sys.argv[1])
+answer = model.predict([{"n": 2, "label": 1, "seed": 5, "steps": 4}])
+import ddpm_core, pipelines
+ours = [sys.modules[name].__file__ for name in sys.modules if name.split(".")[0] in ("ddpm_core", "pipelines")]
+print(json.dumps({"ours": ours, "pictures": [record["png_base64"] for record in answer]}))
+"""
+
+
+def test_the_registered_model_runs_where_this_package_is_not(project: Any, tmp_path: Path) -> None:
+    """In an interpreter that reads no `.pth` file, so that no installation of this checkout is on its path."""
+    folder = registered_folder(project, tmp_path)
+    packages = sysconfig.get_path("purelib")
+    command = [sys.executable, "-I", "-S", "-c", ALONE, str(folder), packages, str(ROOT)]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    said = json.loads(done.stdout.splitlines()[-1])
+    assert said["ours"]
+    assert [place for place in said["ours"] if not place.startswith(str(folder))] == []
+    images = [decode_png(base64.b64decode(text)) for text in said["pictures"]]
+    assert np.array_equal(np.stack(images), Sampler.open(project.bundle).sample([1, 1], [5, 6], steps=4))
 
 
 def post(port: int, rows: list[dict[str, Any]]) -> bytes:
