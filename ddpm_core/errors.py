@@ -11,6 +11,7 @@
     ├── DeviceError                1    the device that was asked for is not there
     ├── ExportError                1    a model cannot be exported, or its export does not agree with it
     ├── TrackingError              1    the tracking store cannot be used
+    │   └── StoreUnreachable      75    it does not answer at the moment
     ├── PromotionRefused           3    the model is not to be promoted
     ├── TryAgain                  75    it may pass by itself; the same command may do later
     └── Stopped                  143    a signal came; the work was saved first
@@ -73,6 +74,12 @@ class ExportError(DdpmError):
 
 class TrackingError(DdpmError):
     """The tracking store cannot be used."""
+
+
+class StoreUnreachable(TrackingError):
+    """The tracking store does not answer at the moment."""
+
+    exit_code = 75
 
 
 class PromotionRefused(DdpmError):

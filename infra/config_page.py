@@ -33,7 +33,7 @@ Addresses and secrets are no parameters. They come from the environment:
 
 | variable | meaning |
 |---|---|
-| `DDPM_HOME` | where checkpoints, MLflow's store, Data Docs and logs lie (default: `.ddpm` in the project); a relative path counts from the project's folder |
+| `DDPM_HOME` | where checkpoints, MLflow's store, Data Docs and logs lie (default: `.ddpm`); from the project's root |
 | `MLFLOW_TRACKING_URI` | an MLflow server in place of the local store |
 | `PREFECT_API_URL` | a Prefect server in place of a temporary one |
 | `OMP_NUM_THREADS` | overrides `runtime.threads`, in a training that goes on too ([training](training.md#threads)) |

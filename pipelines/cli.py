@@ -7,7 +7,21 @@ import sys
 from collections.abc import Sequence
 
 from ddpm_core.errors import DdpmError
-from pipelines.commands import compare, doctor, flow, nll, params, promote, run, sample, serve, stages, ui
+from pipelines.commands import (
+    compare,
+    doctor,
+    flow,
+    history,
+    nll,
+    params,
+    promote,
+    rollback,
+    run,
+    sample,
+    serve,
+    stages,
+    ui,
+)
 from pipelines.disk import told
 from pipelines.lifetime import Terminated, end_with_owner, ending_on_sigterm
 from pipelines.quiet import quieten
@@ -46,7 +60,7 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_shared(suppress=False)
     verbs = top.add_subparsers(dest="verb", metavar="VERB", required=True, parser_class=_Parser)
-    for command in (run, flow, stages, params, sample, nll, compare, serve, promote, ui, doctor):
+    for command in (run, flow, stages, params, sample, nll, compare, serve, promote, rollback, history, ui, doctor):
         command.add_to(verbs)
     for verb in dict.fromkeys(verbs.choices.values()):
         verb.add_shared(suppress=True)

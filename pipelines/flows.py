@@ -31,7 +31,7 @@ from prefect.exceptions import ObjectNotFound
 from prefect.states import Crashed
 from prefect.tasks import Task
 
-from ddpm_core.errors import ParamsError, TryAgain
+from ddpm_core.errors import ParamsError, StoreUnreachable, TryAgain
 from pipelines.lifetime import GUARD, end_with_parent, own_children
 from pipelines.params import load_params
 from pipelines.paths import Paths
@@ -43,16 +43,17 @@ from pipelines.tools.tracking import open_tracker
 
 RETRIES = 2
 RETRY_SECONDS = 10
+STORE_RETRY_SECONDS = (10, 30, 60)  # a server that starts anew takes half a minute on a busy machine
 TRANSIENT_CODES = (75, 137, 143)  # it may pass by itself; killed, as for memory; stopped by a signal after saving
 GATE_FAILED = 3
 
 
 def may_pass_by_itself(task: Task[..., Any], run: TaskRun, state: State) -> bool:
-    """Whether a failed stage is worth another try."""
+    """Whether a failed stage, or a promotion, is worth another try."""
     error = state.result(raise_on_failure=False)
     if isinstance(error, StageFailed):
         return error.exit_code in TRANSIENT_CODES
-    return isinstance(error, TryAgain | OSError)
+    return isinstance(error, TryAgain | StoreUnreachable | OSError)
 
 
 @task(
@@ -93,7 +94,13 @@ def run_stage(project: str, name: str) -> str:
     return "ran"
 
 
-@task(name="promote", cache_policy=NO_CACHE)
+@task(
+    name="promote",
+    cache_policy=NO_CACHE,
+    retries=len(STORE_RETRY_SECONDS),
+    retry_delay_seconds=list(STORE_RETRY_SECONDS),
+    retry_condition_fn=may_pass_by_itself,
+)
 def promote_bundle(project: str) -> str:
     """The judged bundle becomes champion if it beats the present one; told again it changes nothing."""
     paths = Paths.of(Path(project))

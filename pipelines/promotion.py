@@ -8,27 +8,27 @@ nothing the second time.
 
 import logging
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from ddpm_core.bundle import Bundle, read_bundle
-from ddpm_core.errors import DdpmError, IntegrityError, PromotionRefused, TrackingError
+from ddpm_core.errors import DdpmError, IntegrityError, PromotionRefused
 from ddpm_core.files import json_bytes, sha256_bytes, sha256_file
 from ddpm_core.metrics.comparison import compare
 from ddpm_core.metrics.gate_config import GateConfig
 from ddpm_core.metrics.measurement import Measurement
 from ddpm_core.metrics.rules import RuleResult, overall, rules_table
 from ddpm_core.metrics.verdict import Verdict, verdict
+from pipelines.history import CHALLENGER, CHAMPION, PREVIOUS, PROMOTED, Event, is_held_back, note, rollback_of
 from pipelines.paths import Paths
+from pipelines.store_access import one_at_a_time, store_must_answer
 from pipelines.tools import dvc_lock, gate_file
 from pipelines.tools.authenticity import check_bundle
 from pipelines.tools.measurement import read_measurement, read_own_measurement
 from pipelines.tools.outputs import weights_digest
 from pipelines.tools.source_facts import registered_name
-from pipelines.tools.spool import StoreDown
 from pipelines.tools.tracking import Tracker
 
 if TYPE_CHECKING:
@@ -39,32 +39,40 @@ log = logging.getLogger(__name__)
 
 _SHOWN = 12
 _RECORD = "record"  # the tag of a version that holds the SHA-256 of its record
-CHAMPION, PREVIOUS, CHALLENGER = "champion", "previous", "challenger"
 
 
 @dataclass(frozen=True)
 class Promotion:
     """What a promotion came to."""
 
-    outcome: Literal["promoted", "unchanged"]
+    outcome: Literal["promoted", "unchanged", "kept back"]
     model: str
     version: int
     bundle: str
     previous: int | None
+    rollback: Event | None = None
 
     def __str__(self) -> str:
         who = f"{self.model} version {self.version} (bundle {self.bundle[:12]})"
         if self.outcome == "unchanged":
             return f"{who} is the champion already; nothing was changed"
+        if self.outcome == "kept back":
+            return (
+                f"{who} is kept back, for it was {self.rollback}. Nothing was changed; "
+                "`ddpm promote --again --why TEXT` judges and promotes it all the same"
+            )
         if self.previous is None:
             return f"{who} is the first champion"
         return f"{who} is the champion; before it was version {self.previous}, which keeps the alias `{PREVIOUS}`"
 
 
-def promote(params: "Params", paths: Paths, tracker: Tracker) -> Promotion:
-    """Judge the present bundle again, register it and make it the champion if it is no worse than the present one."""
+def promote(params: "Params", paths: Paths, tracker: Tracker, again: str | None = None) -> Promotion:
+    """Judge the present bundle again, register it and make it the champion if it is no worse than the present one.
+
+    A bundle that was rolled back is kept back, unless `again` says why it is to be champion all the same.
+    """
     bundle, challenger, judged = judged_here(params.gate, paths)
-    with _store_must_answer(), _one_at_a_time(paths):
+    with store_must_answer(), one_at_a_time(paths):
         from pipelines.tools.mlflow_registry import Registry
 
         registry = Registry(tracker.store(), registered_name(params.gate, paths))
@@ -72,7 +80,12 @@ def promote(params: "Params", paths: Paths, tracker: Tracker) -> Promotion:
         version = _registered(registry, run_id, bundle, judged, paths)
         champion = registry.holder(CHAMPION)
         if champion is not None and champion.bundle == bundle.digest:
+            if again is not None and is_held_back(champion):
+                note(registry, champion, Event.now(PROMOTED, again))
             return Promotion("unchanged", registry.name, champion.number, bundle.digest, None)
+        rollback = rollback_of(version)
+        if rollback is not None and again is None:
+            return Promotion("kept back", registry.name, version.number, bundle.digest, None, rollback)
         if champion is not None:
             registry.point(CHALLENGER, version)
             rules = _against(registry, champion, challenger, params, paths)
@@ -85,7 +98,8 @@ def promote(params: "Params", paths: Paths, tracker: Tracker) -> Promotion:
                 f"{'none' if champion is None else f'version {champion.number}'}); run `ddpm promote` again to be "
                 "compared with the new one"
             )
-        if champion is not None:
+        note(registry, version, Event.now(PROMOTED, again or "", None if champion is None else champion.number))
+        if champion is not None and not is_held_back(champion):
             registry.point(PREVIOUS, champion)
     return Promotion(
         "promoted", registry.name, version.number, bundle.digest, None if champion is None else champion.number
@@ -203,20 +217,3 @@ def _not_comparable(different: Iterable[str], reason: str) -> PromotionRefused:
         f"challenger and champion must be measured under equal conditions; {', '.join(different)} differ, and for the "
         f"champion {reason}. If these are models of different data, give them different names (gate.model_name)."
     )
-
-
-@contextmanager
-def _store_must_answer() -> Iterator[None]:
-    try:
-        yield
-    except StoreDown as error:
-        raise TrackingError(f"{error} {error.mend}") from error
-
-
-@contextmanager
-def _one_at_a_time(paths: Paths) -> Iterator[None]:
-    """Promotions on this machine wait for each other; those on others are met by the compare-and-swap of the alias."""
-    from pipelines.tools.spool import locked
-
-    with locked(paths.home / "promote.lock"):
-        yield

@@ -30,10 +30,12 @@ class Version:
     number: int
     bundle: str
     tags: Mapping[str, str]
+    registered_ms: int  # since 1970
 
     @classmethod
     def of(cls, version: ModelVersion) -> "Version":
-        return cls(int(version.version), str(version.tags.get(BUNDLE_TAG, "")), dict(version.tags))
+        tags = dict(version.tags)
+        return cls(int(version.version), str(tags.get(BUNDLE_TAG, "")), tags, int(version.creation_timestamp or 0))
 
 
 @contextmanager
@@ -76,6 +78,21 @@ class Registry:
             return None
         with store_errors(self._store.uri):
             return Version.of(self._client.get_model_version(self.name, number))
+
+    def versions(self) -> list[Version]:
+        """All versions, the oldest first."""
+        with store_errors(self._store.uri):
+            found: list[ModelVersion] = []
+            token: str | None = None
+            while page := self._client.search_model_versions(f"name = '{self.name}'", page_token=token):
+                found += page
+                if not (token := page.token):
+                    break
+        return sorted((Version.of(version) for version in found), key=lambda version: version.number)
+
+    def aliases(self) -> dict[str, int]:
+        """Which version each alias stands for."""
+        return {alias: int(number) for alias, number in self._aliases().items()}
 
     def named(self, name: str) -> Version | None:
         """The version of this number, or the one that an alias stands for."""
@@ -120,6 +137,11 @@ class Registry:
                 if version.tags.get(name) != value:
                     self._client.set_model_version_tag(self.name, str(version.number), name, value)
 
+    def untag(self, version: Version, name: str) -> None:
+        """Take a tag away."""
+        with store_errors(self._store.uri):
+            self._client.delete_model_version_tag(self.name, str(version.number), name)
+
     def move(self, alias: str, expected: Version | None, to: Version) -> bool:
         """Give an alias to a version, if it still stands where it was seen; False if somebody moved it meanwhile."""
         seen = None if expected is None else expected.number
@@ -133,6 +155,11 @@ class Registry:
         """Give an alias to a version, whoever had it."""
         with store_errors(self._store.uri):
             self._client.set_registered_model_alias(self.name, alias, str(to.number))
+
+    def clear(self, alias: str) -> None:
+        """Take an alias away from whoever has it."""
+        with store_errors(self._store.uri):
+            self._client.delete_registered_model_alias(self.name, alias)
 
     def fetch(self, version: Version, folder: Path) -> Path:
         """Copy a version's files to a folder; where they lie is returned."""

@@ -29,7 +29,7 @@ from mlflow.tracking import MlflowClient
 
 from pipelines.disk import damaged, damaged_store, sqlite_file, unwritable
 from pipelines.tools.outputs import DATA_TAG, KEY_TAG, WEIGHTS_TAG
-from pipelines.tools.spool import Event, RunGone, StoreDown, locked
+from pipelines.tools.spool import Event, RunGone, StoreAway, StoreDown, locked
 
 _log = logging.getLogger(__name__)
 EXPERIMENT = "ddpm"
@@ -38,6 +38,7 @@ _LONGEST_PARAM, _LONGEST_TAG, _LONGEST_KEY = 6000, 8000, 250
 _NOT_IN_A_NAME = re.compile(r"[^\w\-. /:]")
 _PROBE_S = 2.0
 _WILL_NEVER_DO = {"INVALID_PARAMETER_VALUE", "BAD_REQUEST"}
+_BUSY = {502, 503, 504}
 _GONE = {"RESOURCE_DOES_NOT_EXIST", "NOT_FOUND"}
 
 T = TypeVar("T")
@@ -239,6 +240,16 @@ def store_errors(uri: str) -> Iterator[None]:
         raise _unusable(uri, error) from error
 
 
+def _may_answer_later(error: BaseException | None) -> bool:
+    """Whether the network, a server that is starting or stopping, or a database in use is behind it."""
+    from requests.exceptions import RequestException
+
+    if isinstance(error, MlflowException):
+        cause = error.__cause__ or error.__context__
+        return error.get_http_status_code() in _BUSY or isinstance(cause, RequestException)
+    return isinstance(error, RequestException | OSError)
+
+
 @cache
 def _register_source() -> None:
     """Let MLflow read our kind of source back; asked twice, the second time does nothing."""
@@ -263,9 +274,12 @@ def _unusable(uri: str, error: Exception) -> StoreDown:
     said = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
     file = sqlite_file(uri)
     if file is None:
-        return StoreDown(f"The MLflow store {uri} must answer, and it does not ({said}).")
+        kind = StoreAway if _may_answer_later(error) else StoreDown
+        return kind(f"The MLflow store {uri} must answer, and it does not ({said}).")
     if fault := damaged(file):
         return StoreDown(*damaged_store(file, fault))
+    if "database is locked" in said:
+        return StoreAway(f"The MLflow store {file} must not be in use for long, and it is ({said}).", "Run it again.")
     return _not_to_be_written(file, said)
 
 

@@ -35,6 +35,10 @@ class StoreDown(Exception):
         self.mend = mend
 
 
+class StoreAway(StoreDown):
+    """Nobody answers, or not in time: it may be up again soon."""
+
+
 class RunGone(StoreDown):
     """The store answers, but the run that the records belong to is not in it (any more)."""
 

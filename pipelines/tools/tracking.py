@@ -17,12 +17,12 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ddpm_core.errors import Stopped, TrackingError
+from ddpm_core.errors import Stopped, StoreUnreachable, TrackingError
 from pipelines.paths import Paths
 from pipelines.tools import outputs
 from pipelines.tools.outputs import Run, Scalar, weights_digest
 from pipelines.tools.run_words import described, run_name
-from pipelines.tools.spool import Event, Journal, Sink, StoreDown, now_ms, ship, ship_left_behind
+from pipelines.tools.spool import Event, Journal, Sink, StoreAway, StoreDown, now_ms, ship, ship_left_behind
 
 if TYPE_CHECKING:
     from pipelines.tools.mlflow_store import MlflowStore
@@ -243,13 +243,13 @@ class MlflowTracker:
                 run.send(store)
             return store.run_id_of_weights(weights)
         except StoreDown as error:
-            raise _must_answer(error) from error
+            raise must_answer(error) from error
 
     def store(self) -> "MlflowStore":
         try:
             return connect(self._home)
         except StoreDown as error:
-            raise _must_answer(error) from error
+            raise must_answer(error) from error
 
 
 def open_tracker(enabled: bool, home: Path) -> Tracker:
@@ -284,8 +284,10 @@ def _restoring(weights: str, stage: str | None = None, digest: str = "") -> Even
     return {"event": "open", "by": "weights", "value": weights, "time": now_ms(), "tags": tags, "unless": unless}
 
 
-def _must_answer(error: StoreDown) -> TrackingError:
-    return TrackingError(f"{error} {error.mend}")
+def must_answer(error: StoreDown) -> TrackingError:
+    """What is said where the store cannot be done without; a temporary failure where it may answer later."""
+    kind = StoreUnreachable if isinstance(error, StoreAway) else TrackingError
+    return kind(f"{error} {error.mend}")
 
 
 def _tracking_off() -> TrackingError:

@@ -1,4 +1,4 @@
-"""DVC's experiments in temporary checkouts: their runs stay, and neither they nor the main checkout disturb each other."""
+"""DVC's experiments in temporary checkouts: their runs stay, and they leave each other and the main checkout alone."""
 
 import os
 import shutil

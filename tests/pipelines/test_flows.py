@@ -10,7 +10,16 @@ from typing import Any
 
 import pytest
 
-from ddpm_core.errors import ContractFailed, DdpmError, GateFailed, ParamsError, TryAgain
+from ddpm_core.errors import (
+    ContractFailed,
+    DdpmError,
+    GateFailed,
+    ParamsError,
+    PromotionRefused,
+    StoreUnreachable,
+    TrackingError,
+    TryAgain,
+)
 from pipelines import flows
 from pipelines.params import load_params
 from pipelines.tools.dvc_repo import LockBusy, StageFailed
@@ -80,6 +89,9 @@ def stale(answer: bool) -> Callable[..., Any]:
         (StageFailed("train", 137), True),
         (StageFailed("evaluate", 75), True),
         (TryAgain("killed"), True),
+        (StoreUnreachable("away"), True),
+        (TrackingError("damaged"), False),
+        (PromotionRefused("worse"), False),
         (StageFailed("prepare", 1), False),
         (OSError("disk"), True),
         (StageFailed("gate", 3), False),
@@ -132,7 +144,14 @@ def test_no_task_keeps_a_cache_of_its_own() -> None:
 
     assert flows.run_stage.cache_policy == NO_CACHE
     assert flows.promote_bundle.cache_policy == NO_CACHE
-    assert flows.promote_bundle.retries == 0
+
+
+def test_a_promotion_waits_for_a_store_that_is_away_for_a_minute() -> None:
+    assert flows.promote_bundle.retry_condition_fn is flows.may_pass_by_itself
+    delays = flows.promote_bundle.retry_delay_seconds
+    assert isinstance(delays, list)
+    assert flows.promote_bundle.retries == len(delays)
+    assert sum(delays) >= 60
 
 
 def test_without_tracking_nothing_is_promoted_and_that_is_said(

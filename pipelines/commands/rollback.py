@@ -1,0 +1,35 @@
+"""`ddpm rollback [VERSION] --why TEXT`: an earlier version is champion again, and stays it."""
+
+import argparse
+import logging
+
+from pipelines.commands.common import Verbs, checked_params, project_paths
+
+log = logging.getLogger(__name__)
+
+
+def add_to(verbs: Verbs) -> None:
+    text = "make an earlier version champion again; what it replaces is not promoted again by itself"
+    verb = verbs.add_parser("rollback", help=text, description=text.capitalize() + ".")
+    verb.add_argument(
+        "version",
+        metavar="VERSION",
+        type=int,
+        nargs="?",
+        help="its number (default: the one under alias `previous`)",
+    )
+    verb.add_argument("--why", metavar="TEXT", required=True, help="the reason, which `ddpm history` shows")
+    verb.add_argument("--again", action="store_true", help="take VERSION though it was itself rolled back")
+    verb.set_defaults(action=roll_back_champion)
+
+
+def roll_back_champion(args: argparse.Namespace) -> None:
+    paths = project_paths(args)
+    params = checked_params(paths)
+    from pipelines.history import required_why
+    from pipelines.rollback import roll_back
+    from pipelines.tools.tracking import open_tracker
+
+    why = required_why(args.why, "--why")
+    tracker = open_tracker(params.runtime.tracking, paths.home)
+    log.info("%s", roll_back(params, paths, tracker, args.version, why, again=args.again))
