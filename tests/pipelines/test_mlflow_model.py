@@ -3,6 +3,7 @@
 import base64
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -10,6 +11,8 @@ import sysconfig
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -19,7 +22,7 @@ import pytest
 
 from pipelines.promotion import promote
 from pipelines.serving.sampler import Sampler
-from pipelines.tools.decode import decode_png
+from pipelines.tools.decode import decode_png, encode_png
 from pipelines.tools.mlflow_registry import Registry
 from pipelines.tools.tracking import connect, open_tracker
 from tests.support.imports import ROOT
@@ -158,18 +161,29 @@ def post(port: int, rows: list[dict[str, Any]]) -> bytes:
         return bytes(answer.read())
 
 
-@pytest.mark.slow
-def test_mlflow_models_serve_answers_twice_with_the_same_bytes(project: Any) -> None:
+def package_index_answers() -> bool:
+    try:
+        socket.create_connection(("pypi.org", 443), timeout=3).close()
+    except OSError:
+        return False
+    return True
+
+
+@contextmanager
+def served(project: Any, folder: Path, env_manager: str, patience: float) -> Iterator[int]:
+    """The port of a server of the champion that runs in `folder`, with no word of where this checkout lies."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", "models:/tiny@champion"]
-    command += ["--env-manager", "local", "--port", str(port), "--host", "127.0.0.1"]
+    command += ["--env-manager", env_manager, "--port", str(port), "--host", "127.0.0.1"]
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    env = {**os.environ, "MLFLOW_TRACKING_URI": f"sqlite:///{project.home / 'mlflow.db'}", "PATH": path}
-    with subprocess.Popen(command, env=env, start_new_session=True) as server:
+    env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    env |= {"MLFLOW_TRACKING_URI": f"sqlite:///{project.home / 'mlflow.db'}", "PATH": path}
+    env |= {"MLFLOW_ENV_ROOT": str(folder / "environments")}
+    with subprocess.Popen(command, env=env, cwd=folder, start_new_session=True) as server:
         try:
-            deadline = time.monotonic() + 120
+            deadline = time.monotonic() + patience
             while True:
                 try:
                     urllib.request.urlopen(f"http://127.0.0.1:{port}/ping", timeout=5)
@@ -178,12 +192,33 @@ def test_mlflow_models_serve_answers_twice_with_the_same_bytes(project: Any) -> 
                     assert server.poll() is None
                     assert time.monotonic() < deadline
                     time.sleep(0.5)
-            first, second = (post(port, [{"n": 2, "label": 1, "seed": 11}]) for _ in range(2))
-            assert first == second
-            assert len(json.loads(first)["predictions"]) == 2
-            with pytest.raises(urllib.error.HTTPError) as refused:
-                post(port, [{"n": 0}])
-            assert refused.value.code == 400
-            assert b"must be a whole number from 1 to 256" in refused.value.read()
+            yield port
         finally:
             os.killpg(server.pid, 15)
+
+
+@pytest.mark.slow
+def test_mlflow_models_serve_answers_twice_with_the_same_bytes(project: Any, tmp_path: Path) -> None:
+    with served(project, tmp_path, "local", 240) as port:
+        first, second = (post(port, [{"n": 2, "label": 1, "seed": 11}]) for _ in range(2))
+        assert first == second
+        assert len(json.loads(first)["predictions"]) == 2
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            post(port, [{"n": 0}])
+        assert refused.value.code == 400
+        assert b"must be a whole number from 1 to 256" in refused.value.read()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1500)
+@pytest.mark.skipif(shutil.which("uv") is None, reason="uv is not on the path")
+def test_mlflow_models_serve_in_an_environment_of_its_own_gives_our_bytes(project: Any, tmp_path: Path) -> None:
+    if not package_index_answers():
+        pytest.skip("the package index does not answer")
+    expected = Sampler.open(project.bundle).sample([1, 1], [11, 12])
+    with served(project, tmp_path, "uv", 1200) as port:
+        answer = json.loads(post(port, [{"n": 2, "label": 1, "seed": 11}]))["predictions"]
+    environment = next((tmp_path / "environments").rglob("site-packages"))
+    assert (environment / "onnxruntime").is_dir()
+    assert not [name for name in ("torch", "ddpm_core", "pipelines") if (environment / name).exists()]
+    assert [base64.b64decode(record["png_base64"]) for record in answer] == [encode_png(image) for image in expected]
