@@ -13,7 +13,7 @@ import shutil
 import socket
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
@@ -117,7 +117,8 @@ class Shelf:
         for place in self.folder.iterdir():
             steps = Checkpoints(place, 1).steps() if place != own else []
             if steps and not (place / _FINISHED).exists():
-                found.append((max(entry.stat().st_mtime_ns for entry in place.glob("step-*")), place.name, place))
+                with suppress(FileNotFoundError, ValueError):  # another process swept it meanwhile
+                    found.append((max(entry.stat().st_mtime_ns for entry in place.glob("step-*")), place.name, place))
         return [place for _, _, place in sorted(found, reverse=True)]
 
     def _sweep(self, own: Path) -> None:
@@ -203,6 +204,7 @@ def _own(place: Path, patience: float, should_stop: Callable[[], bool]) -> Itera
     """Hold the folder; where another process does, wait for it, and say which one."""
     end, said = time.monotonic() + patience, False
     while True:
+        place.mkdir(parents=True, exist_ok=True)  # a process that sweeps took it for one that nobody wants
         with _locked(place) as mine:
             if mine:
                 yield
@@ -230,15 +232,20 @@ def _holder(place: Path) -> str:
 
 @contextmanager
 def _locked(place: Path) -> Iterator[bool]:
-    """Whether the folder is ours for now; the lock goes with the process, however that ends."""
-    with (place / _LOCK).open("a") as file:
+    """Whether the folder is ours for now; the lock goes with the process, however that ends.
+
+    It is not ours if another process sweeps it meanwhile: a lock on a removed file keeps nobody out.
+    """
+    with ExitStack() as stack:
         try:
+            file = stack.enter_context((place / _LOCK).open("a"))
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-            return
-        _sign(file)
-        yield True
+            mine = os.path.samestat(os.fstat(file.fileno()), (place / _LOCK).stat())
+        except (BlockingIOError, FileNotFoundError):
+            mine = False
+        if mine:
+            _sign(file)
+        yield mine
 
 
 def _sign(file: TextIO) -> None:

@@ -1,8 +1,10 @@
 """The folders of trainings: another identity is another training, said and swept by a rule; one process has each."""
 
+import fcntl
 import json
 import logging
 import os
+import shutil
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -120,6 +122,42 @@ def test_a_training_that_another_process_leaves_is_waited_for_and_the_wait_can_b
     with caplog.at_level(logging.INFO), shelf.held(identity(), CPU, should_stop=leaves):
         pass
     assert f"process {os.getpid()} is at this training; waiting for it" in caplog.text
+
+
+def test_a_folder_that_is_swept_while_a_training_takes_it_is_made_anew_and_held(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flock, calls = fcntl.flock, []
+
+    def swept_before(file: Any, how: int) -> None:
+        calls.append(how)
+        if len(calls) == 1:
+            shutil.rmtree(shelf.place(identity()))
+        flock(file, how)
+
+    shelf = Shelf(tmp_path, 2)
+    monkeypatch.setattr(fcntl, "flock", swept_before)
+    with shelf.held(identity(), CPU) as place:
+        assert (place / "training.json").is_file()
+        with pytest.raises(TryAgain), shelf.held(identity(), CPU, patience=0):
+            pass
+
+
+def test_two_trainings_that_sweep_at_once_do_not_meet_in_what_is_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shelf = Shelf(tmp_path, 0)
+    old = [interrupted(Shelf(tmp_path, 9), identity(threads=n), age=n) for n in (5, 6)]
+    flock = fcntl.flock
+
+    def other_sweeps(file: Any, how: int) -> None:
+        flock(file, how)
+        for place in old:
+            shutil.rmtree(place, ignore_errors=True)
+
+    monkeypatch.setattr(fcntl, "flock", other_sweeps)
+    with shelf.held(identity(), CPU) as place:
+        assert [entry for entry in tmp_path.iterdir() if entry.is_dir()] == [place]
 
 
 def test_a_finished_training_keeps_its_last_checkpoint_until_another_one_begins(
