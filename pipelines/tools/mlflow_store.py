@@ -246,7 +246,8 @@ def _may_answer_later(error: BaseException | None) -> bool:
 
     if isinstance(error, MlflowException):
         cause = error.__cause__ or error.__context__
-        return error.get_http_status_code() in _BUSY or isinstance(cause, RequestException)
+        status = error.get_http_status_code()  # type: ignore[no-untyped-call]
+        return status in _BUSY or isinstance(cause, RequestException)
     return isinstance(error, RequestException | OSError)
 
 

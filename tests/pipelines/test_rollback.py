@@ -163,7 +163,7 @@ def test_again_promotes_it_and_later_runs_find_it_in_place(project: Callable[[in
 def test_again_does_not_pass_over_the_comparison(project: Callable[[int], Paths], tmp_path: Path) -> None:
     paths = project(3)
     rolled_back(paths)
-    worse, _ = judged_project(tmp_path / "worse", paths.home, seed=BUNDLES - 1, metrics={"fcd_ratio_test": 2.8})
+    worse, _ = judged_project(tmp_path / "worse", paths.home, seed=BUNDLES - 1, metrics={"energy_classifier": 0.08})
     with pytest.raises(PromotionRefused, match="no worse than the champion"):
         promoted(worse, again="please")
     assert held_back(paths) == [3]
