@@ -38,7 +38,7 @@ def test_a_training_has_its_own_folder_and_says_there_what_it_is(tmp_path: Path)
     with shelf.held(identity(), CPU) as place:
         assert place == tmp_path / key_of(identity())[:32]
     about = json.loads((place / "training.json").read_text())
-    assert about == {"identity": json.loads(json.dumps(identity())), "machine": CPU}
+    assert about == {"identity": json.loads(json.dumps(identity())), "machine": CPU, "threads": []}
     assert shelf.place(identity(threads=1)) != place
 
 
