@@ -23,8 +23,9 @@ from pipelines.commands import (
     ui,
 )
 from pipelines.disk import told
-from pipelines.lifetime import Terminated, end_with_owner, ending_on_sigterm
+from pipelines.lifetime import end_with_owner
 from pipelines.quiet import quieten
+from pipelines.run_signals import Terminated, ending_on_sigterm
 
 log = logging.getLogger(__name__)
 

@@ -15,18 +15,17 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 from typing import TypeVar
 
 T = TypeVar("T")
 
 OWNER, GUARD = "DDPM_OWNER", "DDPM_GUARD"
 GRACE_SECONDS = 60.0  # to save in, before a process whose owner is gone is killed
-_LOOK_SECONDS = 0.5
+LOOK_SECONDS = 0.5
 _SHELLS = {"sh", "dash", "bash", "zsh", "fish", "ksh", "busybox"}
 _PROC = Path("/proc")
 
@@ -60,7 +59,7 @@ class Process:
             descriptor = os.pidfd_open(self.pid)
         except (AttributeError, OSError):  # another system, an old kernel, or there is no such process
             while self.lives():
-                time.sleep(_LOOK_SECONDS)
+                time.sleep(LOOK_SECONDS)
             return
         try:
             if self.lives():
@@ -182,100 +181,11 @@ def _parents() -> Iterator[tuple[int, int]]:
             yield int(pid_text), int(parent_text)
 
 
-# -------------------------------------------------------------------------------------------------------- signals
-
-
-class Terminated(BaseException):
-    """SIGTERM came, and nothing waits for the end of a step: leave, and clear up on the way, as on Ctrl-C."""
-
-
-@contextmanager
-def ending_on_sigterm() -> Iterator[None]:
-    """SIGTERM in here is raised as Terminated; a second one, when clearing up takes too long, leaves at once."""
-
-    def hear(number: int, _frame: FrameType | None) -> None:
-        signal.signal(number, signal.SIG_DFL)
-        raise Terminated
-
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, hear)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-class Passing:
-    """What `passing_on` heard: the name of the first signal, None before it."""
-
-    name: str | None = None
-
-
-@contextmanager
-def passing_on(echo_seconds: float = 2.0) -> Iterator[Passing]:
-    """SIGTERM and SIGINT in here go to all processes that this one started, as SIGTERM; a second signal kills them.
-
-    A process that is started after the signal is told too. A second signal that follows at once is the first one again.
-    """
-    passing, heard = Passing(), 0.0
-    over = threading.Event()
-
-    def pass_on() -> None:
-        told: set[tuple[int, bytes]] = set()
-        while not over.is_set():
-            for pid in descendants(os.getpid()):
-                known = pid, _command(pid)  # between fork and exec a signal would be lost: then it gets another
-                if known not in told:
-                    told.add(known)
-                    with suppress(ProcessLookupError):
-                        os.kill(pid, signal.SIGTERM)
-            over.wait(_LOOK_SECONDS / 2)
-
-    def hear(number: int, _frame: FrameType | None) -> None:
-        nonlocal heard
-        if passing.name is None:
-            passing.name, heard = signal.Signals(number).name, time.monotonic()
-            threading.Thread(target=pass_on, name="signals", daemon=True).start()
-        elif time.monotonic() - heard > echo_seconds:
-            for pid in descendants(os.getpid()):
-                with suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
-            os._exit(128 + number)
-
-    before = {number: signal.signal(number, hear) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield passing
-    finally:
-        over.set()
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def _command(pid: int) -> bytes:
+def command_of(pid: int) -> bytes:
+    """The words that a process was started with; empty where there is none."""
     with suppress(OSError):
         return (_PROC / str(pid) / "cmdline").read_bytes()
     return b""
-
-
-def in_a_thread(work: Callable[[], T]) -> T:
-    """Do the work in another thread, so that this one, the main thread, hears signals whatever the work does."""
-    done: list[T] = []
-    failed: list[BaseException] = []
-
-    def run() -> None:
-        try:
-            done.append(work())
-        except BaseException as error:  # noqa: BLE001 (it is raised again below)
-            failed.append(error)
-
-    thread = threading.Thread(target=run, name="work", daemon=True)
-    thread.start()
-    thread.join()
-    if failed:
-        raise failed[0]
-    return done[0]
 
 
 # --------------------------------------------------------------------------------------------- programs of others

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from ddpm_core.training.config import TrainConfig
     from pipelines.sources import SourceConfig
     from pipelines.sources.split import SplitConfig
-    from pipelines.tools.expectations import ContractConfig
-    from pipelines.tools.features import ReferenceConfig
+    from pipelines.tools.contract import ContractConfig
+    from pipelines.tools.reference_config import ReferenceConfig
     from pipelines.tools.report_page import ReportConfig
     from pipelines.tools.shards import ShardConfig
 
@@ -117,8 +117,8 @@ def section_types() -> dict[str, Any]:
     from ddpm_core.training.config import TrainConfig
     from pipelines.sources import SourceConfig
     from pipelines.sources.split import SplitConfig
-    from pipelines.tools.expectations import ContractConfig
-    from pipelines.tools.features import ReferenceConfig
+    from pipelines.tools.contract import ContractConfig
+    from pipelines.tools.reference_config import ReferenceConfig
     from pipelines.tools.report_page import ReportConfig
     from pipelines.tools.shards import ShardConfig
 

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from ddpm_core.errors import DdpmError, ParamsError, Stopped
 from pipelines.commands.common import Verbs, checked_params, project_paths
-from pipelines.lifetime import Passing, in_a_thread, own_children, passing_on
+from pipelines.lifetime import own_children
+from pipelines.run_signals import Passing, in_a_thread, passing_on
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -24,13 +24,13 @@ from pipelines.tools.features import (
     CLASSIFIER_NAME,
     Extractor,
     Features,
-    ReferenceConfig,
     classifier_bytes,
     classifier_extractor,
     extract,
     open_extractors,
     read_extractor,
 )
+from pipelines.tools.reference_config import ReferenceConfig
 from pipelines.tools.reference_store import features_file, kept_rows, write_reference
 from pipelines.tools.shards import Split, read_index, read_split
 

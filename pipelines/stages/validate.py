@@ -14,7 +14,8 @@ from ddpm_core.errors import ContractFailed
 from ddpm_core.files import atomic_write_json, sha256_file
 from pipelines.paths import Paths
 from pipelines.progress import tracked
-from pipelines.tools.expectations import ContractConfig, Finding, Table, judge, read_suite
+from pipelines.tools.contract import ContractConfig, read_suite
+from pipelines.tools.expectations import Finding, Table, judge
 from pipelines.tools.manifest import Manifest, Row, read_manifest
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from ddpm_core.spec import DataSpec
 from pipelines.progress import tracked
-from pipelines.tools.features import ClassifierConfig
+from pipelines.tools.reference_config import ClassifierConfig
 
 FEATURES = 64
 _LONGEST_SIDE = 32  # larger pictures are averaged down to this, so that the cost does not grow with their size

@@ -4,7 +4,6 @@
 `dvc repro -s STAGE` takes its place and costs a second or two a stage.
 """
 
-import json
 import logging
 import os
 import sqlite3
@@ -12,14 +11,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import chdir, contextmanager, suppress
+from contextlib import chdir, contextmanager
 from copy import copy
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ddpm_core.errors import DdpmError, ParamsError, TryAgain
+from ddpm_core.errors import DdpmError, ParamsError
 from pipelines.disk import told
-from pipelines.lifetime import ancestors, having
+from pipelines.tools.dvc_mending import LockBusy, mend_rwlock, set_aside
 
 T = TypeVar("T")
 
@@ -39,10 +38,6 @@ class StageFailed(DdpmError):
         )
         self.stage = stage
         self.exit_code = exit_code
-
-
-class LockBusy(TryAgain):
-    """Another DVC holds the repository and did not let go in time."""
 
 
 def use_this_environment() -> None:
@@ -154,7 +149,7 @@ class DvcRepo:
             try:
                 return action()
             except (YAMLSyntaxError, YAMLValidationError) as error:
-                if not mends or not _set_aside(self.root / "dvc.lock", str(error.path)):
+                if not mends or not set_aside(self.root / "dvc.lock", str(error.path)):
                     raise
             except LockError as error:
                 if time.monotonic() + wait > end:
@@ -213,52 +208,6 @@ def _state_of_dvc(error: sqlite3.Error) -> DdpmError:
         f"DVC must be able to write its own databases, but: {error}. They lie in .dvc/tmp and {site_cache_dir()}: make "
         "room there and give yourself the right to write, or remove the second if it is damaged (it is made again)"
     )
-
-
-def mend_rwlock(root: Path) -> None:
-    """Remove DVC's list of files in use where a kill in the middle of writing damaged it; refuse while it is in use."""
-    place = root / ".dvc" / "tmp" / "rwlock"
-    if _is_rwlock(place):
-        return
-    from dvc.lock import LockError, make_lock
-
-    with suppress(LockError), make_lock(str(place.with_name("rwlock.lock")), tmp_dir=str(place.parent)):
-        if _is_rwlock(place):  # it was being written
-            return
-        users = [pid for pid in having("DVC_ROOT", str(root)) if pid not in ancestors(os.getpid())]
-        if users:
-            raise LockBusy(
-                f"{place} must list the files in use, but it is damaged, and process {users[0]} still works in {root}. "
-                "Wait for it or stop it, then run again"
-            )
-        place.unlink()
-        log.warning("removed %s: it was damaged, as by a kill in the middle of writing; nobody was using it", place)
-
-
-def _is_rwlock(place: Path) -> bool:
-    """Whether the file is what DVC will read, or is not there."""
-    try:
-        value = json.loads(place.read_bytes())
-    except FileNotFoundError:
-        return True
-    except ValueError:
-        return False
-    return isinstance(value, dict) and all(isinstance(part, dict) for part in value.values())
-
-
-def _set_aside(lock: Path, damaged: str) -> bool:
-    """Put a dvc.lock that a kill left half written out of the way: what DVC ran before lies in its cache of runs."""
-    if Path(damaged).name != lock.name or not lock.is_file():
-        return False
-    kept = lock.parent / ".dvc" / "tmp" / "dvc.lock.damaged"
-    os.replace(lock, kept)
-    log.warning(
-        "%s was damaged, as by a kill in the middle of writing; it is now %s. DVC restores what had run; "
-        "`git checkout dvc.lock` brings back the one that was committed",
-        lock,
-        kept,
-    )
-    return True
 
 
 def _as_it_is(item: Any, *, anew: bool) -> tuple[Any, Any]:

@@ -1,63 +1,17 @@
 """The data contract, judged by Great Expectations: a suite in a file, tables, thresholds; findings name the rows."""
 
-import json
 import logging
 import os
-import re
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
-from ddpm_core.checks import Check, Checks, at_least_1, fraction, not_negative, run_checks
 from ddpm_core.errors import ParamsError
+from pipelines.tools.contract import identity
 
 Table = Sequence[Mapping[str, Any]]
-
-# In an expectation's notes: a threshold by its key, or one of the suite's parameters.
-_KEY, _PARAMETER = re.compile(r"\bcontract\.(\w+)"), re.compile(r"\$(\w+)")
-
-_level: Check = (lambda v: 0 <= v <= 255, "a level between 0 and 255")
-
-
-@dataclass(frozen=True)
-class ContractConfig:
-    """What the data must keep, or nothing is trained on them."""
-
-    min_train_images: int
-    min_test_images: int
-    min_train_images_per_class: int
-    min_test_images_per_class: int
-    max_class_imbalance: float
-    max_quarantined_share: float
-    max_duplicate_share: float
-    max_flat_share: float
-    min_mean_level: float
-    max_mean_level: float
-    rows_named: int
-
-    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid", "strict": True}
-    __checks__: ClassVar[Checks] = {
-        "min_train_images": at_least_1,
-        "min_test_images": not_negative,
-        "min_train_images_per_class": not_negative,
-        "min_test_images_per_class": not_negative,
-        "max_class_imbalance": at_least_1,
-        "max_quarantined_share": fraction,
-        "max_duplicate_share": fraction,
-        "max_flat_share": fraction,
-        "min_mean_level": _level,
-        "max_mean_level": _level,
-        "rows_named": at_least_1,
-    }
-
-    def __post_init__(self) -> None:
-        run_checks(self)
-        if self.min_mean_level > self.max_mean_level:
-            raise ParamsError(
-                f"min_mean_level must be at most max_mean_level, got {self.min_mean_level} and {self.max_mean_level}"
-            )
 
 
 @dataclass(frozen=True)
@@ -94,86 +48,6 @@ class Finding:
         return f"{self.table.replace('_', ' ')}: {self.says}; {self.found}" + ("" if one or not rows else f": {rows}")
 
 
-def read_suite(
-    path: Path, tables: Sequence[str], parameters: Mapping[str, Any], contract: ContractConfig
-) -> dict[str, list[dict[str, Any]]]:
-    """The suite file: for each table a list of expectations as Great Expectations writes them, each with its notes.
-
-    `contract.KEY` in the notes becomes the threshold and its key, `$NAME` the parameter of that name.
-    """
-    if not path.is_file():
-        raise ParamsError(
-            f"{path}: there must be the suite of expectations, but the file is missing; restore it with git"
-        )
-    try:
-        suite = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ParamsError(f"{path}: must be JSON, but {error}") from error
-    faults = _suite_faults(suite, tables, parameters, asdict(contract))
-    if faults:
-        raise ParamsError(f"{path}: the suite of expectations is not well formed: " + "; ".join(faults))
-    return {
-        table: [{**each, "notes": _with_limits(each["notes"], parameters, asdict(contract))} for each in expectations]
-        for table, expectations in suite.items()
-    }
-
-
-def _with_limits(notes: str, parameters: Mapping[str, Any], contract: Mapping[str, Any]) -> str:
-    """Notes with every limit that they name, its key behind it."""
-
-    def limit(match: re.Match[str]) -> str:
-        key = match[1]
-        value = _percent(contract[key]) if key.endswith("_share") else f"{contract[key]:,g}"
-        return f"{value} (contract.{key})"
-
-    return _PARAMETER.sub(lambda match: _listed(parameters[match[1]]), _KEY.sub(limit, notes))
-
-
-def _listed(value: Any) -> str:
-    """A parameter as a person says it: `8`, `0 to 9`, `L, RGB`."""
-    if not isinstance(value, list):
-        return str(value)
-    if len(value) > 2 and value == list(range(len(value))):
-        return f"0 to {len(value) - 1}"
-    return ", ".join(map(str, value))
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.6g} %"
-
-
-def _suite_faults(
-    suite: Any, tables: Sequence[str], parameters: Mapping[str, Any], contract: Mapping[str, Any]
-) -> list[str]:
-    if not isinstance(suite, dict) or set(suite) != set(tables):
-        return [f"must be a mapping with exactly the tables {', '.join(tables)}"]
-    faults = []
-    for table, expectations in suite.items():
-        seen: set[str] = set()
-        for number, expectation in enumerate(expectations):
-            where = f"{table}[{number}]"
-            keys = {"type", "kwargs", "severity", "notes"}
-            if not isinstance(expectation, dict) or set(expectation) != keys:
-                faults.append(f"{where}: must have exactly the keys {', '.join(sorted(keys))}")
-                continue
-            if _identity(expectation) in seen:
-                faults.append(f"{where}: must be the only {expectation['type']} of its column")
-            seen.add(_identity(expectation))
-            for pattern, known in ((_KEY, contract), (_PARAMETER, parameters)):
-                faults += [
-                    f"{where}.notes: {match[0]} must be one of {', '.join(sorted(known))}"
-                    for match in pattern.finditer(str(expectation["notes"]))
-                    if match[1] not in known
-                ]
-            for name, value in expectation["kwargs"].items():
-                if isinstance(value, dict) and value.get("$PARAMETER") not in parameters:
-                    faults.append(
-                        f"{where}.kwargs.{name}: $PARAMETER must be one of {', '.join(sorted(parameters))}, got "
-                        f"{value.get('$PARAMETER')!r}"
-                    )
-    return faults
-
-
 def judge(
     suite: Mapping[str, list[dict[str, Any]]],
     tables: Mapping[str, Table],
@@ -194,7 +68,7 @@ def judge(
             continue
         results = _run(context, source, table, expectations, pd.DataFrame(tables[table]), named_by[table], parameters)
         for each in expectations:
-            result = results.get(_identity(each))
+            result = results.get(identity(each))
             if result is None:  # Great Expectations leaves out what it does not know, with a line in its log
                 raise ParamsError(
                     f"suite.json: {each['type']} of table {table} was not judged: its type or its kwargs are not "
@@ -266,12 +140,8 @@ def _run(
                     f"suite.json: {config['type']} of table {table} cannot be judged: "
                     f"{_first_message(result['exception_info'])}"
                 )
-            results[_identity(config)] = result
+            results[identity(config)] = result
     return results
-
-
-def _identity(expectation: Mapping[str, Any]) -> str:
-    return f"{expectation['type']} {expectation['kwargs'].get('column')}"
 
 
 def _first_message(info: Any) -> str:

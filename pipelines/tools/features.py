@@ -15,17 +15,17 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ddpm_core.checks import Checks, at_least_1, fraction, not_negative, positive, run_checks
 from ddpm_core.errors import DataError, ParamsError, Unreachable
 from ddpm_core.files import sha256_bytes
 from ddpm_core.spec import DataSpec
 from pipelines.progress import tracked
 from pipelines.tools.extractor_files import INCEPTION_SHA256, ExtractorFile, dinov2_address, read_weights_file
+from pipelines.tools.reference_config import ClassifierConfig
 
 if TYPE_CHECKING:
     import torch
@@ -43,60 +43,6 @@ DTYPE = "float32"  # what all of them compute in (benchmarks/feature_speed.py co
 
 
 @dataclass(frozen=True)
-class ClassifierConfig:
-    """How the in-domain classifier is trained, and the accuracy on unseen images below which it is not used."""
-
-    seed: int
-    steps: int
-    batch_size: int
-    learning_rate: float
-    width: int
-    min_accuracy: float
-
-    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid", "strict": True}
-    __checks__: ClassVar[Checks] = {
-        "seed": not_negative,
-        "steps": at_least_1,
-        "batch_size": (lambda v: v >= 2, "at least 2"),
-        "learning_rate": positive,
-        "width": at_least_1,
-        "min_accuracy": fraction,
-    }
-
-    def __post_init__(self) -> None:
-        run_checks(self)
-
-
-@dataclass(frozen=True)
-class ReferenceConfig:
-    """Which extractors there are and how much of the training set's features is kept."""
-
-    extractors: tuple[ExtractorFile, ...]
-    efficientnet_side: int
-    batch_size: int
-    features_kept: int
-    judge_images: int
-    control_images: int
-    classifier: ClassifierConfig
-
-    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid", "strict": True}
-    __checks__: ClassVar[Checks] = {
-        "extractors": (
-            lambda v: len({each.family for each in v}) == len(v),
-            "a list with inception at most once, and one DINOv2 at most",
-        ),
-        "efficientnet_side": (lambda v: v >= 32, "at least 32 pixels"),
-        "batch_size": at_least_1,
-        "features_kept": (lambda v: v >= 2, "at least 2"),
-        "judge_images": (lambda v: v >= 32, "at least 32"),
-        "control_images": (lambda v: v >= 20, "at least 20"),
-    }
-
-    def __post_init__(self) -> None:
-        run_checks(self)
-
-
-@dataclass(frozen=True)
 class Names:
     """What an extractor's Fréchet distance, kernel distance and score are called; no score where it has no logits."""
 
@@ -111,8 +57,6 @@ NAMES = {
     "efficientnet_lite0": Names("fd_efficientnet_lite0", "kd_efficientnet_lite0", "score_efficientnet_lite0"),
     "dinov2": Names("fd_dinov2", "kd_dinov2", None),
 }
-
-
 JUDGES = ("classifier", "efficientnet_lite0")
 
 

@@ -15,7 +15,8 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.models import Model
 
-from pipelines.tools.mlflow_store import MlflowStore, store_errors
+from pipelines.tools.mlflow_errors import store_errors
+from pipelines.tools.mlflow_store import MlflowStore
 
 BUNDLE_TAG = "bundle"
 # What the code beside a model imports. onnxruntime is that of the CPU, whichever kind is installed here.

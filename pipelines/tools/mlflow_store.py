@@ -1,4 +1,4 @@
-"""The MLflow store: runs found by content, records sent in batches, the registry. The only file that calls MLflow.
+"""The MLflow store: runs found by content, records sent in batches.
 
 Whatever keeps the store from answering becomes StoreDown, so that the caller can keep the records and try later; a
 single record that the store will never take is left out with a warning, so that it cannot hold up the others.
@@ -7,13 +7,10 @@ single record that the store will never take is left out with a warning, so that
 import json
 import logging
 import re
-import socket
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar, cast
-from urllib.parse import urlsplit
 
 from mlflow.data.dataset_source import DatasetSource
 from mlflow.data.dataset_source_registry import register_dataset_source
@@ -27,19 +24,16 @@ from mlflow.system_metrics.metrics.gpu_monitor import GPUMonitor
 from mlflow.system_metrics.metrics.network_monitor import NetworkMonitor
 from mlflow.tracking import MlflowClient
 
-from pipelines.disk import damaged, damaged_store, sqlite_file, unwritable
+from pipelines.tools.mlflow_errors import probe, store_errors
 from pipelines.tools.outputs import DATA_TAG, KEY_TAG, WEIGHTS_TAG
-from pipelines.tools.spool import Event, RunGone, StoreAway, StoreDown, locked
+from pipelines.tools.spool import Event, RunGone, locked
 
 _log = logging.getLogger(__name__)
 EXPERIMENT = "ddpm"
 _METRICS, _ENTITIES = 1000, 100  # the most that MLflow takes in one call
 _LONGEST_PARAM, _LONGEST_TAG, _LONGEST_KEY = 6000, 8000, 250
 _NOT_IN_A_NAME = re.compile(r"[^\w\-. /:]")
-_PROBE_S = 2.0
 _WILL_NEVER_DO = {"INVALID_PARAMETER_VALUE", "BAD_REQUEST"}
-_BUSY = {502, 503, 504}
-_GONE = {"RESOURCE_DOES_NOT_EXIST", "NOT_FOUND"}
 
 T = TypeVar("T")
 
@@ -78,7 +72,7 @@ class MlflowStore:
     """A store that answered when it was opened."""
 
     def __init__(self, uri: str, home: Path) -> None:
-        _probe(uri)
+        probe(uri)
         _register_source()
         self.uri = uri
         self._home = home
@@ -224,33 +218,6 @@ class MlflowStore:
             self._take(group[half:], log)
 
 
-@contextmanager
-def store_errors(uri: str) -> Iterator[None]:
-    """What MLflow, a database or the network raises, as StoreDown (or RunGone, when the run is not there)."""
-    from requests.exceptions import RequestException
-    from sqlalchemy.exc import SQLAlchemyError
-
-    try:
-        yield
-    except MlflowException as error:
-        if error.error_code in _GONE:
-            raise RunGone(str(error)) from error
-        raise _unusable(uri, error) from error
-    except (RequestException, SQLAlchemyError, OSError) as error:
-        raise _unusable(uri, error) from error
-
-
-def _may_answer_later(error: BaseException | None) -> bool:
-    """Whether the network, a server that is starting or stopping, or a database in use is behind it."""
-    from requests.exceptions import RequestException
-
-    if isinstance(error, MlflowException):
-        cause = error.__cause__ or error.__context__
-        status = error.get_http_status_code()  # type: ignore[no-untyped-call]
-        return status in _BUSY or isinstance(cause, RequestException)
-    return isinstance(error, RequestException | OSError)
-
-
 @cache
 def _register_source() -> None:
     """Let MLflow read our kind of source back; asked twice, the second time does nothing."""
@@ -269,43 +236,6 @@ def _monitors() -> list[Any]:
 
 def _has_dataset(run: MlflowRun) -> bool:
     return run.inputs is not None and bool(run.inputs.dataset_inputs)
-
-
-def _unusable(uri: str, error: Exception) -> StoreDown:
-    said = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
-    file = sqlite_file(uri)
-    if file is None:
-        kind = StoreAway if _may_answer_later(error) else StoreDown
-        return kind(f"The MLflow store {uri} must answer, and it does not ({said}).")
-    if fault := damaged(file):
-        return StoreDown(*damaged_store(file, fault))
-    if "database is locked" in said:
-        return StoreAway(f"The MLflow store {file} must not be in use for long, and it is ({said}).", "Run it again.")
-    return _not_to_be_written(file, said)
-
-
-def _not_to_be_written(file: Path, why: str) -> StoreDown:
-    return StoreDown(
-        f"The MLflow store {file} must be a file that can be read and written, and it is not ({why}).",
-        "Make room on its disk and give yourself the right to write there, or set DDPM_HOME to another folder.",
-    )
-
-
-def _probe(uri: str) -> None:
-    """Whether there is a store at all, in seconds: MLflow itself would try a dead server or a bad file for minutes."""
-    if (file := sqlite_file(uri)) is not None:
-        if fault := damaged(file, whole=False):
-            raise StoreDown(*damaged_store(file, fault))
-        if fault := unwritable(file):
-            raise _not_to_be_written(file, fault)
-    parts = urlsplit(uri)
-    if parts.scheme not in {"http", "https"}:
-        return
-    port = parts.port or (443 if parts.scheme == "https" else 80)
-    try:
-        socket.create_connection((parts.hostname or "", port), timeout=_PROBE_S).close()
-    except OSError as error:
-        raise _unusable(uri, error) from error
 
 
 def _metrics(event: Event) -> list[Metric]:

@@ -22,7 +22,8 @@ from ddpm_core.errors import (
 )
 from pipelines import flows
 from pipelines.params import load_params
-from pipelines.tools.dvc_repo import LockBusy, StageFailed
+from pipelines.tools.dvc_mending import LockBusy
+from pipelines.tools.dvc_repo import StageFailed
 from tests.support.imports import ROOT
 
 GATE = {

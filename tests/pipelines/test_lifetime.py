@@ -16,16 +16,13 @@ from pipelines.lifetime import (
     GUARD,
     OWNER,
     Process,
-    Terminated,
     ancestors,
     descendants,
-    ending_on_sigterm,
     guarded,
     having,
-    in_a_thread,
     owner,
-    passing_on,
 )
+from pipelines.run_signals import Terminated, ending_on_sigterm, in_a_thread, passing_on
 
 PATIENCE = 30  # seconds for a process to start or end on a busy machine
 WAITS = "import signal\nsignal.pause()\n"

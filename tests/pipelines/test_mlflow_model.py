@@ -162,11 +162,12 @@ def post(port: int, rows: list[dict[str, Any]]) -> bytes:
 
 
 def package_index_answers() -> bool:
+    """Whether uv finds a package in the index that is configured here, whichever that is."""
+    asked = [shutil.which("uv") or "uv", "pip", "compile", "--no-header", "--no-cache", "-"]
     try:
-        socket.create_connection(("pypi.org", 443), timeout=3).close()
-    except OSError:
+        return subprocess.run(asked, input=b"tqdm", capture_output=True, timeout=30).returncode == 0
+    except subprocess.TimeoutExpired:
         return False
-    return True
 
 
 @contextmanager

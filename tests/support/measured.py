@@ -12,8 +12,8 @@ from ddpm_core.metrics.gate_config import GateConfig
 from ddpm_core.spec import DataSpec
 from pipelines.params import RuntimeConfig
 from pipelines.paths import Paths
-from pipelines.tools.features import ClassifierConfig, ReferenceConfig
 from pipelines.tools.manifest import Counts, Manifest, Row, write_manifest
+from pipelines.tools.reference_config import ClassifierConfig, ReferenceConfig
 from pipelines.tools.report_page import ReportConfig
 from pipelines.tools.shards import Sample, ShardConfig, write_shards
 from pipelines.tools.source_facts import SourceFacts, write_facts

@@ -17,7 +17,7 @@ from pipelines.sources import ImageFolder
 from pipelines.sources.pictures import Rules
 from pipelines.sources.split import SplitConfig
 from pipelines.stages import prepare, shard, validate
-from pipelines.tools.expectations import ContractConfig
+from pipelines.tools.contract import ContractConfig
 from pipelines.tools.manifest import Manifest, read_manifest
 from pipelines.tools.shards import ShardConfig
 

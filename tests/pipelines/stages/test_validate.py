@@ -10,7 +10,7 @@ from PIL import Image
 
 from ddpm_core.errors import ContractFailed, ParamsError
 from pipelines.tools import expectations
-from pipelines.tools.expectations import read_suite
+from pipelines.tools.contract import read_suite
 from pipelines.tools.manifest import read_manifest, write_manifest
 from tests.support.pictures import CONTRACT, SUITE, Project, file_bytes, png, write
 

@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from ddpm_core.errors import DdpmError, ParamsError
-from pipelines.tools.dvc_repo import DvcRepo, LockBusy, StageFailed, _code_in, mend_rwlock, use_this_environment
+from pipelines.tools.dvc_mending import LockBusy, mend_rwlock
+from pipelines.tools.dvc_repo import DvcRepo, StageFailed, _code_in, use_this_environment
 
 GRAPH = """
 stages:

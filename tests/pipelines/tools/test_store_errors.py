@@ -9,7 +9,7 @@ from requests.exceptions import ConnectionError as NoConnection
 
 from ddpm_core.errors import StoreUnreachable, TrackingError
 from pipelines.store_access import store_must_answer
-from pipelines.tools.mlflow_store import store_errors
+from pipelines.tools.mlflow_errors import store_errors
 
 SERVER = "http://127.0.0.1:9"
 
