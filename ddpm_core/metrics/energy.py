@@ -77,23 +77,18 @@ def energy(samples: Features, asked: Labels, real: Against, rounds: int, seed: i
         raise DataError(f"an energy distance takes at least 2 samples, got {len(samples)}")
     n, unseen = len(samples), real.unseen
     to_unseen, from_unseen = cross_means(samples, unseen)
-    apart = row_means(samples)
-    value = 2.0 * float(to_unseen.mean()) - float(apart.mean()) - real.floor
     signs = resampled_within(asked, rounds, seed)
+    apart, quadratic = _own_distances(samples, signs)
+    value = 2.0 * float(to_unseen.mean()) - float(apart.mean()) - real.floor
     linear = signs @ (2.0 * (to_unseen - apart)) / n
     linear += resampled(len(unseen), rounds, seed) @ (2.0 * (from_unseen - real.floor_of_unseen)) / len(unseen)
-    curved = -_quadratic(samples, signs) / (n * (n - 1))
+    curved = -quadratic / (n * (n - 1))
     return Energy(value / real.unit, Replicates(linear / real.unit, curved / real.unit))
 
 
 def row_means(rows: Features) -> Floats:
     """The mean distance of each row to the others of its own set."""
-    # A row's distance to itself is 0 but for round-off, so it is set to 0 and the sum divided by the others.
-    means = np.empty(len(rows))
-    for start, block in _distances(rows, rows):
-        np.fill_diagonal(block[:, start:], 0.0)
-        means[start : start + len(block)] = block.sum(axis=1) / (len(rows) - 1)
-    return means
+    return _own_distances(rows, np.empty((0, len(rows))))[0]
 
 
 def cross_means(a: Features, b: Features) -> tuple[Floats, Floats]:
@@ -105,13 +100,14 @@ def cross_means(a: Features, b: Features) -> tuple[Floats, Floats]:
     return of_a, of_b / len(a)
 
 
-def _quadratic(rows: Features, signs: Floats) -> Floats:
-    """s^T D s for every round s, D the distances within the rows. [rounds]"""
-    found = np.zeros(len(signs))
+def _own_distances(rows: Features, signs: Floats) -> tuple[Floats, Floats]:
+    """Of the distances D within the rows the mean of each row's to the others, and s^T D s for every round s."""
+    means, quadratic = np.empty(len(rows)), np.zeros(len(signs))
     for start, block in _distances(rows, rows):
-        np.fill_diagonal(block[:, start:], 0.0)
-        found += np.einsum("rb,br->r", signs[:, start : start + len(block)], block @ signs.T)
-    return found
+        np.fill_diagonal(block[:, start:], 0.0)  # a row's distance to itself, which round-off makes more than 0
+        means[start : start + len(block)] = block.sum(axis=1) / (len(rows) - 1)
+        quadratic += np.einsum("rb,br->r", signs[:, start : start + len(block)], block @ signs.T)
+    return means, quadratic
 
 
 def _distances(a: Features, b: Features) -> Iterator[tuple[int, Floats]]:

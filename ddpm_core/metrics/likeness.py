@@ -5,7 +5,6 @@ that samples hardly reach (diversity), and the share of samples that are rougher
 (faults that features of networks hardly see). A `judge` is an extractor of features by its name.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -75,14 +74,26 @@ class Judge:
         return found
 
 
-def grain(images: Images, unseen: Images, training: Images, top: int, confidence: float) -> Mapping[str, float]:
-    """The share of samples outside the roughness of 98 % of training pictures, beside that of unseen ones."""
-    usual = usual_range(roughness(training, top))
-    rough, its = (outside(roughness(side, top), usual) for side in (images, unseen))
-    ends = wilson(int(rough.sum()), len(rough), confidence)
-    return {
-        "rough_share": float(rough.mean()),
-        "rough_share_low": ends.low,
-        "rough_share_high": ends.high,
-        "rough_share_heldout": float(its.mean()),
-    }
+@dataclass(frozen=True)
+class Grain:
+    """How rough real pictures are, prepared so that many sets of samples can be held against them."""
+
+    top: int
+    usual: tuple[float, float]  # the roughness between which 98 % of training pictures lie
+    heldout: float  # the share of unseen pictures that lie outside
+
+    @classmethod
+    def of(cls, unseen: Images, training: Images, top: int) -> "Grain":
+        usual = usual_range(roughness(training, top))
+        return cls(top, usual, float(outside(roughness(unseen, top), usual).mean()))
+
+    def measure(self, images: Images, confidence: float) -> dict[str, float]:
+        """The share of samples that lie outside, with its interval, beside that of unseen pictures."""
+        rough = outside(roughness(images, self.top), self.usual)
+        ends = wilson(int(rough.sum()), len(rough), confidence)
+        return {
+            "rough_share": float(rough.mean()),
+            "rough_share_low": ends.low,
+            "rough_share_high": ends.high,
+            "rough_share_heldout": self.heldout,
+        }

@@ -21,7 +21,7 @@ from ddpm_core.metrics.config import EvaluateConfig
 from ddpm_core.metrics.coverage import class_accuracy
 from ddpm_core.metrics.intervals import RESAMPLING
 from ddpm_core.metrics.labels import asked_labels
-from ddpm_core.metrics.likeness import grain
+from ddpm_core.metrics.likeness import Grain
 from ddpm_core.metrics.measure import Found
 from ddpm_core.metrics.measurement import encoded
 from ddpm_core.metrics.memorisation import nearest
@@ -101,7 +101,8 @@ def measure_bundle(params: "Params", paths: Paths, folder: Path, out: Path, *, p
         seed=config.seed,
     )
     found.add(bits.found)
-    found.metrics.update(grain(images, test.images, train.images, index.spec.top, config.confidence))
+    grain = Grain.of(test.images, train.images, index.spec.top)
+    found.metrics.update(grain.measure(images, config.confidence))
     seen = Seen(images, labels, test, reference, index.spec)
     classes, judged, per_class = len(index.spec.classes), [], {}
     for extractor in open_all(reference, index.spec, device):
@@ -117,8 +118,8 @@ def measure_bundle(params: "Params", paths: Paths, folder: Path, out: Path, *, p
         test,
         np.array(reference.content["control_rows"]),
         unseen,
+        grain,
         config,
-        index.spec.top,
         labels=bundle.conditional,
     )
     record = {

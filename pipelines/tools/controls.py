@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 from ddpm_core.metrics.controls import CONTROLS, Control, mixed, picks
 from ddpm_core.metrics.frechet import distance_of_rows, gaussian_of, subset_floor
 from ddpm_core.metrics.labels import even_order, rows_like
-from ddpm_core.metrics.likeness import Judge, grain
-from ddpm_core.metrics.measure import Trust, copies, pixel_faults, rounded
+from ddpm_core.metrics.likeness import Grain, Judge
+from ddpm_core.metrics.measure import Trust, copies, rounded
 from ddpm_core.metrics.memorisation import Nearest, nearest
+from ddpm_core.metrics.pixels import constant_share, duplicate_share
 from pipelines.tools.features import Features as Looked
 from pipelines.tools.shards import Split
 
@@ -60,7 +61,7 @@ def changed_features(images: Images, top: int, see: Callable[[Images, str], Look
 
 
 @dataclass(frozen=True, eq=False)
-class Seen:
+class ControlFeatures:
     """A judge, and what its extractor made of the controls: training rows by picture, and changed pictures."""
 
     judge: Judge
@@ -73,7 +74,14 @@ class Seen:
 
 
 def score_controls(
-    seen: Sequence[Seen], train: Split, test: Split, base: Rows, unseen: Nearest, settings: Any, top: int, labels: bool
+    seen: Sequence[ControlFeatures],
+    train: Split,
+    test: Split,
+    base: Rows,
+    unseen: Nearest,
+    grain: Grain,
+    settings: Any,
+    labels: bool,
 ) -> dict[str, dict[str, Any]]:
     """For the record: every control that these data allow, with what the gate's rules look at.
 
@@ -85,6 +93,10 @@ def score_controls(
     regions = seen[0].judge.regions.of(seen[0].rows(common))[0]
     shown = picks(train.labels[common], regions, len(base), _SEED)
     asked = train.labels[base] if labels else np.full(len(base), -1)
+    heldout = {
+        "constant_share_heldout": constant_share(test.images),
+        "duplicate_share_heldout": duplicate_share(test.images),
+    }
     floors = {each.distance: _floor(each, asked, settings) for each in seen if each.distance is not None}
     found = {}
     for control in CONTROLS:
@@ -96,7 +108,7 @@ def score_controls(
         else:
             name, which = changed_by(control), mixed(control.share, len(base), _SEED)
             untouched = train.images[base]
-            pictures = np.where(which[:, None, None, None], changed_pictures(name, untouched, top), untouched)
+            pictures = np.where(which[:, None, None, None], changed_pictures(name, untouched, grain.top), untouched)
             features = [np.where(which[:, None], each.changed[name], each.rows(base)) for each in seen]
         metrics: dict[str, float] = {"n": len(pictures), "n_heldout": len(test.images)}
         for each, its in zip(seen, features, strict=True):
@@ -104,8 +116,8 @@ def score_controls(
             if each.distance is not None and control.gross:
                 gaussian, floor = floors[each.distance]
                 metrics[f"{each.distance}_ratio_test"] = distance_of_rows(its, gaussian) / floor if floor else 0.0
-        metrics |= grain(pictures, test.images, train.images, top, settings.confidence)
-        metrics |= pixel_faults(pictures, test.images, top)
+        metrics |= grain.measure(pictures, settings.confidence)
+        metrics |= heldout | {"constant_share": constant_share(pictures), "duplicate_share": duplicate_share(pictures)}
         if control.name == "copies":
             copied = nearest(pictures[:_COPIES_SEARCHED], train.images, settings.copy_shift)
             metrics |= copies(copied, unseen, settings.copy_quantile, settings.copy_ratio, settings.confidence)
@@ -113,7 +125,7 @@ def score_controls(
     return found
 
 
-def _floor(seen: Seen, asked: Rows, settings: Any) -> tuple[Any, float]:
+def _floor(seen: ControlFeatures, asked: Rows, settings: Any) -> tuple[Any, float]:
     """Unseen pictures as a Gaussian, and how far as many training pictures are from it."""
     real = seen.judge.real
     test = gaussian_of(real.test_rows)

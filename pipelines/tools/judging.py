@@ -12,7 +12,7 @@ from ddpm_core.metrics.config import EvaluateConfig
 from ddpm_core.metrics.likeness import Judge
 from ddpm_core.metrics.measure import Found, Trust
 from ddpm_core.spec import DataSpec
-from pipelines.tools.controls import Seen
+from pipelines.tools.controls import ControlFeatures
 from pipelines.tools.features import Extractor, Features, extract, open_extractors
 from pipelines.tools.fidelity import inception_score, kernel_distance
 from pipelines.tools.reference_store import Reference
@@ -63,9 +63,12 @@ def judged_by(
     return Judged(extractor, judge, lost), found, per_class
 
 
-def seen_controls(judged: Sequence[Judged], reference: Reference) -> list[Seen]:
+def seen_controls(judged: Sequence[Judged], reference: Reference) -> list[ControlFeatures]:
     """What each extractor made of the controls."""
-    return [Seen(each.judge, *reference.controls(each.extractor.name), each.extractor.distance) for each in judged]
+    return [
+        ControlFeatures(each.judge, *reference.controls(each.extractor.name), each.extractor.distance)
+        for each in judged
+    ]
 
 
 def _distances(
