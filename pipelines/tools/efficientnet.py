@@ -1,7 +1,9 @@
 """EfficientNet-Lite0 with ImageNet weights, both from packages: architecture and weights need no network."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -9,6 +11,7 @@ from torch.nn import functional as F  # noqa: N812
 
 from ddpm_core.errors import IntegrityError
 from ddpm_core.files import sha256_file
+from pipelines.tools.efficientnet_graph import on_cpu
 from pipelines.tools.features import ready
 
 WEIGHTS_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
@@ -30,10 +33,15 @@ def load_efficientnet(side: int, device: torch.device) -> tuple[Callable[[Tensor
     model = EfficientNet.from_name("efficientnet-lite0", image_size=side)
     model.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
     model = ready(model, device)
+    seen = on_cpu(model, torch.get_num_threads()) if device.type == "cpu" else partial(by_torch, model)
 
     def network(images: Tensor) -> tuple[Tensor, Tensor]:
         resized = F.interpolate(images.float(), size=(side, side), mode="bilinear", antialias=True)
-        features: Tensor = model.extract_features((resized - 127.0) / 128.0).mean(dim=(2, 3))
-        return features, model._fc(features)
+        return seen((resized - 127.0) / 128.0)
 
     return network, digest, f"bilinear with antialias to {side}, (x - 127) / 128"
+
+
+def by_torch(model: Any, images: Tensor) -> tuple[Tensor, Tensor]:
+    features: Tensor = model.extract_features(images).mean(dim=(2, 3))
+    return features, model._fc(features)

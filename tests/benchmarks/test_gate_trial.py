@@ -1,6 +1,7 @@
-"""benchmarks/gate_trial.py: its faulty pictures are what their names say."""
+"""benchmarks/gate_trial.py at a small size: by one set of limits real pictures pass and gross faults are blocked."""
 
 import importlib
+from pathlib import Path
 from types import ModuleType
 
 import numpy as np
@@ -35,3 +36,22 @@ def test_a_control_that_changes_pictures_changes_nearly_all_of_them_and_can_be_m
     made = features.changed(data, name, 16)
     np.testing.assert_array_equal(made, features.changed(data, name, 16))
     assert (made != data.train).mean() > share - 0.1
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("name", ["small-digits", "digits"])
+def test_real_pictures_pass_and_gross_faults_are_blocked(load, tmp_path: Path, name: str) -> None:
+    data, features, trial = load("gate_data"), load("gate_features"), load("gate_trial")
+    made = data.SETS[name][0](None)
+    made.save(tmp_path)
+    see, _ = features.classifier_of(made, 150)
+    assert see is not None
+    seen = features.looked_at(made, see, training=400, held=520, pool=120)
+    features.save(features.seen_file(tmp_path / f"{name}.npz", "classifier"), seen)
+    found = trial.trial(tmp_path, name, splits=10, draws=1, sizes=(100, 250))["sizes"]
+    for n in ("100", "250"):
+        passed = [name for name, each in found[n]["controls"].items() if each["gross"] and "pass" in each["outcomes"]]
+        assert passed == []
+        assert "fail" not in found[n]["real"]["outcomes"]
+    assert found["250"]["real"]["outcomes"]["pass"] >= 9

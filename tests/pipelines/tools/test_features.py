@@ -193,6 +193,24 @@ def test_efficientnet_has_its_imagenet_weights_and_tells_pictures_apart():
     assert np.abs(seen.features[0] - seen.features[2]).max() > 0.1
 
 
+@pytest.mark.parametrize("side", [64, 97])
+def test_efficientnet_by_onnxruntime_gives_what_torch_gives(side):
+    from efficientnet_lite_pytorch import EfficientNet
+
+    from pipelines.tools.efficientnet import by_torch
+    from pipelines.tools.efficientnet_graph import on_cpu
+
+    torch.manual_seed(0)
+    model = EfficientNet.from_name("efficientnet-lite0", image_size=side).eval()
+    for norm in (module for module in model.modules() if isinstance(module, torch.nn.BatchNorm2d)):
+        norm.running_mean.normal_(std=0.1)  # of fresh ones a normalisation would change nothing
+        norm.running_var.uniform_(0.5, 2.0)
+    images = torch.randn(3, 3, side, side)
+    with torch.inference_mode():
+        for mine, truth in zip(on_cpu(model, 1)(images), by_torch(model, images), strict=True):
+            torch.testing.assert_close(mine, truth, rtol=1e-4, atol=1e-4)
+
+
 @pytest.mark.slow
 def test_efficientnet_calls_a_flower_a_daisy_and_a_palace_a_palace():
     from sklearn.datasets import load_sample_image

@@ -1,0 +1,74 @@
+"""A real flow on a real Prefect server promotes into a real MLflow server that is away at first and then comes back."""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from pipelines.tools.tracking import connect
+from tests.support.mlflow_server import Server
+from tests.support.project import Project, tiny_project
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
+
+FLOW = """
+import sys
+from prefect import flow
+from pipelines import flows
+
+if __name__ == "__main__":
+    @flow
+    def promotion(project):
+        return flows.promote_bundle(project)
+
+    promotion(sys.argv[1])
+"""
+
+
+@pytest.fixture
+def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    server = Server(tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", server.uri)
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def project(server: Server, tmp_path: Path) -> Project:
+    """Judged while the store is away: a stage waits for no store."""
+    project = tiny_project(tmp_path)
+    done = project.ddpm("run", "--no-promote")
+    assert done.code == 0, done.text
+    return project
+
+
+def test_a_promotion_waits_for_a_store_that_is_away_for_a_while(
+    project: Project, server: Server, tmp_path: Path
+) -> None:
+    script, log = tmp_path / "flow.py", tmp_path / "flow.log"
+    script.write_text(FLOW, encoding="utf-8")
+    env = {
+        **project.environment(),
+        "PYTHONPATH": str(project.root),
+        "PREFECT_HOME": str(tmp_path / "prefect"),
+        "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "true",
+        "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
+    }
+    env.pop("PREFECT_API_URL", None)
+    with log.open("wb") as file:
+        process = subprocess.Popen(
+            [sys.executable, str(script), str(project.root)],
+            cwd=project.root, env=env, stdout=file, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+    until = time.monotonic() + 600
+    while "StoreUnreachable" not in log.read_text():
+        assert process.poll() is None, log.read_text()
+        assert time.monotonic() < until
+        time.sleep(0.5)
+    server.start()
+    assert process.wait(timeout=600) == 0, log.read_text()
+    registry = connect(tmp_path / "home").client
+    (model,) = registry.search_registered_models()
+    assert model.aliases == {"champion": "1"}
