@@ -92,8 +92,7 @@ def _clustered(rows: Floats, count: int, seed: int) -> Floats:
     for _ in range(_ITERATIONS):
         nearest = _nearest(rows, centres)
         sizes = np.bincount(nearest, minlength=count)
-        sums = np.zeros_like(centres)
-        np.add.at(sums, nearest, rows)
+        sums = (nearest == np.arange(count)[:, None]).astype(np.float64) @ rows  # far faster than np.add.at
         moved = np.where(sizes[:, None] > 0, sums / np.maximum(sizes, 1)[:, None], centres)
         if np.array_equal(moved, centres):
             break
@@ -103,13 +102,20 @@ def _clustered(rows: Floats, count: int, seed: int) -> Floats:
 
 def _spread_starts(rows: Floats, count: int, rng: np.random.Generator) -> Floats:
     """k-means++: each further start is drawn by its squared distance to the nearest one so far."""
+    squares = (rows * rows).sum(axis=1)
+
+    def gap_to(nth: int) -> Floats:
+        gap = np.maximum(squares - 2.0 * (rows @ rows[nth]) + squares[nth], 0.0)
+        gap[nth] = 0.0  # but for round-off
+        return np.asarray(gap)
+
     chosen = [int(rng.integers(len(rows)))]
-    gap = ((rows - rows[chosen[0]]) ** 2).sum(axis=1)
+    gap = gap_to(chosen[0])
     for _ in range(count - 1):
         total = gap.sum()
         nth = int(rng.choice(len(rows), p=gap / total)) if total > 0 else int(rng.integers(len(rows)))
         chosen.append(nth)
-        gap = np.minimum(gap, ((rows - rows[nth]) ** 2).sum(axis=1))
+        gap = np.minimum(gap, gap_to(nth))
     return rows[chosen].copy()
 
 
