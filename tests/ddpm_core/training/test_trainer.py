@@ -23,8 +23,9 @@ from ddpm_core.objective import Batch
 from ddpm_core.training import checkpoint
 from ddpm_core.training.config import Adam, Muon
 from ddpm_core.training.lr import lr_at
-from ddpm_core.training.signals import listening
 from ddpm_core.training.trainer import Trainer
+
+ROOT = Path(__file__).parents[3]
 
 
 def finish(trainer: Trainer) -> Trainer:
@@ -251,37 +252,39 @@ def test_a_checkpoint_of_another_network_is_refused(tmp_path: Path) -> None:
         other.resume()
 
 
+LONG_TRAINING = """
+import sys
+from pathlib import Path
+import tiny
+from ddpm_core.errors import Stopped
+from ddpm_core.training.signals import listening
+
+try:
+    with listening() as stop:
+        for report in tiny.trainer(Path(sys.argv[1]), should_stop=stop, steps=1_000_000).run():
+            if report.step == 3:
+                print("running", flush=True)
+except Stopped as error:
+    print(error, flush=True)
+    sys.exit(error.exit_code)
+"""
+
+
 def test_sigterm_finishes_the_step_saves_and_exits_with_143(tmp_path: Path) -> None:
-    tiny.trainer(None)  # what the first optimiser imports takes seconds, and the child would have to
-    reading, writing = os.pipe()
-    child = os.fork()
-    if child == 0:
-        code = 1
-        try:
-            torch.set_num_threads(1)
-            with listening() as stop:
-                trainer = tiny.trainer(tmp_path, should_stop=stop, steps=100_000)
-                for report in trainer.run():
-                    if report.step == 3:
-                        os.write(writing, b"running\n")
-        except Stopped as error:
-            os.write(writing, f"{error}\n".encode())
-            code = error.exit_code
-        finally:
-            os._exit(code)
-    os.close(writing)
-    with os.fdopen(reading) as told:
-        assert told.readline() == "running\n"
-        os.kill(child, signal.SIGTERM)
-        assert "and saved; the same command goes on" in told.readline()
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 143
-    resumed = tiny.trainer(tmp_path, steps=100_000)
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(Path(tiny.__file__).parent)])}
+    command = [sys.executable, "-c", LONG_TRAINING, str(tmp_path)]
+    with subprocess.Popen(command, env=env, stdout=subprocess.PIPE, text=True) as training:
+        assert training.stdout is not None
+        assert training.stdout.readline() == "running\n"
+        training.send_signal(signal.SIGTERM)
+        assert "and saved; the same command goes on" in training.stdout.readline()
+    assert training.returncode == 143
+    resumed = tiny.trainer(tmp_path, steps=1_000_000)
     assert resumed.resume()
     assert resumed.step >= 3
 
 
 ALONE = "DDPM_TEST_ALONE"  # set in the process that a test has for itself
-ROOT = Path(__file__).parents[3]
 
 
 def forked(folder: Path, killed_at: int | None) -> str:
