@@ -153,7 +153,21 @@ def load_params(path: Path) -> Params:
         else:
             sections[name] = parse_value(kind, value[name], name, faults)
     faults.raise_if_any(path.name)
-    return Params(**sections)
+    params = Params(**sections)
+    _judge_together(params, faults)
+    faults.raise_if_any(path.name)
+    return params
+
+
+def _judge_together(params: Params, faults: Faults) -> None:
+    """What only two sections together can show."""
+    train, weight = params.train, params.sample.guidance.weight
+    if weight and train.label_dropout == 0 and train.conditioning != "none" and train.init_from is None:
+        faults.add(
+            "train.label_dropout",
+            f"must be above 0 where sample.guidance.weight is not 0, got 0 with a weight of {weight:g}; guidance "
+            "compares with what is made without a label, and this training never sees that: give 0.1, or a weight of 0",
+        )
 
 
 def parse(kind: Any, value: Any, where: str) -> Any:

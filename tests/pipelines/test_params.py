@@ -24,6 +24,7 @@ from pipelines.params import (
     stage_sections,
 )
 from tests.support.imports import ROOT
+from tests.support.project import merged, write_yaml
 
 
 @dataclass(frozen=True)
@@ -162,6 +163,27 @@ def test_several_faults_in_the_real_file_are_told_together(tmp_path: Path) -> No
     keys = "device, threads, processes, sampling_processes, workers, tracking"
     assert f"runtime: missing; it must be a mapping with {keys}" in message
     assert "diffusion.schedule.kind: must be one of" in message
+
+
+@pytest.mark.parametrize(
+    ("changes", "allowed"),
+    [
+        ({}, False),
+        ({"sample": {"guidance": {"weight": 0.0}}}, True),
+        ({"train": {"conditioning": "none"}}, True),
+        ({"train": {"init_from": {"path": "weights.safetensors", "sha256": "0" * 64}}}, True),
+    ],
+)
+def test_guidance_takes_a_training_that_saw_pictures_without_labels(
+    changes: dict[str, Any], allowed: bool, tmp_path: Path
+) -> None:
+    params = merged(merged(read_yaml(ROOT / "params.yaml"), {"train": {"label_dropout": 0.0}}), changes)
+    write_yaml(tmp_path / "params.yaml", params)
+    if allowed:
+        load_params(tmp_path / "params.yaml")
+    else:
+        with pytest.raises(ParamsError, match=r"train\.label_dropout: must be above 0 .* got 0 with a weight of 0\.6"):
+            load_params(tmp_path / "params.yaml")
 
 
 @pytest.mark.parametrize(
