@@ -41,7 +41,7 @@ MARK = "DDPM_KILLS"
 # What is killed, as often as it stands here; the stages from which on the outputs are taken away, training most often.
 TARGETS = ("run", "run", "run", "stage", "stage", "worker", "flow", "serve", "ui", "run")
 FROM = ("train", "train", "train", "prepare", "reference", "export", "evaluate")
-STEPS, SAVED_EVERY = 400, 10  # some ten seconds of training
+STEPS, SAVED_EVERY = 120, 10  # some ten seconds of training, more on a slow machine
 FAULTS = ("left", "again", "repeated", "different")
 DDPM = (sys.executable, "-m", "pipelines.cli")
 PREFECT = (sys.executable, "-m", "prefect")
