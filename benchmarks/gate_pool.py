@@ -49,7 +49,8 @@ def _distances_of(apart: np.ndarray) -> Iterator[None]:
         return np.asarray(rows[:, 0].astype(np.int64))
 
     def sums(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-        return np.asarray(apart[of(a)] @ np.bincount(of(b), minlength=len(apart)).astype(apart.dtype))
+        columns, times = np.unique(of(b), return_counts=True)
+        return np.asarray(apart[np.ix_(of(a), columns)] @ times.astype(apart.dtype))
 
     def cross_means(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         return sums(a, b) / len(b), sums(b, a) / len(a)
@@ -58,7 +59,7 @@ def _distances_of(apart: np.ndarray) -> Iterator[None]:
         return sums(rows, rows) / (len(rows) - 1)
 
     def distances(a: np.ndarray, b: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
-        yield 0, apart[of(a)][:, of(b)]
+        yield 0, apart[np.ix_(of(a), of(b))]
 
     mine = {"cross_means": cross_means, "row_means": row_means, "_distances": distances}
     before = {name: getattr(energies, name) for name in mine}

@@ -109,15 +109,15 @@ def made(folder: Path) -> tuple[Room, dict[str, str], float]:
     """The room, the bytes of its undisturbed run, and how long from stage train on that took."""
     known = folder / "whole.json"
     os.environ["PYTHONPATH"] = str(folder / "project")  # its own code, whatever is installed
-    if not known.exists():
+    project = Project(folder / "project", folder / "home")
+    if not (project.root / "out" / "gate.json").exists():
         shutil.rmtree(folder, ignore_errors=True)
         changes = {
             "runtime": {"tracking": False},
             "train": {"steps": STEPS, "checkpoint_every": SAVED_EVERY, "sample_every": 0},
         }
-        project = tiny_project(folder, changes)
-        end_well(project.ddpm("run"))
-    room = Room(Project(folder / "project", folder / "home"), folder, free_port())
+        end_well(tiny_project(folder, changes).ddpm("run"))
+    room = Room(project, folder, free_port())
     if not known.exists():
         room.take_away("train")
         began = time.monotonic()
