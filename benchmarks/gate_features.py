@@ -86,16 +86,12 @@ def looked_at(data: DataSet, see: See, training: int, held: int, pool: int) -> d
     return found
 
 
-def of_models(folder: Path, see: See, data: DataSet, extractor: str) -> None:
-    """Beside each file of a model's samples of these data."""
+def unseen_models(folder: Path, data: str, extractor: str) -> list[Path]:
+    """The files of samples of models of these data at which the extractor has not looked."""
     from gate_models import MODELS, file_of
 
-    for model in MODELS:
-        made = file_of(folder, model)
-        if model.data == data.name and made.is_file() and not seen_file(made, extractor).is_file():
-            with np.load(made) as arrays:
-                features, called = see(arrays["images"])
-            save(seen_file(made, extractor), {"features": features} | ({} if called is None else {"called": called}))
+    made = [file_of(folder, model) for model in MODELS if model.data == data]
+    return [path for path in made if path.is_file() and not seen_file(path, extractor).is_file()]
 
 
 def seen_file(path: Path, extractor: str) -> Path:
@@ -119,16 +115,24 @@ def main() -> None:
     args = parser.parse_args()
     network = looking_through(efficientnet_extractor(SIDE, CPU)) if args.extractor == "efficientnet_lite0" else None
     for name in args.sets:
-        path = seen_file(args.data / f"{name}.npz", args.extractor)
-        if path.is_file() or not (args.data / f"{name}.npz").is_file():
+        path, models = (
+            seen_file(args.data / f"{name}.npz", args.extractor),
+            unseen_models(args.data, name, args.extractor),
+        )
+        if not (args.data / f"{name}.npz").is_file() or (path.is_file() and not models):
             continue
         began, data, see, words = time.process_time(), DataSet.load(args.data, name), network, ""
         if args.extractor == "classifier":
             see, accuracy = classifier_of(data, args.classifier_steps)
             words = f" of accuracy {accuracy:.1%}" + (", not used" if see is None else "")
         if see is not None:
-            of_models(args.data, see, data, args.extractor)
-            save(path, looked_at(data, see, args.training, args.held, args.pool))
+            for made in models:
+                with np.load(made) as arrays:
+                    features, called = see(arrays["images"])
+                found = {"features": features} | ({} if called is None else {"called": called})
+                save(seen_file(made, args.extractor), found)
+            if not path.is_file():
+                save(path, looked_at(data, see, args.training, args.held, args.pool))
         print(f"{name}: {args.extractor}{words}; {time.process_time() - began:.0f} CPU s", flush=True)
 
 

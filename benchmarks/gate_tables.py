@@ -13,8 +13,7 @@ def tables(results: Results) -> str:
     """Real pictures, controls and models of all data sets, in Markdown."""
     sizes = sorted({int(size) for found in results.values() for size in found["sizes"]})
     parts = ["Real pictures beside others:", _real(results, sizes)]
-    for n in sizes:
-        parts += [f"Controls blocked, n = {n}:", _controls(results, str(n))]
+    parts += ["Controls blocked, of all draws on all data sets:", _controls(results, sizes)]
     parts += ["Mean e of the controls by EfficientNet and by the classifier, n = 250:", _energies(results, "250")]
     parts += ["Models:", _models(results)]
     return "\n\n".join(parts) + "\n"
@@ -38,21 +37,23 @@ def _real(results: Results, sizes: list[int]) -> str:
     return table(["data", "n", "pass", "fail", "e, mean ± deviation", "intervals off 0", "what did not pass"], rows)
 
 
-def _blocked(control: Any) -> str:
-    passed = control["outcomes"].get("pass", 0)
-    failed = control["outcomes"].get("fail", 0)
-    cell = f"{control['draws'] - passed} / {control['draws']}"
-    return cell if failed == control["draws"] else f"{cell} ({failed} fail)"
-
-
-def _controls(results: Results, n: str) -> str:
-    cells = _cells(results, n)
-    names = list(dict.fromkeys(name for found in cells.values() for name in found["controls"]))
-    rows = [
-        [name, *(_blocked(found["controls"][name]) if name in found["controls"] else "-" for found in cells.values())]
-        for name in names
-    ]
-    return table(["control", *cells], rows)
+def _controls(results: Results, sizes: list[int]) -> str:
+    """A row for each control; of those that passed somewhere, where and how often."""
+    names = dict.fromkeys(
+        name for n in sizes for found in _cells(results, str(n)).values() for name in found["controls"]
+    )
+    rows = []
+    for name in names:
+        cells, passed = [], []
+        for n in sizes:
+            of = {data: found["controls"].get(name) for data, found in _cells(results, str(n)).items()}
+            let_by = {data: each["outcomes"].get("pass", 0) for data, each in of.items() if each}
+            draws = sum(each["draws"] for each in of.values() if each)
+            failed = sum(each["outcomes"].get("fail", 0) for each in of.values() if each)
+            cells.append(f"{draws - sum(let_by.values())} / {draws} ({failed} fail)")
+            passed += [f"{data} {times} at n = {n}" for data, times in let_by.items() if times]
+        rows.append([name, *cells, ", ".join(passed)])
+    return table(["control", *(f"n = {n}" for n in sizes), "passed"], rows)
 
 
 def _energies(results: Results, n: str) -> str:
