@@ -1,6 +1,7 @@
 """`make test-mutants`: plant the faults one at a time in a copy of the project, and see that the quick tests notice.
 
     python tests/mutants/run.py [--jobs N] [NAME ...]     all faults, or those named
+    python tests/mutants/run.py --named ...               each shown to no more than the tests that it names
     python tests/mutants/run.py --list
 
 Unchanged code must pass first. Of the faults 95 % must be noticed, and each slip of docs/maths.md by a test that its
@@ -16,6 +17,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
 from typing import TypeVar
@@ -29,6 +31,7 @@ LEAST_KILLED = 0.95
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 Copies = SimpleQueue[Copy]
+Rings = list[tuple[str, ...]]
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", metavar="NAME")
     parser.add_argument("--jobs", type=int, default=min(2, os.cpu_count() or 1))
+    parser.add_argument("--named", action="store_true", help="run no more than the tests that a fault names")
     parser.add_argument("--list", action="store_true", help="show the names of all faults and end")
     args = parser.parse_args()
     try:
@@ -58,14 +62,23 @@ def main() -> int:
             return show("\n".join(f"{fault.name:52} {fault.file}" for fault in chosen))
         for fault in chosen:
             fault.planted(ROOT)
-        return judge(chosen, max(1, args.jobs))
+        return judge(chosen, max(1, args.jobs), first_alone if args.named else rings_of)
     except FaultError as error:
         sys.stderr.write(f"{error}\n")
         return 2
 
 
-def judge(chosen: list[Fault], jobs: int) -> int:
-    """Run them all; 0 where enough were noticed."""
+def rings_of(fault: Fault) -> Rings:
+    return rings(fault.file, named_tests(fault))
+
+
+def first_alone(fault: Fault) -> Rings:
+    """The tests that a fault names; of one that names none, those of its module."""
+    return rings_of(fault)[:1]
+
+
+def judge(chosen: list[Fault], jobs: int, shown: Callable[[Fault], Rings]) -> int:
+    """Run them all, each on the tests that it is shown; 0 where enough were noticed."""
     began = time.monotonic()
     with ExitStack() as stack:
         copies: Copies = SimpleQueue()
@@ -73,17 +86,17 @@ def judge(chosen: list[Fault], jobs: int) -> int:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ddpm-mutants-")))
             copies.put(stack.enter_context(Copy(folder / "tree")))
         pool = stack.enter_context(ThreadPoolExecutor(jobs))
-        red = list(unchanged(pool, copies, chosen))
+        red = list(unchanged(pool, copies, [ring for fault in chosen for ring in shown(fault)]))
         if red:
             raise FaultError("the tests must pass on unchanged code before faults are planted:\n" + "\n".join(red))
         show(f"unchanged code passes ({time.monotonic() - began:.0f} s); {len(chosen)} faults, {jobs} at a time\n")
-        outcomes = list(planted(pool, copies, chosen))
+        outcomes = list(planted(pool, copies, chosen, shown))
     return verdict(outcomes, time.monotonic() - began)
 
 
-def unchanged(pool: ThreadPoolExecutor, copies: Copies, chosen: list[Fault]) -> Iterator[str]:
+def unchanged(pool: ThreadPoolExecutor, copies: Copies, needed_rings: Rings) -> Iterator[str]:
     """What fails without any fault."""
-    needed = sorted({test for fault in chosen for ring in rings_of(fault) for test in ring})
+    needed = sorted({test for ring in needed_rings for test in ring})
     whole = [test for test in needed if not any(test != other and _within(test, other) for other in needed)]
 
     def attempt(test: str, copy: Copy) -> str | None:
@@ -97,9 +110,12 @@ def _within(test: str, other: str) -> bool:
     return test.startswith((f"{other}/", f"{other}::"))
 
 
-def planted(pool: ThreadPoolExecutor, copies: Copies, chosen: list[Fault]) -> Iterator[Outcome]:
+def planted(
+    pool: ThreadPoolExecutor, copies: Copies, chosen: list[Fault], shown: Callable[[Fault], Rings]
+) -> Iterator[Outcome]:
     """The outcome of each fault, told as it comes."""
-    for number, outcome in enumerate(each(pool, copies, tried, chosen), start=1):
+    work = partial(tried, shown=shown)
+    for number, outcome in enumerate(each(pool, copies, work, chosen), start=1):
         show(line(number, len(chosen), outcome))
         yield outcome
 
@@ -120,19 +136,15 @@ def each(
         yield future.result()
 
 
-def tried(fault: Fault, copy: Copy) -> Outcome:
+def tried(fault: Fault, copy: Copy, shown: Callable[[Fault], Rings] = rings_of) -> Outcome:
     """Plant one fault, run ring after ring until a test fails, and take the fault out again."""
     began = time.monotonic()
     with copy.changed(fault.file, fault.planted(copy.tree)):
-        for number, ring in enumerate(rings_of(fault)):
+        for number, ring in enumerate(shown(fault)):
             killer = copy.first_failure(ring)
             if killer is not None:
                 return Outcome(fault, killer, number, time.monotonic() - began)
     return Outcome(fault, None, -1, time.monotonic() - began)
-
-
-def rings_of(fault: Fault) -> list[tuple[str, ...]]:
-    return rings(fault.file, named_tests(fault))
 
 
 def line(number: int, of: int, outcome: Outcome) -> str:

@@ -90,6 +90,30 @@ def test_a_process_whose_owner_has_ended_already_ends_at_once() -> None:
         assert late.wait(PATIENCE) == -signal.SIGTERM
 
 
+DEAF = """
+import signal
+from pipelines.lifetime import Process, end_with
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+end_with(Process(1, "of another beginning"), grace=0.01)
+while True:
+    signal.pause()
+"""
+
+
+def test_a_process_that_hears_no_signal_is_killed_after_a_grace() -> None:
+    with script(DEAF) as late:
+        assert late.wait(PATIENCE) == -signal.SIGKILL
+
+
+def test_a_process_that_has_ended_lives_no_more_though_nobody_has_asked_for_its_end() -> None:
+    with script(WAITS) as child:
+        process = Process.of(child.pid)
+        assert process.lives()
+        child.kill()
+        os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+        assert not process.lives()
+
+
 def test_another_process_with_the_same_number_is_not_the_owner() -> None:
     me = Process.of(os.getpid())
     assert me.lives()
@@ -119,6 +143,11 @@ def test_the_family_of_a_process() -> None:
     with script(WAITS) as child:
         assert child.pid in descendants(os.getpid())
         assert ancestors(child.pid)[:2] == [child.pid, os.getpid()]
+    nested = ["sh", "-c", "exec 3<&0; cat <&3 & echo $!; wait"]  # cat ends when its input does
+    with subprocess.Popen(nested, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as shell:
+        cat = int(line_of(shell))
+        assert {shell.pid, cat} <= set(descendants(os.getpid()))
+        assert ancestors(cat)[:3] == [cat, shell.pid, os.getpid()]
 
 
 def test_sigterm_clears_up_and_a_second_one_leaves_at_once() -> None:
@@ -148,6 +177,25 @@ def test_a_signal_goes_to_the_children_and_the_work_goes_on_to_its_end(number: s
         assert in_a_thread(work) == -signal.SIGTERM
         assert signals.name == number.name
     assert signal.getsignal(number) == before
+
+
+TWO_SIGNALS = """
+import signal
+from pipelines.run_signals import passing_on
+with passing_on({echo_seconds}):
+    signal.raise_signal(signal.SIGINT)
+    signal.raise_signal(signal.SIGTERM)
+print("went on")
+"""
+
+
+@pytest.mark.parametrize(("echo_seconds", "said", "code"), [(60, "went on\n", 0), (-1, "", 128 + signal.SIGTERM)])
+def test_a_second_signal_at_once_is_the_first_again_and_a_later_one_ends_it(
+    echo_seconds: int, said: str, code: int
+) -> None:
+    with script(TWO_SIGNALS.format(echo_seconds=echo_seconds)) as run:
+        assert run.communicate(timeout=PATIENCE)[0] == said
+        assert run.returncode == code
 
 
 def test_an_error_in_the_thread_is_raised_here() -> None:

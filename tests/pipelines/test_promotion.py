@@ -11,6 +11,7 @@ import pytest
 
 from ddpm_core.errors import DataError, IntegrityError, PromotionRefused, TrackingError
 from ddpm_core.metrics.intervals import RESAMPLING
+from pipelines.history import ROLLED_BACK, Event, note
 from pipelines.promotion import Promotion, promote
 from pipelines.tools.authenticity import with_own_digest, write_measured
 from pipelines.tools.mlflow_registry import Registry, Version
@@ -205,6 +206,32 @@ def test_of_promotions_at_once_one_registers_and_the_others_find_it_done(home: P
         thread.join()
     assert sorted(outcomes) == ["promoted", "unchanged", "unchanged"]
     assert versions(home) == 1
+
+
+def test_a_champion_that_is_held_back_is_no_previous_one(home: Path, tmp_path: Path) -> None:
+    """As it is where a rollback was cut off before the alias moved."""
+    promoted(judged_project(tmp_path / "one", home)[0])
+    registry = registry_of(home)
+    note(registry, registry.versions()[0], Event.now(ROLLED_BACK, "sevens"))
+    assert promoted(judged_project(tmp_path / "two", home, seed=1)[0]).outcome == "promoted"
+    assert (number_of(home, "champion"), number_of(home, "previous")) == (2, None)
+
+
+def test_a_champion_whose_record_is_not_the_one_it_was_registered_with_is_measured_again(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pipelines.stages import evaluate
+
+    promoted(judged_project(tmp_path / "one", home)[0])
+    registry = registry_of(home)
+    registry.tag(registry.versions()[0], {"record": "0" * 64})
+
+    def measure(params: Any, paths: Any, bundle: Path, out: Path, *, panels: bool) -> None:
+        raise DataError("measured anew")
+
+    monkeypatch.setattr(evaluate, "measure_bundle", measure)
+    with pytest.raises(PromotionRefused, match=r"its measurement differ.*measured anew"):
+        promoted(judged_project(tmp_path / "two", home, seed=1)[0])
 
 
 def test_a_measure_whose_spread_is_not_known_is_no_ground_to_promote(home: Path, tmp_path: Path) -> None:

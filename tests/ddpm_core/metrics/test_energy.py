@@ -5,7 +5,7 @@ import pytest
 
 from ddpm_core.errors import DataError
 from ddpm_core.metrics.energy import Against, against, cross_means, energy, row_means
-from ddpm_core.metrics.intervals import around
+from ddpm_core.metrics.intervals import around, resampled, resampled_within
 
 DIMS = 16
 
@@ -96,6 +96,24 @@ def test_the_interval_covers_and_narrows_with_n():
 
 
 TRUTH = value(drawn(6000, 98, 0.3))
+
+
+def test_what_a_weighting_adds_is_the_weighted_formula_less_the_plain_one():
+    """In the weights of the samples e is quadratic: its odd part is linear, its even part is the rest."""
+    n, m, rounds, seed = 30, len(UNSEEN), 6, 5
+    samples = drawn(n, 13, 0.2)
+    found = energy(samples, none(n), HELD, rounds, seed).replicates
+    to_unseen, from_unseen = cross_means(samples, UNSEEN)
+    own = np.linalg.norm(samples[:, None].astype(float) - samples[None].astype(float), axis=2)
+
+    def weighted(w: np.ndarray) -> float:
+        return (2 * w @ to_unseen / n - w @ own @ w / (n * (n - 1))) / HELD.unit
+
+    unseen = 2 * resampled(m, rounds, seed) @ (from_unseen - HELD.floor_of_unseen) / m / HELD.unit
+    for i, s in enumerate(resampled_within(none(n), rounds, seed)):
+        up, down, plain = weighted(1 + s), weighted(1 - s), weighted(np.ones(n))
+        assert found.linear[i] == pytest.approx((up - down) / 2 + unseen[i], rel=1e-5, abs=1e-9)
+        assert found.curved[i] == pytest.approx((up + down) / 2 - plain, rel=1e-5, abs=1e-9)
 
 
 def test_blocks_change_nothing(monkeypatch):

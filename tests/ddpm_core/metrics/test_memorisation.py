@@ -38,6 +38,21 @@ def test_few_references_are_enough(count: int):
     np.testing.assert_array_equal([found.first, found.second], plain[:, :2].T)
 
 
+def test_with_shifts_the_nearest_are_those_of_the_plain_search_over_all_of_them():
+    """Of every two references the gap is that of the shift which makes it smallest; two shifts of one are one."""
+    queries, references = pictures(20, 2), TRAIN[:60]
+    moves = [(down, across) for down in range(3) for across in range(3)]
+    for i, (down, across) in enumerate(moves):
+        queries[i] = np.roll(references[i], (down - 1, across - 1), (1, 2))
+    inner = references[None, ..., 1:-1, 1:-1].reshape(1, 60, -1).astype(float)
+    moved = [queries[..., down : down + 10, across : across + 10].reshape(20, 1, -1) for down, across in moves]
+    gaps = np.min([np.linalg.norm(each - inner, axis=2) for each in moved], axis=0)
+    found = nearest(queries, references, 1)
+    np.testing.assert_array_equal(found.first[:9], 0)
+    np.testing.assert_array_equal(found.index, gaps.argmin(axis=1))
+    np.testing.assert_allclose([found.first, found.second], np.sort(gaps, axis=1)[:, :2].T, rtol=1e-12)
+
+
 def test_an_exact_copy_has_distance_zero_exactly():
     found = nearest(TRAIN[7:8], TRAIN)
     assert (found.first[0], found.index[0], found.ratio[0]) == (0.0, 7, 0.0)

@@ -273,6 +273,8 @@ def test_each_rule_has_each_of_its_outcomes(rule, metrics, record, gate, outcome
         ("asked label", {}, "pass", 0.985, 0.97),
         # Mere chance is 1 in 10: a limit that only equals it says nothing.
         ("asked label", {"accuracy_heldout": 0.12}, "not enough evidence", 0.985, 0.1),
+        # A loss of 4.5 % of 100 samples, give or take 4.5 %, is more than twice what is allowed.
+        ("asked label", {"accuracy_asked": 0.945, "n": 100.0}, "not enough evidence", 0.945, 0.97),
         ("near copies", {"near_share": 0.13}, "pass", 0.13, 0.13),
         ("near copies", {"near_share": 0.2, "near_chance": 0.009}, "fail", 0.2, 0.13),
         ("lone copies", {"lone_share": 0.2, "lone_chance": 0.01}, "pass", 0.2, 0.13),

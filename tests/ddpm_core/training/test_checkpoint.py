@@ -7,6 +7,7 @@ import shutil
 import threading
 from io import FileIO
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -196,6 +197,16 @@ def test_a_fault_of_the_writer_is_raised_where_the_training_is(tmp_path: Path) -
     checkpoints.begin(4, tensors(4), {"loss": float("nan")})
     with pytest.raises(ValueError, match="not JSON compliant"):
         checkpoints.wait()
+
+
+def test_a_write_that_the_system_takes_in_parts_is_written_whole(tmp_path: Path) -> None:
+    class ThreeAtATime(FileIO):
+        def write(self, data: Any) -> int:
+            return super().write(memoryview(data)[:3])
+
+    with ThreeAtATime(tmp_path / "file", "wb") as file:
+        checkpoint._write_all(file, b"0123456789")
+    assert (tmp_path / "file").read_bytes() == b"0123456789"
 
 
 def test_what_a_kill_left_half_written_is_swept(tmp_path: Path) -> None:

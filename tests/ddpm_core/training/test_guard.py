@@ -67,6 +67,15 @@ def test_a_step_that_is_left_out_changes_nothing_and_is_counted(bad: int, optimi
     assert all(math.isfinite(measures.loss + measures.grad_norm) for measures in trainer.history)
 
 
+def test_a_gradient_that_is_no_number_never_reaches_the_weights_though_the_loss_is_one() -> None:
+    trainer = tiny.trainer(None, on_nonfinite="skip")
+    before = state(trainer)
+    for parameter in trainer.model.parameters():
+        parameter.register_hook(lambda gradient: gradient * torch.inf)
+    assert to(trainer, 1)._guard.count == 1
+    assert state(trainer) == before
+
+
 def test_a_left_out_step_is_said(caplog: pytest.LogCaptureFixture) -> None:
     to(tiny.trainer(None, source=planted(9), on_nonfinite="skip"), 24)
     assert "near step 10: loss nan, norm of the gradient nan; left out (1 of at most 2)" in caplog.text
@@ -182,6 +191,13 @@ def test_a_step_that_a_device_leaves_out_by_itself_changes_nothing_and_is_counte
     assert trainer._guard.count == 1
     assert finite(trainer)
     assert all(math.isfinite(measures.loss + measures.grad_norm) for measures in trainer.history)
+
+
+def test_no_checkpoint_holds_a_step_that_is_yet_to_be_rolled_back(tmp_path: Path) -> None:
+    """Step 6 is bad, is saved by, and lies in the middle of a window, whose end would be too late to look."""
+    trainer = tiny.trainer(tmp_path, source=planted(5), on_nonfinite="roll_back")
+    trainer.device = Unwatched("cpu")  # type: ignore[assignment]
+    assert [report.step for report in trainer.run()] == [*range(1, 7), *range(1, 25)]
 
 
 def test_steps_left_out_unseen_leave_the_training_that_leaves_them_out_seen() -> None:

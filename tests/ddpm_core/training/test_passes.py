@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,8 +11,8 @@ import torch
 from torch import nn
 
 from ddpm_core.errors import DdpmError
-from ddpm_core.objective import Draw, Loss, Objective
-from ddpm_core.training.distributed import Alone
+from ddpm_core.objective import WHOLE, Batch, Draw, Loss, Objective, Share
+from ddpm_core.training.distributed import Alone, Processes
 from ddpm_core.training.passes import Passes
 from ddpm_core.training.trainer import Trainer
 
@@ -53,6 +54,28 @@ def test_the_update_is_that_of_so_many_parts(room: int, parts: int) -> None:
     assert cut.parts == parts
     assert tiny.tensor_bytes(cut) == tiny.tensor_bytes(asked_for)
     assert [measures.loss for measures in cut.history] == [measures.loss for measures in asked_for.history]
+
+
+class OneOfTwo(Alone):
+    """Alone but for the number of processes, so that the gradient stays this one's own."""
+
+    count = 2
+
+
+def test_the_mean_of_the_gradients_of_all_processes_is_the_gradient_of_one() -> None:
+    objective, net, batch = tiny.objective(), tiny.Net(0.0), next(tiny.batches(0))
+
+    def gradient(processes: Processes, share: Share) -> torch.Tensor:
+        part = share.rows(len(batch))
+        mine = Batch(batch.x0[part], {"label": batch.cond["label"][part]})
+        draw = replace(objective.draw(mine, 3, 11, share), count=objective.draw(batch, 3, 11, WHOLE).count)
+        passes = Passes(net, objective, processes, 1, device=tiny.CPU, dtype=torch.float32, compiled=None)
+        net.zero_grad()
+        passes(draw, lambda: None)
+        return torch.cat([p.grad.flatten() for p in net.parameters() if p.grad is not None])
+
+    halves = [gradient(OneOfTwo(), Share(number, 2)) for number in range(2)]
+    torch.testing.assert_close(sum(halves) / 2, gradient(Alone(), WHOLE))
 
 
 def test_it_is_said_once_and_kept_to(caplog: pytest.LogCaptureFixture) -> None:

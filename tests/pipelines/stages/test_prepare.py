@@ -69,6 +69,23 @@ def test_what_the_manifest_says_of_a_picture_is_what_lies_on_disk(tmp_path: Path
         assert (row.min, row.max) == (pixels.min(), pixels.max())
 
 
+def test_rows_come_in_the_order_of_their_keys_whatever_the_names(tmp_path: Path) -> None:
+    orders = []
+    for names in ("01234567", "76543210"):
+        (tmp_path / names).mkdir()
+        write(tmp_path / names / "raw", {f"a/{name}.png": png(number) for number, name in enumerate(names)})
+        orders.append([row.key for row in Project(tmp_path / names).prepare().rows])
+    assert orders[0] == orders[1] == sorted(orders[0])
+
+
+def test_pixels_in_another_place_or_shape_are_another_picture() -> None:
+    picture = np.arange(2 * 4 * 8, dtype=np.uint8).reshape(2, 4, 8)
+    others = (picture[::-1], picture[:, ::-1], picture[:, :, ::-1], picture.reshape(2, 8, 4), picture.swapaxes(1, 2))
+    digests = [stage.pixels_digest(each) for each in (picture, *others)]
+    assert len(set(digests)) == len(digests)
+    assert stage.pixels_digest(picture.copy()) == digests[0]
+
+
 def test_equal_sources_give_equal_bytes(tmp_path: Path) -> None:
     write(tmp_path / "raw", {**GOOD, "a/bad.png": b"words"})
     project = Project(tmp_path)
@@ -122,9 +139,10 @@ def test_a_class_of_one_picture_is_a_class(tmp_path: Path) -> None:
 
 
 def test_quarantine_keeps_small_files_to_look_at(tmp_path: Path) -> None:
-    write(tmp_path / "raw", {**GOOD, "a/bad.png": b"words"})
+    write(tmp_path / "raw", {**GOOD, "a/bad.png": b"words", "a/large.png": bytes(1_000_001)})
     project = Project(tmp_path)
     project.prepare()
+    assert set(project.reasons()) == {"a/bad.png", "a/large.png"}
     kept = [path for path in project.paths.quarantine.iterdir() if path.suffix == ".bin"]
     assert [path.read_bytes() for path in kept] == [b"words"]
 

@@ -102,8 +102,16 @@ def test_the_identity_does_not_know(name: str) -> None:
     assert name not in of_training().files
 
 
+BRANCHES = [
+    "try:\n    pass\nexcept OSError:\n    {}",
+    "try:\n    pass\nfinally:\n    {}",
+    "if 1:\n    pass\nelse:\n    {}",
+    "match 1:\n    case _:\n        {}",
+]
+
+
 @pytest.mark.parametrize("how", ["import pipelines.fresh", "from pipelines import fresh", "from ..fresh import x"])
-@pytest.mark.parametrize("where", ["{}", "def f():\n    {}", "try:\n    pass\nexcept OSError:\n    {}"])
+@pytest.mark.parametrize("where", ["{}", "def f():\n    {}", *BRANCHES])
 def test_a_new_file_is_known_as_soon_as_one_imports_it(copied: Path, how: str, where: str) -> None:
     fresh = copied / "pipelines" / "fresh.py"
     fresh.write_text("x = 1\n", encoding="utf-8")
@@ -127,6 +135,15 @@ def test_what_only_a_type_checker_imports_is_not_run(tmp_path: Path) -> None:
         (tmp_path / "pipelines" / f"{name}.py").write_text("import numpy.random, zlib\n")
     (tmp_path / "pipelines" / "__init__.py").write_text('"""Words."""\n')
     assert reached(tmp_path, "pipelines.a") == Reached(("pipelines/a.py", "pipelines/c.py"), ("numpy",))
+
+
+def test_the_packages_above_a_module_run_before_it_and_are_known(tmp_path: Path) -> None:
+    (tmp_path / "pipelines" / "below").mkdir(parents=True)
+    for name in ("__init__", "below/__init__", "below/b"):
+        (tmp_path / "pipelines" / f"{name}.py").write_text("x = 1\n")
+    (tmp_path / "pipelines" / "a.py").write_text("import pipelines.below.b\n")
+    wanted = ("__init__.py", "a.py", "below/__init__.py", "below/b.py")
+    assert reached(tmp_path, "pipelines.a").files == tuple(f"pipelines/{name}" for name in wanted)
 
 
 def test_libraries_that_compute_are_known_by_version(monkeypatch: pytest.MonkeyPatch) -> None:

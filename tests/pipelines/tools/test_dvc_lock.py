@@ -11,11 +11,12 @@ import pytest
 from pipelines.params import read_yaml
 from pipelines.paths import Paths
 from pipelines.tools import gate_file
+from pipelines.tools.authenticity import read_own, with_own_digest
 from pipelines.tools.dvc_lock import differences
 from pipelines.tools.measurement import judge
 from pipelines.tools.run_params import NOT_RECORDED, told
 from tests.support.project import write_yaml
-from tests.support.tracked import GATE, FewParams, judged_project
+from tests.support.tracked import GATE, FewParams, judged_project, lock_as_run
 
 
 @pytest.fixture(scope="module")
@@ -108,6 +109,13 @@ def test_a_verdict_names_its_limits_and_what_it_rests_on(paths: Paths) -> None:
     ]
 
 
+def test_a_verdict_that_does_not_follow_is_told_though_its_own_digest_agrees(paths: Paths) -> None:
+    judged, _ = judge(paths, GATE)
+    paths.gate.write_bytes(with_own_digest({**read_own(paths.gate), "outcome": "fail"}))
+    (line,) = gate_file.differences(judged, GATE, paths)
+    assert line.startswith("out/gate.json: outcome must be 'pass', which follows from the measurement and the limits")
+
+
 def test_parameters_of_a_run_come_from_the_lock_and_not_from_todays_params(paths: Paths) -> None:
     edited(paths.params, lambda params: params["train"].update(lr=9.0))
     found = told("train", paths, None)
@@ -117,6 +125,16 @@ def test_parameters_of_a_run_come_from_the_lock_and_not_from_todays_params(paths
     own: Any = FewParams()
     assert told("train", paths, own)["train.lr"] == 0.001
     assert not any(name.startswith("runtime.") for name in told("train", paths, own))
+
+
+def test_files_that_dvc_passes_over_are_in_no_digest(paths: Paths) -> None:
+    edited(paths.root / "dvc.yaml", lambda graph: graph["stages"]["export"].update(params=["train"]))
+    (paths.root / ".dvcignore").write_text("# left by editors\n*.tmp\n")
+    lock_as_run(paths)
+    (paths.bundle / "left.tmp").touch()
+    assert told("evaluate", paths, None)["train.lr"] == 0.001
+    (paths.bundle / "left.txt").touch()
+    assert "train.lr" not in told("evaluate", paths, None)
 
 
 def test_of_outputs_that_the_lock_does_not_name_no_parameters_are_known(paths: Paths) -> None:

@@ -44,6 +44,17 @@ def test_steps_wait_for_a_checkpoint_and_what_was_undone_is_never_heard() -> Non
     assert run.tags == {"rolled_back.1": "after step 4, to step 2"}
 
 
+def test_what_was_undone_is_not_heard_at_the_end_of_a_training_that_comes_there_no_more() -> None:
+    run: Any = Listener()
+    settled = Settled(run, lambda: 2, waits=True)
+    for step in (1, 2, 3, 4):
+        settled.reached(step, 0)
+        settled.log_metrics({"loss": step / 10}, step)
+    settled.reached(3, 1)
+    settled.close()
+    assert run.heard == [(1, 0.1), (2, 0.2)]
+
+
 def test_nothing_waits_where_nothing_can_be_rolled_back() -> None:
     run: Any = Listener()
     settled = Settled(run, lambda: 0, waits=False)

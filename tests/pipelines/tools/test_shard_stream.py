@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 
 from ddpm_core.errors import DataError, ParamsError
 from pipelines.tools import shard_stream as room
+from pipelines.tools.shard_order import windows
 from pipelines.tools.shard_stream import held_out, stream
+from pipelines.tools.shards import read_index
 from tests.support.sharded import TRAIN, written
 
 
@@ -64,15 +66,25 @@ def test_an_epoch_has_every_picture_once(either: Path) -> None:
 
 
 def test_with_drop_last_every_batch_is_full_and_none_repeats_within_an_epoch(either: Path) -> None:
+    batches = taken(either, 36)
     for epoch in range(3):
-        batches = taken(either, 12, start_batch=12 * epoch)
-        assert len(set(itertools.chain(*batches))) == 96
+        within = batches[12 * epoch : 12 * epoch + 12]
+        assert len(set(itertools.chain(*within))) == 96
+        assert within == taken(either, 12, start_batch=12 * epoch)
 
 
 def test_epochs_and_seeds_differ_in_order(either: Path) -> None:
     first, second = taken(either, 13, drop_last=False), taken(either, 13, drop_last=False, start_batch=13)
     assert first != second
     assert taken(either, 13, drop_last=False, seed=4) != first
+
+
+def test_no_two_windows_of_an_epoch_are_shuffled_alike(tmp_path: Path) -> None:
+    """In an order that comes again, the same places of all shards would stand beside each other."""
+    index = read_index(written(tmp_path / "narrow", shuffle_images=20))
+    epoch = itertools.islice(windows(index, "train", 3, 0, 0, True), 6)
+    orders = [tuple(window.order().tolist()) for window in epoch if window.count == 20]
+    assert len(set(orders)) == len(orders) == 5
 
 
 def test_the_order_does_not_depend_on_the_number_of_workers(either: Path) -> None:

@@ -1,5 +1,6 @@
 """The journal: what is logged is kept until a store has it, whatever happens in between."""
 
+import fcntl
 import json
 import multiprocessing
 from pathlib import Path
@@ -71,6 +72,10 @@ def test_a_torn_last_line_waits_and_a_damaged_line_is_left_out(tmp_path: Path) -
         file.write("{ damaged }\n" + json.dumps(metric(3)) + "\n" + '{"event": "metr')
     assert ship(journal.folder, store) is False
     assert [event["step"] for event in store.runs["run-0"]] == [3]
+    with events.open("a") as file:
+        file.write('ics", "step": 4}\n')
+    ship(journal.folder, store)
+    assert [event["step"] for event in store.runs["run-0"]] == [3, 4]
 
 
 def test_a_run_that_is_gone_from_the_store_is_written_whole_into_a_new_one(tmp_path: Path) -> None:
@@ -129,6 +134,14 @@ def test_the_journal_of_a_dead_process_is_sent_and_its_run_ended_as_killed(tmp_p
     assert ship_left_behind(tmp_path, store) == 1
     assert [event.get("step", event.get("status")) for event in store.runs["run-0"]] == [7, "KILLED"]
     assert waiting(tmp_path) == [live.folder]
+
+
+def test_nobody_else_gets_a_lock_while_it_is_held(tmp_path: Path) -> None:
+    path = tmp_path / "x.lock"
+    with locked(path), path.open() as other:
+        for kind in (fcntl.LOCK_EX, fcntl.LOCK_SH):
+            with pytest.raises(BlockingIOError):
+                fcntl.flock(other, kind | fcntl.LOCK_NB)
 
 
 def test_a_lock_is_free_again_after_its_block(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from ddpm_core.errors import DataError, Stopped, TrackingError
 from ddpm_core.files import sha256_file
 from pipelines.params import as_flat, load_params, stage_sections
 from pipelines.tools import outputs, tracking
+from pipelines.tools.mlflow_store import WEIGHTS_TAG
 from pipelines.tools.run_words import run_name
 from pipelines.tools.spool import StoreDown, ship_left_behind, waiting
 from pipelines.tools.tracking import NullTracker, connect, open_tracker, store_uri
@@ -228,6 +229,16 @@ def test_run_of_gives_the_run_of_those_weights(home: Path) -> None:
         with tracker.run_of(WEIGHTS) as run:
             run.set_tags({"note": note})
     assert only_run(home).data.tags["note"] == "two"
+
+
+def test_the_run_of_weights_is_one_that_has_finished(home: Path) -> None:
+    store = connect(home)
+    made = store.client.create_run(store.experiment, tags={WEIGHTS_TAG: WEIGHTS})
+    assert store.run_by_weights(WEIGHTS) is None
+    store.client.set_terminated(made.info.run_id, "FINISHED")
+    found = store.run_by_weights(WEIGHTS)
+    assert found is not None
+    assert found.info.run_id == made.info.run_id
 
 
 def test_publishing_into_a_dead_store_stops_no_stage(
