@@ -140,7 +140,7 @@ def test_a_class_of_one_picture_is_a_class(tmp_path: Path) -> None:
 
 def test_quarantine_keeps_small_files_to_look_at(tmp_path: Path) -> None:
     write(tmp_path / "raw", {**GOOD, "a/bad.png": b"words", "a/large.png": bytes(1_000_001)})
-    project = Project(tmp_path)
+    project = Project(tmp_path, max_megabytes=2.0)
     project.prepare()
     assert set(project.reasons()) == {"a/bad.png", "a/large.png"}
     kept = [path for path in project.paths.quarantine.iterdir() if path.suffix == ".bin"]
