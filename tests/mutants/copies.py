@@ -22,6 +22,7 @@ PLUGINS = ("-p", "pytest_timeout", "-p", "_hypothesis_pytestplugin")
 NOT_COPIED = (".git", ".venv", ".ddpm", ".dvc", "out", "data", "__pycache__", ".*_cache", ".hypothesis", ".coverage*")
 PYTEST = (*PLUGINS, "-x", "-q", "-m", "not slow", "--tb=no", "-rfE", "-p", "no:cacheprovider", "--hypothesis-seed=0")
 PASSED, FAILED, INTERRUPTED = 0, 1, 2
+OF_PYTEST = range(6)  # its own codes; with any other the code under test ended it
 
 
 class Copy:
@@ -74,6 +75,8 @@ class Copy:
             return found[1]
         if "Timeout" in output:
             return f"a test of {' '.join(tests)} took more than {SECONDS_A_TEST} s"
+        if code not in OF_PYTEST:
+            return f"a test of {' '.join(tests)} ended the process with code {code}"
         raise FaultError(f"pytest ended with code {code} on {' '.join(tests)}:\n{output}")
 
     def _ask(self, question: dict[str, Any]) -> dict[str, Any]:

@@ -14,6 +14,17 @@ def changed(name: str, images: np.ndarray = IMAGES) -> np.ndarray:
     return control.corrupt(images, 255, np.random.default_rng(1))
 
 
+def test_blurring_leaves_nothing_fine_along_either_axis():
+    stripes = np.zeros((2, 1, 16, 16), dtype=np.uint8)
+    stripes[0, :, ::2] = stripes[1, :, :, ::2] = 200
+    assert (changed("blurred", stripes) == 100).all()
+
+
+def test_one_class_is_the_one_that_the_data_have_most_of():
+    labels = np.repeat([0, 1, 2], [5, 30, 10])
+    assert set(labels[picks(labels, np.arange(45) % 4, 20, 0)["one class"]]) == {1}
+
+
 def test_names_are_unique_and_the_gross_ones_cover_fidelity_diversity_and_copies():
     names = [control.name for control in CONTROLS]
     assert len(set(names)) == len(names)

@@ -1,6 +1,7 @@
 """Bits per dimension by the network that ships: repeatable, with an error, and left out with a reason."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -27,6 +28,23 @@ def test_the_bound_comes_with_its_error_and_repeats(tmp_path: Path, conditional:
     assert found.metrics["bits_per_dim_error"] > 0
     assert found.left_out == {}
     assert bits(tmp_path, conditional=conditional).metrics == found.metrics
+
+
+def test_each_picture_is_asked_about_with_its_own_label(tmp_path: Path) -> None:
+    """Black ones have label 0 and white ones 1; where there is little noise the network sees which it is."""
+    labels = np.arange(40) // 20
+    images = np.broadcast_to(255 * labels[:, None, None, None], IMAGES.shape).astype(np.uint8)
+    bundle = tiny_bundle(tmp_path / "bundle", conditional=True)
+    asked, seen = OnnxDenoiser(bundle, "cpu", 1), []
+
+    def network(x: Any, t: Any, label: Any) -> Any:
+        seen.extend(zip(x.mean(axis=(1, 2, 3)).tolist(), label.tolist(), strict=True))
+        return asked(x, t, label)
+
+    held_out_bits(network, bundle, images, labels, count=20, levels=4, seed=0)
+    clear = [(int(mean > 0), label) for mean, label in seen if abs(mean) > 0.6]
+    assert {label for _, label in clear} == {0, 1}
+    assert all(white == label for white, label in clear)
 
 
 def test_more_levels_than_there_are_are_all_of_them(tmp_path: Path) -> None:
