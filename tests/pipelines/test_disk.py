@@ -7,6 +7,7 @@ import sqlite3
 import subprocess
 import sys
 from argparse import Namespace
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -88,6 +89,16 @@ def test_damaged_database_is_told_from_a_whole_and_from_none(tmp_path: Path) -> 
     assert damaged(path) is not None
     path.write_bytes(b"words, for long enough to be no header of a database" * 100)
     assert damaged(path, whole=False) == "file is not a database"
+
+
+def test_a_database_that_somebody_else_writes_just_now_can_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, connect = tmp_path / "x.db", sqlite3.connect
+    with closing(connect(path)) as other:
+        other.execute("begin exclusive")
+        monkeypatch.setattr(sqlite3, "connect", lambda place, **_words: connect(place, timeout=0))  # do not wait
+        assert unwritable(path) is None
 
 
 def test_store_that_is_damaged_is_named_with_how_to_mend_it(tmp_path: Path) -> None:

@@ -72,6 +72,17 @@ def test_the_same_training_again_says_nothing(tmp_path: Path, caplog: pytest.Log
     assert caplog.messages == []
 
 
+def test_threads_of_updates_that_were_lost_are_told_no_more(tmp_path: Path) -> None:
+    """Twice it went on from the same step, for what came between was never saved; so it does after a roll back."""
+    shelf = Shelf(tmp_path, 2)
+    interrupted(shelf, identity(), 10)
+    assert shelf.goes_on(identity(), 0, 2) == [[0, 2]]
+    assert shelf.goes_on(identity(), 10, 2) == [[0, 2]]
+    assert shelf.goes_on(identity(), 10, 4) == [[0, 2], [10, 4]]
+    assert shelf.goes_on(identity(), 10, 3) == [[0, 2], [10, 3]]
+    assert shelf.goes_on(identity(), 6, 2) == shelf.threads(identity()) == [[0, 2]]
+
+
 def test_going_on_on_another_machine_is_allowed_and_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     interrupted(Shelf(tmp_path, 2), identity())
     with Shelf(tmp_path, 2).held(identity(), "a CPU with AVX2"):

@@ -14,7 +14,7 @@ from ddpm_core.errors import ParamsError
 from ddpm_core.spec import DataSpec
 from ddpm_core.training.augmentation import AugmentConfig, Colour, Padded, Resized, Rotation
 from pipelines.params import load_params
-from pipelines.tools.augment import augmenter
+from pipelines.tools.augment import _Changes, augmenter
 from pipelines.tools.batches import batch_source
 from pipelines.tools.shards import Sample, ShardConfig, write_shards
 from tests.support.augmenting import EVERYTHING, NOTHING, augmenting
@@ -230,6 +230,18 @@ def test_saturation_and_hue_leave_the_grey_and_the_value_alone() -> None:
     np.testing.assert_allclose(turned.max(axis=1), PICTURES.max(axis=1), atol=1)
     was, now = (colorsys.rgb_to_hsv(*(picture[0, :, 0, 0] / 255.0)) for picture in (PICTURES, turned))
     assert was[1:] == pytest.approx(now[1:], abs=0.02)
+
+
+def test_changes_of_colour_come_in_the_order_that_was_drawn() -> None:
+    """Twice as bright, what is bright is cut off; with its contrast halved before, less is."""
+    colour = Colour(1.0, 1.0, 0.5, 0.0, 0.0)
+    changes, numbers = _Changes(augmenting(colour=colour), COLOUR), np.array([1.0, 0.0, 0.5, 0.5])
+    picture = torch.tensor([0.2, 0.8]).repeat(3, 6, 5)
+    halved = 0.25 + picture / 2
+    wanted = {(0.1, 0.9): 0.5 * (2 * picture).clamp(max=1) + 0.35, (0.9, 0.1): (2 * halved).clamp(max=1)}
+    for order, expected in wanted.items():
+        found = changes._tinted(picture, colour, np.array([*order, 0.5, 0.5]), numbers)
+        torch.testing.assert_close(found, expected, atol=1e-3, rtol=0)
 
 
 # --------------------------------------------------------------------------------------------------------- refusals
