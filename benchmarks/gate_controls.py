@@ -99,11 +99,21 @@ def picked(name: str, labels: np.ndarray, modes: np.ndarray, n: int, rng: np.ran
         return np.resize(order[: 1 if name == "one picture" else 10], n)
     groups = modes if name == "half the modes" else labels
     names, counts = np.unique(groups, return_counts=True)
-    drawn = rng.permutation(len(names))
-    # Half the groups are as many as hold half of the pictures, as nearly as may be: classes may be of any size.
-    halfway = int(np.abs(np.cumsum(counts[drawn]) - len(groups) / 2).argmin()) + 1
-    kept = names[drawn[: 1 if name == "one class" else min(halfway, len(names) - 1)]]
+    kept = names[rng.permutation(len(names))[:1]] if name == "one class" else names[_half(counts, rng)]
     return order[np.isin(groups[order], kept)][:n]
+
+
+def _half(counts: np.ndarray, rng: np.random.Generator, tries: int = 20) -> np.ndarray:
+    """Groups, drawn at random, that together hold half of the pictures as nearly as some draw of several does.
+
+    Groups may be of any size: a single draw may end with three quarters of the pictures, which is another fault.
+    """
+    draws = []
+    for _ in range(tries):
+        drawn = rng.permutation(len(counts))
+        apart = np.abs(np.cumsum(counts[drawn]) / counts.sum() - 0.5)[:-1]
+        draws.append((round(float(apart.min()), 1), drawn[: int(apart.argmin()) + 1]))
+    return min(draws, key=lambda draw: draw[0])[1]  # of the nearest, to a tenth, the first
 
 
 def modes_of(rows: np.ndarray, seed: int) -> np.ndarray:
