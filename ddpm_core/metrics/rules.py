@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from ddpm_core.metrics.gate_config import GateConfig, Limit
 from ddpm_core.metrics.intervals import wilson
+from ddpm_core.metrics.memorisation import chance
 
 Outcome = Literal["pass", "fail", "not enough evidence", "not measured", "not applicable"]
 # What blocks more comes first: the verdict as a whole takes the first of these that any rule has.
@@ -204,24 +205,35 @@ def _copies_rule(rule: str, kind: str, words: str, metrics: Metrics, gate: GateC
     share_name, heldout_name, chance_name = f"{kind}_share", f"{kind}_share_heldout", f"{kind}_chance"
     if absent := missing(rule, metrics, (share_name, heldout_name, chance_name)):
         return absent
-    share, heldout, chance = metrics[share_name], metrics[heldout_name], metrics[chance_name]
+    share, heldout, by_chance = metrics[share_name], metrics[heldout_name], metrics[chance_name]
     limit = heldout + gate.max_copy_excess
     text = f"{share:.2%} of the samples are {words} {heldout:.2%} of unseen real images are; allowed {limit:.2%}"
     if share <= limit:
         return RuleResult(rule, "pass", share, limit, text)
-    if chance >= gate.copy_significance:
-        return RuleResult(rule, "pass", share, limit, f"{text}, but so many come by chance in {chance:.0%} of draws")
+    return _unless_by_chance(rule, share, limit, by_chance, text, gate)
+
+
+def _unless_by_chance(
+    rule: str, share: float, limit: float, by_chance: float, text: str, gate: GateConfig
+) -> RuleResult:
+    """The result of a share above its limit: it blocks where chance alone seldom brings so many."""
+    if by_chance >= gate.copy_significance:
+        return RuleResult(rule, "pass", share, limit, f"{text}, but so many come by chance in {by_chance:.0%} of draws")
     return RuleResult(rule, "fail", share, limit, text)
 
 
 def _broken_rule(metrics: Metrics, kind: str, gate: GateConfig) -> RuleResult:
     rule = f"{kind} images"
-    if absent := missing(rule, metrics, (f"{kind}_share", f"{kind}_share_heldout")):
+    if absent := missing(rule, metrics, (f"{kind}_share", f"{kind}_share_heldout", "n", "n_heldout")):
         return absent
     share, heldout = metrics[f"{kind}_share"], metrics[f"{kind}_share_heldout"]
     limit = heldout + gate.max_broken_excess
     text = f"{share:.2%} of the samples, {heldout:.2%} of unseen real images; allowed {limit:.2%}"
-    return RuleResult(rule, "pass" if share <= limit else "fail", share, limit, text)
+    if share <= limit:
+        return RuleResult(rule, "pass", share, limit, text)
+    n, unseen = round(metrics["n"]), round(metrics["n_heldout"])
+    by_chance = chance(round(share * n), n, round(heldout * unseen), unseen)
+    return _unless_by_chance(rule, share, limit, by_chance, text, gate)
 
 
 def golden_rule(metrics: Metrics, provenance: Mapping[str, Any], gate: GateConfig) -> RuleResult:
