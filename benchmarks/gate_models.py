@@ -49,8 +49,8 @@ MODELS = (
     Model("digits", "digits", True, 1000, 1000),
     Model("fashion", "fashion", True, 1000, 1000),
     Model("digits, 30 updates", "digits", False, 30, 250),
-    Model("emoji blobs", "emoji", False, 250, 250),
-    Model("ten digits repeated", "digits", False, 300, 250, few=10),
+    Model("emoji blobs", "emoji", False, 120, 250),
+    Model("ten digits repeated", "digits", False, 150, 250, few=10),
     Model("half the digits", "digits", False, 400, 250, below=5),
 )
 MODEL = {model.name: model for model in MODELS}
