@@ -105,7 +105,7 @@ def test_bad_parameters_are_all_told_with_exit_2_and_nothing_is_touched(tmp_path
     project = tiny_project(tmp_path)
     bad = {"train": {"lr": -1.0, "stepps": 5}, "split": {"test_fraction": "half"}, "gate": {"min_images": 0}}
     project.set_params(bad)
-    before = sorted(path for path in project.root.rglob("*") if ".git" not in path.parts)
+    before = places(project)
     done = project.ddpm(*words)
     assert done.code == 2
     for text in (
@@ -117,8 +117,14 @@ def test_bad_parameters_are_all_told_with_exit_2_and_nothing_is_touched(tmp_path
     ):
         assert text in done.text
     assert "Traceback" not in done.text
-    assert sorted(path for path in project.root.rglob("*") if ".git" not in path.parts) == before
+    assert places(project) == before
     assert not project.home.exists()
+
+
+def places(project: Project) -> list[Path]:
+    """All that lies in the project, but for git's and Python's own."""
+    own = {".git", "__pycache__"}
+    return sorted(path for path in project.root.rglob("*") if not own & set(path.parts))
 
 
 def test_sampling_by_command_gives_the_same_bytes_for_the_same_seed(
