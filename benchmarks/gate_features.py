@@ -4,8 +4,8 @@
     python benchmarks/gate_features.py DATA classifier [SET ...] [--training 1200 --held 2000 --pool 1000]
 
 One file DATA/SET.EXTRACTOR.npz each, so that the command can be stopped and called again; and one for each file of
-DATA/models, of the samples of benchmarks/gate_models.py. A classifier too weak for the pipeline is told and left out,
-as there.
+DATA/models, of the samples of benchmarks/gate_models.py. A classifier too weak for the pipeline is named and left
+out.
 """
 
 import argparse
@@ -115,11 +115,9 @@ def main() -> None:
     args = parser.parse_args()
     network = looking_through(efficientnet_extractor(SIDE, CPU)) if args.extractor == "efficientnet_lite0" else None
     for name in args.sets:
-        path, models = (
-            seen_file(args.data / f"{name}.npz", args.extractor),
-            unseen_models(args.data, name, args.extractor),
-        )
-        if not (args.data / f"{name}.npz").is_file() or (path.is_file() and not models):
+        source, models = args.data / f"{name}.npz", unseen_models(args.data, name, args.extractor)
+        path = seen_file(source, args.extractor)
+        if not source.is_file() or (path.is_file() and not models):
             continue
         began, data, see, words = time.process_time(), DataSet.load(args.data, name), network, ""
         if args.extractor == "classifier":

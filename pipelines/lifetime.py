@@ -182,7 +182,7 @@ def _parents() -> Iterator[tuple[int, int]]:
 
 
 def command_of(pid: int) -> bytes:
-    """The words that a process was started with; empty where there is none."""
+    """The command line of a process; empty if it has ended."""
     with suppress(OSError):
         return (_PROC / str(pid) / "cmdline").read_bytes()
     return b""

@@ -46,7 +46,7 @@ class Passing:
 def passing_on(echo_seconds: float = 2.0) -> Iterator[Passing]:
     """SIGTERM and SIGINT in here go to all processes that this one started, as SIGTERM; a second signal kills them.
 
-    A process that is started after the signal is told too. A second signal that follows at once is the first one again.
+    A process that starts after the signal gets it too. A second signal right after the first counts as the same one.
     """
     passing, heard = Passing(), 0.0
     over = threading.Event()

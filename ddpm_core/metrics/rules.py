@@ -208,15 +208,13 @@ def _copies_rule(rule: str, kind: str, words: str, metrics: Metrics, gate: GateC
     share, heldout, by_chance = metrics[share_name], metrics[heldout_name], metrics[chance_name]
     limit = heldout + gate.max_copy_excess
     text = f"{share:.2%} of the samples are {words} {heldout:.2%} of unseen real images are; allowed {limit:.2%}"
+    return _share_rule(rule, share, limit, by_chance, text, gate)
+
+
+def _share_rule(rule: str, share: float, limit: float, by_chance: float, text: str, gate: GateConfig) -> RuleResult:
+    """A share of the samples above its limit fails, unless chance alone often gives as many."""
     if share <= limit:
         return RuleResult(rule, "pass", share, limit, text)
-    return _unless_by_chance(rule, share, limit, by_chance, text, gate)
-
-
-def _unless_by_chance(
-    rule: str, share: float, limit: float, by_chance: float, text: str, gate: GateConfig
-) -> RuleResult:
-    """The result of a share above its limit: it blocks where chance alone seldom brings so many."""
     if by_chance >= gate.copy_significance:
         return RuleResult(rule, "pass", share, limit, f"{text}, but so many come by chance in {by_chance:.0%} of draws")
     return RuleResult(rule, "fail", share, limit, text)
@@ -229,11 +227,9 @@ def _broken_rule(metrics: Metrics, kind: str, gate: GateConfig) -> RuleResult:
     share, heldout = metrics[f"{kind}_share"], metrics[f"{kind}_share_heldout"]
     limit = heldout + gate.max_broken_excess
     text = f"{share:.2%} of the samples, {heldout:.2%} of unseen real images; allowed {limit:.2%}"
-    if share <= limit:
-        return RuleResult(rule, "pass", share, limit, text)
     n, unseen = round(metrics["n"]), round(metrics["n_heldout"])
     by_chance = chance(round(share * n), n, round(heldout * unseen), unseen)
-    return _unless_by_chance(rule, share, limit, by_chance, text, gate)
+    return _share_rule(rule, share, limit, by_chance, text, gate)
 
 
 def golden_rule(metrics: Metrics, provenance: Mapping[str, Any], gate: GateConfig) -> RuleResult:

@@ -1,4 +1,4 @@
-"""What keeps an MLflow store from answering, told apart: away for now, gone, damaged, or not to be written."""
+"""Why an MLflow store does not answer: it is away for a while, gone, damaged, or read-only."""
 
 import socket
 from collections.abc import Iterator

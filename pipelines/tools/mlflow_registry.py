@@ -1,6 +1,7 @@
 """MLflow's model registry: a version for each bundle, known by the bundle's digest, and aliases that move safely."""
 
 import os
+import sys
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -113,7 +114,7 @@ class Registry:
         words: str,
     ) -> Version:
         """Register a model made of these files and this code, with the packages that the code imports from."""
-        with store_errors(self._store.uri), _ambient(self._store):
+        with store_errors(self._store.uri), _ambient(self._store), _no_bytecode():
             self._create()
             info = Model.log(
                 artifact_path=None,
@@ -205,3 +206,13 @@ def fetch_run(store: MlflowStore, run_id: str, folder: Path) -> Path:
                 run_id=run_id, artifact_path=name, dst_path=str(folder), tracking_uri=store.uri
             )
     return folder
+
+
+@contextmanager
+def _no_bytecode() -> Iterator[None]:
+    """MLflow runs the code of a model in the folder that it uploads; Python's cache of it must not be uploaded too."""
+    before, sys.dont_write_bytecode = sys.dont_write_bytecode, True
+    try:
+        yield
+    finally:
+        sys.dont_write_bytecode = before

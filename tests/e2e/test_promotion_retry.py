@@ -49,18 +49,10 @@ def test_a_promotion_waits_for_a_store_that_is_away_for_a_while(
 ) -> None:
     script, log = tmp_path / "flow.py", tmp_path / "flow.log"
     script.write_text(FLOW, encoding="utf-8")
-    env = {
-        **project.environment(),
-        "PYTHONPATH": str(project.root),
-        "PREFECT_HOME": str(tmp_path / "prefect"),
-        "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "true",
-        "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
-    }
-    env.pop("PREFECT_API_URL", None)
     with log.open("wb") as file:
         process = subprocess.Popen(
             [sys.executable, str(script), str(project.root)],
-            cwd=project.root, env=env, stdout=file, stderr=subprocess.STDOUT,
+            cwd=project.root, env=project.with_prefect(tmp_path / "prefect"), stdout=file, stderr=subprocess.STDOUT,
         )  # fmt: skip
     until = time.monotonic() + 600
     while "StoreUnreachable" not in log.read_text():

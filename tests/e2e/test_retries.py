@@ -48,17 +48,9 @@ def test_a_stage_is_tried_as_often_as_its_exit_code_says(
     write_yaml(project.root / "dvc.yaml", graph)
     script = tmp_path / "flow.py"
     script.write_text(FLOW, encoding="utf-8")
-    env = {
-        **project.environment(),
-        "PYTHONPATH": str(project.root),
-        "PREFECT_HOME": str(tmp_path / "prefect"),
-        "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "true",
-        "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
-    }
-    env.pop("PREFECT_API_URL", None)
     done = subprocess.run(
         [sys.executable, str(script), str(project.root)],
-        cwd=project.root, env=env, capture_output=True, text=True, timeout=600,
+        cwd=project.root, env=project.with_prefect(tmp_path / "prefect"), capture_output=True, text=True, timeout=600,
     )  # fmt: skip
     assert done.returncode == code, done.stdout + done.stderr
     assert tried.read_text().split() == ["once"] * times

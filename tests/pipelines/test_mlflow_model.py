@@ -124,7 +124,7 @@ def test_the_registered_model_names_exact_versions_of_what_its_code_imports(proj
     import onnxruntime
 
     assert named["onnxruntime"] == onnxruntime.__version__
-    assert not list((folder / "code").rglob("__pycache__"))
+    assert not list(folder.rglob("__pycache__"))
 
 
 ALONE = """

@@ -66,6 +66,16 @@ class Project:
         path = os.pathsep.join([scripts, os.environ.get("PATH", "")])
         return {**os.environ, "DDPM_HOME": str(self.home), "PATH": path, "DVC_NO_ANALYTICS": "1"}
 
+    def with_prefect(self, folder: Path) -> dict[str, str]:
+        """The environment of a flow with a Prefect server of its own, which keeps its state in a folder."""
+        mine = {
+            "PYTHONPATH": str(self.root),
+            "PREFECT_HOME": str(folder),
+            "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "true",
+            "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
+        }
+        return {name: value for name, value in self.environment().items() if name != "PREFECT_API_URL"} | mine
+
     def set_params(self, changes: Mapping[str, Any]) -> None:
         path = self.root / "params.yaml"
         write_yaml(path, merged(read_yaml(path), changes))
