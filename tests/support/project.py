@@ -106,8 +106,10 @@ def merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any
 
 
 def write_yaml(path: Path, value: Mapping[str, Any]) -> None:
+    yaml = YAML(typ="safe", pure=True)
+    yaml.default_flow_style = False  # in {braces} a plain text with a colon would be no YAML to DVC
     with path.open("w", encoding="utf-8") as file:
-        YAML(typ="safe", pure=True).dump(dict(value), file)
+        yaml.dump(dict(value), file)
 
 
 def tiny_project(folder: Path, changes: Mapping[str, Any] | None = None) -> Project:
