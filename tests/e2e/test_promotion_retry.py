@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -28,7 +29,7 @@ if __name__ == "__main__":
 
 
 @pytest.fixture
-def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     server = Server(tmp_path)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", server.uri)
     yield server
@@ -49,11 +50,10 @@ def test_a_promotion_waits_for_a_store_that_is_away_for_a_while(
 ) -> None:
     script, log = tmp_path / "flow.py", tmp_path / "flow.log"
     script.write_text(FLOW, encoding="utf-8")
+    env = {**project.with_prefect(tmp_path / "prefect"), "PREFECT_LOGGING_LEVEL": "INFO"}  # each try is told at INFO
+    command = [sys.executable, str(script), str(project.root)]
     with log.open("wb") as file:
-        process = subprocess.Popen(
-            [sys.executable, str(script), str(project.root)],
-            cwd=project.root, env=project.with_prefect(tmp_path / "prefect"), stdout=file, stderr=subprocess.STDOUT,
-        )  # fmt: skip
+        process = subprocess.Popen(command, cwd=project.root, env=env, stdout=file, stderr=subprocess.STDOUT)
     until = time.monotonic() + 600
     while "StoreUnreachable" not in log.read_text():
         assert process.poll() is None, log.read_text()
