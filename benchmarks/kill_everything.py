@@ -32,7 +32,7 @@ sys.path.insert(0, str(ROOT))
 sys.modules["tests"] = ModuleType("tests")  # ours, not a package of that name that some other one installed
 sys.modules["tests"].__path__ = [str(ROOT / "tests")]
 
-from ddpm_core.files import atomic_write_json, sha256_file  # noqa: E402
+from ddpm_core.files import atomic_write_json, json_bytes, sha256_bytes, sha256_file  # noqa: E402
 from pipelines.lifetime import descendants, having  # noqa: E402
 from pipelines.params import read_yaml  # noqa: E402
 from tests.support.project import STAGES, Project, tiny_project, write_yaml  # noqa: E402
@@ -88,9 +88,13 @@ class Room:
 
     def digests(self) -> dict[str, str]:
         root = self.project.root
-        files = [root / "dvc.lock"] + [file for name in ("data", "out") for file in (root / name).rglob("*")]
+        files = (file for name in ("data", "out") for file in (root / name).rglob("*"))
         kept = (file for file in sorted(files) if file.is_file() and ".part" not in str(file))
-        return {file.relative_to(root).as_posix(): sha256_file(file) for file in kept}
+        lock = json_bytes(read_yaml(root / "dvc.lock"))  # what it says: `take_away` writes it in another style than DVC
+        return {
+            "dvc.lock": sha256_bytes(lock),
+            **{file.relative_to(root).as_posix(): sha256_file(file) for file in kept},
+        }
 
     def take_away(self, stage: str) -> None:
         """The state of things before a stage ran."""
