@@ -17,7 +17,7 @@ from time import perf_counter
 import numpy as np
 import torch
 
-from ddpm_core.device import make_repeatable, pick_device, pick_precision, precision_name, seed_network
+from ddpm_core.device import dtype_of, make_repeatable, pick_device, pick_precision, seed_network
 from ddpm_core.models import build_model
 from ddpm_core.objective import Batch, LabelDropout, build_objective
 from ddpm_core.spec import DataSpec
@@ -53,7 +53,7 @@ def trainer_in(folder: Path, params: Params) -> Trainer:
         config,
         lambda _start: noise(config.batch_size),
         device=device,
-        dtype=pick_precision(config.precision, device),
+        dtype=dtype_of(pick_precision(config.precision, device)),
         checkpoints=Checkpoints(folder, 2),
     )
 
@@ -98,7 +98,7 @@ def main() -> None:
         times = measure(trainer, asked.rounds, asked.after)
         size = sum(file.stat().st_size for file in Path(folder).glob("step-*/tensors.safetensors")) / 2e6
     typical = {kind: median(values) for kind, values in times.items()}
-    print(f"{torch.get_num_threads()} threads, {precision_name(trainer.dtype)}, {size:.1f} MB a checkpoint, medians")
+    print(f"{torch.get_num_threads()} threads, {trainer.dtype}, {size:.1f} MB a checkpoint, medians")
     for kind, text in TEXTS.items():
         print(f"{text:26} {typical[kind] * 1e3:8.1f} ms {typical[kind] / typical['quiet']:8.1%} of a step")
 

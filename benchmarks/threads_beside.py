@@ -22,7 +22,7 @@ for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 import common
 import torch
 
-from ddpm_core.device import keep_memory, pick_precision
+from ddpm_core.device import dtype_of, keep_memory, pick_precision
 from ddpm_core.models import build_model
 from ddpm_core.spec import DataSpec
 from pipelines.params import load_params
@@ -62,7 +62,7 @@ class Training:
         size = PARAMS.train.batch_size
         self.x, self.target = torch.randn(2, size, *SPEC.shape).unbind()
         self.t, self.label = torch.arange(size) * 10.0, torch.arange(size) % 10
-        self.dtype = pick_precision(PARAMS.train.precision, torch.device("cpu"))
+        self.dtype = dtype_of(pick_precision(PARAMS.train.precision, torch.device("cpu")))
 
     def steps(self, threads: int, count: int) -> None:
         torch.set_num_threads(threads)

@@ -5,6 +5,8 @@ import logging
 import os
 import resource
 import sys
+from collections.abc import Sequence
+from typing import Literal, cast
 
 import numpy as np
 import torch
@@ -13,6 +15,13 @@ from ddpm_core.diffusion.noise import Purpose
 from ddpm_core.errors import DeviceError
 
 _log = logging.getLogger(__name__)
+
+Precision = Literal["bf16", "tf32", "fp32"]
+"""Autocast to bfloat16; float32 whose products a GPU may round to TF32; float32."""
+
+Order = Literal["fixed", "fixed if possible", "any"]
+"""Kernels that add in a fixed order or an error; a fixed order or a warning; the fastest kernels."""
+_DEBUG_MODES = {"fixed": "error", "fixed if possible": "warn", "any": "default"}
 
 
 def pick_device(name: str) -> torch.device:
@@ -27,22 +36,36 @@ def pick_device(name: str) -> torch.device:
     return torch.device("cuda", torch.cuda.current_device())
 
 
-def pick_precision(name: str, device: torch.device) -> torch.dtype:
-    """The type that networks compute in: float32, or bfloat16 by autocast (weights stay float32).
+def pick_precision(name: str, device: torch.device) -> Precision:
+    """What a training computes in: bf16, tf32 or fp32; `auto` is bf16 where the hardware is fast at it, else fp32.
 
-    `auto` goes by a rule and no stopwatch, so that one machine always gives the same bits: bfloat16 where the hardware
-    multiplies matrices in it and that was measured to be faster (docs/training.md), else float32.
+    `auto` goes by a rule and no stopwatch, so that one machine always gives the same bits (docs/training.md).
     """
-    if name not in ("auto", "fp32", "bf16"):
-        raise DeviceError(f"precision: must be auto, fp32 or bf16, got {name!r}")
-    if name == "fp32":
-        return torch.float32
-    if name == "bf16":
-        if device.type == "cuda" and not torch.cuda.is_bf16_supported(including_emulation=False):
-            _log.warning("precision bf16: %s has no bfloat16 of its own and will be slow", describe(device))
-        return torch.bfloat16
-    fast = torch.cuda.is_bf16_supported(including_emulation=False) if device.type == "cuda" else _cpu_has_fast_bf16()
-    return torch.bfloat16 if fast else torch.float32
+    on_gpu = device.type == "cuda"
+    has_bf16 = on_gpu and torch.cuda.is_bf16_supported(including_emulation=False)
+    if name == "auto":
+        return "bf16" if has_bf16 or (not on_gpu and _cpu_has_fast_bf16()) else "fp32"
+    if name == "tf32" and not on_gpu:
+        raise DeviceError("precision: tf32 is an NVIDIA GPU's, but this training is on the CPU; set it to auto or fp32")
+    if name == "bf16" and on_gpu and not has_bf16:
+        _log.warning("precision bf16: %s has no bfloat16 of its own and will be slow", describe(device))
+    if name in ("bf16", "tf32", "fp32"):
+        return cast(Precision, name)
+    raise DeviceError(f"precision: must be auto, bf16, tf32 or fp32, got {name!r}")
+
+
+def dtype_of(precision: Precision) -> torch.dtype:
+    """The type that autocast computes in; weights are float32 always."""
+    return torch.bfloat16 if precision == "bf16" else torch.float32
+
+
+def set_precision(precision: Precision) -> None:
+    """What becomes of products of float32 on a GPU: with `fp32` they are float32, else TF32 (10 bits of fraction).
+
+    By torch's older switches: after its newer ones (`fp32_precision`) its own compiler, which reads the older, raises.
+    """
+    torch.backends.cuda.matmul.allow_tf32 = precision != "fp32"
+    torch.backends.cudnn.allow_tf32 = precision != "fp32"  # which torch allows by itself
 
 
 def _cpu_has_fast_bf16() -> bool:
@@ -54,10 +77,6 @@ def _cpu_has_fast_bf16() -> bool:
         return False
     has = torch.cpu.get_capabilities()
     return bool(has.get("amx_bf16") or has.get("avx512_bf16"))
-
-
-def precision_name(dtype: torch.dtype) -> str:
-    return "bf16" if dtype == torch.bfloat16 else "fp32"
 
 
 def describe(device: torch.device) -> str:
@@ -81,14 +100,26 @@ def peak_memory(device: torch.device) -> dict[str, float]:
     return peaks
 
 
-def make_repeatable(threads: int) -> None:
-    """The same bits from the same seed: fixed threads, and kernels that add in a fixed order."""
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+def make_repeatable(threads: int, precision: Precision = "fp32", order: Order = "fixed if possible") -> None:
+    """The same bits from the same seed: so many threads, one precision, and kernels that add in a fixed order."""
     torch.set_num_threads(threads)
-    torch.set_deterministic_debug_mode("warn")  # use_deterministic_algorithms does the same and imports the compiler
-    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-    torch.backends.cudnn.benchmark = False
+    set_precision(precision)
+    set_order(order)
     keep_memory()
+
+
+def set_order(order: Order) -> None:
+    """In which order a GPU's kernels add; a CPU's always have a fixed one.
+
+    Collectives of several processes read this where their group is made, and cuBLAS where it starts: so call it first.
+    `fixed` it must be for attention: by a mere warning torch takes its backward kernel that has no fixed order.
+    """
+    on_gpu = torch.cuda.is_available()
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    # use_deterministic_algorithms does the same and imports the compiler
+    torch.set_deterministic_debug_mode(_DEBUG_MODES[order] if on_gpu else "warn")
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+    torch.backends.cudnn.benchmark = on_gpu and order == "any"
 
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # of mallopt(3)
@@ -118,6 +149,21 @@ def torch_seed(seed: int, purpose: int, step: int, process: int = 0) -> int:
 def torch_generator(device: torch.device, seed: int, purpose: int, step: int) -> torch.Generator:
     """A generator on the device for one (seed, purpose, step)."""
     return torch.Generator(device=device).manual_seed(torch_seed(seed, purpose, step))
+
+
+_CHUNK = 2**15
+"""Numbers that a GPU draws at once. How it deals out more than it has threads for depends on its number of processors
+(from 40,960 on a T4, 270,336 on an H100), and so would the noise."""
+
+
+def normal(shape: Sequence[int], generator: torch.Generator, dtype: torch.dtype) -> torch.Tensor:
+    """Unit noise from a generator, on its device: the same numbers on any GPU."""
+    if generator.device.type != "cuda":
+        return torch.randn(tuple(shape), generator=generator, device=generator.device, dtype=dtype)
+    drawn = torch.empty(tuple(shape), device=generator.device, dtype=dtype)
+    for chunk in torch.split(drawn.view(-1), _CHUNK):
+        chunk.normal_(generator=generator)
+    return drawn
 
 
 def seed_network(seed: int, step: int, process: int = 0) -> None:

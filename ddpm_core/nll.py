@@ -29,8 +29,9 @@ from ddpm_core.spec import DataSpec
 Floats = NDArray[np.float64]
 OnCall = Callable[[], None]
 """Called after each call of the network."""
-# Data that go through the network together and, where levels are drawn, share their draw.
-_GROUP = 32
+# Data that go through the network together and, where levels are drawn, share their draw: then as many on every device,
+# or the draws were others.
+_GROUP, _GROUP_ON_GPU = 32, 256
 _FEWEST_GROUPS = 16
 
 
@@ -107,7 +108,10 @@ class Data:
 
     def groups(self, levels: int | None) -> list["Data"]:
         """Parts that go together: small enough for several draws of the levels where these are drawn."""
-        size = _GROUP if levels is None else max(1, min(_GROUP, len(self) // _FEWEST_GROUPS))
+        if levels is None:
+            size = _GROUP_ON_GPU if self.x0.is_cuda else _GROUP
+        else:
+            size = max(1, min(_GROUP, len(self) // _FEWEST_GROUPS))
         return [self.part(slice(start, start + size)) for start in range(0, len(self), size)]
 
 

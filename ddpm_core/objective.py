@@ -6,8 +6,8 @@ p_t is the law that t was drawn from. Only the mask normalises, over the whole b
 the importance weight 1 / (T p_t) cancels. Every random number is a function of (seed, purpose, step).
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields, replace
 from itertools import pairwise
 from typing import Any
 
@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ddpm_core.device import torch_generator
+from ddpm_core.device import normal, torch_generator
 from ddpm_core.diffusion.config import DiffusionConfig
 from ddpm_core.diffusion.levels import Floats
 from ddpm_core.diffusion.noise import Purpose, generator
@@ -119,17 +119,45 @@ class Draw:
         ends = [part * len(self.t) // number for part in range(number + 1)]
         return [self._part(slice(start, end)) for start, end in pairwise(ends)]
 
-    def _part(self, place: slice) -> "Draw":
-        def cut(name: str, value: Any) -> Any:
-            if value is None or name == "count":
-                return value
-            if isinstance(value, tuple):
-                return tuple(item[place] for item in value)
-            if isinstance(value, Mapping):
-                return {key: item[place] for key, item in value.items()}
-            return value[place]
+    def tensors(self) -> list[Tensor]:
+        """Everything that a loss looks at."""
+        found: list[Tensor] = []
 
-        return Draw(**{field.name: cut(field.name, getattr(self, field.name)) for field in fields(self)})
+        def kept(tensor: Tensor) -> Tensor:
+            found.append(tensor)
+            return tensor
+
+        self._mapped(kept)
+        return found
+
+    def copied(self) -> "Draw":
+        """The same in tensors of its own."""
+        return self._mapped(Tensor.clone)
+
+    def holds(self, other: "Draw") -> bool:
+        """Whether the other's tensors fit into these."""
+        mine, others = self.tensors(), other.tensors()
+        return [(one.shape, one.dtype) for one in mine] == [(one.shape, one.dtype) for one in others]
+
+    def take(self, other: "Draw") -> None:
+        """Copy the other's tensors into these."""
+        torch._foreach_copy_(self.tensors(), other.tensors())
+
+    def _part(self, place: slice) -> "Draw":
+        part = self._mapped(lambda tensor: tensor[place] if tensor.ndim else tensor)  # `count` has no axis
+        return replace(part, t=self.t[place])
+
+    def _mapped(self, change: Callable[[Tensor], Tensor]) -> "Draw":
+        def changed(value: Any) -> Any:
+            if isinstance(value, Tensor):
+                return change(value)
+            if isinstance(value, tuple):
+                return tuple(changed(item) for item in value)
+            if isinstance(value, Mapping):
+                return {key: changed(item) for key, item in value.items()}
+            return value
+
+        return Draw(**{field.name: changed(getattr(self, field.name)) for field in fields(self)})
 
 
 @dataclass(frozen=True)
@@ -182,8 +210,7 @@ class Objective:
         x0 = batch.x0
         if batch.mask is not None:  # what does not count may hold anything, NaN too
             x0 = torch.where(batch.mask > 0, x0, torch.zeros_like(x0))
-        noise = torch_generator(device, seed, Purpose.TRAIN_NOISE, step)
-        eps = torch.randn((size, *x0.shape[1:]), generator=noise, device=device, dtype=x0.dtype)[own]
+        eps = normal((size, *x0.shape[1:]), torch_generator(device, seed, Purpose.TRAIN_NOISE, step), x0.dtype)[own]
         levels = self.process.at(t, x0)
         (weight,) = look_up(self._weights, t, x0)
         return Draw(
@@ -295,7 +322,7 @@ def _bound_tables(process: Process) -> Floats:
 
 def _elements(batch: Batch) -> Tensor | None:
     if batch.mask is None:
-        return batch.weight
+        return None if batch.weight is None else batch.weight.expand_as(batch.x0)
     mask = batch.mask.to(batch.x0.dtype).expand_as(batch.x0)
     return mask if batch.weight is None else mask * batch.weight
 

@@ -44,6 +44,7 @@ class RuntimeConfig:
     processes: int
     sampling_processes: int | Literal["auto"]
     workers: int
+    deterministic: bool
     tracking: bool
 
     __checks__: ClassVar[Checks] = {

@@ -69,6 +69,20 @@ def at_least_float32(x: Tensor) -> Tensor:
     return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
+class GroupNorm(nn.GroupNorm):
+    """Group normalisation that gives what it gets: bfloat16 for bfloat16, under autocast on a GPU too.
+
+    There autocast would have it in float32, and all that follows up to the next convolution would be moved and kept in
+    float32. Its sums are taken in float32 either way.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.is_cuda and x.dtype != self.weight.dtype:
+            with torch.autocast("cuda", enabled=False):
+                return F.group_norm(x, self.num_groups, self.weight.to(x.dtype), self.bias.to(x.dtype), self.eps)
+        return super().forward(x)
+
+
 def modulated(norm: nn.GroupNorm, x: Tensor, scale: Tensor, shift: Tensor, *, in_one: bool) -> Tensor:
     """(1 + scale) norm(x) + shift, with scale and shift [B, C] of each picture.
 
@@ -102,10 +116,10 @@ class ResBlock(nn.Module):
         super().__init__()
         self.scale_shift = scale_shift
         self.resample: Resample = resample
-        self.norm1 = nn.GroupNorm(groups, in_channels)
+        self.norm1 = GroupNorm(groups, in_channels)
         self.conv1 = conv(in_channels, out_channels, 3)
         self.embed = nn.Linear(embedding, 2 * out_channels if scale_shift else out_channels)
-        self.norm2 = nn.GroupNorm(groups, out_channels)
+        self.norm2 = GroupNorm(groups, out_channels)
         self.dropout = nn.Dropout(dropout)
         self.conv2 = zero_init(conv(out_channels, out_channels, 3))
         self.skip = nn.Identity() if in_channels == out_channels else conv(in_channels, out_channels, 1)
@@ -142,7 +156,7 @@ class Attention(nn.Module):
     def __init__(self, channels: int, *, heads: int, groups: int) -> None:
         super().__init__()
         self.heads = heads
-        self.norm = nn.GroupNorm(groups, channels)
+        self.norm = GroupNorm(groups, channels)
         self.qkv = conv(channels, 3 * channels, 1)
         self.out = zero_init(conv(channels, channels, 1))
 
@@ -198,7 +212,7 @@ class Refine(nn.Module):
         self.spread = conv(width, channels * patch**2, 3)
         self.stem = conv(x_channels, channels, 3)
         self.block = ResBlock(channels, channels, embedding, groups=groups, dropout=dropout, scale_shift=scale_shift)
-        self.norm = nn.GroupNorm(groups, channels)
+        self.norm = GroupNorm(groups, channels)
         self.out = zero_init(conv(channels, out_channels, 3))
 
     def forward(self, h: Tensor, x: Tensor, embedding: Tensor) -> Tensor:

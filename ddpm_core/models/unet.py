@@ -11,6 +11,7 @@ from ddpm_core.models.config import UNetConfig
 from ddpm_core.models.layers import (
     Attention,
     Downsample,
+    GroupNorm,
     Refine,
     Resample,
     ResBlock,
@@ -62,7 +63,7 @@ class UNet(nn.Module):
             [Stage(self._block(bottom, bottom), self._attention(bottom)), Stage(self._block(bottom, bottom), None)]
         )
         self._build_up(widths)
-        self.norm = nn.GroupNorm(config.norm_groups, self._width(0))
+        self.norm = GroupNorm(config.norm_groups, self._width(0))
         self.refine = self._refine(config.refine) if config.refine else None
         if self.refine is None:
             self.out = zero_init(conv(self._width(0), self.out_channels * config.patch**2, 3))

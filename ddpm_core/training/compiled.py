@@ -3,6 +3,7 @@
 import importlib.util
 import os
 import shutil
+import sysconfig
 from collections.abc import Callable
 from pathlib import Path
 from typing import cast
@@ -25,15 +26,26 @@ def is_compiled(choice: Compile, steps: int, device: torch.device) -> bool:
     if choice == "auto":
         return device.type in PAYS_FROM and steps >= PAYS_FROM[device.type] and _has_compiler(device)
     if choice == "always" and not _has_compiler(device):
-        needs = "triton and a C compiler" if device.type == "cuda" else "a C++ compiler (g++ or clang++)"
-        raise DeviceError(f"train.compile: always needs {needs}, and there is none; install it, or set it to never")
+        needs = "triton, a C compiler" if device.type == "cuda" else "a C++ compiler (g++ or clang++)"
+        raise DeviceError(
+            f"train.compile: always needs {needs} and Python's header files (Python.h), and one of them is not there; "
+            "install it (python3-dev has the header files on Debian), or set it to never"
+        )
     return choice == "always"
 
 
 def _has_compiler(device: torch.device) -> bool:
+    """As Triton and Inductor need one: both build a module of Python, with Python's own header files."""
+    if not (Path(sysconfig.get_paths()["include"]) / "Python.h").is_file():
+        return False
     if device.type == "cuda":
-        return importlib.util.find_spec("triton") is not None and any(map(shutil.which, ("cc", "gcc", "clang")))
+        names = (os.environ.get("CC") or "cc", "gcc", "clang")
+        return importlib.util.find_spec("triton") is not None and any(map(shutil.which, names))
     return any(map(shutil.which, (os.environ.get("CXX") or "g++", "clang++")))
+
+
+def _order_is_fixed() -> bool:
+    return torch.are_deterministic_algorithms_enabled() and not torch.is_deterministic_algorithms_warn_only_enabled()
 
 
 def compiler(folder: Path) -> Callable[[nn.Module], nn.Module]:
@@ -41,6 +53,8 @@ def compiler(folder: Path) -> Callable[[nn.Module], nn.Module]:
 
     def compiled(net: nn.Module) -> nn.Module:
         os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(folder))
-        return cast(nn.Module, torch.compile(net))
+        if _order_is_fixed():
+            torch._inductor.config.deterministic = True  # chooses kernels by rule and not by stopwatch
+        return cast(nn.Module, torch.compile(net, dynamic=False))
 
     return compiled

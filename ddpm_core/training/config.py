@@ -10,7 +10,7 @@ from ddpm_core.training.augmentation import AugmentConfig
 _STRICT: dict[str, Any] = {"extra": "forbid", "strict": True}
 _betas = (lambda v: all(0 <= beta < 1 for beta in v), "two numbers of at least 0 and below 1")
 
-Precision = Literal["auto", "bf16", "fp32"]
+Precision = Literal["auto", "bf16", "tf32", "fp32"]
 Compile = Literal["auto", "never", "always"]
 Conditioning = Literal["auto", "labels", "none"]
 OnNonfinite = Literal["stop", "skip", "roll_back"]

@@ -30,29 +30,32 @@ class HeldOut:
         self._seed = torch_seed(seed, Purpose.HELD_OUT, 0)
 
     @torch.no_grad()
-    def __call__(self, net: nn.Module) -> float:
+    def __call__(self, net: nn.Module, parts: int = 1) -> float:
+        """The mean loss, each batch cut into so many parts, as the training's are where memory is short."""
         total = elements = 0.0
         for number, batch in enumerate(self._batches):
             draw = self._objective.draw(batch.to(self._device), self._seed, number, WHOLE)
-            with torch.autocast(self._device.type, torch.bfloat16, enabled=self._dtype == torch.bfloat16):
-                loss = self._objective.loss(net, draw)
             count = float(draw.count)
-            total, elements = total + float(loss.total) * count, elements + count
+            for part in draw.parts(min(parts, len(batch))):
+                with torch.autocast(self._device.type, torch.bfloat16, enabled=self._dtype == torch.bfloat16):
+                    loss = self._objective.loss(net, part)
+                total += float(loss.total) * count
+            elements += count
         return total / max(elements, 1.0)
 
 
 class Best:
     """The averaged weights where their loss on data held out was lowest, the first of equals; all such losses."""
 
-    def __init__(self, model: nn.Module, measure: Callable[[nn.Module], float]) -> None:
+    def __init__(self, model: nn.Module, measure: Callable[[nn.Module, int], float]) -> None:
         self._model, self._measure = model, measure
         self._tensors = {name: tensor.clone() for name, tensor in model.state_dict().items()}
         self.losses: dict[int, float] = {}
         self.step: int | None = None
 
-    def judge(self, step: int) -> float | None:
-        """The loss of the averages after this step; they are kept if it is the lowest."""
-        loss = self._measure(self._model)
+    def judge(self, step: int, parts: int = 1) -> float | None:
+        """The loss of the averages after this step, judged in parts; they are kept if it is the lowest."""
+        loss = self._measure(self._model, parts)
         if not math.isfinite(loss):
             _log.warning("at step %d the loss on data held out is no number; the averages are not taken for best", step)
             return None

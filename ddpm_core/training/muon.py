@@ -61,6 +61,8 @@ class Muon(torch.optim.Optimizer):
 
     found_inf: Tensor | None = None  # set by the trainer before a step: where it is 1 the step changes nothing
 
+    # `lr` of a group may be a tensor on the device, so that a recorded step (CUDA graph) follows a schedule.
+
     def __init__(
         self,
         matrices: list[nn.Parameter],
@@ -74,7 +76,10 @@ class Muon(torch.optim.Optimizer):
     ) -> None:
         super().__init__([{"params": matrices}, {"params": rest}], {"lr": 0.0})
         self._scale, self._momentum, self._weight_decay = scale, momentum, weight_decay
-        self._adamw = torch.optim.AdamW(rest, lr=0.0, betas=betas, eps=eps, weight_decay=weight_decay, fused=True)
+        on_gpu = any(parameter.is_cuda for parameter in rest)
+        self._adamw = torch.optim.AdamW(
+            rest, lr=0.0, betas=betas, eps=eps, weight_decay=weight_decay, fused=True, capturable=on_gpu
+        )
         self._share_state()
 
     def _share_state(self) -> None:
@@ -100,32 +105,54 @@ class Muon(torch.optim.Optimizer):
         self._adamw.step()
         return loss
 
-    def _step_matrices(self, parameters: list[Tensor], lr: float) -> None:
-        """One update of parameters of one shape, all at once."""
-        shape = parameters[0].shape
+    def _step_matrices(self, parameters: list[Tensor], lr: float | Tensor) -> None:
+        """One update of parameters of one shape and layout, all at once."""
         for parameter in parameters:
             if "momentum" not in self.state[parameter]:
                 self.state[parameter]["momentum"] = torch.zeros_like(parameter)
         kept = [self.state[parameter]["momentum"] for parameter in parameters]
-        gradient = torch.stack([parameter.grad for parameter in parameters if parameter.grad is not None]).flatten(2)
-        momentum = torch.stack(kept).flatten(2)
+        like = parameters[0]
+        gradient = _matrices([parameter.grad for parameter in parameters if parameter.grad is not None], like)
+        momentum = _matrices(kept, like)
         keep: float | Tensor = 1.0
         if self.found_inf is not None:  # a step to leave out has no gradient; the momentum and the decay stay
             gradient = torch.where(self.found_inf.bool(), momentum, gradient)
             keep = 1.0 - self.found_inf
         momentum = momentum.lerp_(gradient, 1 - self._momentum)
-        torch._foreach_copy_(kept, list(momentum.view(-1, *shape).unbind()))
+        torch._foreach_copy_(kept, _kernels(momentum, like))
         ahead = gradient.lerp(momentum, self._momentum)  # Nesterov's look ahead
         update = orthogonal(ahead) * (max(1.0, ahead.shape[1] / ahead.shape[2]) ** 0.5 * keep)
         if self._weight_decay:
             torch._foreach_mul_(parameters, 1 - lr * self._weight_decay * keep)
-        torch._foreach_add_(parameters, list(update.reshape(-1, *shape).unbind()), alpha=-lr)
+        if isinstance(lr, Tensor):
+            torch._foreach_sub_(parameters, _kernels(update * lr, like))
+        else:
+            torch._foreach_add_(parameters, _kernels(update, like), alpha=-lr)
 
 
 def _of_one_shape(parameters: list[Tensor]) -> list[list[Tensor]]:
-    """The parameters that have a gradient, those of equal shape together."""
-    alike: dict[torch.Size, list[Tensor]] = {}
+    """The parameters that have a gradient, those of equal shape and layout together."""
+    alike: dict[tuple[torch.Size, bool], list[Tensor]] = {}
     for parameter in parameters:
         if parameter.grad is not None:
-            alike.setdefault(parameter.shape, []).append(parameter)
+            alike.setdefault((parameter.shape, _is_channels_last(parameter)), []).append(parameter)
     return list(alike.values())
+
+
+def _is_channels_last(tensor: Tensor) -> bool:
+    return tensor.ndim == 4 and not tensor.is_contiguous() and tensor.is_contiguous(memory_format=torch.channels_last)
+
+
+def _matrices(kernels: list[Tensor], like: Tensor) -> Tensor:
+    """[n, out, rest], the columns in the order in which a weight's numbers lie: an update is the same in any order."""
+    if _is_channels_last(like):
+        kernels = [kernel.movedim(1, -1) for kernel in kernels]
+    return torch.stack(kernels).flatten(2)
+
+
+def _kernels(matrices: Tensor, like: Tensor) -> list[Tensor]:
+    """The inverse of `_matrices`, as views."""
+    if not _is_channels_last(like):
+        return list(matrices.reshape(-1, *like.shape).unbind())
+    out, channels, *sides = like.shape
+    return list(matrices.reshape(-1, out, *sides, channels).movedim(-1, 2).unbind())

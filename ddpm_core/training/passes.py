@@ -6,11 +6,12 @@ from typing import Protocol
 
 import torch
 from torch import nn
-from torch.profiler import record_function as span
 
 from ddpm_core.errors import DdpmError
 from ddpm_core.objective import Draw, Loss
 from ddpm_core.training.distributed import Processes
+from ddpm_core.training.replayed import Replayed
+from ddpm_core.training.spans import span
 
 _log = logging.getLogger(__name__)
 
@@ -45,6 +46,9 @@ class Passes:
         self._wrapped = processes.wrap(model)
         self._net = compiled(self._wrapped) if compiled else self._wrapped
         self._rehearsed = processes.count == 1
+        self._recorded = (
+            _Recorded(self._backward, self._drop) if device.type == "cuda" and processes.count == 1 else None
+        )
 
     def __call__(self, draw: Draw, reseed: Callable[[], None]) -> list[Loss]:
         """The parts' losses; their gradients lie in the parameters. `reseed` is called before every attempt."""
@@ -76,6 +80,8 @@ class Passes:
         """The losses, or none where the memory was too small."""
         parts = draw.parts(self.parts)
         try:
+            if self._recorded is not None and len(parts) == 1:
+                return [self._recorded(draw)]
             with self._processes.apart(self._wrapped):
                 losses = [self._backward(part) for part in parts[:-1]]
             return [*losses, self._backward(parts[-1])]
@@ -100,8 +106,51 @@ class Passes:
         self.parts = min(2 * self.parts, size)
         _log.warning("out of memory: batches are cut into %d parts from here on, the update stays the same", self.parts)
 
-    def _forget(self) -> None:
+    def clear_gradients(self) -> None:
+        """Before the next step; a recording writes its own anew each time."""
+        if self._recorded is None or not self._recorded.is_recorded:
+            self._drop()
+
+    def _drop(self) -> None:
         for parameter in self._parameters:
             parameter.grad = None
+
+    def _forget(self) -> None:
+        if self._recorded is not None:
+            self._recorded.forget()
+        self._drop()
         if self._device.type == "cuda":
             torch.cuda.empty_cache()
+
+
+class _Recorded:
+    """Forward and backward of a whole batch on a GPU, recorded for draws of one shape."""
+
+    def __init__(self, backward: Callable[[Draw], Loss], undo: Callable[[], None]) -> None:
+        self._backward = backward
+        self._place: Draw | None = None
+        self._replayed = Replayed(self._run, "forward and backward", undo)
+
+    @property
+    def is_recorded(self) -> bool:
+        return self._replayed.is_recorded
+
+    def __call__(self, draw: Draw) -> Loss:
+        if self._place is None or not self._place.holds(draw):
+            self.forget()
+            self._place = draw.copied()
+        else:
+            self._place.take(draw)
+        if not self.is_recorded:
+            return self._replayed()
+        with span("recorded"):
+            return self._replayed()
+
+    def forget(self) -> None:
+        self._place = None
+        self._replayed.forget()
+
+    def _run(self) -> Loss:
+        assert self._place is not None
+        loss = self._backward(self._place)
+        return Loss(loss.total.detach(), loss.items)

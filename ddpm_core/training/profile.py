@@ -1,17 +1,21 @@
 """Where the time of a step goes: a trace for a browser and a table, of a few steps after those that warm up."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from time import perf_counter
+from typing import Any
 
 import torch
 from torch.profiler import ProfilerActivity, profile
-from torch.profiler import record_function as span
 
+from ddpm_core.training.spans import span, watched
 from ddpm_core.training.trainer import StepReport
 
-SPANS = ("data", "draw", "forward", "backward", "optimiser", "average")
-"""What the trainer names of a step; all else is `other`: looking at the losses, collecting them, the loop."""
+SPANS = ("data", "draw", "forward", "backward", "recorded", "optimiser", "average")
+"""What the trainer names of a step; `recorded` is forward and backward in one, on a GPU.
+
+All else is `other`: looking at the losses, collecting them, the loop.
+"""
 
 
 def profiled(reports: Iterator[StepReport], folder: Path, *, warm_up: int, steps: int, device: torch.device) -> str:
@@ -20,21 +24,31 @@ def profiled(reports: Iterator[StepReport], folder: Path, *, warm_up: int, steps
         next(reports)
     activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if device.type == "cuda" else [])]
     began = perf_counter()
-    with profile(activities=activities) as watched:
+    with profile(activities=activities) as seen, watched(device):
         for _ in range(steps):
             with span("step"):
                 next(reports)
-                if device.type == "cuda":
-                    torch.cuda.synchronize(device)
     seconds = perf_counter() - began
-    averages = watched.key_averages()
-    spent = {event.key: event.cpu_time_total / 1e3 / steps for event in averages if event.key in (*SPANS, "step")}
-    text = table(spent) + f"\nmean of {steps} steps after {warm_up}, watched ({seconds / steps * 1e3:.1f} ms a step)\n"
+    averages = seen.key_averages()
+    text = (
+        table({name: value / steps for name, value in milliseconds(averages).items()})
+        + f"\nmean of {steps} steps after {warm_up}, watched ({seconds / steps * 1e3:.1f} ms a step)\n"
+    )
+    by = "self_device_time_total" if device.type == "cuda" else "self_cpu_time_total"
     folder.mkdir(parents=True, exist_ok=True)
-    watched.export_chrome_trace(str(folder / "trace.json"))
-    (folder / "operators.txt").write_text(averages.table(sort_by="self_cpu_time_total", row_limit=25) + "\n")
+    seen.export_chrome_trace(str(folder / "trace.json"))
+    (folder / "operators.txt").write_text(averages.table(sort_by=by, row_limit=25) + "\n")
     (folder / "table.txt").write_text(text)
     return text
+
+
+def milliseconds(averages: Iterable[Any]) -> dict[str, float]:
+    """The time of each span on the host. A GPU's profile lists every span a second time, for the device, without it."""
+    return {
+        event.key: event.cpu_time_total / 1e3
+        for event in averages
+        if event.key in (*SPANS, "step") and event.device_type == torch.profiler.DeviceType.CPU
+    }
 
 
 def table(spent: dict[str, float]) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -24,10 +25,16 @@ def optimiser_tensors(optimiser: Optimizer, parameters: list[nn.Parameter]) -> d
     return found
 
 
-def load_optimiser(optimiser: Optimizer, tensors: Mapping[str, Tensor]) -> None:
-    """The inverse of `optimiser_tensors`."""
-    state: dict[int, dict[str, Tensor]] = {}
+def load_optimiser(optimiser: Optimizer, parameters: list[nn.Parameter], tensors: Mapping[str, Tensor]) -> None:
+    """The inverse of `optimiser_tensors`: each tensor as the optimiser itself had made it.
+
+    That is on its parameter's device and, if it is of the parameter's shape, with its strides. torch's own
+    `load_state_dict` leaves the count of steps on the CPU, and strides as the file has them; fused kernels refuse both.
+    """
+    optimiser.state.clear()
     for name, tensor in tensors.items():
         index, key = name.split(".", 1)
-        state.setdefault(int(index), {})[key] = tensor
-    optimiser.load_state_dict({**optimiser.state_dict(), "state": state})
+        parameter = parameters[int(index)]
+        like = parameter.detach() if tensor.shape == parameter.shape else tensor
+        mine = torch.empty_like(like, dtype=tensor.dtype, device=parameter.device)
+        optimiser.state[parameter][key] = mine.copy_(tensor)

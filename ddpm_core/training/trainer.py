@@ -13,7 +13,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.profiler import record_function as span
 
 from ddpm_core.device import seed_network
 from ddpm_core.errors import IntegrityError, NonFiniteError, Stopped
@@ -29,7 +28,9 @@ from ddpm_core.training.meter import Measures, Meter, Window
 from ddpm_core.training.passes import Passes
 from ddpm_core.training.prefetch import Prefetch
 from ddpm_core.training.protocols import ObjectiveLike
+from ddpm_core.training.spans import span
 from ddpm_core.training.state import load_optimiser, named, optimiser_tensors, under
+from ddpm_core.training.stepping import Stepping
 
 _log = logging.getLogger(__name__)
 
@@ -65,7 +66,7 @@ class Trainer:
         should_stop: Callable[[], bool] = lambda: False,
         processes: Processes = ALONE,
         compiled: Callable[[nn.Module], nn.Module] | None = None,
-        held_out: Callable[[nn.Module], float] | None = None,
+        held_out: Callable[[nn.Module, int], float] | None = None,
     ) -> None:
         self.model, self.objective, self.config = model.to(device), objective, config
         self.device, self.dtype = device, dtype
@@ -81,6 +82,7 @@ class Trainer:
         )
         self._optimiser = build_optimiser(config.optimiser, self.model)
         self._parameters = [weight for group in self._optimiser.param_groups for weight in group["params"]]
+        self._stepping = Stepping(self._optimiser, device)
         self._meter, self._guard = Meter(device), Guard(config)
         self._window = Window()
 
@@ -155,7 +157,7 @@ class Trainer:
 
     def _judge(self) -> float | None:
         due = self.step % self.config.checkpoint_every == 0 or self.step == self.config.steps
-        return self.best.judge(self.step) if self.best and due and self._processes.number == 0 else None
+        return self.best.judge(self.step, self.parts) if self.best and due and self._processes.number == 0 else None
 
     def _update(self, batch: Batch, lr: float) -> None:
         with span("draw"):
@@ -173,14 +175,14 @@ class Trainer:
         if self.device.type == "cpu" and bad:  # elsewhere to look would be to wait: the window's end looks
             what = f"loss {float(total)}, norm of the gradient {float(norm)}"
             self._guard.leave_out(1, self.step + 1, what)
-            self._optimiser.zero_grad(set_to_none=True)
+            self._passes.clear_gradients()
             return
-        unseen = self._guard.skips and self.device.type != "cpu"
         with span("optimiser"):
-            self._apply(lr, bad)
+            self._stepping(lr, bad)
+        self._passes.clear_gradients()
         if self._processes.number == 0:
             with span("average"):
-                self.ema.update(self.model, self.step, bad if unseen else None)
+                self.ema.update(self.model, self.step, None if self.device.type == "cpu" else bad)
         if self.objective.learns_from_losses and not bad:
             t = self._processes.gather(torch.from_numpy(draw.t)).numpy()
             self.objective.observe(replace(draw, t=t), items)
@@ -195,14 +197,6 @@ class Trainer:
             nn.utils.clip_grads_with_norm_(self._parameters, self.config.grad_clip, norm)
         return norm
 
-    def _apply(self, lr: float, bad: Tensor) -> None:
-        """One update, which the fused kernel leaves out where `bad` is 1: no host has to look."""
-        for group in self._optimiser.param_groups:
-            group["lr"] = lr
-        self._optimiser.found_inf = bad  # type: ignore[attr-defined]
-        self._optimiser.step()
-        self._optimiser.zero_grad(set_to_none=True)
-
     # ----------------------------------------------------------------------------------------------- guards
 
     def _look(self, bad: int) -> None:
@@ -213,7 +207,7 @@ class Trainer:
     def _roll_back(self, error: NonFiniteError) -> None:
         """Take up the newest checkpoint; go on with other noise and with the data after those that led to the fault."""
         count = self._guard.roll_back(error)
-        self._optimiser.zero_grad(set_to_none=True)
+        self._passes.clear_gradients()
         failed, reached = self.step + 1, self.step + self._guard.passed + 1
         if not self.resume():
             raise NonFiniteError(f"{error}; there is no checkpoint to roll back to") from error
@@ -285,14 +279,15 @@ class Trainer:
             self.ema.load_further(under("further.", tensors))
             if self.best:
                 self.best.load(state["best"], under("best.", tensors))
-            load_optimiser(self._optimiser, under("optimiser.", tensors))
+            load_optimiser(self._optimiser, self._parameters, under("optimiser.", tensors))
+            self._stepping.forget()
             self._meter.load(tensors["meter"])
             self.history = [Measures.from_dict(value) for value in state["history"]]
             self.objective.load_state_dict(state["objective"])
             self._passes.parts = state["parts"]
             self._guard.load_state_dict(state["guard"])
             self.step = state["step"]
-        except (KeyError, TypeError, RuntimeError) as error:
+        except (KeyError, IndexError, TypeError, RuntimeError) as error:
             raise IntegrityError(
                 f"the checkpoint of step {snapshot.step} must be of this very training, but does not fit it ({error}); "
                 "remove its folder to train anew"

@@ -128,6 +128,7 @@ def measure_bundle(params: "Params", paths: Paths, folder: Path, out: Path, *, p
             "conditional": bundle.conditional,
             "sampler": asdict(recipe.sampler),
             "guidance": asdict(recipe.guidance),
+            "computed": {"sampler": sampler.device, "features": device.type, "precision": "fp32"},
             "not_measured": found.left_out,
         },
         "provenance": {

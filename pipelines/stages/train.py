@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from ddpm_core.device import describe, machine, peak_memory, precision_name
+from ddpm_core.device import describe, machine, peak_memory, set_order
 from ddpm_core.errors import DdpmError, ParamsError
 from ddpm_core.files import atomic_write_bytes, atomic_write_text, sha256_file
 from ddpm_core.training.checkpoint import Checkpoints
@@ -30,7 +30,7 @@ from pipelines.params import as_flat, read_yaml
 from pipelines.paths import Paths
 from pipelines.progress import Progress
 from pipelines.tools.git import commit_of
-from pipelines.tools.making import Making
+from pipelines.tools.making import Making, order_of
 from pipelines.tools.preview import Preview
 from pipelines.tools.settled import Settled
 
@@ -49,6 +49,7 @@ _PROFILE_WARM_UP, _PROFILE_STEPS = 5, 10
 def run(params: "Params", paths: Paths, tracker: "Tracker") -> None:
     """Train on data/shards; write out/weights.safetensors and out/curves.csv."""
     left = left_alone()
+    set_order(order_of(params))  # before a group of processes is made, which reads it
     with listening(second_leaves=not is_launched()) as stop, joined(params.runtime.device) as processes:
         making = Making.of(params, paths, processes)
         if processes.number == 0:
@@ -85,7 +86,8 @@ def run_first(
             "data.digest": index.digest,
             "train.digest": key,
             "device": describe(device),
-            "precision": precision_name(making.dtype),
+            "precision": making.precision,
+            "deterministic": str(making.identity["deterministic"]).lower(),
             "threads": ", ".join(str(number) for _, number in threads),
             "processes": str(making.processes.count),
             "compiled": str(making.is_compiled).lower(),

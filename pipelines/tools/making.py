@@ -12,7 +12,16 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from ddpm_core.device import describe, make_repeatable, pick_device, pick_precision, precision_name, seed_network
+from ddpm_core.device import (
+    Order,
+    Precision,
+    describe,
+    dtype_of,
+    make_repeatable,
+    pick_device,
+    pick_precision,
+    seed_network,
+)
 from ddpm_core.diffusion.time_law import Uniform
 from ddpm_core.errors import ParamsError
 from ddpm_core.files import sha256_file
@@ -62,7 +71,7 @@ class Making:
     held_out: HeldOut | None
     processes: Processes
     device: torch.device
-    dtype: torch.dtype
+    precision: Precision
     is_compiled: bool
     code: Path  # where compiled code is kept
     identity: dict[str, Any]
@@ -73,18 +82,19 @@ class Making:
         config: TrainConfig = params.train
         check_parts(config, processes.count)
         device = pick_device(params.runtime.device)
-        dtype = pick_precision(config.precision, device)
+        precision = pick_precision(config.precision, device)
+        dtype = dtype_of(precision)
         index = read_index(paths.shards)
         conditional = is_conditional(config.conditioning, index.spec)
         check_data(index, paths.shards, config)
         compiling = is_compiled(config.compile, config.steps, device)
         model_config = _resolved(params.model, index)
         identity = training_identity(
-            params, index.digest, device, dtype, processes.count, compiling, model=model_config
+            params, index.digest, device, precision, processes.count, compiling, model=model_config
         )
         shelf = Shelf(paths.checkpoints, config.keep_trainings)
         threads = processes.from_first(lambda: threads_to_train_with(params.runtime.threads, shelf.threads(identity)))
-        make_repeatable(max(1, threads // on_this_machine()))
+        make_repeatable(max(1, threads // on_this_machine()), precision, order_of(params))
         seed_network(config.seed, 0)
         model = build_model(model_config, index.spec, conditional, params.diffusion.learned_variance)
         if config.init_from is not None:
@@ -102,12 +112,17 @@ class Making:
             held_out=_held_out(params, index, paths, conditional, device, dtype),
             processes=processes,
             device=device,
-            dtype=dtype,
+            precision=precision,
             is_compiled=compiling,
             code=paths.compiled,
             identity=identity,
             threads=threads,
         )
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The type that the network computes in."""
+        return dtype_of(self.precision)
 
     @property
     def shown(self) -> int:
@@ -132,7 +147,7 @@ class Making:
     def __str__(self) -> str:
         words = [
             describe(self.device) + (f" by {self.processes.count} processes" if self.processes.count > 1 else ""),
-            precision_name(self.dtype) + (", compiled" if self.is_compiled else ""),
+            self.precision + (", compiled" if self.is_compiled else ""),
             "with labels" if self.conditional else "without labels",
             f"{self.shown} pictures" + (f" beside {self.config.hold_out} held out" if self.held_out else ""),
             f"{self.config.steps} steps of {self.config.batch_size}",
@@ -179,11 +194,16 @@ def check_parts(config: TrainConfig, processes: int) -> None:
         )
 
 
+def order_of(params: "Params") -> Order:
+    """In which order the kernels of a training add."""
+    return "fixed" if params.runtime.deterministic else "any"
+
+
 def training_identity(
     params: "Params",
     data_digest: str,
     device: torch.device,
-    dtype: torch.dtype,
+    precision: Precision,
     processes: int,
     compiled: bool,
     model: UNetConfig | None = None,
@@ -207,7 +227,8 @@ def training_identity(
         **code_identity(code_files.installed_root()),
         "processes": processes,
         "device": device.type,
-        "precision": precision_name(dtype),
+        "precision": precision,
+        "deterministic": device.type == "cpu" or params.runtime.deterministic,
         "compiled": compiled,
     }
 

@@ -160,7 +160,7 @@ def test_several_faults_in_the_real_file_are_told_together(tmp_path: Path) -> No
     assert "train.lr: must be " in message
     assert "got -1.0" in message
     assert "runtme: unknown key; did you mean 'runtime'?" in message
-    keys = "device, threads, processes, sampling_processes, workers, tracking"
+    keys = "device, threads, processes, sampling_processes, workers, deterministic, tracking"
     assert f"runtime: missing; it must be a mapping with {keys}" in message
     assert "diffusion.schedule.kind: must be one of" in message
 
@@ -241,4 +241,6 @@ def test_no_config_dataclass_has_a_default_that_dvc_cannot_see() -> None:
 
 def test_runtime_ranges_hold_in_code_too() -> None:
     with pytest.raises(ParamsError, match=r"RuntimeConfig: threads: must be .*at least 1, got 0"):
-        RuntimeConfig(device="cpu", threads=0, processes=1, sampling_processes=1, workers=0, tracking=True)
+        RuntimeConfig(
+            device="cpu", threads=0, processes=1, sampling_processes=1, workers=0, deterministic=True, tracking=True
+        )

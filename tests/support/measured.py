@@ -40,7 +40,9 @@ GATE = GateConfig(
     max_accuracy_loss=0.05, max_copy_excess=0.05, copy_significance=0.01, max_broken_excess=0.05,
     max_golden_difference=0.1, max_unseen_controls=4, max_champion_loss=0.1, absolute=(),
 )  # fmt: skip
-RUNTIME = RuntimeConfig(device="cpu", threads=1, processes=1, sampling_processes=1, workers=0, tracking=False)
+RUNTIME = RuntimeConfig(
+    device="cpu", threads=1, processes=1, sampling_processes=1, workers=0, deterministic=True, tracking=False
+)
 REPORT = ReportConfig(title="A <small> model", intended_use="tests", data_licence="none", limits="all")
 
 

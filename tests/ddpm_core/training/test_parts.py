@@ -10,7 +10,14 @@ import tiny
 import torch
 from torch import nn
 
-from ddpm_core.device import make_repeatable, pick_device, pick_precision, precision_name, torch_generator, torch_seed
+from ddpm_core.device import (
+    dtype_of,
+    make_repeatable,
+    pick_device,
+    pick_precision,
+    torch_generator,
+    torch_seed,
+)
 from ddpm_core.errors import DeviceError, ParamsError
 from ddpm_core.training.config import Adam, AdamW, Constant, Cosine, InverseSqrt
 from ddpm_core.training.ema import Ema, average_of
@@ -195,21 +202,21 @@ def test_auto_precision_follows_the_hardware(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.delenv("ONEDNN_MAX_CPU_ISA", raising=False)
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX512")
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True})
-    assert pick_precision("auto", CPU) == torch.bfloat16
-    assert pick_precision("fp32", CPU) == torch.float32
+    assert pick_precision("auto", CPU) == "bf16"
+    assert pick_precision("fp32", CPU) == "fp32"
     monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "avx2")
-    assert pick_precision("auto", CPU) == torch.float32
+    assert pick_precision("auto", CPU) == "fp32"
     monkeypatch.delenv("ONEDNN_MAX_CPU_ISA")
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx2": True})
-    assert pick_precision("auto", CPU) == torch.float32
-    assert pick_precision("bf16", CPU) == torch.bfloat16
-    assert [precision_name(dtype) for dtype in (torch.bfloat16, torch.float32)] == ["bf16", "fp32"]
+    assert pick_precision("auto", CPU) == "fp32"
+    assert pick_precision("bf16", CPU) == "bf16"
+    assert [dtype_of(name) for name in ("bf16", "tf32", "fp32")] == [torch.bfloat16, torch.float32, torch.float32]
 
 
 def test_avx2_kernels_alone_mean_float32(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("ONEDNN_MAX_CPU_ISA", raising=False)
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX2")
-    assert pick_precision("auto", CPU) == torch.float32
+    assert pick_precision("auto", CPU) == "fp32"
 
 
 def test_seeds_differ_by_purpose_and_step() -> None:
