@@ -1,0 +1,324 @@
+"""Check 11: throughput of whole training steps through Trainer, beside diffusers' UNet2DModel of the same shape.
+
+A step of ours is all that a training does: draw, forward, backward, clip, fused AdamW, average. A step of theirs does
+the same by torch's fastest means: bf16 autocast, channels_last, torch.compile, cuDNN's choice of the fastest kernel,
+kernels in any order, fused AdamW, the average by foreach. The sides take turns in one process, and medians are given.
+"""
+
+import gc
+import importlib.util
+import time
+from collections.abc import Callable, Iterator
+from statistics import median
+from typing import Any
+
+import torch
+from gpu_acceptance import Record
+from gpu_common import (
+    OPTIMISERS,
+    Context,
+    batch_of,
+    config_of,
+    network,
+    objective_of,
+    prepare,
+    scratch,
+    source,
+    stirred,
+    trainer_of,
+)
+from networks import diffusers_network
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
+from torch.utils.flop_counter import FlopCounterMode
+
+from ddpm_core.training.compiled import compiler
+
+CEILING = 790e12
+"""Floating-point operations a second of bf16 products on an H100 or H200."""
+EAGER, COMPILED, OVER_BARE, WAITING = 2500.0, 5000.0, 1.05, 0.02
+COMPILE_SECONDS = 110.0
+"""About what compiling the large network takes from nothing; what would not fit into the budget is left out."""
+ROUNDS = 3
+
+
+class Ours:
+    """Training through Trainer; one that goes on for as long as it is asked."""
+
+    def __init__(self, context: Context, which: Any, size: int, compiled: Any, optimiser: str, deterministic: bool):
+        self.context, self.size, self.which, self.deterministic = context, size, which, deterministic
+        self.net: list[nn.Module] = []
+        self.window = context.size(20, 4)
+        dtype = self._prepare()
+        config = config_of(
+            steps=1_000_000,
+            batch_size=size,
+            optimiser=OPTIMISERS[optimiser],
+            log_every=self.window,
+            checkpoint_every=1_000_000,
+            ema_decay=0.9999,
+            lr=2e-4,
+        )
+        self.dtype = dtype
+
+        def keep(net: nn.Module) -> nn.Module:
+            self.net.append(compiled(net))
+            return self.net[-1]
+
+        self.trainer = trainer_of(
+            context,
+            which,
+            config,
+            dtype,
+            batches=source(which[1], size, kinds=4),
+            compiled=keep if compiled is not None else None,
+        )
+        self.reports: Iterator[Any] = self.trainer.run()
+        self.waits: list[float] = []
+
+    def _prepare(self) -> torch.dtype:
+        return prepare("bf16", deterministic=self.deterministic)
+
+    def __call__(self) -> float:
+        """Seconds a step, over one window; the loss is read at its end, so the GPU's work is done."""
+        self._prepare()
+        self.context.sync()
+        began = time.perf_counter()
+        for _ in range(self.window):
+            report = next(self.reports)
+        self.context.sync()
+        self.waits.append(report.data_wait or 0.0)
+        return (time.perf_counter() - began) / self.window
+
+    def bare(self) -> Callable[[], float]:
+        """Forward and backward alone of the very same network on one draw."""
+        spec = self.which[1]
+        objective = objective_of(spec)
+        device = self.context.device
+        draw = objective.draw(batch_of(spec, self.size, 0).to(device), 0, 0)
+        net = self.net[0] if self.net else self.trainer.model
+
+        def run() -> float:
+            self._prepare()
+            self.context.sync()
+            began = time.perf_counter()
+            for _ in range(self.window):
+                with torch.autocast(device.type, torch.bfloat16, enabled=self.dtype == torch.bfloat16):
+                    loss = objective.loss(net, draw)
+                loss.total.backward()
+                self.trainer.model.zero_grad(set_to_none=True)
+            self.context.sync()
+            return (time.perf_counter() - began) / self.window
+
+        return run
+
+    def close(self) -> None:
+        self.reports.close()  # type: ignore[attr-defined]
+
+
+class Theirs:
+    """The same steps of diffusers' network."""
+
+    def __init__(self, context: Context, which: Any, size: int, *, compiled: bool) -> None:
+        config, spec = which
+        self.context, self.size, self.window = context, size, context.size(20, 4)
+        torch.manual_seed(0)
+        model = diffusers_network(config, spec.shape).to(context.device).train()
+        self.model: nn.Module = model.to(memory_format=torch.channels_last)
+        self.averages = [weight.detach().clone() for weight in self.model.parameters()]
+        self.optimiser = torch.optim.AdamW(self.model.parameters(), lr=2e-4, weight_decay=0.01, fused=True)
+        self.net: Any = torch.compile(self.model, dynamic=False) if compiled else self.model
+        self.alpha_bar = torch.linspace(0.999, 0.001, 1000, device=context.device)
+        batches = [batch_of(spec, size, number).x0 for number in range(4)]
+        self.batches = [batch.pin_memory() for batch in batches] if context.cuda else batches
+        self.number = 0
+
+    def loss(self, size: int | None = None) -> Tensor:
+        device = self.context.device
+        x0 = self.batches[self.number % 4][:size].to(device, non_blocking=True)
+        x0 = x0.contiguous(memory_format=torch.channels_last)
+        eps = torch.randn_like(x0)
+        t = torch.randint(0, 1000, (len(x0),), device=device)
+        alpha_bar = self.alpha_bar[t][:, None, None, None]
+        x = alpha_bar.sqrt() * x0 + (1 - alpha_bar).sqrt() * eps
+        net = self.net if size is None else self.model
+        with torch.autocast(device.type, torch.bfloat16):
+            answer = net(x, t).sample
+        return F.mse_loss(answer.float(), eps)
+
+    def __call__(self) -> float:
+        prepare("bf16", deterministic=False)
+        self.context.sync()
+        began = time.perf_counter()
+        for _ in range(self.window):
+            self.loss().backward()
+            nn.utils.clip_grad_norm_(self.model.parameters(), 1.0, foreach=True)
+            self.optimiser.step()
+            self.optimiser.zero_grad(set_to_none=True)
+            with torch.no_grad():
+                torch._foreach_lerp_(self.averages, list(self.model.parameters()), 1e-4)
+            self.number += 1
+        self.context.sync()
+        return (time.perf_counter() - began) / self.window
+
+    def flops(self) -> float:
+        """Of forward and backward, an image."""
+        few = self.context.size(8, 2)
+        with FlopCounterMode(display=False) as counter:
+            self.loss(few).backward()
+        self.optimiser.zero_grad(set_to_none=True)
+        return counter.get_total_flops() / few
+
+
+# ------------------------------------------------------------------------------------------------------- the check
+
+
+def throughput(context: Context, record: Record) -> None:
+    """Our large network eager and compiled, diffusers' compiled, and the default network, each with its numbers."""
+    full = context.cuda and not context.tiny
+    with scratch() as place:
+        code = compiler(place)
+        flops = our_flops(context)
+        record.note("GFLOP an image, ours", flops * 1e-9)
+        eager, size = largest(context, None)
+        record.note("batch", size)
+        times = turns({"eager": eager, "eager bare": eager.bare()}, ROUNDS)
+        _tell(record, context, "eager", size, times["eager"], flops, eager)
+        record.note("eager over bare", times["eager"] / times["eager bare"])
+        if full:
+            record.at_least("eager img/s", size / times["eager"], EAGER)
+        record.flush()
+        any_order = Ours(context, context.cifar, size, None, "adamw", deterministic=False)
+        times = turns({"eager": eager, "any order": any_order}, 2)
+        record.note("eager in any order img/s", size / times["any order"])
+        eager.close()
+        any_order.close()
+        del eager, any_order
+        _empty(context)
+        record.flush()
+        _small(context, record, "eager", None)
+        record.flush()
+        if _fits(context, record, "compiled"):
+            _compiled(context, record, code, size, flops, full)
+            record.flush()
+        if _fits(context, record, "default compiled", COMPILE_SECONDS / 2):
+            _small(context, record, "compiled", code)
+
+
+def _compiled(context: Context, record: Record, code: Any, size: int, flops: float, full: bool) -> None:
+    began = time.perf_counter()
+    ours = Ours(context, context.cifar, size, code, "adamw", deterministic=True)
+    ours()
+    record.note("compiling seconds, ours", time.perf_counter() - began)
+    sides: dict[str, Callable[[], float]] = {"compiled": ours, "bare": ours.bare()}
+    times = turns(sides, ROUNDS)
+    _tell(record, context, "compiled", size, times["compiled"], flops, ours)
+    over, waiting = times["compiled"] / times["bare"], median(ours.waits)
+    if full:
+        record.at_least("compiled img/s", size / times["compiled"], COMPILED)
+        record.at_most("compiled over bare", over, OVER_BARE)
+        record.at_most("compiled waiting for data", waiting, WAITING)
+    else:
+        record.note("compiled over bare", over)
+        record.note("compiled waiting for data", waiting)
+    record.flush()
+    _beside_diffusers(context, record, ours, size)
+    ours.close()
+    del sides, ours
+    _empty(context)
+
+
+def _beside_diffusers(context: Context, record: Record, ours: Ours, size: int) -> None:
+    if importlib.util.find_spec("diffusers") is None:
+        record.note("diffusers", "left out: no diffusers")
+        return
+    if not _fits(context, record, "diffusers"):
+        return
+    try:
+        began = time.perf_counter()
+        theirs = Theirs(context, context.cifar, size, compiled=True)
+        record.note("GFLOP an image, diffusers", theirs.flops() * 1e-9)
+        theirs()
+        record.note("compiling seconds, diffusers", time.perf_counter() - began)
+        times = turns({"ours": ours, "theirs": theirs}, ROUNDS)
+    except Exception as error:  # noqa: BLE001 (a peer that fails is told, and fails nothing of ours)
+        record.note("diffusers", f"left out: {type(error).__name__}: {' '.join(str(error).split())[:300]}")
+        return
+    record.note("diffusers img/s", size / times["theirs"])
+    record.note("ours beside diffusers img/s", size / times["ours"])
+    record.note("ours over diffusers", times["theirs"] / times["ours"])
+
+
+def _small(context: Context, record: Record, name: str, code: Any) -> None:
+    """The network of params.yaml by its optimiser, in batches of 128."""
+    size = context.size(128, 4)
+    ours = Ours(context, context.default, size, code, "muon", deterministic=True)
+    ours()
+    seconds = turns({"": ours}, ROUNDS)[""]
+    record.note(f"default {name} ms a step", 1e3 * seconds)
+    record.note(f"default {name} img/s", size / seconds)
+    record.note(f"default {name} waiting for data", median(ours.waits))
+    ours.close()
+
+
+def largest(context: Context, compiled: Any) -> tuple[Ours, int]:
+    """A training that is warm, with the largest batch of 512, 256, 128, 64 that is not cut."""
+    for size in context.size((512, 256, 128, 64), (4,)):
+        ours = Ours(context, context.cifar, size, compiled, "adamw", deterministic=True)
+        ours()
+        if ours.trainer.parts == 1:
+            return ours, size
+        ours.close()
+        del ours
+        _empty(context)
+    raise AssertionError("a batch of 64 must fit into the GPU's memory, and does not")
+
+
+def turns(sides: dict[str, Callable[[], float]], rounds: int) -> dict[str, float]:
+    """The median seconds a step of each side, which run in turn after one round that does not count."""
+    taken: dict[str, list[float]] = {name: [] for name in sides}
+    for number in range(rounds + 1):
+        for name in sides if number % 2 == 0 else reversed(sides):
+            seconds = sides[name]()
+            if number:
+                taken[name].append(seconds)
+    return {name: median(values) for name, values in taken.items()}
+
+
+def our_flops(context: Context) -> float:
+    """Of forward and backward of the large network, an image, counted by torch."""
+    config, spec = context.cifar
+    few = context.size(8, 2)
+    model = stirred(network(config, spec, context.device)).to(context.device).train()
+    objective = objective_of(spec)
+    dtype = prepare("bf16")
+    draw = objective.draw(batch_of(spec, few, 0).to(context.device), 0, 0)
+    with FlopCounterMode(display=False) as counter:
+        with torch.autocast(context.device.type, torch.bfloat16, enabled=dtype == torch.bfloat16):
+            loss = objective.loss(model, draw)
+        loss.total.backward()
+    return counter.get_total_flops() / few
+
+
+def _tell(record: Record, context: Context, name: str, size: int, seconds: float, flops: float, ours: Ours) -> None:
+    record.note(f"{name} img/s", size / seconds)
+    record.note(f"{name} ms a step", 1e3 * seconds)
+    record.note(f"{name} TFLOP/s", flops * size / seconds * 1e-12)
+    record.note(f"{name} share of {CEILING * 1e-12:.0f} TFLOP/s", flops * size / seconds / CEILING)
+    record.note(f"{name} waiting for data", median(ours.waits))
+    if context.cuda:
+        record.note(f"{name} peak GB", torch.cuda.max_memory_allocated(context.device) * 1e-9)
+
+
+def _fits(context: Context, record: Record, what: str, seconds: float = COMPILE_SECONDS) -> bool:
+    needed = context.size(seconds, 0.0)
+    if context.left() < needed:
+        record.note(what, f"left out: no time, {context.left():.0f} s are left and it takes about {needed:.0f} s")
+        return False
+    return True
+
+
+def _empty(context: Context) -> None:
+    gc.collect()
+    if context.cuda:
+        torch.cuda.empty_cache()
