@@ -173,6 +173,7 @@ def _short(value: Any) -> str:
 def checks() -> list[Check]:
     """In the order in which they are run: exactness, the short training, speed."""
     import gpu_checks as exact
+    import gpu_checks_bits as bits
     import gpu_checks_more as more
     import gpu_speed
     import gpu_training
@@ -180,8 +181,8 @@ def checks() -> list[Check]:
     return [
         Check(1, "GPU against CPU", exact.devices_agree, 10),
         Check(2, "resume and roll back", exact.resumes, 20),
-        Check(3, "the same bits twice", exact.repeats, 70),
-        Check(4, "no wait for the GPU in a step", exact.never_waits, 5),
+        Check(3, "the same bits twice", bits.repeats, 70),
+        Check(4, "no wait for the GPU in a step", bits.never_waits, 5),
         Check(5, "a step that is not finite", exact.leaves_out, 10),
         Check(6, "a batch cut for memory", more.cuts, 10),
         Check(7, "a group of one process", more.group_of_one, 60),
