@@ -25,9 +25,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read once, when cuBLAS starts
-sys.path.append(str(Path(__file__).parents[1]))  # for ddpm_core; a PYTHONPATH to another tree comes before it
-
 PASS, FAIL, LEFT_OUT = "pass", "fail", "left out"
 _WIDTH = 118
 
@@ -225,8 +222,14 @@ def arguments(words: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(words)
 
 
-def _keep_compiled_code_apart() -> None:
-    """What is compiled here lies in a folder of its own until the end, so that every run begins with none."""
+def _begin() -> None:
+    """What has to be so before torch is asked for anything.
+
+    ddpm_core is found beside this folder, or by a PYTHONPATH to another tree. What is compiled lies in a folder of its
+    own until the end, so that every run begins with none.
+    """
+    sys.path.append(str(Path(__file__).parents[1]))
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read once, when cuBLAS starts
     if "TORCHINDUCTOR_CACHE_DIR" not in os.environ:
         folder = tempfile.mkdtemp(prefix="gpu-acceptance-code-")
         os.environ["TORCHINDUCTOR_CACHE_DIR"] = folder
@@ -235,9 +238,9 @@ def _keep_compiled_code_apart() -> None:
 
 def main(words: Sequence[str] | None = None) -> int:
     asked = arguments(words)
+    _begin()
     import gpu_common
 
-    _keep_compiled_code_apart()
     if asked.out is not None:
         asked.out.parent.mkdir(parents=True, exist_ok=True)
     chosen = checks()
