@@ -218,6 +218,7 @@ def arguments(words: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--out", type=Path, help="the JSON file, written after every check; pictures lie beside it")
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
     parser.add_argument("--minutes", type=float, default=9.0, help="budget; what no longer fits is left out")
+    parser.add_argument("--compile", action="store_true", help="compile without a GPU too, which takes minutes")
     parser.add_argument("--data", type=Path, help="the .npz of gpu_pack.py, for the short training")
     return parser.parse_args(words)
 
@@ -247,7 +248,8 @@ def main(words: Sequence[str] | None = None) -> int:
     if asked.only:
         wanted = {int(word) for word in asked.only.split(",")}
         chosen = [check for check in chosen if check.number in wanted]
-    context = gpu_common.Context.of(asked.device, asked.tiny, asked.data, asked.out.parent if asked.out else None)
+    folder = asked.out.parent if asked.out else None
+    context = gpu_common.Context.of(asked.device, asked.tiny, asked.data, folder, asked.compile)
     run = Run(chosen, context, asked.out, asked.minutes, {**about(context.device), "tiny": asked.tiny})
     context.left = run.left
     print(", ".join(f"{name} {value}" for name, value in run.about.items()), flush=True)

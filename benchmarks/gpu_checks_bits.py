@@ -55,6 +55,8 @@ def repeats(context: Context, record: Record) -> None:
             record.at_most(f"attention {channels} by {heads} differing", different, 0)
     record.must("no non-deterministic warning", not found, sorted(set(found))[:3] or True)
     record.flush()
+    if not context.compiling(record):
+        return
     digests = _compiled_digests(context, record)
     record.must("compiled twice equal", len(set(digests)) == 1, [value[:12] for value in digests])
 
@@ -108,7 +110,7 @@ def _compiled_digests(context: Context, record: Record) -> list[str]:
         found = []
         try:
             for process in running:
-                said, complaint = process.communicate(timeout=300)
+                said, complaint = process.communicate(timeout=120 if context.cuda else 1200)
                 if process.returncode:
                     raise AssertionError(f"gpu_compiled.py ended with {process.returncode}: {complaint[-2000:]}")
                 answer = json.loads(said.splitlines()[-1])

@@ -139,6 +139,8 @@ def group_of_one(context: Context, record: Record) -> None:
         differing = unequal(alone[0], grouped[0])
         record.must("eager equal", not differing, differing[:5] or True)
         record.flush()
+        if not context.compiling(record):
+            return
         exact = prepare("fp32")
         with scratch() as place:
             sides = [

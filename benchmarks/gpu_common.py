@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from gpu_acceptance import LeftOut
+from gpu_acceptance import LeftOut, Record
 from networks import CIFAR10_DDPM
 from torch import Tensor, nn
 
@@ -85,16 +85,25 @@ class Context:
     tiny: bool
     data: Path | None
     out: Path | None
+    compiles: bool = True  # whether the checks compile networks: minutes on a CPU
     left: Callable[[], float] = field(default=lambda: float("inf"))  # seconds of the budget
 
     @classmethod
-    def of(cls, device: str, tiny: bool, data: Path | None, out: Path | None) -> "Context":
+    def of(
+        cls, device: str, tiny: bool, data: Path | None = None, out: Path | None = None, compiling: bool = False
+    ) -> "Context":
         if device == "auto":
             device = "cuda" if torch.cuda.is_available() else "cpu"
         if device == "cuda" and not torch.cuda.is_available():
             raise SystemExit("--device cuda: torch finds no CUDA device")
         found = torch.device("cuda", torch.cuda.current_device()) if device == "cuda" else torch.device("cpu")
-        return cls(found, tiny, data, out)
+        return cls(found, tiny, data, out, compiling or device == "cuda")
+
+    def compiling(self, record: Record) -> bool:
+        """Whether to compile; that it is not done is told."""
+        if not self.compiles:
+            record.note("compiled", "left out: it takes minutes on a CPU; --compile does it")
+        return self.compiles
 
     @property
     def cuda(self) -> bool:

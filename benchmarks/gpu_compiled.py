@@ -20,7 +20,7 @@ def main() -> None:
     from ddpm_core.training.compiled import compiler
 
     began = time.monotonic()
-    context = gpu_common.Context.of(sys.argv[1], "tiny" in sys.argv[2:], None, None)
+    context = gpu_common.Context.of(sys.argv[1], "tiny" in sys.argv[2:])
     dtype = gpu_common.prepare("bf16" if context.cuda else "fp32")
     config = gpu_common.config_of(steps=5, batch_size=context.size(32, 4))
     with gpu_common.scratch() as place:

@@ -198,10 +198,12 @@ def throughput(context: Context, record: Record) -> None:
         record.flush()
         _small(context, record, "eager", None)
         record.flush()
+        if not context.compiling(record):
+            return
         if _fits(context, record, "compiled"):
             _compiled(context, record, code, size, flops, full)
             record.flush()
-        if _fits(context, record, "default compiled", COMPILE_SECONDS / 2):
+        if not context.tiny and _fits(context, record, "default compiled", COMPILE_SECONDS / 2):
             _small(context, record, "compiled", code)
 
 

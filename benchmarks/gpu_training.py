@@ -98,7 +98,7 @@ def trainer_on(context: Context, data: Data, diffusion: DiffusionConfig, dtype: 
     """The training that the pipeline would make of these sections; in toy size with few steps."""
     config = built(TrainConfig, data.sections["train"])
     if context.tiny:
-        config = replace(config, steps=30, warmup_steps=5, log_every=10, batch_size=16)
+        config = replace(config, steps=16, warmup_steps=2, log_every=4, batch_size=8)
     model, _ = resolved(built(UNetConfig, data.sections["model"]), data.spec.channels, lambda: data.train[0][:1000])
     seed_network(config.seed, 0)
     net = build_model(model, data.spec, True, diffusion.learned_variance)
@@ -137,7 +137,7 @@ def measure(
     context: Context, record: Record, data: Data, diffusion: DiffusionConfig, net: nn.Module, dtype: torch.dtype
 ) -> None:
     evaluate, gate = data.sections["evaluate"], data.sections["gate"]
-    count = context.size(len(data.test[0]), 100)
+    count = context.size(len(data.test[0]), 40)
     asked = asked_labels(data.test[1], count, evaluate["seed"])
     settings = built(SampleConfig, data.sections["sample"])
     context.sync()
