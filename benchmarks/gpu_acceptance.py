@@ -187,7 +187,7 @@ def checks() -> list[Check]:
         Check(9, "profile", more.profiles, 15),
         Check(10, "samples and bound, CPU and GPU", more.samples_agree, 20),
         Check(12, "short training", gpu_training.trains, 60),
-        Check(11, "throughput", gpu_speed.throughput, 120),
+        Check(11, "throughput", gpu_speed.throughput, 60),
     ]
 
 

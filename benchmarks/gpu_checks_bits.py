@@ -7,6 +7,7 @@ import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from ddpm_core.models.layers import Attention
+from ddpm_core.training.trainer import Trainer
 
 SYNCS = {"aten::_local_scalar_dense", "aten::nonzero", "aten::item"}
 HERE = Path(__file__).parent
@@ -41,15 +43,11 @@ def repeats(context: Context, record: Record) -> None:
     precision = "bf16" if context.cuda else "fp32"
     with _deterministic_warnings() as found:
         dtype = prepare(precision)
-        config = config_of(steps=10, batch_size=context.size(32, 4), optimiser=OPTIMISERS["muon"])
-        with scratch() as place:
-            sides = []
-            for name in ("one", "two"):
-                trainer = trainer_of(context, context.cifar, config, dtype, folder=place / name)
-                list(trainer.run())
-                sides.append(tensors_of(trainer, place / name))
-                del trainer
-        record.must("two trainings equal", not unequal(*sides), unequal(*sides)[:5] or True)
+        one, two = (_ten_steps(context, dtype) for _ in range(2))
+        record.must("two trainings equal", not unequal(one, two), unequal(one, two)[:5] or True)
+        if context.cuda and "records" in signature(Trainer).parameters:
+            launched = _ten_steps(context, dtype, records=False)
+            record.must("launched is recorded", not unequal(one, launched), unequal(one, launched)[:5] or True)
         for channels, heads, side in context.size(((256, 1, 16), (256, 4, 16), (64, 4, 14)), ((16, 2, 8),)):
             different = _attention_repeats(context, dtype, channels, heads, side)
             record.at_most(f"attention {channels} by {heads} differing", different, 0)
@@ -59,6 +57,15 @@ def repeats(context: Context, record: Record) -> None:
         return
     digests = _compiled_digests(context, record)
     record.must("compiled twice equal", len(set(digests)) == 1, [value[:12] for value in digests])
+
+
+def _ten_steps(context: Context, dtype: torch.dtype, **options: Any) -> dict[str, Tensor]:
+    """All tensors of a checkpoint after ten steps of the large network."""
+    config = config_of(steps=10, batch_size=context.size(32, 4), optimiser=OPTIMISERS["muon"])
+    with scratch() as place:
+        trainer = trainer_of(context, context.cifar, config, dtype, folder=place, **options)
+        list(trainer.run())
+        return tensors_of(trainer, place)
 
 
 def _attention_repeats(context: Context, dtype: torch.dtype, channels: int, heads: int, side: int) -> int:

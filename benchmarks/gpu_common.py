@@ -151,7 +151,6 @@ def config_of(**changes: Any) -> TrainConfig:
         "optimiser": OPTIMISERS["adamw"], "grad_clip": 1.0, "ema_decay": 0.9, "ema_more": (), "ema_warmup": 10.0,
         "precision": "auto", "compile": "never", "log_every": 5, "sample_every": 0, "checkpoint_every": 1000,
         "keep_checkpoints": 3, "keep_trainings": 2, "hold_out": 0, "on_nonfinite": "stop", "nonfinite_limit": 2,
-        "deterministic": True, "order": "fixed if possible",
     }  # fmt: skip
     known = {each.name for each in fields(TrainConfig)}
     return TrainConfig(**{name: value for name, value in {**values, **changes}.items() if name in known})

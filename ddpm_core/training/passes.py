@@ -39,6 +39,7 @@ class Passes:
         device: torch.device,
         dtype: torch.dtype,
         compiled: Callable[[nn.Module], nn.Module] | None,
+        records: bool = True,
     ) -> None:
         self.parts = parts
         self._objective, self._processes, self._device, self._dtype = objective, processes, device, dtype
@@ -46,9 +47,8 @@ class Passes:
         self._wrapped = processes.wrap(model)
         self._net = compiled(self._wrapped) if compiled else self._wrapped
         self._rehearsed = processes.count == 1
-        self._recorded = (
-            _Recorded(self._backward, self._drop) if device.type == "cuda" and processes.count == 1 else None
-        )
+        records = records and device.type == "cuda" and processes.count == 1
+        self._recorded = _Recorded(self._backward, self._drop) if records else None
 
     def __call__(self, draw: Draw, reseed: Callable[[], None]) -> list[Loss]:
         """The parts' losses; their gradients lie in the parameters. `reseed` is called before every attempt."""

@@ -14,12 +14,12 @@ class Stepping:
     On a GPU the rate and `bad` lie in tensors of their own, so that a recording follows them.
     """
 
-    def __init__(self, optimiser: Optimizer, device: torch.device) -> None:
+    def __init__(self, optimiser: Optimizer, device: torch.device, *, records: bool) -> None:
         self._optimiser = optimiser
         self._rate: Tensor | None = None
         self._bad: Tensor | None = None
         self._recorded: Replayed[None] | None = None
-        if device.type == "cuda" and isinstance(optimiser, Muon):  # the fused others are a kernel or two
+        if records and device.type == "cuda" and isinstance(optimiser, Muon):  # the fused others are a kernel or two
             self._rate, self._bad = torch.zeros((), device=device), torch.zeros((), device=device)
             self._recorded = Replayed(self._step, "the optimiser's update")
 

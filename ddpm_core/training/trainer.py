@@ -50,7 +50,8 @@ class StepReport:
 class Trainer:
     """Trains `model`; `batches(k)` begins the endless stream of data at batch k, and is read ahead in a thread.
 
-    With several `processes` a batch holds the rows of this one alone.
+    With several `processes` a batch holds the rows of this one alone. On a GPU a step is recorded and launched as one,
+    unless `records` is false: the same bits, later.
     """
 
     def __init__(
@@ -67,6 +68,7 @@ class Trainer:
         processes: Processes = ALONE,
         compiled: Callable[[nn.Module], nn.Module] | None = None,
         held_out: Callable[[nn.Module, int], float] | None = None,
+        records: bool = True,
     ) -> None:
         self.model, self.objective, self.config = model.to(device), objective, config
         self.device, self.dtype = device, dtype
@@ -78,11 +80,18 @@ class Trainer:
         self._share = Share(processes.number, processes.count)
         self._checkpoints = checkpoints if processes.number == 0 else None
         self._passes = Passes(
-            self.model, objective, processes, config.accumulate, device=device, dtype=dtype, compiled=compiled
+            self.model,
+            objective,
+            processes,
+            config.accumulate,
+            device=device,
+            dtype=dtype,
+            compiled=compiled,
+            records=records,
         )
         self._optimiser = build_optimiser(config.optimiser, self.model)
         self._parameters = [weight for group in self._optimiser.param_groups for weight in group["params"]]
-        self._stepping = Stepping(self._optimiser, device)
+        self._stepping = Stepping(self._optimiser, device, records=records)
         self._meter, self._guard = Meter(device), Guard(config)
         self._window = Window()
 
