@@ -30,12 +30,16 @@ class Ema:
     def decay_at(self, step: int, decay: float) -> float:
         return min(decay, (1 + step) / (self.warmup + step))
 
+    def shares(self, step: int) -> list[float]:
+        """What the weights after update `step` count in each average, the one that ships first."""
+        return [1 - self.decay_at(step, decay) for decay in (self.decay, *self._further)]
+
     @torch.no_grad()
-    def update(self, model: nn.Module, step: int, bad: Tensor | None = None) -> None:
-        """Take in the weights after update `step`, unless `bad` is 1 on the device; buffers are copied."""
+    def update(self, model: nn.Module, shares: Sequence[float | Tensor], bad: Tensor | None = None) -> None:
+        """Take in weights by their shares, unless `bad` is 1 on the device; buffers are copied."""
         weights: list[Tensor] = list(model.parameters())
-        for decay, averaged in ((self.decay, self._averaged), *self._further.items()):
-            _approach(averaged, weights, 1 - self.decay_at(step, decay), bad)
+        for averaged, share in zip((self._averaged, *self._further.values()), shares, strict=True):
+            _approach(averaged, weights, share, bad)
         for mine, theirs in zip(self.model.buffers(), model.buffers(), strict=True):
             mine.copy_(theirs)
 
@@ -53,9 +57,9 @@ class Ema:
             mine.copy_(tensors[name])
 
 
-def _approach(averaged: list[Tensor], weights: list[Tensor], share: float, bad: Tensor | None) -> None:
+def _approach(averaged: list[Tensor], weights: list[Tensor], share: float | Tensor, bad: Tensor | None) -> None:
     if bad is None:
-        torch._foreach_lerp_(averaged, weights, share)
+        torch._foreach_lerp_(averaged, weights, float(share))
         return
     way = torch._foreach_sub(weights, averaged)
     torch._foreach_mul_(way, share * (1 - bad))

@@ -28,12 +28,19 @@ def build_optimiser(config: OptimiserConfig, model: nn.Module) -> Optimizer:
     """Fused: one kernel for all weights, which can also skip an update on the device's own word."""
     # The rate is set before every update.
     weights = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    on_gpu = any(weight.is_cuda for weight in weights)  # there a rate may be a tensor, and a step recorded
     if isinstance(config, AdamW):
         return torch.optim.AdamW(
-            weights, lr=0.0, betas=config.betas, eps=config.eps, weight_decay=config.weight_decay, fused=True
+            weights,
+            lr=0.0,
+            betas=config.betas,
+            eps=config.eps,
+            weight_decay=config.weight_decay,
+            fused=True,
+            capturable=on_gpu,
         )
     if isinstance(config, Adam):
-        return torch.optim.Adam(weights, lr=0.0, betas=config.betas, eps=config.eps, fused=True)
+        return torch.optim.Adam(weights, lr=0.0, betas=config.betas, eps=config.eps, fused=True, capturable=on_gpu)
     matrices, rest = matrices_and_rest(model)
     return Muon(
         matrices,

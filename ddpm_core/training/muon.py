@@ -6,7 +6,7 @@ with AdamW, 33 and 13 with this. A kernel [out, in, k, k] is the matrix [out, in
 (biases, scales, embeddings) follow AdamW.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, overload
 
 import torch
@@ -18,12 +18,38 @@ _A, _B, _C, _ROUNDS = 3.4445, -4.7750, 2.0315, 5
 
 def orthogonal(matrices: Tensor) -> Tensor:
     """About U V^T of each matrix U S V^T, by Newton and Schulz's iteration: products alone. [..., m, n] -> the same"""
-    tall = matrices.shape[-2] > matrices.shape[-1]
-    x: Tensor = matrices.mT if tall else matrices
-    x = x / (torch.linalg.matrix_norm(x, keepdim=True) + 1e-7)
-    rounds = _rounds_among_rows if 2 * x.shape[-2] <= x.shape[-1] else _rounds
-    x = rounds(x)
-    return x.mT if tall else x
+    x = _lying(matrices)
+    x = _factor(x @ x.mT) @ x if _is_long(x) else _rounds(x)
+    return x.mT if x.shape != matrices.shape else x
+
+
+def orthogonal_all(stacks: Sequence[Tensor]) -> list[Tensor]:
+    """The same of several stacks. A GPU takes small products of one size together, whatever they are products of."""
+    if not any(stack.is_cuda for stack in stacks):
+        return [orthogonal(stack) for stack in stacks]
+    return _together(stacks)
+
+
+def _together(stacks: Sequence[Tensor]) -> list[Tensor]:
+    lying = [_lying(stack) for stack in stacks]
+    found = {at: _rounds(x) for at, x in enumerate(lying) if not _is_long(x)}
+    for size in {x.shape[-2] for x in lying if _is_long(x)}:
+        places = [at for at, x in enumerate(lying) if _is_long(x) and x.shape[-2] == size]
+        factors = _factor(torch.cat([lying[at] @ lying[at].mT for at in places]))
+        parts = torch.split(factors, [len(lying[at]) for at in places])
+        found |= {at: factor @ lying[at] for at, factor in zip(places, parts, strict=True)}
+    return [found[at].mT if found[at].shape != stack.shape else found[at] for at, stack in enumerate(stacks)]
+
+
+def _lying(matrices: Tensor) -> Tensor:
+    """Of Frobenius norm 1, and no taller than wide."""
+    x: Tensor = matrices.mT if matrices.shape[-2] > matrices.shape[-1] else matrices
+    norm: Tensor = torch.linalg.matrix_norm(x, keepdim=True) + 1e-7
+    return x / norm
+
+
+def _is_long(x: Tensor) -> bool:
+    return 2 * x.shape[-2] <= x.shape[-1]
 
 
 def _rounds(x: Tensor) -> Tensor:
@@ -33,16 +59,15 @@ def _rounds(x: Tensor) -> Tensor:
     return x
 
 
-def _rounds_among_rows(x: Tensor) -> Tensor:
-    """The same for long rows: each round is x <- p(x x^T) x, so all are one factor, found among the m x m numbers."""
-    gram = x @ x.mT
-    whole = torch.eye(gram.shape[-1], dtype=gram.dtype, device=gram.device).expand_as(gram)
+def _factor(gram: Tensor) -> Tensor:
+    """For long rows: each round is x <- p(x x^T) x, so all are one factor, found among the m x m numbers of x x^T."""
+    whole: Tensor = torch.eye(gram.shape[-1], dtype=gram.dtype, device=gram.device).expand_as(gram)
     for _ in range(_ROUNDS):
         factor = _B * gram + _C * (gram @ gram)
         factor.diagonal(dim1=-2, dim2=-1).add_(_A)
         whole = factor @ whole
         gram = factor @ gram @ factor
-    return whole @ x
+    return whole
 
 
 def matrices_and_rest(model: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
@@ -98,15 +123,17 @@ class Muon(torch.optim.Optimizer):
     def step(self, closure: Callable[[], float] | None = None) -> float | None:
         loss = None if closure is None else closure()
         matrices, rest = self.param_groups
-        for alike in _of_one_shape(matrices["params"]):
-            self._step_matrices(alike, matrices["lr"] * self._scale)
+        alike = _of_one_shape(matrices["params"])
+        updates = orthogonal_all([self._ahead(parameters) for parameters in alike])
+        for parameters, update in zip(alike, updates, strict=True):
+            self._move(parameters, update, matrices["lr"] * self._scale)
         self._adamw.param_groups[0]["lr"] = rest["lr"]
         self._adamw.found_inf = self.found_inf  # type: ignore[attr-defined]
         self._adamw.step()
         return loss
 
-    def _step_matrices(self, parameters: list[Tensor], lr: float | Tensor) -> None:
-        """One update of parameters of one shape and layout, all at once."""
+    def _ahead(self, parameters: list[Tensor]) -> Tensor:
+        """Where the momentum of parameters of one shape and layout will be (Nesterov); it takes in their gradients."""
         for parameter in parameters:
             if "momentum" not in self.state[parameter]:
                 self.state[parameter]["momentum"] = torch.zeros_like(parameter)
@@ -114,20 +141,21 @@ class Muon(torch.optim.Optimizer):
         like = parameters[0]
         gradient = _matrices([parameter.grad for parameter in parameters if parameter.grad is not None], like)
         momentum = _matrices(kept, like)
-        keep: float | Tensor = 1.0
         if self.found_inf is not None:  # a step to leave out has no gradient; the momentum and the decay stay
             gradient = torch.where(self.found_inf.bool(), momentum, gradient)
-            keep = 1.0 - self.found_inf
         momentum = momentum.lerp_(gradient, 1 - self._momentum)
         torch._foreach_copy_(kept, _kernels(momentum, like))
-        ahead = gradient.lerp(momentum, self._momentum)  # Nesterov's look ahead
-        update = orthogonal(ahead) * (max(1.0, ahead.shape[1] / ahead.shape[2]) ** 0.5 * keep)
+        return gradient.lerp(momentum, self._momentum)
+
+    def _move(self, parameters: list[Tensor], update: Tensor, lr: float | Tensor) -> None:
+        keep = 1.0 if self.found_inf is None else 1.0 - self.found_inf
+        update = update * (max(1.0, update.shape[1] / update.shape[2]) ** 0.5 * keep)
         if self._weight_decay:
             torch._foreach_mul_(parameters, 1 - lr * self._weight_decay * keep)
         if isinstance(lr, Tensor):
-            torch._foreach_sub_(parameters, _kernels(update * lr, like))
+            torch._foreach_sub_(parameters, _kernels(update * lr, parameters[0]))
         else:
-            torch._foreach_add_(parameters, _kernels(update, like), alpha=-lr)
+            torch._foreach_add_(parameters, _kernels(update, parameters[0]), alpha=-lr)
 
 
 def _of_one_shape(parameters: list[Tensor]) -> list[list[Tensor]]:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from ddpm_core.errors import DdpmError
 from ddpm_core.objective import Draw, Loss
@@ -48,7 +48,7 @@ class Passes:
         self._net = compiled(self._wrapped) if compiled else self._wrapped
         self._rehearsed = processes.count == 1
         records = records and device.type == "cuda" and processes.count == 1
-        self._recorded = _Recorded(self._backward, self._drop) if records else None
+        self._recorded = _Recorded(self._backward, self._parameters) if records else None
 
     def __call__(self, draw: Draw, reseed: Callable[[], None]) -> list[Loss]:
         """The parts' losses; their gradients lie in the parameters. `reseed` is called before every attempt."""
@@ -106,19 +106,20 @@ class Passes:
         self.parts = min(2 * self.parts, size)
         _log.warning("out of memory: batches are cut into %d parts from here on, the update stays the same", self.parts)
 
-    def clear_gradients(self) -> None:
-        """Before the next step; a recording writes its own anew each time."""
-        if self._recorded is None or not self._recorded.is_recorded:
-            self._drop()
+    @property
+    def gradients_stay(self) -> bool:
+        """Whether the gradients lie in the same tensors at every step."""
+        return self._recorded is not None and self._recorded.is_recorded
 
-    def _drop(self) -> None:
+    def clear_gradients(self) -> None:
+        """Before the next step."""
         for parameter in self._parameters:
             parameter.grad = None
 
     def _forget(self) -> None:
         if self._recorded is not None:
             self._recorded.forget()
-        self._drop()
+        self.clear_gradients()
         if self._device.type == "cuda":
             torch.cuda.empty_cache()
 
@@ -126,10 +127,11 @@ class Passes:
 class _Recorded:
     """Forward and backward of a whole batch on a GPU, recorded for draws of one shape."""
 
-    def __init__(self, backward: Callable[[Draw], Loss], undo: Callable[[], None]) -> None:
-        self._backward = backward
+    def __init__(self, backward: Callable[[Draw], Loss], parameters: list[nn.Parameter]) -> None:
+        self._backward, self._parameters = backward, parameters
         self._place: Draw | None = None
-        self._replayed = Replayed(self._run, "forward and backward", undo)
+        self._gradients: list[Tensor | None] = []
+        self._replayed = Replayed(self._run, "forward and backward", self._let_go)
 
     @property
     def is_recorded(self) -> bool:
@@ -142,13 +144,22 @@ class _Recorded:
         else:
             self._place.take(draw)
         if not self.is_recorded:
-            return self._replayed()
+            loss = self._replayed()
+            self._gradients = [weight.grad for weight in self._parameters]
+            return loss
         with span("recorded"):
-            return self._replayed()
+            loss = self._replayed()
+        for weight, gradient in zip(self._parameters, self._gradients, strict=True):
+            weight.grad = gradient  # a recording writes where it wrote when it was made
+        return loss
 
     def forget(self) -> None:
-        self._place = None
+        self._place, self._gradients = None, []
         self._replayed.forget()
+
+    def _let_go(self) -> None:
+        for weight in self._parameters:
+            weight.grad = None
 
     def _run(self) -> Loss:
         assert self._place is not None

@@ -30,7 +30,7 @@ from ddpm_core.training.prefetch import Prefetch
 from ddpm_core.training.protocols import ObjectiveLike
 from ddpm_core.training.spans import span
 from ddpm_core.training.state import load_optimiser, named, optimiser_tensors, under
-from ddpm_core.training.stepping import Stepping
+from ddpm_core.training.update import Update
 
 _log = logging.getLogger(__name__)
 
@@ -91,8 +91,16 @@ class Trainer:
         )
         self._optimiser = build_optimiser(config.optimiser, self.model)
         self._parameters = [weight for group in self._optimiser.param_groups for weight in group["params"]]
-        self._stepping = Stepping(self._optimiser, device, records=records)
         self._meter, self._guard = Meter(device), Guard(config)
+        self._update = Update(
+            self._optimiser,
+            self.model,
+            self.ema if processes.number == 0 else None,
+            self._meter,
+            grad_clip=config.grad_clip,
+            device=device,
+            records=records,
+        )
         self._window = Window()
 
     @property
@@ -151,7 +159,7 @@ class Trainer:
 
     def _advance(self, batch: Batch) -> StepReport:
         lr = lr_at(self.config, self.step)
-        self._update(batch.to(self.device), lr)
+        self._learn(batch.to(self.device), lr)
         self.step += 1
         self._window.items += len(batch) * self._processes.count
         if self.step % self.config.log_every != 0 and self.step < self.config.steps:
@@ -168,7 +176,7 @@ class Trainer:
         due = self.step % self.config.checkpoint_every == 0 or self.step == self.config.steps
         return self.best.judge(self.step, self.parts) if self.best and due and self._processes.number == 0 else None
 
-    def _update(self, batch: Batch, lr: float) -> None:
+    def _learn(self, batch: Batch, lr: float) -> None:
         with span("draw"):
             draw = self.objective.draw(batch, self._guard.seed, self.step, self._share)
             draw = replace(draw, count=self._processes.total(draw.count))
@@ -177,34 +185,18 @@ class Trainer:
         level, items = (
             self._processes.gather(rows) for rows in (draw.level, torch.cat([loss.items for loss in losses]))
         )
-        with span("optimiser"):
-            norm = self._clip()
-        bad = (~(torch.isfinite(total) & torch.isfinite(norm))).float()
-        self._meter.add(total, norm, bad, level, items)
-        if self.device.type == "cpu" and bad:  # elsewhere to look would be to wait: the window's end looks
-            what = f"loss {float(total)}, norm of the gradient {float(norm)}"
-            self._guard.leave_out(1, self.step + 1, what)
-            self._passes.clear_gradients()
-            return
-        with span("optimiser"):
-            self._stepping(lr, bad)
+        bad = self._update(lr, self.step, total, level, items, gradients_stay=self._passes.gradients_stay)
         self._passes.clear_gradients()
-        if self._processes.number == 0:
-            with span("average"):
-                self.ema.update(self.model, self.step, None if self.device.type == "cpu" else bad)
+        if self.device.type == "cpu" and bad:  # elsewhere to look would be to wait: the window's end looks
+            what = f"loss {float(total)}, norm of the gradient {self._update.norm}"
+            self._guard.leave_out(1, self.step + 1, what)
+            return
         if self.objective.learns_from_losses and not bad:
             t = self._processes.gather(torch.from_numpy(draw.t)).numpy()
             self.objective.observe(replace(draw, t=t), items)
 
     def _reseed(self) -> None:
         seed_network(self._guard.seed, self.step + 1, self._processes.number)
-
-    def _clip(self) -> Tensor:
-        """The norm of the whole gradient, which is then at most `grad_clip`."""
-        norm = nn.utils.get_total_norm([p.grad for p in self._parameters if p.grad is not None])
-        if self.config.grad_clip > 0:
-            nn.utils.clip_grads_with_norm_(self._parameters, self.config.grad_clip, norm)
-        return norm
 
     # ----------------------------------------------------------------------------------------------- guards
 
@@ -289,7 +281,7 @@ class Trainer:
             if self.best:
                 self.best.load(state["best"], under("best.", tensors))
             load_optimiser(self._optimiser, self._parameters, under("optimiser.", tensors))
-            self._stepping.forget()
+            self._update.forget()
             self._meter.load(tensors["meter"])
             self.history = [Measures.from_dict(value) for value in state["history"]]
             self.objective.load_state_dict(state["objective"])

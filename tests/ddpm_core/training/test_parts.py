@@ -86,7 +86,7 @@ def test_average_is_its_closed_form(decay: float, warmup: float) -> None:
     values = np.random.default_rng(0).standard_normal((50, 2))
     for step, value in enumerate(values):
         model.weight.data = torch.from_numpy(value)
-        ema.update(model, step)
+        ema.update(model, ema.shares(step))
     d = np.minimum(decay, (1 + np.arange(50)) / (warmup + np.arange(50)))
     shares = (1 - d) * np.append(np.cumprod(d[:0:-1])[::-1], 1)
     np.testing.assert_allclose(ema.model.weight, shares @ values, rtol=1e-12)
@@ -111,7 +111,7 @@ def test_further_averages_are_those_that_a_training_of_their_own_would_give() ->
     for step in range(30):
         model.weight.data = torch.from_numpy(np.random.default_rng(step).standard_normal(2))
         for ema in (several, *alone.values()):
-            ema.update(model, step)
+            ema.update(model, ema.shares(step))
     found = {0.9: several.model.weight, 0.5: several.further()["ema-0.5/weight"]}
     found[0.99] = several.further()["ema-0.99/weight"]
     assert all(torch.equal(found[decay], alone[decay].model.weight) for decay in found)
@@ -127,7 +127,7 @@ def test_average_copies_buffers_and_never_trains() -> None:
     model = One()
     ema = Ema(model, 0.9, 10.0)
     model.count += 3
-    ema.update(model, 0)
+    ema.update(model, ema.shares(0))
     assert float(ema.model.count) == 3
     assert not ema.model.weight.requires_grad
     assert not ema.model.training

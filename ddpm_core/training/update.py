@@ -1,0 +1,105 @@
+"""What a step does once it has a gradient: cut it to length, count, update the weights, take them into the averages."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from ddpm_core.training.ema import Ema
+from ddpm_core.training.meter import Meter
+from ddpm_core.training.replayed import Replayed
+from ddpm_core.training.spans import span
+
+
+class Update:
+    """One update; where the loss or the gradient is no number it changes nothing.
+
+    A CPU looks at that itself. A GPU's kernels are told by a tensor, so that the host need not wait for them; the rate
+    and the averages' shares lie in tensors too, and a recording follows them.
+    """
+
+    def __init__(
+        self,
+        optimiser: Optimizer,
+        model: nn.Module,
+        ema: Ema | None,
+        meter: Meter,
+        *,
+        grad_clip: float,
+        device: torch.device,
+        records: bool,
+    ) -> None:
+        self._optimiser, self._model, self._ema, self._meter = optimiser, model, ema, meter
+        self._parameters = [weight for group in optimiser.param_groups for weight in group["params"]]
+        self._grad_clip, self._on_gpu = grad_clip, device.type == "cuda"
+        self._lr: float | Tensor = torch.zeros((), device=device) if self._on_gpu else 0.0
+        self._shares: Sequence[float | Tensor] = ()
+        self._seen: tuple[Tensor, ...] = ()
+        self._norm: Tensor | None = None
+        self._recorded = Replayed(self._run, "the update") if self._on_gpu and records else None
+
+    def __call__(
+        self, lr: float, step: int, total: Tensor, level: Tensor, items: Tensor, *, gradients_stay: bool
+    ) -> Tensor:
+        """Whether (1 or 0) the update of step 1, 2, ... was left out; the gradients lie in the parameters.
+
+        `gradients_stay`: they lie in the same tensors as at the step before.
+        """
+        self._take(lr, self._ema.shares(step) if self._ema else (), (total, level, items))
+        if self._recorded is None or not gradients_stay:
+            self.forget()
+            return self._run()
+        if not self._recorded.is_recorded:
+            return self._recorded()
+        with span("optimiser"):
+            return self._recorded()
+
+    def forget(self) -> None:
+        """The tensors of weights, gradients or optimiser are others from here on."""
+        if self._recorded is not None:
+            self._recorded.forget()
+
+    @property
+    def norm(self) -> float:
+        """Of the last gradient, before it was cut."""
+        return float("nan") if self._norm is None else float(self._norm)
+
+    def _take(self, lr: float, shares: Sequence[float], seen: tuple[Tensor, ...]) -> None:
+        if not self._on_gpu or not isinstance(self._lr, Tensor):
+            self._lr, self._shares, self._seen = lr, shares, seen
+            return
+        if [value.shape for value in self._seen] != [value.shape for value in seen]:
+            self.forget()
+            self._seen = tuple(value.clone() for value in seen)
+            self._shares = [torch.zeros_like(self._lr) for _ in shares]
+        torch._foreach_copy_(list(self._seen), list(seen))
+        self._lr.fill_(lr)
+        for place, share in zip(self._shares, shares, strict=True):
+            if isinstance(place, Tensor):
+                place.fill_(share)
+
+    def _run(self) -> Tensor:
+        total, level, items = self._seen
+        with span("optimiser"):
+            self._norm = norm = self._clip()
+        bad = (~(torch.isfinite(total) & torch.isfinite(norm))).float()
+        self._meter.add(total, norm, bad, level, items)
+        if not self._on_gpu and bad:
+            return bad
+        with span("optimiser"):
+            for group in self._optimiser.param_groups:
+                group["lr"] = self._lr
+            self._optimiser.found_inf = bad  # type: ignore[attr-defined]
+            self._optimiser.step()
+        if self._ema is not None:
+            with span("average"):
+                self._ema.update(self._model, self._shares, bad if self._on_gpu else None)
+        return bad
+
+    def _clip(self) -> Tensor:
+        """The norm of the whole gradient, which is then at most `grad_clip`."""
+        norm = nn.utils.get_total_norm([p.grad for p in self._parameters if p.grad is not None])
+        if self._grad_clip > 0:
+            nn.utils.clip_grads_with_norm_(self._parameters, self._grad_clip, norm)
+        return norm
