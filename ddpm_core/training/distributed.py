@@ -1,26 +1,28 @@
-"""Training by several processes, through torch's own launcher; no other module names torch.distributed.
+"""The processes of a training, as one of them sees them; they were started by torch's launcher.
 
-Each process has its rows of every batch; gradients are averaged by DistributedDataParallel, everything else is agreed
-on by small collectives, so that all processes take the same decisions at the same step and none waits for another that
-has left. `ALONE` is the same for one process, where every agreement is with itself.
+Each process has its rows of every batch; gradients are added up, everything else is agreed on by small collectives, so
+that all processes take the same decisions at the same step and none waits for another that has left. `ALONE` is the
+same for one process, where every agreement is with itself.
 """
 
 import os
-import signal
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from datetime import timedelta
-from tempfile import TemporaryDirectory
-from typing import Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Protocol, TypeVar, cast
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from ddpm_core.errors import DdpmError, DeviceError, Stopped, TryAgain
+from ddpm_core.errors import DeviceError
+from ddpm_core.training.failures import GRACE_SECONDS, Failures, PeerLost, watching
+
+if TYPE_CHECKING:
+    from torch.distributed.distributed_c10d import Store
 
 T = TypeVar("T")
 _PATIENCE = timedelta(minutes=30)  # for the slowest process: the first one saves and samples while the others wait
-_SAVING_SECONDS = 600  # that a launcher gives its processes to finish a step and to save
+_STORE_PATIENCE = timedelta(minutes=1)  # for the store, once the processes have met
 
 
 class Processes(Protocol):
@@ -30,12 +32,8 @@ class Processes(Protocol):
     def count(self) -> int: ...
     @property
     def number(self) -> int: ...
-    def wrap(self, model: nn.Module) -> nn.Module:
-        """The model with its gradients averaged over the processes after every backward pass."""
-        ...
-
-    def apart(self, net: nn.Module) -> AbstractContextManager[None]:
-        """Backward passes in here leave the gradients of a wrapped model as this process's own."""
+    def add_up(self, value: Tensor) -> None:
+        """Make it the sum over the processes, in its place."""
         ...
 
     def total(self, value: Tensor) -> Tensor:
@@ -60,11 +58,8 @@ class Alone:
 
     count, number = 1, 0
 
-    def wrap(self, model: nn.Module) -> nn.Module:
-        return model
-
-    def apart(self, net: nn.Module) -> AbstractContextManager[None]:
-        return nullcontext()
+    def add_up(self, value: Tensor) -> None:
+        """It is the sum."""
 
     def total(self, value: Tensor) -> Tensor:
         return value
@@ -90,28 +85,23 @@ class Group:
 
         self.count, self.number = distributed.get_world_size(), distributed.get_rank()
 
-    def wrap(self, model: nn.Module) -> nn.Module:
-        from torch.nn.parallel import DistributedDataParallel
-
-        return cast(nn.Module, DistributedDataParallel(model, gradient_as_bucket_view=True))
-
-    def apart(self, net: nn.Module) -> AbstractContextManager[None]:
-        from torch.nn.parallel import DistributedDataParallel
-
-        return net.no_sync() if isinstance(net, DistributedDataParallel) else nullcontext()
-
-    def total(self, value: Tensor) -> Tensor:
+    def add_up(self, value: Tensor) -> None:
         from torch import distributed
 
+        with _exchange(value):
+            distributed.all_reduce(value)
+
+    def total(self, value: Tensor) -> Tensor:
         whole = value.clone()
-        distributed.all_reduce(whole)
+        self.add_up(whole)
         return whole
 
     def gather(self, rows: Tensor) -> Tensor:
         from torch import distributed
 
         parts = [torch.empty_like(rows) for _ in range(self.count)]
-        distributed.all_gather(parts, rows.contiguous())
+        with _exchange(rows):
+            distributed.all_gather(parts, rows.contiguous())
         return torch.cat(parts)
 
     def any(self, flag: bool) -> bool:
@@ -121,8 +111,39 @@ class Group:
         from torch import distributed
 
         box: list[T | None] = [make() if self.number == 0 else None]
-        distributed.broadcast_object_list(box, src=0, device=torch.device("cpu"))
+        with _exchange(torch.empty(0)):
+            distributed.broadcast_object_list(box, src=0, device=torch.device("cpu"))
         return cast(T, box[0])
+
+
+class _Waiting:
+    """Whether the main thread waits for other processes, in C, where it hears no signal."""
+
+    now = False
+
+
+def is_waiting() -> bool:
+    """Whether this process waits for the others; where one of them has ended, gloo ends the wait."""
+    return _Waiting.now
+
+
+@contextmanager
+def _exchange(value: Tensor) -> Iterator[None]:
+    """An exchange by gloo, which fails where another process has ended; nccl's go on by themselves on the GPU."""
+    if value.device.type != "cpu":
+        yield
+        return
+    _Waiting.now = True
+    try:
+        yield
+    except RuntimeError as error:
+        raise PeerLost(
+            "the processes of a training must end together, but an exchange with the others failed "
+            f"({str(error).splitlines()[0]}): one of them ended, as by kill -9; the same command goes on from what was "
+            "saved"
+        ) from error
+    finally:
+        _Waiting.now = False
 
 
 # ------------------------------------------------------------------------------------------------------ joining
@@ -147,30 +168,84 @@ def left_alone() -> Callable[[], bool]:
 
 
 @contextmanager
-def joined(device: str) -> Iterator[Processes]:
-    """The processes that a launcher started, each on a GPU of its own unless `device` is cpu; ALONE without one."""
+def joined(device: str, deterministic: bool = True, *, grace: float = GRACE_SECONDS) -> Iterator[Processes]:
+    """The processes that a launcher started, each on a GPU of its own unless `device` is cpu; ALONE without one.
+
+    Where one of them fails in here all end, those that cannot by themselves after `grace` seconds. The group of GPUs
+    takes torch's flag of determinism as it is now, so that has to be set before.
+    """
     if not is_launched() or os.environ["WORLD_SIZE"] == "1":
         yield ALONE
         return
     from torch import distributed
-    from torch.distributed.distributed_c10d import PrefixStore
     from torch.distributed.rendezvous import rendezvous
 
     on_gpus = device == "cuda" or (device == "auto" and torch.cuda.is_available())
     if on_gpus:
+        if deterministic and not torch.are_deterministic_algorithms_enabled():
+            raise DeviceError(
+                "torch.are_deterministic_algorithms_enabled() must be true before the processes join on GPUs, but is "
+                "not: their sums would not be repeatable; set it before, or join with deterministic=False"
+            )
         _take_gpu(int(os.environ.get("LOCAL_RANK", "0")), on_this_machine())
-    store, rank, count = next(rendezvous("env://", timeout=_PATIENCE))
+    met, number, count = next(rendezvous("env://", timeout=_PATIENCE))
+    store = _named(met)
     distributed.init_process_group(
-        "cpu:gloo,cuda:nccl" if on_gpus else "gloo",
-        store=PrefixStore(_attempt(os.environ), store),
-        rank=rank,
-        world_size=count,
-        timeout=_PATIENCE,
+        "cpu:gloo,cuda:nccl" if on_gpus else "gloo", store=store, rank=number, world_size=count, timeout=_PATIENCE
     )
-    try:
-        yield Group()
-    finally:
+    failures = Failures(store, number)
+    with watching(lambda: Failures(_named(_connected()), number), grace=grace):
+        try:
+            yield Group()
+        except BaseException as error:
+            _end_all(error, failures, on_gpus)
+            raise
         distributed.destroy_process_group()
+
+
+def _end_all(error: BaseException, failures: Failures, on_gpus: bool) -> None:
+    """Tell the first failure; where that was another's, and this only follows from it, leave with its exit code."""
+    first = failures.tell(error)
+    _abort(on_gpus)
+    if first.process == failures.process:
+        if not isinstance(error, PeerLost):
+            _tell_launcher(error)
+    elif isinstance(error, PeerLost) or first.words == f"{type(error).__name__}: {error}":
+        raise SystemExit(first.code) from error
+
+
+def _abort(on_gpus: bool) -> None:
+    """Leave the group without waiting for the others; to destroy that of nccl would wait for its kernels."""
+    from torch import distributed
+
+    with suppress(Exception):  # the first error counts
+        if on_gpus:
+            distributed.distributed_c10d._get_default_group()._get_backend(torch.device("cuda")).abort()
+        else:
+            distributed.destroy_process_group()
+
+
+def _tell_launcher(error: BaseException) -> None:
+    """Leave the error where torch's launchers look for it."""
+    from torch.distributed.elastic.multiprocessing.errors import get_error_handler
+
+    if "TORCHELASTIC_ERROR_FILE" in os.environ and isinstance(error, Exception):
+        get_error_handler().record_exception(error)
+
+
+def _connected() -> "Store":
+    """Another connection to the store where the processes met."""
+    from torch import distributed
+
+    return distributed.TCPStore(  # type: ignore[attr-defined]
+        os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]), is_master=False, timeout=_STORE_PATIENCE
+    )
+
+
+def _named(store: "Store") -> "Store":
+    from torch.distributed.distributed_c10d import PrefixStore
+
+    return PrefixStore(_attempt(os.environ), store)
 
 
 def _attempt(environment: Mapping[str, str]) -> str:
@@ -191,52 +266,3 @@ def _take_gpu(place: int, sharing: int) -> None:
             f"at most {there} processes, or set runtime.device to cpu"
         )
     torch.cuda.set_device(place)
-
-
-# ---------------------------------------------------------------------------------------------------- launching
-
-
-def launch(command: Sequence[str], processes: int) -> None:
-    """Run a command as so many processes of this machine, and end as they ended.
-
-    A signal to the launcher is handed on; it then waits for the processes to save.
-    """
-    from torch.distributed.elastic.multiprocessing.api import DefaultLogsSpecs, SignalException
-    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
-    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
-
-    try:
-        with TemporaryDirectory() as scratch:
-            config = LaunchConfig(
-                min_nodes=1,
-                max_nodes=1,
-                nproc_per_node=processes,
-                logs_specs=DefaultLogsSpecs(log_dir=scratch),
-                run_id="train",
-                rdzv_backend="c10d",
-                rdzv_endpoint="localhost:0",
-                local_addr="localhost",
-                max_restarts=0,
-                monitor_interval=0.1,
-                shutdown_timeout=_SAVING_SECONDS,
-            )
-            elastic_launch(config, command[0])(*command[1:])
-    except SignalException as error:
-        raise Stopped(
-            f"stopped by {error.sigval.name}, which the {processes} processes were told; the same command goes on from "
-            "what they saved"
-        ) from error
-    except ChildFailedError as error:
-        raise _failure({number: failure.exitcode for number, failure in error.failures.items()}) from error
-
-
-def _failure(exit_codes: Mapping[int, int]) -> DdpmError:
-    """The error that ends a launcher as its processes ended: by the code that one of them chose, if one did."""
-    chosen = [code for code in exit_codes.values() if code > 0]
-    told = ", ".join(f"{number}: {code}" for number, code in sorted(exit_codes.items()))
-    words = f"the training's processes must end well, but their exit codes are ({told}); see what they said above"
-    if all(code in (-signal.SIGKILL, -signal.SIGTERM) for code in exit_codes.values()):
-        return TryAgain(f"{words}. They were killed, as for memory; the same command goes on from what they saved")
-    error = DdpmError(words)
-    error.exit_code = max(chosen, default=1)
-    return error

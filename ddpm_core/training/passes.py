@@ -6,10 +6,13 @@ from typing import Protocol
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.dropout import _DropoutNd
 
 from ddpm_core.errors import DdpmError
 from ddpm_core.objective import Draw, Loss
 from ddpm_core.training.distributed import Processes
+from ddpm_core.training.gradients import Gradients
+from ddpm_core.training.memory import ran_out_of_memory
 from ddpm_core.training.replayed import Replayed
 from ddpm_core.training.spans import span
 
@@ -23,10 +26,10 @@ class Losses(Protocol):
 
 
 class Passes:
-    """The gradient of a draw's loss, summed over its `parts` and averaged over the processes.
+    """The gradient of a draw's loss, summed over its `parts` and over the processes.
 
-    Where the device runs out of memory the draw is cut into twice as many parts, from then on: the same draw, the same
-    update but for round-off.
+    Where the device of any process runs out of memory the draw is cut into twice as many parts, from then on: the same
+    draw, the same update but for round-off (and for the masks of dropout).
     """
 
     def __init__(
@@ -44,56 +47,40 @@ class Passes:
         self.parts = parts
         self._objective, self._processes, self._device, self._dtype = objective, processes, device, dtype
         self._parameters = list(model.parameters())
-        self._wrapped = processes.wrap(model)
-        self._net = compiled(self._wrapped) if compiled else self._wrapped
-        self._rehearsed = processes.count == 1
-        records = records and device.type == "cuda" and processes.count == 1
+        self._drops = _drops(model)
+        self._net = compiled(model) if compiled else model
+        self._gradients = Gradients(model, processes) if processes.count > 1 else None
+        records = records and device.type == "cuda"
         self._recorded = _Recorded(self._backward, self._parameters) if records else None
 
     def __call__(self, draw: Draw, reseed: Callable[[], None]) -> list[Loss]:
         """The parts' losses; their gradients lie in the parameters. `reseed` is called before every attempt."""
-        if self._processes.count == 1:
-            return self._in_parts_that_fit(draw, reseed)
-        if not self._rehearsed:  # without exchange: who ran out of memory within it would leave the others waiting
-            with self._processes.apart(self._wrapped):
-                self._in_parts_that_fit(draw, reseed)
-            self._forget()
-            self._rehearsed = True
-        reseed()
-        losses = self._attempt(draw)
-        if not losses:
-            raise DdpmError(
-                f"the parts of a batch must fit into the device's memory, but one of {len(draw.t) // self.parts} items "
-                f"did not, after the first had; set train.accumulate above {self.parts}"
-            )
-        return losses
-
-    def _in_parts_that_fit(self, draw: Draw, reseed: Callable[[], None]) -> list[Loss]:
         while True:
             reseed()
             losses = self._attempt(draw)
             if not self._processes.any(not losses):
-                return losses
+                break
             self._cut(len(draw.t))
+        if self._gradients:
+            self._gradients.add_up()
+        return losses
 
     def _attempt(self, draw: Draw) -> list[Loss]:
-        """The losses, or none where the memory was too small."""
-        parts = draw.parts(self.parts)
+        """The losses, or none where the memory was too small; nothing is exchanged, so no other process waits."""
         try:
-            if self._recorded is not None and len(parts) == 1:
+            if self._recorded is not None and self.parts == 1:
                 return [self._recorded(draw)]
-            with self._processes.apart(self._wrapped):
-                losses = [self._backward(part) for part in parts[:-1]]
-            return [*losses, self._backward(parts[-1])]
-        except torch.OutOfMemoryError:
+            return [self._backward(part) for part in draw.parts(self.parts)]
+        except Exception as error:
+            if not ran_out_of_memory(error):
+                raise
             return []
 
     def _backward(self, part: Draw) -> Loss:
         with span("forward"), torch.autocast(self._device.type, torch.bfloat16, enabled=self._dtype == torch.bfloat16):
             loss = self._objective.loss(self._net, part)
         with span("backward"):
-            total = loss.total if self._processes.count == 1 else loss.total * self._processes.count
-            total.backward()  # type: ignore[no-untyped-call]
+            loss.total.backward()  # type: ignore[no-untyped-call]
         return loss
 
     def _cut(self, size: int) -> None:
@@ -104,12 +91,17 @@ class Passes:
                 "smaller, set train.precision to bf16, or train on a device with more memory"
             )
         self.parts = min(2 * self.parts, size)
-        _log.warning("out of memory: batches are cut into %d parts from here on, the update stays the same", self.parts)
+        same = (
+            "levels and noise stay the same, the masks of dropout do not"
+            if self._drops
+            else "the update stays the same"
+        )
+        _log.warning("out of memory: batches are cut into %d parts from here on, %s", self.parts, same)
 
     @property
     def gradients_stay(self) -> bool:
         """Whether the gradients lie in the same tensors at every step."""
-        return self._recorded is not None and self._recorded.is_recorded
+        return self._gradients is not None or (self._recorded is not None and self._recorded.is_recorded)
 
     def clear_gradients(self) -> None:
         """Before the next step."""
@@ -122,6 +114,11 @@ class Passes:
         self.clear_gradients()
         if self._device.type == "cuda":
             torch.cuda.empty_cache()
+
+
+def _drops(model: nn.Module) -> bool:
+    """Whether the network has dropout, by torch's own modules."""
+    return any(isinstance(module, _DropoutNd) and module.p > 0 for module in model.modules())
 
 
 class _Recorded:

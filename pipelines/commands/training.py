@@ -47,7 +47,8 @@ def done_otherwise(args: argparse.Namespace, params: "Params", paths: "Paths") -
         return True
     if processes == 1:
         return False
-    from ddpm_core.training.distributed import is_launched, launch
+    from ddpm_core.training.distributed import is_launched
+    from ddpm_core.training.launching import launch
 
     if is_launched():
         return False

@@ -20,7 +20,7 @@ from ddpm_core.device import describe, machine, peak_memory, set_order
 from ddpm_core.errors import DdpmError, ParamsError
 from ddpm_core.files import atomic_write_bytes, atomic_write_text, sha256_file
 from ddpm_core.training.checkpoint import Checkpoints
-from ddpm_core.training.distributed import ALONE, is_launched, joined, left_alone
+from ddpm_core.training.distributed import ALONE, is_launched, is_waiting, joined, left_alone
 from ddpm_core.training.ema import BEST
 from ddpm_core.training.meter import BANDS, Measures
 from ddpm_core.training.shelf import Shelf, begin_anew, finish, key_of, outputs_of
@@ -50,7 +50,9 @@ def run(params: "Params", paths: Paths, tracker: "Tracker") -> None:
     """Train on data/shards; write out/weights.safetensors and out/curves.csv."""
     left = left_alone()
     set_order(order_of(params))  # before a group of processes is made, which reads it
-    with listening(second_leaves=not is_launched()) as stop, joined(params.runtime.device) as processes:
+    alone = not is_launched()
+    hears = listening(second_leaves=alone, may_wait=None if alone else is_waiting)
+    with hears as stop, joined(params.runtime.device, params.runtime.deterministic) as processes:
         making = Making.of(params, paths, processes)
         if processes.number == 0:
             run_first(making, params, paths, tracker, lambda: stop() or left())

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import fields
 from itertools import pairwise
 from pathlib import Path
@@ -16,10 +17,10 @@ import pytest
 import tiny
 import torch
 
-from ddpm_core.errors import DeviceError, Stopped
+from ddpm_core.errors import DeviceError
 from ddpm_core.objective import WHOLE, Batch, Draw, Share
 from ddpm_core.training import distributed
-from ddpm_core.training.distributed import ALONE, is_launched, joined, launch, on_this_machine
+from ddpm_core.training.distributed import ALONE, is_launched, joined, on_this_machine
 
 HERE = Path(__file__).parent
 SCRIPT = [sys.executable, str(HERE / "processes_script.py")]
@@ -95,8 +96,8 @@ def test_alone_every_agreement_is_with_oneself() -> None:
     assert ALONE.gather(value) is value
     assert ALONE.from_first(lambda: 7) == 7
     assert [ALONE.any(flag) for flag in (False, True)] == [False, True]
-    net = tiny.Net()
-    assert ALONE.wrap(net) is net
+    ALONE.add_up(value)
+    assert value.tolist() == [0, 1, 2]
     with joined("cpu") as processes:
         assert processes is ALONE
 
@@ -125,14 +126,42 @@ def test_more_processes_than_gpus_are_refused(monkeypatch: pytest.MonkeyPatch) -
         distributed._take_gpu(0, 2)
 
 
-@pytest.mark.parametrize(
-    ("codes", "code"),
-    [({0: 5, 1: 5}, 5), ({0: 143, 1: -15}, 143), ({1: -9}, 75), ({1: -11}, 1), ({0: 1}, 1)],
-)
-def test_a_launcher_ends_by_the_code_that_a_process_chose(codes: dict[int, int], code: int) -> None:
-    error = distributed._failure(codes)
-    assert error.exit_code == code
-    assert all(f"{number}: {ended}" in str(error) for number, ended in codes.items())
+@pytest.fixture
+def on_gpus(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """Two processes that would meet on GPUs, of which there are none; what is done is written down."""
+    done: list[str] = []
+
+    def refuse(*_: Any, **__: Any) -> Any:
+        done.append("rendezvous")
+        raise ConnectionError("as if")
+
+    for name, value in {"RANK": "0", "WORLD_SIZE": "2"}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr("torch.distributed.rendezvous.rendezvous", refuse)
+    monkeypatch.setattr(distributed, "_take_gpu", lambda place, sharing: done.append("gpu"))
+    before = torch.get_deterministic_debug_mode()
+    yield done
+    torch.set_deterministic_debug_mode(before)
+
+
+def test_on_gpus_determinism_is_set_before_the_processes_meet(on_gpus: list[str]) -> None:
+    torch.set_deterministic_debug_mode("default")
+    with pytest.raises(DeviceError, match=r"must be true before the processes join .* join with deterministic=False"):
+        joined("cuda").__enter__()
+    assert on_gpus == []
+    torch.set_deterministic_debug_mode("warn")
+    with pytest.raises(ConnectionError):
+        joined("cuda").__enter__()
+    assert on_gpus == ["gpu", "rendezvous"]
+
+
+def test_without_gpus_or_determinism_the_flag_is_not_asked_for(on_gpus: list[str]) -> None:
+    torch.set_deterministic_debug_mode("default")
+    with pytest.raises(ConnectionError):
+        joined("cuda", deterministic=False).__enter__()
+    with pytest.raises(ConnectionError):
+        joined("cpu").__enter__()
+    assert on_gpus == ["gpu", "rendezvous", "rendezvous"]
 
 
 # ------------------------------------------------------------------------------------------------- real processes
@@ -165,38 +194,122 @@ def test_two_processes_lose_what_one_does(tmp_path: Path, accumulate: str) -> No
     assert two["writers"] == [0]
 
 
+@pytest.fixture(scope="module")
+def by_two(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    folder = tmp_path_factory.mktemp("two")
+    done = launched(folder)
+    assert done.returncode == 0, done.stderr
+    return processes_script.result(folder)
+
+
 @pytest.mark.slow
-def test_a_killed_process_is_started_again_and_the_end_is_the_same_bits(tmp_path: Path) -> None:
-    whole = launched(tmp_path / "whole")
-    assert whole.returncode == 0, whole.stderr
-    killed = launched(tmp_path / "killed", "--kill-at", "13", restarts=1)
+def test_a_killed_process_is_started_again_and_the_end_is_the_same_bits(tmp_path: Path, by_two: dict[str, Any]) -> None:
+    killed = launched(tmp_path, "--fail-at", "13", "--kill", restarts=1)
     assert killed.returncode == 0, killed.stderr
-    assert (tmp_path / "killed" / "died").exists()
+    assert (tmp_path / "died").exists()
     for key in ("losses", "average"):
+        assert processes_script.result(tmp_path)[key] == by_two[key]
+    assert processes_script.result(tmp_path)["resumed"] == 12
+
+
+@pytest.mark.slow
+def test_three_processes_add_in_the_same_order_after_a_resumption(tmp_path: Path) -> None:
+    whole = launched(tmp_path / "whole", "--rows", "6", processes=3)
+    assert whole.returncode == 0, whole.stderr
+    killed = launched(tmp_path / "killed", "--rows", "6", "--fail-at", "13", "--kill", processes=3, restarts=1)
+    assert killed.returncode == 0, killed.stderr
+    for key in ("losses", "norms", "average", "law"):
         assert processes_script.result(tmp_path / "killed")[key] == processes_script.result(tmp_path / "whole")[key]
     assert processes_script.result(tmp_path / "killed")["resumed"] == 12
 
 
 @pytest.mark.slow
-def test_not_a_number_in_one_process_stops_all_with_its_code(tmp_path: Path) -> None:
-    code = (
-        "import sys\nfrom ddpm_core.training.distributed import launch\nfrom ddpm_core.errors import DdpmError\n"
-        f"try:\n    launch([sys.executable, {SCRIPT[1]!r}, {str(tmp_path)!r}, '--nan-at', '7'], 2)\n"
-        "except DdpmError as error:\n    sys.exit(error.exit_code)\n"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
-    assert done.returncode == 5, done.stderr
+@pytest.mark.parametrize("step", [1, 14])
+def test_all_cut_together_at_whatever_step_one_is_short_of_memory(
+    tmp_path: Path, step: int, by_two: dict[str, Any]
+) -> None:
+    done = launched(tmp_path, "--short-at", str(step))
+    assert done.returncode == 0, done.stderr
+    cut = processes_script.result(tmp_path)
+    assert cut["parts"] == 2
+    assert by_two["parts"] == 1
+    assert cut["losses"][: step - 1] == by_two["losses"][: step - 1]
+    np.testing.assert_allclose(cut["losses"], by_two["losses"], rtol=1e-5)
+    assert len(cut["losses"]) == processes_script.STEPS
+
+
+# ------------------------------------------------------------------------------------------------- real failures
+
+LAUNCH = """
+import sys
+from ddpm_core.errors import DdpmError
+from ddpm_core.training.launching import launch
+try:
+    launch(sys.argv[1:], 2)
+except DdpmError as error:
+    print("launcher:", error, file=sys.stderr)
+    sys.exit(error.exit_code)
+"""
+
+
+def by_our_launcher(folder: Path, *words: str) -> list[str]:
+    return [sys.executable, "-c", LAUNCH, *SCRIPT, str(folder), *words]
+
+
+def failed(folder: Path, *words: str) -> tuple[int, str]:
+    done = subprocess.run(by_our_launcher(folder, *words), capture_output=True, text=True, timeout=300)
+    return done.returncode, done.stderr
+
+
+@pytest.mark.slow
+def test_not_a_number_in_one_process_stops_all_with_its_code_and_is_told_once(tmp_path: Path) -> None:
+    code, said = failed(tmp_path, "--nan-at", "7")
+    assert code == 5, said
+    assert sum(line.startswith("loss and gradient must be finite") for line in said.splitlines()) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("process", [0, 1])
+def test_the_error_of_one_process_ends_all_with_its_code_and_is_told_once(tmp_path: Path, process: int) -> None:
+    code, said = failed(tmp_path, "--fail-at", "7", "--fail-by", str(process))
+    assert code == 4, said
+    lines = said.splitlines()
+    assert lines.count(f"as if in process {process}") == 1
+    (launcher,) = (line for line in lines if line.startswith("launcher:"))
+    assert f"process {process} failed with exit code 4 (ContractFailed: as if in process {process})" in launcher
+    assert "the exit codes are 0: 4, 1: 4" in launcher
+    assert "Traceback" not in said
+
+
+@pytest.mark.slow
+def test_a_killed_process_ends_all_and_the_same_command_may_go_on(tmp_path: Path) -> None:
+    code, said = failed(tmp_path, "--fail-at", "7", "--kill")
+    assert code == 75, said
+    assert "process 1 was killed by SIGKILL" in said
+    assert "the same command goes on from what was saved" in said
+
+
+@pytest.mark.slow
+def test_a_process_that_is_stuck_in_c_ends_when_another_fails(tmp_path: Path) -> None:
+    code, said = failed(tmp_path, "--fail-at", "7", "--stuck", "0", "--grace", "1")
+    assert code == 4, said
+    assert "the exit codes are 0: 4, 1: 4" in said
+    assert "process 1 failed (ContractFailed: as if in process 1), and this one did not end by itself" in said
+
+
+@pytest.mark.slow
+def test_a_process_that_is_stuck_in_c_ends_when_another_is_killed(tmp_path: Path) -> None:
+    code, said = failed(tmp_path, "--fail-at", "7", "--kill", "--stuck", "0", "--grace", "1")
+    assert code == 75, said
+    assert "the exit codes are 0: 143, 1: -9" in said
+    assert "SIGTERM: the process is in a call that did not end within 1 seconds; ended" in said
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("to", ["launcher", "process"])
 def test_a_signal_to_any_makes_all_finish_the_step_and_the_first_one_save(tmp_path: Path, to: str) -> None:
-    code = (
-        "import sys\nfrom ddpm_core.training.distributed import launch\nfrom ddpm_core.errors import DdpmError\n"
-        f"try:\n    launch([sys.executable, {SCRIPT[1]!r}, {str(tmp_path)!r}, '--slowly'], 2)\n"
-        "except DdpmError as error:\n    sys.exit(error.exit_code)\n"
-    )
-    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    command = by_our_launcher(tmp_path, "--slowly")
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     ready = tmp_path / "running-1"
     until = time.monotonic() + 120
     while not ready.exists() and process.poll() is None and time.monotonic() < until:
@@ -208,23 +321,3 @@ def test_a_signal_to_any_makes_all_finish_the_step_and_the_first_one_save(tmp_pa
     assert saved[-1] % 6 != 0 or to == "process"
     assert "and saved; the same command goes on from there" in err
     assert all(a < b for a, b in pairwise(saved))
-
-
-def test_launch_is_for_a_command_and_gives_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    from torch.distributed.elastic.multiprocessing.api import SignalException
-    from torch.distributed.launcher import api
-
-    def stopped(config: Any, command: str) -> Any:
-        assert config.nproc_per_node == 3
-        assert command == "train"
-        raise_it = SignalException("stop", signal.SIGTERM)
-
-        def run(*words: str) -> None:
-            assert words == ("--now",)
-            raise raise_it
-
-        return run
-
-    monkeypatch.setattr(api, "elastic_launch", stopped)
-    with pytest.raises(Stopped, match="stopped by SIGTERM, which the 3 processes were told; the same command goes on"):
-        launch(["train", "--now"], 3)

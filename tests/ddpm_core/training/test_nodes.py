@@ -62,7 +62,7 @@ def test_two_nodes_train_what_one_process_does(by_two_nodes: Path, tmp_path: Pat
 
 
 def test_after_kill_9_of_a_node_s_process_the_end_is_the_same_bits(by_two_nodes: Path, tmp_path: Path) -> None:
-    trained_by_two_nodes(tmp_path, "--kill-at", "13", restarts=3)
+    trained_by_two_nodes(tmp_path, "--fail-at", "13", "--kill", restarts=3)
     assert (tmp_path / "died").exists()
     whole, killed = processes_script.result(by_two_nodes), processes_script.result(tmp_path)
     assert killed["resumed"] == 12

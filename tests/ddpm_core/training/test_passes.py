@@ -62,7 +62,7 @@ class OneOfTwo(Alone):
     count = 2
 
 
-def test_the_mean_of_the_gradients_of_all_processes_is_the_gradient_of_one() -> None:
+def test_the_gradients_of_all_processes_add_up_to_the_gradient_of_one() -> None:
     objective, net, batch = tiny.objective(), tiny.Net(0.0), next(tiny.batches(0))
 
     def gradient(processes: Processes, share: Share) -> torch.Tensor:
@@ -75,7 +75,7 @@ def test_the_mean_of_the_gradients_of_all_processes_is_the_gradient_of_one() -> 
         return torch.cat([p.grad.flatten() for p in net.parameters() if p.grad is not None])
 
     halves = [gradient(OneOfTwo(), Share(number, 2)) for number in range(2)]
-    torch.testing.assert_close(sum(halves) / 2, gradient(Alone(), WHOLE))
+    torch.testing.assert_close(sum(halves), gradient(Alone(), WHOLE))
 
 
 def test_it_is_said_once_and_kept_to(caplog: pytest.LogCaptureFixture) -> None:
@@ -129,20 +129,49 @@ def of_two(small: Small, other: Callable[[], bool]) -> tuple[Passes, Draw]:
     return passes, draw
 
 
-def test_several_processes_agree_on_the_parts_before_any_exchange() -> None:
-    answers = [True, False]
+def test_several_processes_agree_on_the_parts_of_every_step() -> None:
+    answers = [True, False, False, True, False]
     passes, draw = of_two(Small(8), lambda: answers.pop(0))
     assert len(passes(draw, lambda: None)) == 2
-    assert passes.parts == 2
+    assert len(passes(draw, lambda: None)) == 2
+    assert len(passes(draw, lambda: None)) == 4
+    assert passes.parts == 4
     assert answers == []
-    passes(draw, lambda: None)  # agreed: nobody is asked again
 
 
-def test_memory_that_is_short_in_the_middle_of_an_exchange_is_an_error_and_no_hang() -> None:
-    passes, draw = of_two(Small(4, after=2), lambda: False)
+def test_nothing_is_exchanged_before_all_have_their_gradient() -> None:
+    done: list[str] = []
+
+    class Exchange(OfTwo):
+        def any(self, flag: bool) -> bool:
+            done.append("short" if flag else "fits")
+            return flag
+
+        def add_up(self, value: torch.Tensor) -> None:
+            done.append("exchange")
+
+    draw = tiny.objective().draw(next(tiny.batches(0)), 3, 0)
+    processes = Exchange(lambda: False)
+    passes = Passes(tiny.Net(0.0), Small(4), processes, 1, device=tiny.CPU, dtype=torch.float32, compiled=None)
     passes(draw, lambda: None)
-    with pytest.raises(DdpmError, match=r"one of 8 items did not, after the first had; set train.accumulate above 1"):
-        passes(draw, lambda: None)
+    assert done == ["short", "fits", "exchange"]
+
+
+def test_another_error_is_not_taken_for_a_lack_of_memory() -> None:
+    class Broken(Small):
+        def loss(self, net: nn.Module, draw: Draw) -> Loss:
+            raise RuntimeError("shapes do not fit")
+
+    with pytest.raises(RuntimeError, match="shapes do not fit"):
+        finished(on(Broken(8)))
+
+
+def test_with_dropout_it_is_said_that_its_masks_change(caplog: pytest.LogCaptureFixture) -> None:
+    net = nn.Sequential(tiny.Net(0.0), nn.Dropout(0.1))
+    passes = Passes(net, tiny.objective(), Alone(), 1, device=tiny.CPU, dtype=torch.float32, compiled=None)
+    passes._cut(8)
+    assert "the update stays the same" not in caplog.text
+    assert "cut into 2 parts from here on, levels and noise stay the same, the masks of dropout do not" in caplog.text
 
 
 def test_what_compiles_the_network_is_given_the_network_and_its_answer_is_used() -> None:

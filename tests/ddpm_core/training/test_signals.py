@@ -64,3 +64,55 @@ def test_away_from_the_main_thread_nothing_is_heard_and_nothing_fails() -> None:
     thread.start()
     thread.join()
     assert not heard[0]()
+
+
+DEAF = """
+import signal
+import sys
+from ddpm_core.training.signals import listening
+
+asked = 0
+
+def may_wait():
+    global asked
+    asked += 1
+    if asked == 1 and sys.argv[1] == "waits":
+        print("asked", flush=True)
+        sys.stdin.readline()
+        return True
+    return False
+
+with listening(second_leaves=False, may_wait=may_wait, answer_seconds=0.1):
+    signal.signal(signal.SIGTERM, lambda *_: None)  # as a main thread that hears nothing
+    print("ready", flush=True)
+    while True:
+        signal.pause()
+"""
+
+
+@pytest.mark.parametrize("waits", [False, True])
+def test_a_main_thread_that_hears_nothing_is_ended_unless_it_may_wait(waits: bool) -> None:
+    pipe = subprocess.PIPE
+    process = subprocess.Popen(
+        [sys.executable, "-c", DEAF, "waits" if waits else "works"],
+        stdin=pipe,
+        stdout=pipe,
+        stderr=pipe,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    process.send_signal(signal.SIGTERM)
+    if waits:
+        assert process.stdout.readline() == "asked\n"
+        assert process.poll() is None
+    _, err = process.communicate("go on\n", timeout=60)
+    assert process.returncode == 128 + signal.SIGTERM
+    assert "SIGTERM: the process is in a call that did not end" in err
+
+
+def test_a_main_thread_that_answers_is_not_ended() -> None:
+    with listening(may_wait=lambda: False, answer_seconds=0.0) as stop:
+        signal.raise_signal(signal.SIGTERM)
+        assert stop.name == "SIGTERM"
+    assert signal.set_wakeup_fd(-1) == -1

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from ddpm_core.errors import ParamsError
-from ddpm_core.training import distributed
+from ddpm_core.training import launching
 from pipelines.commands import training
 from pipelines.paths import Paths
 from pipelines.stages import train
@@ -30,7 +30,7 @@ def params(processes: int = 1, threads: int = 4) -> Any:
 @pytest.fixture
 def started(monkeypatch: pytest.MonkeyPatch) -> list[tuple[list[str], int]]:
     calls: list[tuple[list[str], int]] = []
-    monkeypatch.setattr(distributed, "launch", lambda command, processes: calls.append((command, processes)))
+    monkeypatch.setattr(launching, "launch", lambda command, processes: calls.append((command, processes)))
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         monkeypatch.setenv(name, "4")
     monkeypatch.setenv(OURS, "")  # so that it is put back, whatever a launch makes of it
