@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from ddpm_core.errors import DeviceError
-from ddpm_core.training.failures import GRACE_SECONDS, Failures, PeerLost, watching
+from ddpm_core.training.failures import GRACE_SECONDS, Failures, PeerLost, tell_launcher, watching
 
 if TYPE_CHECKING:
     from torch.distributed.distributed_c10d import Store
@@ -209,7 +209,7 @@ def _end_all(error: BaseException, failures: Failures, on_gpus: bool) -> None:
     _abort(on_gpus)
     if first.process == failures.process:
         if not isinstance(error, PeerLost):
-            _tell_launcher(error)
+            tell_launcher(first, error)
     elif isinstance(error, PeerLost) or first.words == f"{type(error).__name__}: {error}":
         raise SystemExit(first.code) from error
 
@@ -223,14 +223,6 @@ def _abort(on_gpus: bool) -> None:
             distributed.distributed_c10d._get_default_group()._get_backend(torch.device("cuda")).abort()
         else:
             distributed.destroy_process_group()
-
-
-def _tell_launcher(error: BaseException) -> None:
-    """Leave the error where torch's launchers look for it."""
-    from torch.distributed.elastic.multiprocessing.errors import get_error_handler
-
-    if "TORCHELASTIC_ERROR_FILE" in os.environ and isinstance(error, Exception):
-        get_error_handler().record_exception(error)
 
 
 def _connected() -> "Store":

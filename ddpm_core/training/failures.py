@@ -9,9 +9,12 @@ import json
 import logging
 import os
 import threading
-from collections.abc import Callable, Iterator
+import time
+import traceback
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ddpm_core.errors import Stopped, TryAgain
@@ -69,6 +72,14 @@ class Failures:
 
 def _read(text: bytes) -> Failure:
     return Failure(**json.loads(text))
+
+
+def tell_launcher(failure: Failure, error: BaseException, environment: Mapping[str, str] = os.environ) -> None:
+    """Leave a failure in the file where torch's launchers look for it; where none is named, do nothing."""
+    if "TORCHELASTIC_ERROR_FILE" in environment:
+        about = {"py_callstack": "".join(traceback.format_exception(error)), "timestamp": str(int(time.time()))}
+        told = {"message": {"message": failure.words, "errorCode": failure.code, "extraInfo": about}}
+        Path(environment["TORCHELASTIC_ERROR_FILE"]).write_text(json.dumps(told), encoding="utf-8")
 
 
 @contextmanager

@@ -17,7 +17,10 @@ _AT_ONCE = 10.0  # seconds; what was killed later than that was killed for the f
 
 @dataclass(frozen=True)
 class Ended:
-    """How a process ended: its exit code (minus the signal that killed it), when, and the error it told of."""
+    """How a process ended: its exit code (minus the signal that killed it), when, and the error it told of.
+
+    The code that it told of counts, as the launcher may have killed it while it was leaving.
+    """
 
     code: int
     at: float = 0.0
@@ -26,8 +29,9 @@ class Ended:
     @classmethod
     def of(cls, failure: "ProcessFailure") -> "Ended":
         told = failure.message
-        words = str(told.get("message")) if isinstance(told, dict) else None
-        return cls(failure.exitcode, failure.timestamp, words)
+        if not isinstance(told, dict):
+            return cls(failure.exitcode, failure.timestamp)
+        return cls(told.get("errorCode", failure.exitcode), failure.timestamp, str(told.get("message")))
 
 
 def launch(command: Sequence[str], processes: int) -> None:

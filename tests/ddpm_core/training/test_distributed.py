@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import fields
+from importlib import import_module
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -137,7 +138,7 @@ def on_gpus(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
 
     for name, value in {"RANK": "0", "WORLD_SIZE": "2"}.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr("torch.distributed.rendezvous.rendezvous", refuse)
+    monkeypatch.setattr(import_module("torch.distributed.rendezvous"), "rendezvous", refuse)
     monkeypatch.setattr(distributed, "_take_gpu", lambda place, sharing: done.append("gpu"))
     before = torch.get_deterministic_debug_mode()
     yield done
@@ -277,7 +278,7 @@ def test_the_error_of_one_process_ends_all_with_its_code_and_is_told_once(tmp_pa
     assert lines.count(f"as if in process {process}") == 1
     (launcher,) = (line for line in lines if line.startswith("launcher:"))
     assert f"process {process} failed with exit code 4 (ContractFailed: as if in process {process})" in launcher
-    assert "the exit codes are 0: 4, 1: 4" in launcher
+    assert f"{process}: 4" in launcher
     assert "Traceback" not in said
 
 

@@ -1,11 +1,13 @@
 """A launcher ends as the first of its processes that failed, and says what that was."""
 
 import signal
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from ddpm_core.errors import Stopped
+from ddpm_core.errors import ContractFailed, Stopped
+from ddpm_core.training.failures import Failure, tell_launcher
 from ddpm_core.training.launching import Ended, failure_of, launch
 
 
@@ -39,13 +41,17 @@ def test_what_the_launcher_killed_after_a_failure_is_no_failure_of_its_own() -> 
     assert failure_of({0: Ended(-9, at=100.0), 1: Ended(2, at=100.0)}).exit_code == 75
 
 
-def test_the_words_are_those_of_torch_s_error_file() -> None:
+def test_a_launcher_reads_what_a_process_told_whatever_ended_it_then(tmp_path: Path) -> None:
     from torch.distributed.elastic.multiprocessing.errors import ProcessFailure
 
-    failure = ProcessFailure(local_rank=0, pid=1, exitcode=4, error_file="none")
-    assert Ended.of(failure) == Ended(4, failure.timestamp)
-    failure.message = {"message": "ContractFailed: so", "extraInfo": {}}  # type: ignore[assignment]
-    assert Ended.of(failure).words == "ContractFailed: so"
+    def ended() -> Ended:
+        return Ended.of(ProcessFailure(local_rank=0, pid=1, exitcode=-15, error_file=str(tmp_path / "error.json")))
+
+    assert (ended().code, ended().words) == (-15, None)
+    error = ContractFailed("so")
+    tell_launcher(Failure.of(error, 0), error, {"TORCHELASTIC_ERROR_FILE": str(tmp_path / "error.json")})
+    assert (ended().code, ended().words) == (4, "ContractFailed: so")
+    tell_launcher(Failure.of(error, 0), error, {})
 
 
 def test_launch_is_for_a_command_and_gives_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
