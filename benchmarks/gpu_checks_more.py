@@ -69,6 +69,8 @@ def cuts(context: Context, record: Record) -> None:
     dtype = prepare("fp32")
     size = context.size(128, 8)
     if context.cuda:
+        gc.collect()
+        torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats(context.device)
     whole = _of_memory(context, dtype, size)
     record.must("whole: parts", whole["parts"] == 1, whole["parts"])

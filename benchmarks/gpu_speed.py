@@ -48,7 +48,7 @@ class Ours:
     def __init__(self, context: Context, which: Any, size: int, compiled: Any, optimiser: str, deterministic: bool):
         self.context, self.size, self.which, self.deterministic = context, size, which, deterministic
         self.net: list[nn.Module] = []
-        self.window = context.size(20, 4)
+        self.window = context.size(20, 2)
         dtype = self._prepare()
         config = config_of(
             steps=1_000_000,
@@ -121,7 +121,7 @@ class Theirs:
 
     def __init__(self, context: Context, which: Any, size: int, *, compiled: bool) -> None:
         config, spec = which
-        self.context, self.size, self.window = context, size, context.size(20, 4)
+        self.context, self.size, self.window = context, size, context.size(20, 2)
         torch.manual_seed(0)
         model = diffusers_network(config, spec.shape).to(context.device).train()
         self.model: nn.Module = model.to(memory_format=torch.channels_last)
@@ -176,6 +176,7 @@ class Theirs:
 def throughput(context: Context, record: Record) -> None:
     """Our large network eager and compiled, diffusers' compiled, and the default network, each with its numbers."""
     full = context.cuda and not context.tiny
+    _empty(context)
     with scratch() as place:
         code = compiler(place)
         flops = our_flops(context)
