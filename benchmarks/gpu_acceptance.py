@@ -11,6 +11,7 @@ then a short training, then speed; what no longer fits into --minutes is left ou
 
 import argparse
 import atexit
+import gc
 import json
 import math
 import os
@@ -125,6 +126,7 @@ class Run:
         except Exception as error:  # noqa: BLE001 (whatever it is, the next check runs)
             record.status, record.why = FAIL, f"{type(error).__name__}: {error}"
             record.traceback = traceback.format_exc()
+        gc.collect()  # what a check held of the GPU's memory is the next one's
         record.seconds = round(self.clock() - began, 3)
 
     def write(self) -> None:
