@@ -10,8 +10,8 @@ from ddpm_core.errors import DataError, ParamsError
 from ddpm_core.objective import WHOLE, Batch, Share
 from ddpm_core.spec import DataSpec
 from ddpm_core.training.config import Conditioning, TrainConfig
-from pipelines.tools.augment import augmenter
-from pipelines.tools.shard_stream import held_out, stream
+from pipelines.tools.augment import Augment, augmenter
+from pipelines.tools.shard_stream import held_out, read_ahead, stream
 from pipelines.tools.shards import Images, Labels, ShardIndex
 
 
@@ -61,10 +61,30 @@ def batch_source(
             workers=workers,
             hold_out=config.hold_out,
         )
-        for step, (images, labels) in enumerate(source, start):
-            yield _batch(augment(images, step)[own], labels[own], index.spec, conditional)
+        return made_ready(source, start, augment, own, index.spec, conditional, workers)
 
     return batches
+
+
+def made_ready(
+    source: Iterator[tuple[Images, Labels]],
+    start: int,
+    augment: Augment,
+    own: slice,
+    spec: DataSpec,
+    conditional: bool,
+    workers: int,
+) -> Iterator[Batch]:
+    """Of whole batches, the first of which is number `start`, the rows `own`: changed, encoded, with their labels.
+
+    A thread changes a whole batch, so that of several threads each is long in what needs no lock of Python's.
+    """
+
+    def made(numbered: tuple[int, tuple[Images, Labels]]) -> Batch:
+        step, (images, labels) = numbered
+        return _batch(augment(images, step, own), labels[own], spec, conditional)
+
+    return read_ahead(made, enumerate(source, start), workers)
 
 
 def held_out_batches(config: TrainConfig, index: ShardIndex, folder: Path, conditional: bool) -> list[Batch]:

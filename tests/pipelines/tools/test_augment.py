@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from ddpm_core.errors import ParamsError
+from ddpm_core.objective import Share
 from ddpm_core.spec import DataSpec
 from ddpm_core.training.augmentation import AugmentConfig, Colour, Padded, Resized, Rotation
 from pipelines.params import load_params
@@ -19,9 +20,11 @@ from pipelines.tools.batches import batch_source
 from pipelines.tools.shards import Sample, ShardConfig, write_shards
 from tests.support.augmenting import EVERYTHING, NOTHING, augmenting
 from tests.support.imports import ROOT
+from tests.support.torchvision_changes import by_torchvision
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.integers(0, 256, (400, 1, 3, 4)).astype(np.uint8)
+LARGE = RNG.integers(0, 256, (12, 3, 70, 90)).astype(np.uint8)
 PICTURES = RNG.integers(0, 256, (40, 3, 12, 10)).astype(np.uint8)
 GREY = DataSpec((1, 3, 4), (-1.0, 1.0), 256, ())
 COLOUR = DataSpec((3, 12, 10), (-1.0, 1.0), 256, ())
@@ -38,6 +41,15 @@ CHANGES = {
     "hue": augmenting(colour=Colour(1.0, 0.0, 0.0, 0.0, 0.5)),
     "all": ALL,
 }
+# Each change by its sizes, and several at once: what `by_torchvision` is compared on.
+SIZES = CHANGES | {
+    "edge": augmenting(horizontal_flip=0.5, crop=Padded("padded", 0.7, 2, "edge")),
+    "small window": augmenting(vertical_flip=0.5, crop=Resized("resized", 0.8, 0.05, 2.0)),
+    "rotation edge": augmenting(rotation=Rotation(0.8, 45.0, "edge")),
+    "rotation black": augmenting(rotation=Rotation(0.8, 10.0, "black")),
+    "rotation of no size": augmenting(rotation=Rotation(1.0, 0.0, "edge")),
+    "colours": augmenting(colour=Colour(0.8, 1.0, 1.0, 1.0, 0.5)),
+}
 
 
 def flipping(horizontal: float, vertical: float) -> AugmentConfig:
@@ -48,7 +60,9 @@ def flipping(horizontal: float, vertical: float) -> AugmentConfig:
 
 
 def test_nothing_asked_for_hands_the_pictures_through() -> None:
-    assert augmenter(NOTHING, 0, GREY)(IMAGES, 0) is IMAGES
+    augment = augmenter(NOTHING, 0, GREY)
+    np.testing.assert_array_equal(augment(IMAGES, 0, slice(3, 9)), IMAGES[3:9])
+    assert np.shares_memory(augment(IMAGES, 0), IMAGES)
 
 
 def test_the_parameters_that_ship_change_nothing() -> None:
@@ -74,6 +88,46 @@ def test_the_draw_is_a_function_of_seed_step_and_place_alone(config: AugmentConf
     np.testing.assert_array_equal(first[:7], augment(PICTURES[:7], 5))
     assert (first != augment(PICTURES, 6)).any()
     assert (first != augmenter(config, 2, COLOUR)(PICTURES, 5)).any()
+
+
+@pytest.mark.parametrize("config", CHANGES.values(), ids=CHANGES)
+@pytest.mark.parametrize("processes", [1, 2, 4])
+def test_the_rows_of_a_process_are_those_of_the_whole_batch(config: AugmentConfig, processes: int) -> None:
+    augment = augmenter(config, 1, COLOUR)
+    whole = augment(PICTURES, 5)
+    for number in range(processes):
+        rows = Share(number, processes).rows(len(PICTURES))
+        np.testing.assert_array_equal(augment(PICTURES, 5, rows), whole[rows])
+
+
+def test_a_process_changes_no_rows_but_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    changed: list[int] = []
+    real = _Changes.of
+
+    def counted(self: _Changes, images: Any, numbers: Any) -> Any:
+        changed.append(len(images))
+        return real(self, images, numbers)
+
+    monkeypatch.setattr(_Changes, "of", counted)
+    augmenter(ALL, 1, COLOUR)(PICTURES, 5, slice(10, 20))
+    assert changed == [10]
+
+
+@pytest.mark.parametrize("levels", [256, 7])
+@pytest.mark.parametrize("config", SIZES.values(), ids=SIZES)
+def test_many_at_once_are_torchvision_one_by_one_to_the_bit(config: AugmentConfig, levels: int) -> None:
+    """More pictures than are computed at once, some of one grey, with the fills and the sizes of each change."""
+    for images in (PICTURES[:, :, :11], LARGE):
+        given = (images // (256 // levels)).clip(max=levels - 1)
+        given[:3] = np.array([0, levels - 1, 3])[:, None, None, None]
+        spec = DataSpec(given.shape[1:], (-1.0, 1.0), levels, ())
+        found = augmenter(config, 4, spec)(given, 2)
+        np.testing.assert_array_equal(found, by_torchvision(config, given, 4, 2, levels))
+
+
+def test_grey_pictures_too_are_torchvision_one_by_one() -> None:
+    found = augmenter(EVERYTHING, 4, GREY)(IMAGES, 2)
+    np.testing.assert_array_equal(found, by_torchvision(EVERYTHING, IMAGES, 4, 2))
 
 
 def test_nothing_is_drawn_from_the_global_generators() -> None:
@@ -131,7 +185,7 @@ def test_each_change_comes_at_its_rate(name: str) -> None:
     assert changed.mean() == pytest.approx(0.3, abs=0.07)
 
 
-@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("workers", [0, 1, 2, 5])
 def test_batches_are_the_same_however_many_threads_read(tmp_path: Path, workers: int) -> None:
     samples = [Sample(f"{i:016x}", image, -1) for i, image in enumerate(PICTURES)]
     index = write_shards(tmp_path / "shards", COLOUR, {"train": samples}, ShardConfig(9, 4, 15))
@@ -235,13 +289,12 @@ def test_saturation_and_hue_leave_the_grey_and_the_value_alone() -> None:
 def test_changes_of_colour_come_in_the_order_that_was_drawn() -> None:
     """Twice as bright, what is bright is cut off; with its contrast halved before, less is."""
     colour = Colour(1.0, 1.0, 0.5, 0.0, 0.0)
-    changes, numbers = _Changes(augmenting(colour=colour), COLOUR), np.array([1.0, 0.0, 0.5, 0.5])
-    picture = torch.tensor([0.2, 0.8]).repeat(3, 6, 5)
-    halved = 0.25 + picture / 2
-    wanted = {(0.1, 0.9): 0.5 * (2 * picture).clamp(max=1) + 0.35, (0.9, 0.1): (2 * halved).clamp(max=1)}
-    for order, expected in wanted.items():
-        found = changes._tinted(picture, colour, np.array([*order, 0.5, 0.5]), numbers)
-        torch.testing.assert_close(found, expected, atol=1e-3, rtol=0)
+    changes = _Changes(augmenting(colour=colour), COLOUR)
+    pictures = np.tile(np.array([0.2, 0.8]), (2, 3, 6, 5))
+    order = np.array([[0.1, 0.9, 0.5, 0.5], [0.9, 0.1, 0.5, 0.5]])
+    found = changes._tinted(pictures, colour, order, np.tile([1.0, 0.0, 0.5, 0.5], (2, 1)))
+    wanted = 0.5 * np.minimum(2 * pictures[0], 1) + 0.35, np.minimum(2 * (0.25 + pictures[1] / 2), 1)
+    np.testing.assert_allclose(found, np.stack(wanted), atol=1e-3)
 
 
 # --------------------------------------------------------------------------------------------------------- refusals
