@@ -1,59 +1,139 @@
-"""Pictures a second from shards alone, against what training consumes: the default network, or --side and --channels.
+"""Pictures a second of the data path alone, from shards or from memory to batches of floats, by changes and workers.
 
     python benchmarks/input_pipeline.py
-    python benchmarks/input_pipeline.py --side 32 --channels 3
+    python benchmarks/input_pipeline.py --side 32 --channels 3 --no-training --changes none flip_crop all
+    python benchmarks/input_pipeline.py --memory --workers 0 4 8 16 --processes 1 4
 
 Shards of noise are written to a temporary folder and read as stage train reads them: digest, tar, blocks, shuffle,
-batches, floats. `small windows` holds fewer pictures than the split, so that every epoch reads every shard again; with
-one large window an epoch after the first costs only the gathering. Training is the network and batch of params.yaml.
+batches, changes, floats. `small windows` holds fewer pictures than the split, so that every epoch reads every shard
+again; with one large window an epoch after the first costs only the gathering. What a training consumes stands in the
+last row: the network of params.yaml, one step without its data; `--memory` and `--no-training` have none.
+
+`--memory` begins with pictures made in memory and needs numpy, torch and torchvision alone. With `--processes n` the
+batch is that of n processes and the rows are those of one of them: pictures a second are its own. `flip_crop` is a
+horizontal flip with probability 0.5 and a padded crop always; `all` is every change always, colours with hue.
 """
 
 import argparse
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from itertools import count, islice
 from pathlib import Path
 
 import common
 import numpy as np
 import torch
 
-from ddpm_core.device import pick_device, pick_precision, precision_name
-from ddpm_core.models import build_model
-from ddpm_core.objective import Batch, LabelDropout, build_objective
+from ddpm_core.objective import Batch, Share
 from ddpm_core.spec import DataSpec
-from pipelines.params import load_params
-from pipelines.tools.shard_stream import stream
-from pipelines.tools.shards import Sample, ShardConfig, write_shards
+from ddpm_core.training.augmentation import AugmentConfig, Colour, Padded, Resized, Rotation
 
 ROOT = Path(__file__).parents[1]
-WANTED = 5.0
+Reader = Callable[[], None]
 
 
-def samples(spec: DataSpec, count: int) -> Iterator[Sample]:
-    rng = np.random.default_rng(0)
-    for number in range(count):
-        image = rng.integers(0, 256, spec.shape, dtype=np.uint8)
-        yield Sample(f"{number:016x}", image, number % len(spec.classes))
+def changes(spec: DataSpec) -> dict[str, AugmentConfig]:
+    colours = spec.channels == 3
+    none = AugmentConfig(
+        horizontal_flip=0.0,
+        vertical_flip=0.0,
+        crop=Padded("padded", 0.0, 4, "reflect"),
+        rotation=Rotation(0.0, 10.0, "reflect"),
+        colour=Colour(0.0, 0.2, 0.2, 0.2 * colours, 0.1 * colours),
+    )
+    crop, resized = replace(none.crop, probability=1.0), Resized("resized", 1.0, 0.7, 1.3)
+    rotation, colour = replace(none.rotation, probability=1.0), replace(none.colour, probability=1.0)
+    return {
+        "none": none,
+        "flip_crop": replace(none, horizontal_flip=0.5, crop=crop),
+        "resized": replace(none, crop=resized),
+        "rotation": replace(none, rotation=rotation),
+        "colour": replace(none, colour=colour),
+        "all": AugmentConfig(0.5, 0.5, resized, rotation, colour),
+    }
 
 
-def reader(folder: Path, spec: DataSpec, batch_size: int, pictures: int, workers: int) -> Callable[[], None]:
-    """Reads so many pictures from the start of an epoch, as floats, as a training that begins would."""
+def pulled(batches: Callable[[], Iterator[Batch]], number: int) -> Reader:
+    """Takes so many batches from the first on, as a training that begins would."""
 
     def read() -> None:
-        batches = stream(folder, "train", batch_size, seed=0, workers=workers)
-        for _ in range(pictures // batch_size):
-            images, _labels = next(batches)
-            torch.from_numpy(spec.encode(images))
+        for _batch in islice(batches(), number):
+            pass
 
     return read
 
 
-def trainer(spec: DataSpec, batch_size: int) -> Callable[[], None]:
+def from_memory(spec: DataSpec, args: argparse.Namespace) -> dict[str, Reader]:
+    """Batches gathered from an array in a random order, then changed and encoded as a training has them."""
+    from pipelines.tools.augment import augmenter
+    from pipelines.tools.batches import made_ready
+
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (args.pictures, *spec.shape), dtype=np.uint8)
+    labels, known = np.arange(len(images)) % len(spec.classes), changes(spec)
+
+    def gathered(size: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        for step in count():
+            take = np.random.default_rng(step).integers(0, len(images), size)
+            yield images[take], labels[take]
+
+    def reader(name: str, processes: int, workers: int) -> Reader:
+        size = args.batch_size * processes
+        augment, own = augmenter(known[name], 0, spec), Share(processes - 1, processes).rows(size)
+        return pulled(
+            lambda: made_ready(gathered(size), 0, augment, own, spec, True, workers), args.pictures // args.batch_size
+        )
+
+    return {
+        f"{name}, {workers} workers, 1 of {processes}": reader(name, processes, workers)
+        for name in args.changes
+        for processes in args.processes
+        for workers in args.workers
+    }
+
+
+def from_shards(spec: DataSpec, args: argparse.Namespace, scratch: Path) -> dict[str, Reader]:
+    """The reading of shards of noise, by pictures a block and a window, by changes and by workers."""
+    from pipelines.params import load_params
+    from pipelines.tools.batches import batch_source
+    from pipelines.tools.shards import Sample, ShardConfig, write_shards
+
+    def samples() -> Iterator[Sample]:
+        rng = np.random.default_rng(0)
+        for number in range(args.pictures):
+            yield Sample(f"{number:016x}", rng.integers(0, 256, spec.shape, dtype=np.uint8), number % len(spec.classes))
+
+    train, sides = load_params(ROOT / "params.yaml").train, {}
+    # (pictures a block, pictures of a window)
+    for text, block, window in (
+        ("blocks of 125, one window", 125, args.pictures),
+        ("blocks of 125, small windows", 125, 2000),
+        ("a member a picture, small windows", 1, 2000),
+    ):
+        folder = scratch / text.replace(" ", "-")
+        index = write_shards(folder, spec, {"train": samples()}, ShardConfig(1000, block, window))
+        for name in args.changes if window > 2000 or args.changes == ["none"] else ("none",):
+            for processes in args.processes:
+                config = replace(train, batch_size=args.batch_size * processes, augment=changes(spec)[name])
+                share = Share(processes - 1, processes)
+                for workers in args.workers if block > 1 else (0,):
+                    source = batch_source(config, index, folder, True, workers, share)
+                    sides[f"{text}, {name}, {workers} workers, 1 of {processes}"] = pulled(
+                        lambda source=source: source(0), args.pictures // args.batch_size
+                    )
+    return sides
+
+
+def trainer(spec: DataSpec, batch_size: int) -> Reader:
     """One update of the default network on one batch, without its data."""
+    from ddpm_core.device import pick_device, pick_precision, precision_name
+    from ddpm_core.models import build_model
+    from ddpm_core.objective import LabelDropout, build_objective
+    from pipelines.params import load_params
+
     params = load_params(ROOT / "params.yaml")
-    device = pick_device("cpu")
-    dtype = pick_precision(params.train.precision, device)
+    dtype = pick_precision(params.train.precision, pick_device("cpu"))
     model = build_model(replace(params.model, refine=0), spec, True, params.diffusion.learned_variance).train()
     objective = build_objective(params.diffusion, spec, LabelDropout({"label": len(spec.classes)}, 0.1))
     optimiser = torch.optim.AdamW(model.parameters(), lr=1e-3, fused=True)
@@ -70,41 +150,43 @@ def trainer(spec: DataSpec, batch_size: int) -> Callable[[], None]:
     return update
 
 
-def main() -> None:
+def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--side", type=int, default=28)
-    parser.add_argument("--channels", type=int, default=1)
+    known = ["none", "flip_crop", "resized", "rotation", "colour", "all"]
+    parser.add_argument("--side", type=int)
+    parser.add_argument("--channels", type=int)
     parser.add_argument("--pictures", type=int, default=20_000)
-    parser.add_argument("--batch-size", type=int, default=64)
+    parser.add_argument("--batch-size", type=int, help="rows of a process")
+    parser.add_argument("--changes", nargs="+", choices=known)
+    parser.add_argument("--workers", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--processes", type=int, nargs="+", default=[1])
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--memory", action="store_true", help="pictures in memory, without shards and training")
+    parser.add_argument("--no-training", action="store_true", help="leave out what a training consumes")
     args = parser.parse_args()
+    in_memory = {"side": 32, "channels": 3, "batch_size": 512, "changes": known}
+    from_disk = {"side": 28, "channels": 1, "batch_size": 64, "changes": ["none"]}
+    for name, value in (in_memory if args.memory else from_disk).items():
+        if getattr(args, name) is None:
+            setattr(args, name, value)
+    return args
+
+
+def main() -> None:
+    args = arguments()
     torch.set_num_threads(int(common.os.environ["OMP_NUM_THREADS"]))
-    print(common.machine("numpy", "torch", "webdataset"))
+    print(common.machine("numpy", "torch", "torchvision", "webdataset"))
     spec = DataSpec((args.channels, args.side, args.side), (-1.0, 1.0), 256, tuple("0123456789"))
     with tempfile.TemporaryDirectory() as scratch:
-        sides: dict[str, Callable[[], None]] = {}
-        # (pictures a block, pictures of a window)
-        for text, block, window in (
-            ("blocks of 125, one window", 125, args.pictures),
-            ("blocks of 125, small windows", 125, 2000),
-            ("a member a picture, small windows", 1, 2000),
-        ):
-            folder = Path(scratch) / text.replace(" ", "-")
-            write_shards(folder, spec, {"train": samples(spec, args.pictures)}, ShardConfig(1000, block, window))
-            for workers in (0, 1, 2) if block > 1 else (0,):
-                sides[f"{text}, {workers} workers"] = reader(folder, spec, args.batch_size, args.pictures, workers)
+        sides = from_memory(spec, args) if args.memory else from_shards(spec, args, Path(scratch))
         times = common.interleaved(sides, args.repeats)
-    update = common.interleaved({"training": trainer(spec, args.batch_size)}, 5)["training"]
-    consumed = args.batch_size / update.median_cpu
     done = args.pictures // args.batch_size * args.batch_size
-    rows = [
-        [name, f"{done / t.median_cpu:,.0f}", f"{done / t.median_wall:,.0f}", f"{done / t.median_cpu / consumed:.0f}"]
-        for name, t in times.items()
-    ]
-    rows.append(["training, what it consumes", f"{consumed:,.0f}", f"{args.batch_size / update.median_wall:,.0f}", "1"])
-    print(common.table(["reading", "pictures a CPU s", "pictures a wall s", "times training"], rows))
-    slowest = min(done / t.median_cpu for name, t in times.items() if "125" in name) / consumed
-    print(f"slowest way that is the default or wider: {slowest:.0f} x what training consumes, wanted {WANTED:g}")
+    rows = [[name, f"{done / t.median_cpu:,.0f}", f"{done / t.median_wall:,.0f}"] for name, t in times.items()]
+    if not (args.memory or args.no_training):
+        update = common.interleaved({"training": trainer(spec, args.batch_size)}, 5)["training"]
+        consumed = args.batch_size / update.median_cpu, args.batch_size / update.median_wall
+        rows.append(["training, what it consumes", *(f"{number:,.0f}" for number in consumed)])
+    print(common.table([f"{'x'.join(map(str, spec.shape))}", "pictures a CPU s", "pictures a wall s"], rows))
 
 
 if __name__ == "__main__":
