@@ -1,4 +1,4 @@
-"""Sampling through a network in torch, for a look at a training as it goes; what ships samples through its bundle."""
+"""Sampling through a network in torch: for a look at a training as it goes, and for large evaluations on a GPU."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -10,7 +10,7 @@ from torch import nn
 
 from ddpm_core.denoiser import bind, bind_guided
 from ddpm_core.diffusion.bounds import operator
-from ddpm_core.diffusion.generate import generate
+from ddpm_core.diffusion.generate import OnStep, generate
 from ddpm_core.diffusion.noise import initial, step_noise
 from ddpm_core.diffusion.parameterisation import Parameterisation
 from ddpm_core.diffusion.plan import SamplingPlan
@@ -28,6 +28,9 @@ def sample(
     guidance: float,
     device: torch.device,
     dtype: torch.dtype,
+    interval: tuple[float, float] | None = None,
+    rescale: float = 0.0,
+    on_step: OnStep | None = None,
 ) -> NDArray[np.float32]:
     """Data [n, *shape], one for each seed; with labels (the number of classes is the null one) or without."""
     if labels is None:
@@ -35,11 +38,20 @@ def sample(
     else:
         label = torch.from_numpy(labels).to(device)
         null = len(spec.classes)
-        denoise = bind_guided(net, label, guidance, null_label=null, channels=spec.channels, dtype=dtype)
+        denoise = bind_guided(
+            net,
+            label,
+            guidance,
+            null_label=null,
+            channels=spec.channels,
+            dtype=dtype,
+            interval=interval,
+            rescale=rescale,
+        )
 
     def noise(step: int) -> Any:
         return torch.from_numpy(step_noise(seeds, step, spec.shape)).to(device)
 
     x_T = torch.from_numpy(initial(seeds, spec.shape) * np.float32(plan.start_scale)).to(device)
-    x0 = generate(plan, parameterisation, denoise, x_T, noise, bound=operator(plan.bound, spec.range))
+    x0 = generate(plan, parameterisation, denoise, x_T, noise, bound=operator(plan.bound, spec.range), on_step=on_step)
     return np.asarray(x0.cpu().numpy(), dtype=np.float32)

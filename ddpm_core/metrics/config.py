@@ -33,6 +33,7 @@ class EvaluateConfig:
     n_most: int | None
     seed: int
     batch_size: int
+    engine: Literal["onnxruntime", "torch"]
     steps: int | None
     guidance: float | None
     floor_draws: int

@@ -1,7 +1,10 @@
-"""The network of a bundle, run by onnxruntime: the only module that imports it."""
+"""The network of a bundle, run by onnxruntime: the only module of this room that imports it."""
 
+import contextlib
 import ctypes
+import io
 import logging
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -13,51 +16,45 @@ from ddpm_core.errors import DeviceError, IntegrityError, ParamsError
 
 log = logging.getLogger(__name__)
 
+Net = Callable[[NDArray[np.float32], NDArray[np.float32], NDArray[np.int64]], NDArray[np.float32]]
+"""(x, t, label) -> out."""
+
 _CPU, _CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 _SILENT = 4
-# Deterministic kernels in true float32, so that a GPU gives nearly the CPU's image and always its own.
-_CUDA_OPTIONS = {"use_tf32": "0", "cudnn_conv_algo_search": "HEURISTIC"}
+# float32 without TF32, so that a GPU's picture is near the CPU's. The heuristic picks a convolution by its shape and
+# no stopwatch. That repeats give equal bits is tested where there is a GPU; onnxruntime itself does not promise it.
+# kSameAsRequested takes no more memory than is asked for, as another process may want the rest.
+_CUDA_OPTIONS = {
+    "use_tf32": "0",
+    "cudnn_conv_algo_search": "HEURISTIC",
+    "arena_extend_strategy": "kSameAsRequested",
+}
+MEND = (
+    "install NVIDIA's libraries with `make install-serve-gpu`, and see which one is missing with `ddpm doctor`; or "
+    "take device cpu"
+)
 
 
 class OnnxDenoiser:
-    """`net(x, t, label) -> out` on the device asked for: auto, cpu or cuda, there on the GPU of this number."""
+    """`net(x, t, label) -> out` on the device asked for: auto, cpu or cuda, there on the GPU of this number.
+
+    A GPU answers for one picture before it is taken, since cuDNN is not loaded before the first convolution; where it
+    does not, `auto` goes on with the CPU and a warning, and `cuda` is a DeviceError.
+    """
 
     def __init__(self, bundle: Bundle, device: str = "auto", threads: int = 1, gpu: int = 0) -> None:
         if threads < 1:
             raise ParamsError(f"threads: must be at least 1, got {threads}")
-        wants_cuda = _wants_cuda(device)
         self._conditional = bundle.conditional
-        self._session = _open(bundle.model, threads, gpu if wants_cuda else None)
-        self.device = "cuda" if _CUDA in self._session.get_providers() else "cpu"
-        if wants_cuda and self.device == "cpu":
-            _no_cuda(device, "onnxruntime could not start its CUDA provider (its CUDA or cuDNN libraries are missing)")
+        session = _on_gpu(bundle, device, threads, gpu) if _wants_cuda(device) else None
+        self._session = session or _open(bundle.model, threads, None)
+        self.device = "cpu" if session is None else "cuda"
         self.threads = threads
-        self._check(bundle)
+        _check(self._session, bundle)
         log.info("sampling on %s", "the GPU" if self.device == "cuda" else f"the CPU, threads: {threads}")
 
     def __call__(self, x: NDArray[np.float32], t: NDArray[np.float32], label: NDArray[np.int64]) -> NDArray[np.float32]:
-        feeds: dict[str, Any] = {"x": x, "t": t}
-        if self._conditional:
-            feeds["label"] = label
-        out: NDArray[np.float32] = self._session.run([OUTPUT], feeds)[0]
-        return out
-
-    def _check(self, bundle: Bundle) -> None:
-        """The graph must take and give what bundle.json says."""
-        inputs = {node.name: (node.type, node.shape[1:]) for node in self._session.get_inputs()}
-        outputs = {node.name: (node.type, node.shape[1:]) for node in self._session.get_outputs()}
-        must: dict[str, tuple[str, list[int]]] = {
-            "x": ("tensor(float)", list(bundle.spec.shape)),
-            "t": ("tensor(float)", []),
-            "label": ("tensor(int64)", []),
-        }
-        wanted = {name: must[name] for name in bundle.input_names}
-        gives = {OUTPUT: ("tensor(float)", [bundle.out_channels, *bundle.spec.shape[1:]])}
-        if inputs != wanted or outputs != gives:
-            raise IntegrityError(
-                f"model.onnx: must take {wanted} and give {gives}, as bundle.json says, but takes {inputs} and gives "
-                f"{outputs}; make the bundle again with `ddpm export`"
-            )
+        return _run(self._session, x, t, label if self._conditional else None)
 
 
 def _wants_cuda(device: str) -> bool:
@@ -69,7 +66,6 @@ def _wants_cuda(device: str) -> bool:
         return _no_cuda(device, "this onnxruntime is built for the CPU alone")
     if not gpu_count():
         return _no_cuda(device, "no NVIDIA driver with a GPU answers")
-    onnxruntime.preload_dlls()
     return True
 
 
@@ -79,6 +75,63 @@ def _no_cuda(device: str, why: str) -> bool:
         raise DeviceError(f"device: cuda was asked for, but {why}; install onnxruntime-gpu, or take auto or cpu")
     log.debug("no CUDA: %s", why)
     return False
+
+
+def _on_gpu(bundle: Bundle, device: str, threads: int, gpu: int) -> onnxruntime.InferenceSession | None:
+    """A session that has answered on the GPU; None, after a warning, where it cannot and the CPU may do it."""
+    said = preload()
+    try:
+        session = _session(bundle.model, threads, gpu)
+        if _CUDA in session.get_providers():
+            _check(session, bundle)
+            _run(session, *_one_picture(bundle))
+            return session
+        why = "onnxruntime could not start its CUDA provider"
+    except IntegrityError:
+        raise
+    except Exception as error:  # noqa: BLE001  onnxruntime's exceptions have no common class of their own
+        why = f"the GPU could not answer for one picture: {_short(error)}"
+    _open(bundle.model, threads, None)  # a graph that no provider can open is another fault, and said as such
+    why = f"{why} ({_short(said)})" if said else why
+    if device == "cuda":
+        raise DeviceError(f"device: cuda was asked for, but {why}; {MEND}")
+    log.warning("sampling on the CPU, for %s; %s", why, MEND)
+    return None
+
+
+def preload() -> str:
+    """Load CUDA's libraries out of NVIDIA's packages; what onnxruntime prints about it is handed back."""
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said):
+        onnxruntime.preload_dlls()
+    return said.getvalue()
+
+
+def _one_picture(bundle: Bundle) -> tuple[Any, Any, Any]:
+    """The smallest question that runs the whole graph."""
+    label = np.full(1, bundle.null_label, dtype=np.int64) if bundle.conditional else None
+    return np.zeros((1, *bundle.spec.shape), dtype=np.float32), np.ones(1, dtype=np.float32), label
+
+
+def _run(session: onnxruntime.InferenceSession, x: Any, t: Any, label: Any) -> NDArray[np.float32]:
+    feeds = {"x": x, "t": t} if label is None else {"x": x, "t": t, "label": label}
+    out: NDArray[np.float32] = session.run([OUTPUT], feeds)[0]
+    return out
+
+
+def in_one_shape(net: Net, size: int) -> Net:
+    """`net` asked in batches of `size` alone: more are cut, fewer are filled up with copies of the last.
+
+    On a GPU every new batch size costs the search for its kernels, and kernels of another size round otherwise.
+    """
+
+    def ask(x: NDArray[np.float32], t: NDArray[np.float32], label: NDArray[np.int64]) -> NDArray[np.float32]:
+        n = len(x)
+        rows = np.minimum(np.arange(-(-n // size) * size), n - 1)
+        parts = [net(x[part], t[part], label[part]) for part in rows.reshape(-1, size)]
+        return np.concatenate(parts)[:n]
+
+    return ask
 
 
 def gpu_count() -> int:
@@ -95,6 +148,16 @@ def gpu_count() -> int:
 
 
 def _open(model: bytes, threads: int, gpu: int | None) -> onnxruntime.InferenceSession:
+    try:
+        return _session(model, threads, gpu)
+    except Exception as error:  # onnxruntime's exceptions have no common class of their own
+        raise IntegrityError(
+            f"model.onnx: must be a model that onnxruntime {onnxruntime.__version__} can open, got: {_short(error)}; "
+            "make the bundle again with `ddpm export`"
+        ) from error
+
+
+def _session(model: bytes, threads: int, gpu: int | None) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
@@ -106,10 +169,27 @@ def _open(model: bytes, threads: int, gpu: int | None) -> onnxruntime.InferenceS
     options.use_deterministic_compute = True
     providers: list[Any] = [_CPU] if gpu is None else [(_CUDA, {**_CUDA_OPTIONS, "device_id": str(gpu)}), _CPU]
     onnxruntime.set_default_logger_severity(_SILENT)  # else a CUDA provider that cannot start prints to stderr
-    try:
-        return onnxruntime.InferenceSession(model, options, providers=providers)
-    except Exception as error:  # onnxruntime's exceptions have no common class of their own
+    # onnxruntime's own fallback prints to stdout, and would leave the GPU in the middle of a sampling
+    return onnxruntime.InferenceSession(model, options, providers=providers, enable_fallback=0)
+
+
+def _check(session: onnxruntime.InferenceSession, bundle: Bundle) -> None:
+    """The graph must take and give what bundle.json says."""
+    inputs = {node.name: (node.type, node.shape[1:]) for node in session.get_inputs()}
+    outputs = {node.name: (node.type, node.shape[1:]) for node in session.get_outputs()}
+    must: dict[str, tuple[str, list[int]]] = {
+        "x": ("tensor(float)", list(bundle.spec.shape)),
+        "t": ("tensor(float)", []),
+        "label": ("tensor(int64)", []),
+    }
+    wanted = {name: must[name] for name in bundle.input_names}
+    gives = {OUTPUT: ("tensor(float)", [bundle.out_channels, *bundle.spec.shape[1:]])}
+    if inputs != wanted or outputs != gives:
         raise IntegrityError(
-            f"model.onnx: must be a model that onnxruntime {onnxruntime.__version__} can open, got: "
-            f"{' '.join(str(error).split())[:300]}; make the bundle again with `ddpm export`"
-        ) from error
+            f"model.onnx: must take {wanted} and give {gives}, as bundle.json says, but takes {inputs} and gives "
+            f"{outputs}; make the bundle again with `ddpm export`"
+        )
+
+
+def _short(said: object) -> str:
+    return " ".join(str(said).split())[:300]

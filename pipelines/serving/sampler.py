@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,10 +20,15 @@ from ddpm_core.samplers import SamplerConfig
 from ddpm_core.samplers.config import GuidanceConfig, SampleConfig, named
 from pipelines.parsing import Faults, parse_value
 from pipelines.progress import Progress
-from pipelines.serving.onnx_denoiser import OnnxDenoiser
+from pipelines.serving.onnx_denoiser import Net, OnnxDenoiser, in_one_shape
+
+if TYPE_CHECKING:
+    from pipelines.serving.torch_denoiser import TorchDenoiser
 
 log = logging.getLogger(__name__)
 
+Engine = Literal["onnxruntime", "torch"]
+"""What runs the network: onnxruntime everywhere; torch, for large evaluations on a GPU, where it is installed."""
 OnStep = Callable[[int, int], None]
 """(rows of the plan done, of how many in all batches), called after each; whatever it raises ends the sampling."""
 Watch = Callable[[int, Array, Array], None]
@@ -49,30 +54,42 @@ class Recipe:
 class Sampler:
     """A bundle that is ready to sample."""
 
-    def __init__(self, bundle: Bundle, device: str = "auto", threads: int = 1, gpu: int = 0) -> None:
+    def __init__(
+        self,
+        bundle: Bundle,
+        device: str = "auto",
+        threads: int = 1,
+        gpu: int = 0,
+        engine: Engine = "onnxruntime",
+    ) -> None:
         self.bundle = bundle
         self.defaults: SampleConfig = _parsed(SampleConfig, bundle.sample, "bundle.json: sample")
-        self._net = OnnxDenoiser(bundle, device, threads, gpu)
-        self.device, self.threads = self._net.device, threads
+        self._torch = _by_torch(bundle, device, threads, gpu) if engine == "torch" else None
+        started = self._torch or OnnxDenoiser(bundle, device, threads, gpu)
+        self._net: Net = started
+        self.device, self.threads, self.engine = started.device, threads, engine
 
     @classmethod
-    def open(cls, bundle: Path | str, device: str = "auto", threads: int = 1) -> "Sampler":
+    def open(
+        cls, bundle: Path | str, device: str = "auto", threads: int = 1, *, engine: Engine = "onnxruntime"
+    ) -> "Sampler":
         """Read and verify a bundle's folder, and start its network on the device."""
-        return cls(read_bundle(Path(bundle)), device, threads)
+        return cls(read_bundle(Path(bundle)), device, threads, engine=engine)
 
     @property
-    def network(self) -> OnnxDenoiser:
+    def network(self) -> Net:
         """The network itself, for those who ask it about other pictures than samples."""
         return self._net
 
     def made_by(self, recipe: Recipe) -> dict[str, str]:
         """What makes a picture, beside its seed and label."""
-        return {
+        made = {
             "bundle": self.bundle.digest,
             "sampler": recipe.plan.kind,
             "steps": str(recipe.sampler.steps),
             "guidance": f"{recipe.guidance.weight:g}",
         }
+        return made if self.engine == "onnxruntime" else {**made, "engine": self.engine}
 
     def recipe(
         self,
@@ -97,11 +114,15 @@ class Sampler:
         steps: int | None = None,
         guidance: GuidanceConfig | float | None = None,
         batch_size: int = 64,
+        gpu_batch: int | None = None,
         on_step: OnStep | None = None,
         watch: Watch | None = None,
         progress: bool = False,
     ) -> NDArray[np.uint8]:
-        """Pictures [n, C, H, W], one for each (label, seed); label None is no label."""
+        """Pictures [n, C, H, W], one for each (label, seed); label None is no label.
+
+        On a GPU onnxruntime is asked in batches of one size alone: `gpu_batch`, or the size of the first batch.
+        """
         recipe = self.recipe(sampler, steps, guidance)
         classes = self._classes(labels)
         if len(classes) != len(seeds):
@@ -112,6 +133,8 @@ class Sampler:
             raise ParamsError(f"batch_size: must be at least 1, got {batch_size}")
         images = np.empty((len(seeds), *self.bundle.spec.shape), dtype=np.uint8)
         rows, batches = len(recipe.plan), -(-len(seeds) // batch_size)
+        shape = max(1, min(batch_size, len(seeds))) if gpu_batch is None else gpu_batch
+        net = in_one_shape(self._net, shape) if self.device == "cuda" else self._net
         with Progress(rows * batches, "sample", "steps", quiet=not progress) as bar:
             done = 0
 
@@ -122,16 +145,43 @@ class Sampler:
                 if on_step is not None:
                     on_step(done, rows * batches)
                 if watch is not None:
-                    watch(number, x, D)
+                    watch(number, *((x, D) if self._torch is None else (x.cpu().numpy(), D.cpu().numpy())))
 
             for start in range(0, len(seeds), batch_size):
                 part = slice(start, start + batch_size)
-                x0 = self._batch(recipe, classes[part], list(seeds[part]), after_row)
+                x0 = self._batch(net, recipe, classes[part], list(seeds[part]), after_row)
                 images[part] = self.bundle.spec.decode(x0)
         return images
 
     def _batch(
         self,
+        net: Net,
+        recipe: Recipe,
+        labels: NDArray[np.int64],
+        seeds: list[int],
+        after_row: Callable[[int, Array, Array], None],
+    ) -> NDArray[np.float32]:
+        if self._torch is None:
+            x0 = self._by_numpy(net, recipe, labels, seeds, after_row)
+        else:
+            x0 = self._torch.sample(
+                recipe.plan,
+                labels,
+                seeds,
+                guidance=recipe.guidance.weight,
+                interval=recipe.interval,
+                rescale=recipe.guidance.rescale,
+                on_step=after_row,
+            )
+        if not np.isfinite(x0).all():
+            raise IntegrityError(
+                "the model gave a value that is no finite number; choose more steps or less guidance, or train again"
+            )
+        return x0
+
+    def _by_numpy(
+        self,
+        net: Net,
         recipe: Recipe,
         labels: NDArray[np.int64],
         seeds: list[int],
@@ -139,7 +189,7 @@ class Sampler:
     ) -> NDArray[np.float32]:
         spec, plan = self.bundle.spec, recipe.plan
         denoise = guided(
-            self._net,
+            net,
             labels,
             recipe.guidance.weight,
             null_label=self.bundle.null_label,
@@ -156,10 +206,6 @@ class Sampler:
             bound=bounds.operator(plan.bound, spec.range),
             on_step=after_row,
         )
-        if not np.isfinite(x0).all():
-            raise IntegrityError(
-                "the model gave a value that is no finite number; choose more steps or less guidance, or train again"
-            )
         return x0
 
     def _guidance(self, asked: GuidanceConfig | float | None) -> GuidanceConfig:
@@ -223,6 +269,18 @@ class Sampler:
         sampler: SamplerConfig = _parsed(SamplerConfig, golden.sampler, "bundle.json: golden.sampler")
         image: NDArray[np.uint8] = self.sample([golden.label], [golden.seed], sampler=sampler, guidance=0.0)[0]
         return image
+
+
+def _by_torch(bundle: Bundle, device: str, threads: int, gpu: int) -> "TorchDenoiser":
+    """Imported where it is asked for: torch takes seconds to load, and an installation for serving has none."""
+    try:
+        from pipelines.serving.torch_denoiser import TorchDenoiser
+    except ModuleNotFoundError as error:
+        raise ParamsError(
+            f"engine torch: must have the packages torch and onnx, but {error.name} is not installed; install them "
+            "with `make install`, or take engine onnxruntime"
+        ) from error
+    return TorchDenoiser(bundle, device, threads, gpu)
 
 
 def _parsed(kind: Any, value: Any, where: str) -> Any:

@@ -26,7 +26,7 @@ from ddpm_core.samplers.config import GuidanceConfig
 from pipelines.lifetime import end_with_parent
 from pipelines.progress import Progress
 from pipelines.serving.onnx_denoiser import gpu_count
-from pipelines.serving.sampler import Recipe, Sampler
+from pipelines.serving.sampler import Engine, Recipe, Sampler
 
 log = logging.getLogger(__name__)
 
@@ -67,6 +67,8 @@ class _Task:
     device: str
     gpu: int
     threads: int
+    engine: Engine
+    batch_size: int
     sampler: SamplerConfig
     guidance: GuidanceConfig
 
@@ -96,7 +98,7 @@ def sample_spread(
     images = np.empty((len(seeds), *sampler.bundle.spec.shape), dtype=np.uint8)
     total = len(recipe.plan) * len(parts)
     bar = Progress(total, "sample", "steps", quiet=not progress)
-    with _started(sampler, recipe, workers) as team, bar:
+    with _started(sampler, recipe, workers, batch_size) as team, bar:
         for start, made in _answers(team, parts, bar):
             images[start : start + len(made)] = made
     return images
@@ -133,7 +135,9 @@ def _answers(
 
 
 @contextmanager
-def _started(sampler: Sampler, recipe: Recipe, workers: Workers) -> Iterator[dict[Connection, SpawnProcess]]:
+def _started(
+    sampler: Sampler, recipe: Recipe, workers: Workers, batch_size: int
+) -> Iterator[dict[Connection, SpawnProcess]]:
     """The processes, each by the line that one speaks to it; they are gone afterwards."""
     # spawn: a fork of a process with threads (onnxruntime's, torch's) may wait for a lock that nobody holds any more
     context = multiprocessing.get_context("spawn")
@@ -141,7 +145,16 @@ def _started(sampler: Sampler, recipe: Recipe, workers: Workers) -> Iterator[dic
     try:
         for number in range(workers.count):
             ours, theirs = context.Pipe()
-            task = _Task(sampler.bundle, sampler.device, number, workers.threads, recipe.sampler, recipe.guidance)
+            task = _Task(
+                sampler.bundle,
+                sampler.device,
+                number,
+                workers.threads,
+                sampler.engine,
+                batch_size,
+                recipe.sampler,
+                recipe.guidance,
+            )
             process = context.Process(target=_work, args=(task, theirs), name=f"sampler-{number}", daemon=True)
             process.start()
             theirs.close()  # else its end would stay open here when it dies, and nobody would notice
@@ -161,7 +174,7 @@ def _work(task: _Task, line: Connection) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to all; the one who started us ends us
     try:
         try:
-            sampler = Sampler(task.bundle, task.device, task.threads, task.gpu)
+            sampler = Sampler(task.bundle, task.device, task.threads, task.gpu, task.engine)
             while True:
                 _, labels, seeds = line.recv()
                 made = sampler.sample(
@@ -169,7 +182,8 @@ def _work(task: _Task, line: Connection) -> None:
                     seeds,
                     sampler=task.sampler,
                     guidance=task.guidance,
-                    batch_size=len(seeds),
+                    batch_size=task.batch_size,
+                    gpu_batch=task.batch_size,
                     on_step=lambda done, of: line.send(None),
                 )
                 line.send(made)

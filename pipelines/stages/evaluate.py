@@ -68,7 +68,7 @@ def measure_bundle(params: "Params", paths: Paths, folder: Path, out: Path, *, p
     make_repeatable(threads)
     device = pick_device(params.runtime.device)
     index, reference = read_index(paths.shards), read_reference(paths.reference)
-    sampler = Sampler.open(folder, device=params.runtime.device, threads=threads)
+    sampler = Sampler.open(folder, device=params.runtime.device, threads=threads, engine=config.engine)
     bundle = sampler.bundle
     _refuse_other_data(index, reference, bundle)
     train, test = read_split(paths.shards, "train"), read_split(paths.shards, "test")

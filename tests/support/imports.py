@@ -44,13 +44,13 @@ def imports_of(path: Path, *, typing_too: bool = False, lazy_too: bool = True) -
     return frozenset(imports_of_text(path.read_text(encoding="utf-8"), typing_too=typing_too, lazy_too=lazy_too))
 
 
-def closure(start: Path) -> set[Path]:
-    """Our own files that a file reaches by imports, itself and the packages' __init__ among them."""
+def closure(start: Path, without: Path | None = None) -> set[Path]:
+    """Our own files that a file reaches by imports, itself and the packages' __init__ among them; `without` is left."""
     modules = own_modules()
     reached, waiting = set(), [start]
     while waiting:
         path = waiting.pop()
-        if path in reached:
+        if path in reached or path == without:
             continue
         reached.add(path)
         if path == NOT_FOLLOWED:

@@ -30,7 +30,8 @@ REFERENCE = ReferenceConfig(
     classifier=ClassifierConfig(seed=0, steps=60, batch_size=32, learning_rate=5e-3, width=4, min_accuracy=0.9),
 )
 EVALUATE = EvaluateConfig(
-    n="test", n_most=None, seed=0, batch_size=16, steps=None, guidance=None, floor_draws=2, kid_subsets=4,
+    n="test", n_most=None, seed=0, batch_size=16, engine="onnxruntime", steps=None, guidance=None,
+    floor_draws=2, kid_subsets=4,
     kid_subset_size=30, is_splits=2, copy_quantile=0.01, copy_ratio=0.5, copy_shift=1, coverage_k=3,
     bits_images=20, bits_levels=4, resamples=40, confidence=0.95, grid_columns=6, neighbours=5,
     panels=PanelsConfig(steps=(2, 4), images=40, trajectories=2),

@@ -9,7 +9,8 @@ from ddpm_core.metrics.config import EvaluateConfig, PanelsConfig
 
 PANELS = PanelsConfig(steps=(5, 10), images=100, trajectories=2)
 EVALUATE = EvaluateConfig(
-    n="test", n_most=5000, seed=0, batch_size=64, steps=None, guidance=None, floor_draws=5, kid_subsets=50,
+    n="test", n_most=5000, seed=0, batch_size=64, engine="onnxruntime", steps=None, guidance=None,
+    floor_draws=5, kid_subsets=50,
     kid_subset_size=500, is_splits=10, copy_quantile=0.001, copy_ratio=0.5, copy_shift=1, coverage_k=5, bits_images=100,
     bits_levels=5, resamples=200, confidence=0.95, grid_columns=10, neighbours=10, panels=PANELS,
 )  # fmt: skip

@@ -1,0 +1,116 @@
+"""The network of a bundle, run by torch: for large evaluations on a GPU. The service never imports this module."""
+
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from ddpm_core.bundle import Bundle
+from ddpm_core.device import describe, pick_device
+from ddpm_core.diffusion.generate import OnStep
+from ddpm_core.diffusion.plan import SamplingPlan
+from ddpm_core.errors import IntegrityError, ParamsError
+from ddpm_core.graph_weights import weights_in
+from ddpm_core.models import UNetConfig, build_model
+from ddpm_core.torch_sampling import sample
+from pipelines.parsing import Faults, parse_value
+
+log = logging.getLogger(__name__)
+
+_MEND = "make the bundle again with `ddpm export`, or set evaluate.engine to onnxruntime"
+
+
+class TorchDenoiser:
+    """`net(x, t, label) -> out` as `OnnxDenoiser` answers, and `sample`, which stays on the device; float32, no TF32.
+
+    The weights are those in the bundle's own graph, the network is the one that its provenance tells of.
+    """
+
+    def __init__(self, bundle: Bundle, device: str = "auto", threads: int = 1, gpu: int = 0) -> None:
+        if threads < 1:
+            raise ParamsError(f"threads: must be at least 1, got {threads}")
+        place = pick_device(device)
+        self._device = torch.device("cuda", gpu) if place.type == "cuda" else place
+        if place.type == "cpu":
+            torch.set_num_threads(threads)
+        self.device, self.threads = place.type, threads
+        self._bundle = bundle
+        self._net = network_of(bundle).to(self._device)
+        log.info("sampling by torch on %s", describe(self._device))
+
+    def __call__(self, x: NDArray[np.float32], t: NDArray[np.float32], label: NDArray[np.int64]) -> NDArray[np.float32]:
+        def there(values: NDArray[Any]) -> torch.Tensor:
+            return torch.from_numpy(np.ascontiguousarray(values)).to(self._device)
+
+        cond = {"label": there(label)} if self._bundle.conditional else {}
+        with torch.inference_mode(), _true_float32():
+            out: NDArray[np.float32] = self._net(there(x), there(t), **cond).cpu().numpy()
+        return out
+
+    def sample(
+        self,
+        plan: SamplingPlan,
+        labels: NDArray[np.int64],
+        seeds: Sequence[int],
+        *,
+        guidance: float,
+        interval: tuple[float, float] | None,
+        rescale: float,
+        on_step: OnStep,
+    ) -> NDArray[np.float32]:
+        """Data [n, C, H, W] by the noise and the plan that numpy would take, all arithmetic on the device."""
+        bundle = self._bundle
+        with torch.inference_mode(), _true_float32():
+            return sample(
+                self._net,
+                plan,
+                bundle.parameterisation,
+                bundle.spec,
+                seeds=seeds,
+                labels=labels if bundle.conditional else None,
+                guidance=guidance,
+                interval=interval,
+                rescale=rescale,
+                device=self._device,
+                dtype=torch.float32,
+                on_step=on_step,
+            )
+
+
+def network_of(bundle: Bundle) -> nn.Module:
+    """The network that a bundle was exported from, with its weights; a bundle that does not tell it is refused."""
+    told, weights = bundle.provenance.get("model"), weights_in(bundle.model)
+    if told is None or weights is None:
+        lacks = "the network's configuration in its provenance" if told is None else "the places of its weights"
+        raise ParamsError(
+            f"engine torch: must be given a bundle that tells its network and which weight is which, but bundle "
+            f"{bundle.digest[:16]} lacks {lacks} (an older version made it, or another program); {_MEND}"
+        )
+    faults = Faults()
+    config = parse_value(UNetConfig, UNetConfig.read(told), "", faults)
+    faults.raise_if_any("bundle.json: provenance.model")
+    net = build_model(config, bundle.spec, bundle.conditional, bundle.learned_variance)
+    try:
+        net.load_state_dict(weights)
+    except RuntimeError as error:
+        raise IntegrityError(
+            f"model.onnx: must hold the weights of the network that bundle.json tells of, but {error}; {_MEND}"
+        ) from error
+    return net.eval().requires_grad_(False)
+
+
+@contextmanager
+def _true_float32() -> Iterator[None]:
+    """cuDNN's convolutions without TF32, which is torch's default; what was set before comes back."""
+    conv: Any = torch.backends.cudnn.conv  # type: ignore[attr-defined]
+    before = conv.fp32_precision
+    conv.fp32_precision = "ieee"
+    try:
+        yield
+    finally:
+        conv.fp32_precision = before

@@ -1,0 +1,136 @@
+"""By torch a bundle makes the pictures that it makes by onnxruntime, to a level: one plan, noise and guidance."""
+
+import subprocess
+import sys
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+import torch
+
+from ddpm_core.bundle import Bundle, read_bundle
+from ddpm_core.errors import IntegrityError, ParamsError
+from ddpm_core.export import export_onnx
+from ddpm_core.models import UNetConfig
+from ddpm_core.samplers.config import GuidanceConfig, named
+from pipelines.serving.sampler import Sampler
+from pipelines.serving.spread import sample_spread
+from tests.support.imports import ROOT
+from tests.support.tiny_bundle import tiny_bundle, tiny_sample_config, tiny_spec, tiny_unet
+
+LABELS: list[int | None] = [0, 1, 2, None, 1]
+SEEDS = [7, 3, 1, 4, 2**64 - 1]
+
+
+def exported(folder: Path, *, conditional: bool = True, variance: Any = "fixed_small") -> Bundle:
+    """A bundle as `ddpm export` writes it: weights that can be found, and the network's configuration."""
+    spec = tiny_spec(classes=("zero", "one", "two") if conditional else ())
+    net = tiny_unet(spec, conditional, variance == "learned")
+    bundle = tiny_bundle(
+        folder,
+        conditional=conditional,
+        spec=spec,
+        variance=variance,
+        sample=tiny_sample_config("ancestral", 5),
+        model=export_onnx(net, spec, conditional=conditional, opset=20),
+    )
+    return replace(bundle, provenance={"model": asdict(net.config)})
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    return exported(tmp_path_factory.mktemp("torch") / "b")
+
+
+@pytest.fixture(scope="module")
+def learned(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    return exported(tmp_path_factory.mktemp("torch") / "b", variance="learned")
+
+
+def agree(bundle: Bundle, labels: list[int | None], kind: str, guidance: GuidanceConfig) -> None:
+    made = [
+        Sampler(bundle, "cpu", engine=engine).sample(labels, SEEDS, sampler=named(kind, 5, None), guidance=guidance)
+        for engine in ("onnxruntime", "torch")
+    ]
+    assert made[0].std() > 5
+    assert np.abs(made[0].astype(int) - made[1]).max() <= 1
+
+
+@pytest.mark.parametrize("kind", ["ancestral", "unipc_2", "heun"])
+@pytest.mark.parametrize("guidance", [GuidanceConfig(0.0, None, 0.0), GuidanceConfig(1.5, (0.2, 0.8), 0.7)])
+def test_both_engines_make_the_same_pictures(bundle: Bundle, kind: str, guidance: GuidanceConfig) -> None:
+    agree(bundle, LABELS, kind, guidance)
+
+
+def test_they_agree_where_the_variance_is_learned(learned: Bundle) -> None:
+    agree(learned, LABELS, "ancestral", GuidanceConfig(0.5, None, 0.0))
+
+
+def test_they_agree_without_labels(tmp_path: Path) -> None:
+    agree(exported(tmp_path / "b", conditional=False), [None] * 5, "ddim", GuidanceConfig(0.0, None, 0.0))
+
+
+def test_a_picture_tells_its_engine_where_that_is_torch(bundle: Bundle) -> None:
+    by_torch, by_runtime = Sampler(bundle, "cpu", engine="torch"), Sampler(bundle, "cpu")
+    assert by_torch.made_by(by_torch.recipe()) == {
+        **by_runtime.made_by(by_runtime.recipe()),
+        "engine": "torch",
+    }
+    assert (by_torch.device, by_torch.threads, by_torch.engine) == ("cpu", 1, "torch")
+
+
+def test_the_network_answers_arrays_and_steps_are_watched_as_arrays(bundle: Bundle) -> None:
+    sampler, runtime = Sampler(bundle, "cpu", engine="torch"), Sampler(bundle, "cpu")
+    x = np.random.default_rng(0).normal(size=(3, *bundle.spec.shape)).astype(np.float32)
+    t, label = np.array([1, 20, 40], dtype=np.float32), np.array([0, 1, 3])
+    np.testing.assert_allclose(sampler.network(x, t, label), runtime.network(x, t, label), atol=1e-5)
+    seen: list[Any] = []
+    sampler.sample(LABELS, SEEDS, watch=lambda row, x, D: seen.append((x, D)), batch_size=3)
+    assert {type(value) for pair in seen for value in pair} == {np.ndarray}
+
+
+def test_tf32_is_as_it_was_before(bundle: Bundle) -> None:
+    conv = torch.backends.cudnn.conv
+    before = conv.fp32_precision
+    Sampler(bundle, "cpu", engine="torch").sample([1], [1])
+    assert conv.fp32_precision == before
+
+
+def test_several_processes_sample_by_the_same_engine(bundle: Bundle) -> None:
+    sampler = Sampler(bundle, "cpu", 1, engine="torch")
+    alone = sampler.sample(LABELS, SEEDS, batch_size=3)
+    made = sample_spread(sampler, sampler.recipe(), LABELS, SEEDS, processes=2, batch_size=3)
+    assert np.array_equal(made, alone)
+
+
+def test_a_bundle_that_does_not_tell_its_network_is_refused(bundle: Bundle, tmp_path: Path) -> None:
+    with pytest.raises(ParamsError, match=r"lacks the network's configuration.*ddpm export"):
+        Sampler(replace(bundle, provenance={}), "cpu", engine="torch")
+    old = onnx.load_model_from_string(bundle.model)
+    del old.metadata_props[:]
+    with pytest.raises(ParamsError, match=r"lacks the places of its weights.*ddpm export"):
+        Sampler(replace(bundle, model=old.SerializeToString()), "cpu", engine="torch")
+
+
+def test_weights_of_another_network_are_refused(bundle: Bundle) -> None:
+    wider = {**bundle.provenance["model"], "channels": 32}
+    assert UNetConfig(**wider)
+    with pytest.raises(IntegrityError, match=r"the network that bundle\.json tells of"):
+        Sampler(replace(bundle, provenance={"model": wider}), "cpu", engine="torch")
+
+
+def test_the_default_engine_and_the_service_load_no_torch(tmp_path: Path) -> None:
+    tiny_bundle(tmp_path / "b", golden=True)
+    assert read_bundle(tmp_path / "b").golden is not None
+    code = (
+        "import sys\nfrom pathlib import Path\nfrom pipelines.serving.sampler import Sampler\n"
+        "from pipelines.serving import app\n"
+        f"sampler = Sampler.open(Path({str(tmp_path / 'b')!r}), 'cpu')\nsampler.check_golden()\n"
+        "app.create_app(sampler, app.Limits(cost=9, waiting=1, at_once=1, seconds=9, body_bytes=99))\n"
+        "print('torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout.strip() == "False"
