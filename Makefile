@@ -1,7 +1,7 @@
 # `make help` lists what there is. Needs Python 3.11 to 3.13 and make; everything else comes from the hash locks.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: docs help run test test-all test-maths test-mutants test-mutmut lint format ui serve doctor install install-dev install-serve install-peers install-mutmut test-peers clean clean-all lock
+.PHONY: docs help run test test-all test-maths test-mutants test-mutmut lint format ui serve doctor install install-dev install-serve install-serve-gpu install-peers install-mutmut test-peers clean clean-all lock
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -23,7 +23,7 @@ export GOMP_SPINCOUNT := 2000
 TEST_ENV := OMP_WAIT_POLICY=PASSIVE OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1
 
 help: ## show this list
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: install ## run what is stale from pictures to champion; the second time it runs nothing
 	@$(BIN)/ddpm run
@@ -72,6 +72,9 @@ install-dev: ## the same with the tools for tests
 
 install-serve: ## the same for sampling and serving alone: no torch
 	@$(INSTALL) requirements-serve.lock
+
+install-serve-gpu: ## the same with NVIDIA's libraries for onnxruntime on a GPU: no torch
+	@$(INSTALL) requirements-serve-gpu.lock
 
 install-peers: ## make .venv-peers: all of install-dev, and the implementations to be compared with
 	@$(PYTHON) infra/install.py --venv $(VENV_PEERS) --free-gb $(MIN_FREE_GB) requirements-peers.lock

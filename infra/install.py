@@ -16,11 +16,19 @@ from pathlib import Path
 OLDEST, NEWEST = (3, 11), (3, 13)
 STAMP = "ddpm-locks"
 SUPERSETS = {
-    "requirements-serve.lock": ("requirements.lock", "requirements-dev.lock", "requirements-peers.lock"),
+    "requirements-serve.lock": (
+        "requirements-serve-gpu.lock",
+        "requirements.lock",
+        "requirements-dev.lock",
+        "requirements-peers.lock",
+    ),
+    "requirements-serve-gpu.lock": ("requirements.lock", "requirements-dev.lock", "requirements-peers.lock"),
     "requirements.lock": ("requirements-dev.lock", "requirements-peers.lock"),
     "requirements-dev.lock": ("requirements-peers.lock",),
     "requirements-peers.lock": (),
 }
+
+SERVE_FREE_GB = {"requirements-serve.lock": 1.0, "requirements-serve-gpu.lock": 4.0}
 
 
 def main() -> int:
@@ -33,7 +41,7 @@ def main() -> int:
     if is_installed(args.venv, args.lock):
         return 0
     check_python()
-    check_disk(args.venv, 1.0 if "serve" in args.lock else args.free_gb)
+    check_disk(args.venv, SERVE_FREE_GB.get(args.lock, args.free_gb))
     began = time.monotonic()
     install(args.venv, args.lock)
     say(f"installed {args.lock} into {args.venv} in {time.monotonic() - began:.0f} s")

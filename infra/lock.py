@@ -15,6 +15,7 @@ LOCKS = {
     "dev": "requirements-dev.lock",
     "pipeline": "requirements.lock",
     "serve": "requirements-serve.lock",
+    "serve-gpu": "requirements-serve-gpu.lock",
     "peers": "requirements-peers.lock",
 }
 TOOLS = {"infra/mutmut.in": "requirements-mutmut.lock"}  # used beside the environment, and no part of the project

@@ -9,6 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from ddpm_core.errors import DdpmError
+from pipelines.gpu_doctor import examine_gpu
 from pipelines.paths import Paths
 from pipelines.threads import Asked, in_use
 
@@ -97,6 +98,11 @@ def _devices(findings: Findings) -> None:
     findings.add("devices", "CPU cores", str(len(os.sched_getaffinity(0))))
     findings.add("devices", "torch", _torch_devices())
     findings.add("devices", "onnxruntime", _runtime_providers())
+    lines, faults = examine_gpu()
+    for name, text in lines:
+        findings.add("GPU", name, text)
+    for fault in faults:
+        findings.fault(fault)
 
 
 def _torch_devices() -> str:

@@ -1,0 +1,286 @@
+"""What a GPU needs, one by one: what is there, and how to mend what is not. Without a GPU one line says so."""
+
+import contextlib
+import ctypes
+import io
+import os
+import shutil
+import sysconfig
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+SERVE_GPU = "install the extra `serve-gpu` (make install-serve-gpu)"
+TORCH = "install a torch that is built for this GPU and driver (docs/gpu.md)"
+_DRIVER_FILES = ("libcuda.so.1", "nvcuda.dll")
+_COUNT_LIMIT = 64  # GPUs that one machine may have; a driver that tells more is not believed
+
+
+class Missing(Exception):
+    """What a check did not find, in words."""
+
+
+class NotHere(Exception):
+    """A check that does not apply to this installation, and why."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that a GPU needs: `look` tells what is there, or raises Missing."""
+
+    name: str
+    look: Callable[[], str]
+    mend: str
+
+
+def checks() -> tuple[Check, ...]:
+    """In the order in which one builds upon the other."""
+    return (
+        Check("GPUs", gpus, "see whether the driver runs (`nvidia-smi`) and the container is given its GPUs"),
+        Check("driver", driver, "install NVIDIA's driver"),
+        Check("torch's CUDA", torch_cuda, f"install a newer driver, or {TORCH}"),
+        Check("torch's kernels", torch_kernels, TORCH),
+        Check("torch multiplies", torch_multiplies, TORCH),
+        Check("torch's cuDNN", torch_cudnn, "install nvidia-cudnn-cu13 in the version that torch's metadata name"),
+        Check("bfloat16", bfloat16, "set train.precision to fp32, or take a GPU of compute capability 8.0 or more"),
+        Check("compiling", compiling, "install gcc and Python's headers (python3-dev), or set train.compile to never"),
+        Check("NCCL", nccl, f"{TORCH}; only several GPUs need it"),
+        Check("onnxruntime's CUDA", runtime_provider, SERVE_GPU),
+        Check("its libraries", runtime_libraries, SERVE_GPU),
+        Check("its first run", runtime_runs, f"mend what stands above first, else {SERVE_GPU}"),
+    )
+
+
+def examine_gpu(table: Sequence[Check] | None = None) -> tuple[list[tuple[str, str]], list[str]]:
+    """(name, text) of every check, and a line with the way to mend it for each that failed."""
+    if not gpu_names():
+        return [("GPU", "none is seen: everything runs on the CPU")], []
+    lines, faults = [], []
+    for check in checks() if table is None else table:
+        try:
+            text = check.look()
+        except NotHere as reason:
+            text = f"not looked at: {reason}"
+        except Exception as error:  # noqa: BLE001  a broken driver raises whatever it likes, and that is the finding
+            why = " ".join(str(error).split())[:300] or type(error).__name__
+            text = f"FAILS: {why}"
+            faults.append(f"{check.name}: {why}; {check.mend}")
+        lines.append((check.name, text))
+    return lines, faults
+
+
+# ------------------------------------------------------------------------------------------------- the driver
+
+
+def gpu_names() -> list[str]:
+    """The GPUs that the driver itself tells of; none where there is no driver."""
+    cuda = _cuda_driver()
+    count = ctypes.c_int(0)
+    if cuda is None or cuda.cuInit(0) != 0 or cuda.cuDeviceGetCount(ctypes.byref(count)) != 0:
+        return []
+    names = []
+    for number in range(min(count.value, _COUNT_LIMIT)):
+        text = ctypes.create_string_buffer(128)
+        named = cuda.cuDeviceGetName(text, len(text), number) == 0
+        names.append(text.value.decode(errors="replace") if named else "a GPU without a name")
+    return names
+
+
+def driver_cuda() -> tuple[int, int]:
+    """The newest CUDA version that the driver supports."""
+    cuda, version = _cuda_driver(), ctypes.c_int(0)
+    if cuda is None or cuda.cuDriverGetVersion(ctypes.byref(version)) != 0:
+        raise Missing("the driver does not tell its version")
+    return version.value // 1000, version.value % 1000 // 10
+
+
+def _cuda_driver() -> Any:
+    for name in _DRIVER_FILES:
+        with contextlib.suppress(OSError):
+            return ctypes.CDLL(name)
+    return None
+
+
+def gpus() -> str:
+    names = gpu_names()
+    return f"{len(names)}: " + ", ".join(names)
+
+
+def driver() -> str:
+    major, minor = driver_cuda()
+    return f"supports CUDA up to {major}.{minor}"
+
+
+# ------------------------------------------------------------------------------------------------- torch
+
+
+def _torch() -> Any:
+    try:
+        import torch
+    except ImportError as error:
+        raise NotHere(f"torch cannot be imported ({error})") from error
+    return torch
+
+
+def torch_cuda() -> str:
+    """A torch for CUDA 13.2 runs on every driver of CUDA 13 (minor versions are compatible), and on none of 12."""
+    built = _torch().version.cuda
+    if built is None:
+        raise Missing("this torch is built for the CPU alone")
+    supported = driver_cuda()
+    if int(built.split(".")[0]) > supported[0]:
+        raise Missing(f"torch is built for CUDA {built}, and the driver supports {supported[0]}.{supported[1]} at most")
+    return f"built for {built}"
+
+
+def torch_kernels() -> str:
+    """Compiled for this capability, or for a smaller minor of the same major, or to be compiled from PTX."""
+    torch = _torch()
+    _must_see_gpu(torch)
+    known, texts = torch.cuda.get_arch_list(), []
+    for number in range(torch.cuda.device_count()):
+        major, minor = torch.cuda.get_device_capability(number)
+        if not any(_runs_on(arch, major, minor) for arch in known):
+            raise Missing(
+                f"GPU {number} has compute capability {major}.{minor}, and this torch knows {', '.join(known)}"
+            )
+        texts.append(f"{major}.{minor}")
+    return f"compute capability {', '.join(texts)}, known to it"
+
+
+def _runs_on(arch: str, major: int, minor: int) -> bool:
+    kind, _, number = arch.partition("_")
+    digits = "".join(letter for letter in number if letter.isdigit())
+    if not digits:
+        return False
+    its_major, its_minor = divmod(int(digits), 10)
+    if kind == "compute":
+        return (its_major, its_minor) <= (major, minor)
+    exact = not number.isdigit()  # sm_90a runs on 9.0 alone
+    return its_major == major and (its_minor == minor if exact else its_minor <= minor)
+
+
+def torch_multiplies() -> str:
+    torch = _torch()
+    _must_see_gpu(torch)
+    ones = torch.ones(64, 64, device="cuda")
+    if float((ones @ ones).sum()) != 64.0**3:
+        raise Missing("a product of matrices is wrong")
+    return "yes"
+
+
+def torch_cudnn() -> str:
+    torch = _torch()
+    _must_see_gpu(torch)
+    if not torch.backends.cudnn.is_available():
+        raise Missing("cuDNN cannot be loaded")
+    image, kernel = torch.ones(1, 4, 8, 8, device="cuda"), torch.ones(4, 4, 3, 3, device="cuda")
+    if float(torch.nn.functional.conv2d(image, kernel)[0, 0, 0, 0]) != 36.0:
+        raise Missing("a convolution is wrong")
+    return f"version {torch.backends.cudnn.version()}"
+
+
+def bfloat16() -> str:
+    torch = _torch()
+    _must_see_gpu(torch)
+    if not torch.cuda.is_bf16_supported(including_emulation=False):
+        return "not in hardware: train.precision auto takes float32"
+    return "in hardware"
+
+
+def compiling() -> str:
+    """Triton builds a small C program when it first compiles: it needs a compiler and Python.h."""
+    _must_see_gpu(_torch())
+    try:
+        import triton
+    except ImportError as error:
+        raise Missing(f"triton cannot be imported ({error})") from error
+    compiler = os.environ.get("CC") or shutil.which("gcc") or shutil.which("clang") or shutil.which("cc")
+    if not compiler:
+        raise Missing("no C compiler is found")
+    header = os.path.join(sysconfig.get_paths()["include"], "Python.h")
+    if not os.path.isfile(header):
+        raise Missing(f"{header} is not there")
+    return f"triton {triton.__version__}, {compiler}, Python.h"
+
+
+def nccl() -> str:
+    torch = _torch()
+    if not torch.distributed.is_available() or not torch.distributed.is_nccl_available():
+        raise Missing("this torch has no NCCL")
+    return ".".join(map(str, torch.cuda.nccl.version()))
+
+
+def _must_see_gpu(torch: Any) -> None:
+    if not torch.cuda.is_available():
+        raise Missing("torch sees no GPU (see CUDA_VISIBLE_DEVICES, and the lines above)")
+
+
+# ------------------------------------------------------------------------------------------------- onnxruntime
+
+
+def _runtime() -> Any:
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise NotHere(f"onnxruntime cannot be imported ({error})") from error
+    if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
+        raise NotHere("this onnxruntime is built for the CPU alone")
+    return onnxruntime
+
+
+def runtime_provider() -> str:
+    try:
+        runtime = _runtime()
+    except NotHere as reason:
+        raise Missing(str(reason)) from reason
+    return f"onnxruntime {runtime.__version__}, built for CUDA {getattr(runtime, 'cuda_version', 'unknown')}"
+
+
+def runtime_libraries() -> str:
+    """Each library that the provider links or loads late, as the loader finds it after NVIDIA's packages are read."""
+    runtime = _runtime()
+    with contextlib.redirect_stdout(io.StringIO()):  # it prints what it cannot load; it is told below
+        runtime.preload_dlls()
+    wanted, absent = needed_libraries(getattr(runtime, "cuda_version", "13.0")), []
+    for name in wanted:
+        try:
+            ctypes.CDLL(name)
+        except OSError as error:
+            absent.append(f"{name} ({error})")
+    if absent:
+        raise Missing("cannot be loaded: " + ", ".join(absent))
+    return ", ".join(wanted)
+
+
+def needed_libraries(cuda: str) -> tuple[str, ...]:
+    """By the major version of CUDA that onnxruntime is built for."""
+    major = cuda.split(".")[0]
+    names = (f"libcudart.so.{major}", f"libcublasLt.so.{major}", f"libcublas.so.{major}", "libcurand.so.10")
+    return (*names, f"libnvrtc.so.{major}", "libcudnn.so.9")
+
+
+def runtime_runs() -> str:
+    """One convolution by the CUDA provider; cuDNN is not loaded before that."""
+    runtime = _runtime()
+    import numpy as np
+
+    options = runtime.SessionOptions()
+    options.log_severity_level = 4
+    session = runtime.InferenceSession(
+        CONVOLUTION, options, providers=["CUDAExecutionProvider", "CPUExecutionProvider"], enable_fallback=0
+    )
+    if "CUDAExecutionProvider" not in session.get_providers():
+        raise Missing("the CUDA provider does not start")
+    (out,) = session.run(None, {"x": np.ones((1, 1, 3, 3), np.float32), "w": np.ones((1, 1, 3, 3), np.float32)})
+    if out.shape != (1, 1, 1, 1) or out.item() != 9.0:
+        raise Missing(f"the convolution of nine ones must be 9, got {out.tolist()}")
+    return "a convolution on the GPU is right"
+
+
+# The graph `y = Conv(x, w)`, opset 20, as onnx writes it; this module needs no onnx.
+CONVOLUTION = bytes.fromhex(
+    "080a3a5f0a0f0a01780a01771201792204436f6e761201675a170a017812120a100801120c0a0208010a0208010a000a005a"
+    "170a017712120a100801120c0a0208010a0208010a000a0062170a017912120a100801120c0a0208010a0208010a000a0042"
+    "040a001014"
+)
