@@ -112,6 +112,7 @@ FOREIGN: dict[str, tuple[str, ...]] = {
         "pipelines/doctor.py",
         "pipelines/gpu_doctor.py",
     ),
+    "triton": ("pipelines/gpu_doctor.py",),
     "fastapi": ("pipelines/serving/app.py",),
     "uvicorn": ("pipelines/serving/app.py",),
     "PIL": ("pipelines/tools/decode.py",),

@@ -1,5 +1,6 @@
 """Tiny real bundles for tests: one whose graph is written by hand, without torch, and one exported from a U-Net."""
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -78,6 +79,7 @@ def tiny_bundle(
     sample: SampleConfig | None = None,
     model: bytes | None = None,
     golden: bool = False,
+    provenance: Mapping[str, Any] | None = None,
 ) -> Bundle:
     """Write a bundle that samples in milliseconds and needs no torch; with `golden` it holds a golden image."""
     spec = spec or tiny_spec(classes=CLASSES if conditional else ())
@@ -89,7 +91,7 @@ def tiny_bundle(
         "variance": variance,
         "conditional": conditional,
         "sample": asdict(sample or tiny_sample_config()),
-        "provenance": {"weights_digest": "0" * 64},
+        "provenance": provenance or {"weights_digest": "0" * 64},
     }
     content = tiny_graph(spec, conditional, width) if model is None else model
     bundle = write_bundle(folder, content, golden=None, **what)
@@ -113,3 +115,20 @@ def tiny_unet(spec: DataSpec, conditional: bool = True, learned_variance: bool =
         for parameter in model.parameters():
             parameter.add_(torch.randn_like(parameter) * 0.05)
     return model.eval()
+
+
+def exported_bundle(folder: Path, *, conditional: bool = True, variance: Any = "fixed_small") -> Bundle:
+    """A bundle as `ddpm export` writes it: weights that can be found, and the network's configuration."""
+    from ddpm_core.export import export_onnx
+
+    spec = tiny_spec(classes=CLASSES if conditional else ())
+    net = tiny_unet(spec, conditional, variance == "learned")
+    return tiny_bundle(
+        folder,
+        conditional=conditional,
+        spec=spec,
+        variance=variance,
+        sample=tiny_sample_config("ancestral", 5),
+        model=export_onnx(net, spec, conditional=conditional, opset=20),
+        provenance={"model": asdict(net.config)},
+    )

@@ -2,7 +2,7 @@
 
 import subprocess
 import sys
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,41 +13,25 @@ import torch
 
 from ddpm_core.bundle import Bundle, read_bundle
 from ddpm_core.errors import IntegrityError, ParamsError
-from ddpm_core.export import export_onnx
 from ddpm_core.models import UNetConfig
 from ddpm_core.samplers.config import GuidanceConfig, named
 from pipelines.serving.sampler import Sampler
 from pipelines.serving.spread import sample_spread
 from tests.support.imports import ROOT
-from tests.support.tiny_bundle import tiny_bundle, tiny_sample_config, tiny_spec, tiny_unet
+from tests.support.tiny_bundle import exported_bundle, tiny_bundle
 
 LABELS: list[int | None] = [0, 1, 2, None, 1]
 SEEDS = [7, 3, 1, 4, 2**64 - 1]
 
 
-def exported(folder: Path, *, conditional: bool = True, variance: Any = "fixed_small") -> Bundle:
-    """A bundle as `ddpm export` writes it: weights that can be found, and the network's configuration."""
-    spec = tiny_spec(classes=("zero", "one", "two") if conditional else ())
-    net = tiny_unet(spec, conditional, variance == "learned")
-    bundle = tiny_bundle(
-        folder,
-        conditional=conditional,
-        spec=spec,
-        variance=variance,
-        sample=tiny_sample_config("ancestral", 5),
-        model=export_onnx(net, spec, conditional=conditional, opset=20),
-    )
-    return replace(bundle, provenance={"model": asdict(net.config)})
-
-
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    return exported(tmp_path_factory.mktemp("torch") / "b")
+    return exported_bundle(tmp_path_factory.mktemp("torch") / "b")
 
 
 @pytest.fixture(scope="module")
 def learned(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    return exported(tmp_path_factory.mktemp("torch") / "b", variance="learned")
+    return exported_bundle(tmp_path_factory.mktemp("torch") / "b", variance="learned")
 
 
 def agree(bundle: Bundle, labels: list[int | None], kind: str, guidance: GuidanceConfig) -> None:
@@ -70,7 +54,7 @@ def test_they_agree_where_the_variance_is_learned(learned: Bundle) -> None:
 
 
 def test_they_agree_without_labels(tmp_path: Path) -> None:
-    agree(exported(tmp_path / "b", conditional=False), [None] * 5, "ddim", GuidanceConfig(0.0, None, 0.0))
+    agree(exported_bundle(tmp_path / "b", conditional=False), [None] * 5, "ddim", GuidanceConfig(0.0, None, 0.0))
 
 
 def test_a_picture_tells_its_engine_where_that_is_torch(bundle: Bundle) -> None:

@@ -17,6 +17,7 @@ from pipelines.commands import evaluation
 from pipelines.paths import Paths
 from pipelines.stages import evaluate, gate, reference, report
 from pipelines.tools.authenticity import FILES, OWN
+from pipelines.tools.measurement import read_measurement
 from pipelines.tools.report_page import ReportConfig
 from pipelines.tools.shards import read_split
 from pipelines.tools.tracking import NullTracker
@@ -31,7 +32,7 @@ from tests.support.measured import (
     files_of,
     measured_project,
 )
-from tests.support.tiny_bundle import tiny_bundle, tiny_spec
+from tests.support.tiny_bundle import exported_bundle, tiny_bundle, tiny_spec
 
 
 class PerfectSampler:
@@ -99,6 +100,18 @@ def test_the_number_of_processes_that_sample_changes_no_byte(bad: Paths, tmp_pat
     assert (tmp_path / "metrics.json").read_bytes() == bad.metrics.read_bytes()
     assert (tmp_path / "record.json").read_bytes() == bad.record.read_bytes()
     assert files_of(tmp_path / "samples") == files_of(bad.samples)
+
+
+def test_a_measurement_by_torch_says_so_and_is_not_compared_with_one_by_onnxruntime(ready: Paths, tmp_path: Path):
+    exported_bundle(tmp_path / "b")
+    found = {}
+    for engine in ("onnxruntime", "torch"):
+        params: Any = MeasuredParams(evaluate=replace(EVALUATE, engine=engine))
+        evaluate.measure_bundle(params, ready, tmp_path / "b", tmp_path / engine, panels=False)
+        found[engine] = read_measurement(tmp_path / engine / "metrics.json", tmp_path / engine / "record.json")
+    assert found["torch"].differs_from(found["onnxruntime"]) == {"settings.engine": ("torch", "onnxruntime")}
+    bits = [one.metrics["bits_per_dim"] for one in found.values()]
+    assert bits[0] == pytest.approx(bits[1], rel=1e-4)
 
 
 def test_metrics_are_flat_numbers_beside_their_floors(bad: Paths):
