@@ -220,7 +220,9 @@ def arguments(words: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--out", type=Path, help="the JSON file, written after every check; pictures lie beside it")
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
     parser.add_argument("--minutes", type=float, default=9.0, help="budget; what no longer fits is left out")
-    parser.add_argument("--compile", action="store_true", help="compile without a GPU too, which takes minutes")
+    parser.add_argument(
+        "--compile", action=argparse.BooleanOptionalAction, help="compile networks; of itself on a GPU alone"
+    )
     parser.add_argument("--data", type=Path, help="the .npz of gpu_pack.py, for the short training")
     return parser.parse_args(words)
 

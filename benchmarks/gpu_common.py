@@ -90,19 +90,19 @@ class Context:
 
     @classmethod
     def of(
-        cls, device: str, tiny: bool, data: Path | None = None, out: Path | None = None, compiling: bool = False
+        cls, device: str, tiny: bool, data: Path | None = None, out: Path | None = None, compiling: bool | None = None
     ) -> "Context":
         if device == "auto":
             device = "cuda" if torch.cuda.is_available() else "cpu"
         if device == "cuda" and not torch.cuda.is_available():
             raise SystemExit("--device cuda: torch finds no CUDA device")
         found = torch.device("cuda", torch.cuda.current_device()) if device == "cuda" else torch.device("cpu")
-        return cls(found, tiny, data, out, compiling or device == "cuda")
+        return cls(found, tiny, data, out, device == "cuda" if compiling is None else compiling)
 
     def compiling(self, record: Record) -> bool:
         """Whether to compile; that it is not done is told."""
         if not self.compiles:
-            record.note("compiled", "left out: it takes minutes on a CPU; --compile does it")
+            record.note("compiled", "left out: --compile does it (minutes on a CPU)")
         return self.compiles
 
     @property

@@ -10,7 +10,7 @@ from torch.nn.modules.dropout import _DropoutNd
 
 from ddpm_core.errors import DdpmError
 from ddpm_core.objective import Draw, Loss
-from ddpm_core.training.distributed import Processes
+from ddpm_core.training.distributed import ALONE, Processes
 from ddpm_core.training.gradients import Gradients
 from ddpm_core.training.memory import ran_out_of_memory
 from ddpm_core.training.replayed import Replayed
@@ -49,7 +49,7 @@ class Passes:
         self._parameters = list(model.parameters())
         self._drops = _drops(model)
         self._net = compiled(model) if compiled else model
-        self._gradients = Gradients(model, processes) if processes.count > 1 else None
+        self._gradients = None if processes is ALONE else Gradients(model, processes)
         records = records and device.type == "cuda"
         self._recorded = _Recorded(self._backward, self._parameters) if records else None
 

@@ -187,7 +187,7 @@ class Trainer:
         )
         bad = self._update(lr, self.step, total, level, items, gradients_stay=self._passes.gradients_stay)
         self._passes.clear_gradients()
-        if self.device.type == "cpu" and bad:  # elsewhere to look would be to wait: the window's end looks
+        if self._update.left_out:
             what = f"loss {float(total)}, norm of the gradient {self._update.norm}"
             self._guard.leave_out(1, self.step + 1, what)
             return

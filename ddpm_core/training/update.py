@@ -37,6 +37,8 @@ class Update:
         self._shares: Sequence[float | Tensor] = ()
         self._seen: tuple[Tensor, ...] = ()
         self._norm: Tensor | None = None
+        self.left_out = False
+        """Whether the last update was left out, on a CPU; a GPU does not tell before the end of a window."""
         self._recorded = Replayed(self._run, "the update") if self._on_gpu and records else None
 
     def __call__(
@@ -85,7 +87,8 @@ class Update:
             self._norm = norm = self._clip()
         bad = (~(torch.isfinite(total) & torch.isfinite(norm))).float()
         self._meter.add(total, norm, bad, level, items)
-        if not self._on_gpu and bad:
+        self.left_out = not self._on_gpu and bool(bad)
+        if self.left_out:
             return bad
         with span("optimiser"):
             for group in self._optimiser.param_groups:
