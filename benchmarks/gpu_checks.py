@@ -167,7 +167,8 @@ def _untouched(context: Context, record: Record, dtype: torch.dtype, label: str,
         reports = trainer.run()
         for _ in range(2):
             next(reports)
-        before, refused = weights_of(trainer), False
+        before: dict[str, Tensor] | None = weights_of(trainer)
+        refused = False
         if config.on_nonfinite == "roll_back" and not context.cuda:
             before = None  # it is rolled back within this very step, so its weights are those of another step
         try:

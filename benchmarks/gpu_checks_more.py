@@ -3,9 +3,12 @@
 import gc
 import os
 import re
+import shutil
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -133,9 +136,9 @@ def group_of_one(context: Context, record: Record) -> None:
     alone = _trained(context, dtype, context.default, ALONE)
     for name in ("GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME"):
         os.environ.setdefault(name, "lo")
-    distributed.init_process_group(
-        "cpu:gloo,cuda:nccl" if context.cuda else "gloo", store=distributed.HashStore(), rank=0, world_size=1
-    )
+    backend = "cpu:gloo,cuda:nccl" if context.cuda else "gloo"
+    place = Path(tempfile.mkdtemp(prefix="gpu-acceptance-"))
+    distributed.init_process_group(backend, store=distributed.FileStore(str(place / "store"), 1), rank=0, world_size=1)
     try:
         grouped = _trained(context, dtype, context.default, Group())
         differing = unequal(alone[0], grouped[0])
@@ -144,9 +147,9 @@ def group_of_one(context: Context, record: Record) -> None:
         if not context.compiling(record):
             return
         exact = prepare("fp32")
-        with scratch() as place:
+        with scratch() as code:
             sides = [
-                _trained(context, exact, context.short, processes, compiled=compiler(place))
+                _trained(context, exact, context.short, processes, compiled=compiler(code))
                 for processes in (ALONE, Group())
             ]
         differing = unequal(sides[0][0], sides[1][0])
@@ -154,6 +157,7 @@ def group_of_one(context: Context, record: Record) -> None:
         record.at_most("compiled, losses apart", abs(sides[1][1] / sides[0][1] - 1), EXACT)
     finally:
         distributed.destroy_process_group()
+        shutil.rmtree(place, ignore_errors=True)
 
 
 def _trained(context: Context, dtype: torch.dtype, which: Any, processes: Any, **options: Any) -> Any:
