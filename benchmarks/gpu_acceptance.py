@@ -189,7 +189,8 @@ def checks() -> list[Check]:
         Check(9, "profile", more.profiles, 15),
         Check(10, "samples and bound, CPU and GPU", more.samples_agree, 20),
         Check(12, "short training", gpu_training.trains, 60),
-        Check(11, "throughput", gpu_speed.throughput, 60),
+        Check(11, "throughput, compiled", gpu_speed.compiled, 110),
+        Check(13, "throughput, eager", gpu_speed.eager, 60),
     ]
 
 

@@ -183,43 +183,45 @@ class Theirs:
 # ------------------------------------------------------------------------------------------------------- the check
 
 
-def throughput(context: Context, record: Record) -> None:
-    """Our large network eager and compiled, diffusers' compiled, and the default network, each with its numbers."""
-    full = context.cuda and not context.tiny
+def eager(context: Context, record: Record) -> None:
+    """The large and the default network, as a step is recorded and as it is launched kernel by kernel."""
+    _empty(context)
+    flops = our_flops(context)
+    recorded, size = largest(context)
+    record.note("batch", size)
+    times = turns({"recorded": recorded, "bare": recorded.bare()}, ROUNDS)
+    _tell(record, context, "eager", size, times["recorded"], flops, recorded)
+    record.note("eager over bare", times["recorded"] / times["bare"])
+    if context.cuda and not context.tiny:
+        record.at_least("eager img/s", size / times["recorded"], EAGER)
+    record.flush()
+    recorded.close()
+    del recorded
+    _empty(context)
+    any_order = Ours(context, context.cifar, size, None, "adamw", deterministic=False)
+    launched = Ours(context, context.cifar, size, None, "adamw", deterministic=True, records=False)
+    times = turns({"launched": launched, "any order": any_order}, 2)
+    record.note("eager in any order img/s", size / times["any order"])
+    record.note("eager, launched kernel by kernel, img/s", size / times["launched"])
+    any_order.close()
+    launched.close()
+    del any_order, launched
+    _empty(context)
+    record.flush()
+    _small(context, record, "launched", None, records=False)
+    _small(context, record, "recorded", None)
+
+
+def compiled(context: Context, record: Record) -> None:
+    """Our large network compiled, diffusers' compiled, and the default network compiled."""
+    if not context.compiling(record):
+        return
     _empty(context)
     with scratch() as place:
-        code = compiler(place)
-        flops = our_flops(context)
+        code, flops = compiler(place), our_flops(context)
         record.note("GFLOP an image, ours", flops * 1e-9)
-        eager, size = largest(context, None)
-        record.note("batch", size)
-        times = turns({"eager": eager, "eager bare": eager.bare()}, ROUNDS)
-        _tell(record, context, "eager", size, times["eager"], flops, eager)
-        record.note("eager over bare", times["eager"] / times["eager bare"])
-        if full:
-            record.at_least("eager img/s", size / times["eager"], EAGER)
+        _compiled(context, record, code, context.size(512, 4), flops, context.cuda and not context.tiny)
         record.flush()
-        eager.close()
-        del eager
-        _empty(context)
-        any_order = Ours(context, context.cifar, size, None, "adamw", deterministic=False)
-        launched = Ours(context, context.cifar, size, None, "adamw", deterministic=True, records=False)
-        times = turns({"launched": launched, "any order": any_order}, 2)
-        record.note("eager in any order img/s", size / times["any order"])
-        record.note("eager, launched kernel by kernel, img/s", size / times["launched"])
-        any_order.close()
-        launched.close()
-        del any_order, launched
-        _empty(context)
-        record.flush()
-        _small(context, record, "launched", None, records=False)
-        _small(context, record, "eager", None)
-        record.flush()
-        if not context.compiling(record):
-            return
-        if _fits(context, record, "compiled"):
-            _compiled(context, record, code, size, flops, full)
-            record.flush()
         if not context.tiny and _fits(context, record, "default compiled", COMPILE_SECONDS / 2):
             _small(context, record, "compiled", code)
 
@@ -228,6 +230,7 @@ def _compiled(context: Context, record: Record, code: Any, size: int, flops: flo
     began = time.perf_counter()
     ours = Ours(context, context.cifar, size, code, "adamw", deterministic=True)
     ours()
+    record.note("batch", size)
     record.note("compiling seconds, ours", time.perf_counter() - began)
     sides: dict[str, Callable[[], float]] = {"compiled": ours, "bare": ours.bare()}
     times = turns(sides, ROUNDS)
@@ -272,7 +275,10 @@ def _small(context: Context, record: Record, name: str, code: Any, *, records: b
     """The network of params.yaml by its optimiser, in batches of 128."""
     size = context.size(128, 4)
     ours = Ours(context, context.default, size, code, "muon", deterministic=True, records=records)
+    began = time.perf_counter()
     ours()
+    if code is not None:
+        record.note(f"compiling seconds, default {name}", time.perf_counter() - began)
     seconds = turns({"": ours}, ROUNDS)[""]
     record.note(f"default {name} ms a step", 1e3 * seconds)
     record.note(f"default {name} img/s", size / seconds)
@@ -280,10 +286,10 @@ def _small(context: Context, record: Record, name: str, code: Any, *, records: b
     ours.close()
 
 
-def largest(context: Context, compiled: Any) -> tuple[Ours, int]:
+def largest(context: Context) -> tuple[Ours, int]:
     """A training that is warm, with the largest batch of 512, 256, 128, 64 that is not cut."""
     for size in context.size((512, 256, 128, 64), (4,)):
-        ours = Ours(context, context.cifar, size, compiled, "adamw", deterministic=True)
+        ours = Ours(context, context.cifar, size, None, "adamw", deterministic=True)
         ours()
         if ours.trainer.parts == 1:
             return ours, size

@@ -77,10 +77,30 @@ class GroupNorm(nn.GroupNorm):
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        if x.is_cuda and x.dtype != self.weight.dtype:
-            with torch.autocast("cuda", enabled=False):
-                return F.group_norm(x, self.num_groups, self.weight.to(x.dtype), self.bias.to(x.dtype), self.eps)
-        return super().forward(x)
+        if not x.is_cuda or x.dtype == self.weight.dtype:
+            return super().forward(x)
+        with torch.autocast("cuda", enabled=False):
+            if torch.compiler.is_compiling():
+                return normed_by_channels(x, self.num_groups, self.weight, self.bias, self.eps)
+            return F.group_norm(x, self.num_groups, self.weight.to(x.dtype), self.bias.to(x.dtype), self.eps)
+
+
+def normed_by_channels(x: Tensor, groups: int, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
+    """Group normalisation by sums of each channel, for a compiler: in channels_last it reads memory line by line then.
+
+    Sums over a group's few channels would read 8 bytes here and there. The variance is a difference of two sums in
+    float32, which is exact enough for bfloat16.
+    """
+    batch, channels, height, width = x.shape
+    in_groups = (batch, groups, channels // groups)
+    number = height * width * in_groups[2]
+    wide = x.float()
+    mean = wide.sum((2, 3)).view(in_groups).sum(2) / number
+    square = wide.square().sum((2, 3)).view(in_groups).sum(2) / number
+    rate = torch.rsqrt((square - mean.square()).clamp(min=0) + eps)
+    scale = rate[:, :, None].expand(in_groups).reshape(batch, channels) * weight
+    shift = bias - mean[:, :, None].expand(in_groups).reshape(batch, channels) * scale
+    return (wide * scale[:, :, None, None] + shift[:, :, None, None]).to(x.dtype)
 
 
 def modulated(norm: nn.GroupNorm, x: Tensor, scale: Tensor, shift: Tensor, *, in_one: bool) -> Tensor:

@@ -24,6 +24,7 @@ _NO_BIT = frozenset(
         "ddpm_core.errors",
         "ddpm_core.files",  # bytes to the disk and their digests
         "ddpm_core.nested",  # tells what differs
+        "ddpm_core.training.failures",  # ends processes; what was done before is the same
         "ddpm_core.training.probe",  # writes nothing
         "ddpm_core.training.profile",  # writes no weights
         "ddpm_core.training.shelf",  # where checkpoints lie, and who has them

@@ -74,11 +74,11 @@ def test_a_parameter_without_a_gradient_is_refused_by_name_unless_it_is_not_trai
     net, processes = network(), Doubling()
     gradients = Gradients(net, processes)
     backward(net)
-    net[2].weight.grad = None  # type: ignore[index, union-attr]
+    net[2].weight.grad = None  # type: ignore[index]
     with pytest.raises(DdpmError, match=r"every parameter must have a gradient, but 2\.weight got none"):
         gradients.add_up()
     assert processes.exchanged == []
-    net[2].weight.requires_grad_(False)  # type: ignore[index, union-attr, operator]
+    net[2].weight.requires_grad_(False)  # type: ignore[index]
     Gradients(net, processes).add_up()
 
 
