@@ -2,7 +2,7 @@
 
     python benchmarks/input_pipeline.py
     python benchmarks/input_pipeline.py --side 32 --channels 3 --no-training --changes none flip_crop all
-    python benchmarks/input_pipeline.py --memory --workers 0 4 8 16 --processes 1 4
+    python benchmarks/input_pipeline.py --memory --processes 1 4
 
 Shards of noise are written to a temporary folder and read as stage train reads them: digest, tar, blocks, shuffle,
 batches, changes, floats. `small windows` holds fewer pictures than the split, so that every epoch reads every shard
@@ -78,18 +78,13 @@ def from_memory(spec: DataSpec, args: argparse.Namespace) -> dict[str, Reader]:
             take = np.random.default_rng(step).integers(0, len(images), size)
             yield images[take], labels[take]
 
-    def reader(name: str, processes: int, workers: int) -> Reader:
+    def reader(name: str, processes: int) -> Reader:
         size = args.batch_size * processes
         augment, own = augmenter(known[name], 0, spec), Share(processes - 1, processes).rows(size)
-        return pulled(
-            lambda: made_ready(gathered(size), 0, augment, own, spec, True, workers), args.pictures // args.batch_size
-        )
+        return pulled(lambda: made_ready(gathered(size), 0, augment, own, spec, True), args.pictures // args.batch_size)
 
     return {
-        f"{name}, {workers} workers, 1 of {processes}": reader(name, processes, workers)
-        for name in args.changes
-        for processes in args.processes
-        for workers in args.workers
+        f"{name}, 1 of {processes}": reader(name, processes) for name in args.changes for processes in args.processes
     }
 
 

@@ -11,7 +11,7 @@ from ddpm_core.objective import WHOLE, Batch, Share
 from ddpm_core.spec import DataSpec
 from ddpm_core.training.config import Conditioning, TrainConfig
 from pipelines.tools.augment import Augment, augmenter
-from pipelines.tools.shard_stream import held_out, read_ahead, stream
+from pipelines.tools.shard_stream import held_out, stream
 from pipelines.tools.shards import Images, Labels, ShardIndex
 
 
@@ -61,7 +61,7 @@ def batch_source(
             workers=workers,
             hold_out=config.hold_out,
         )
-        return made_ready(source, start, augment, own, index.spec, conditional, workers)
+        return made_ready(source, start, augment, own, index.spec, conditional)
 
     return batches
 
@@ -73,18 +73,14 @@ def made_ready(
     own: slice,
     spec: DataSpec,
     conditional: bool,
-    workers: int,
 ) -> Iterator[Batch]:
     """Of whole batches, the first of which is number `start`, the rows `own`: changed, encoded, with their labels.
 
-    A thread changes a whole batch, so that of several threads each is long in what needs no lock of Python's.
+    In the reading thread alone: the changes are many short calls that hold Python's lock, and two threads at them are
+    slower than one.
     """
-
-    def made(numbered: tuple[int, tuple[Images, Labels]]) -> Batch:
-        step, (images, labels) = numbered
-        return _batch(augment(images, step, own), labels[own], spec, conditional)
-
-    return read_ahead(made, enumerate(source, start), workers)
+    for step, (images, labels) in enumerate(source, start):
+        yield _batch(augment(images, step, own), labels[own], spec, conditional)
 
 
 def held_out_batches(config: TrainConfig, index: ShardIndex, folder: Path, conditional: bool) -> list[Batch]:

@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,9 +12,6 @@ from numpy.typing import NDArray
 from ddpm_core.errors import DataError, ParamsError
 from pipelines.tools.shard_order import Window, windows
 from pipelines.tools.shards import Images, Labels, ShardIndex, Split, read_index, read_shard
-
-Item = TypeVar("Item")
-Result = TypeVar("Result")
 
 
 def stream(
@@ -83,7 +79,7 @@ def _stream(
     epoch, batch = divmod(start_batch, per_epoch)
     skip = batch * batch_size
     shards = index.shards(split)
-    fetched = read_ahead(
+    fetched = _read_ahead(
         lambda number: read_shard(index, shards[number]),
         (number for window in windows(shown, split, seed, epoch, skip, shuffle) for number in window.shards),
         workers,
@@ -126,14 +122,14 @@ def _joined(carry: tuple[Images, Labels], held: Split, take: NDArray[np.int64]) 
     return np.concatenate([carry[0], held.images[take]]), np.concatenate([carry[1], held.labels[take]])
 
 
-def read_ahead(read: Callable[[Item], Result], items: Iterator[Item], workers: int) -> Iterator[Result]:
-    """`read` of every item, in their order; with workers, so many threads each hold one that is not yet wanted."""
+def _read_ahead(read: Callable[[int], Split], numbers: Iterator[int], workers: int) -> Iterator[Split]:
+    """Shards in the order asked for; with workers, so many threads each hold one that is not yet wanted."""
     if workers == 0:
-        yield from map(read, items)
+        yield from map(read, numbers)
         return
-    with ThreadPoolExecutor(workers, thread_name_prefix="reading") as pool:
-        waiting = deque(pool.submit(read, item) for item in islice(items, workers))
+    with ThreadPoolExecutor(workers, thread_name_prefix="shards") as pool:
+        waiting = deque(pool.submit(read, number) for number in islice(numbers, workers))
         while waiting:
             ready = waiting.popleft().result()
-            waiting.extend(pool.submit(read, item) for item in islice(items, 1))
+            waiting.extend(pool.submit(read, number) for number in islice(numbers, 1))
             yield ready

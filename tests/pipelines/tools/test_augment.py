@@ -185,7 +185,7 @@ def test_each_change_comes_at_its_rate(name: str) -> None:
     assert changed.mean() == pytest.approx(0.3, abs=0.07)
 
 
-@pytest.mark.parametrize("workers", [0, 1, 2, 5])
+@pytest.mark.parametrize("workers", [0, 2])
 def test_batches_are_the_same_however_many_threads_read(tmp_path: Path, workers: int) -> None:
     samples = [Sample(f"{i:016x}", image, -1) for i, image in enumerate(PICTURES)]
     index = write_shards(tmp_path / "shards", COLOUR, {"train": samples}, ShardConfig(9, 4, 15))
