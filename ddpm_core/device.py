@@ -6,7 +6,7 @@ import os
 import resource
 import sys
 from collections.abc import Sequence
-from typing import Literal, cast
+from typing import Literal, TypeVar, cast
 
 import numpy as np
 import torch
@@ -15,6 +15,8 @@ from ddpm_core.diffusion.noise import Purpose
 from ddpm_core.errors import DeviceError
 
 _log = logging.getLogger(__name__)
+
+Network = TypeVar("Network", bound=torch.nn.Module)
 
 Precision = Literal["bf16", "tf32", "fp32"]
 """Autocast to bfloat16; float32 whose products a GPU may round to TF32; float32."""
@@ -82,6 +84,12 @@ def _cpu_has_fast_bf16() -> bool:
 def describe(device: torch.device) -> str:
     """The device in words, for the log."""
     return torch.cuda.get_device_name(device) if device.type == "cuda" else "the CPU"
+
+
+def laid_out(net: Network, device: torch.device) -> Network:
+    """A network on the device, its kernels as that one's convolutions read them: channels_last on a GPU."""
+    net.to(device)
+    return net.to(memory_format=torch.channels_last) if device.type == "cuda" else net
 
 
 def machine(device: torch.device) -> str:

@@ -4,7 +4,7 @@ import importlib.util
 import os
 import shutil
 import sysconfig
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import cast
 
@@ -14,17 +14,27 @@ from torch import nn
 from ddpm_core.errors import DeviceError
 from ddpm_core.training.config import Compile
 
-PAYS_FROM = {"cuda": 10_000}
-"""Steps from which on `auto` compiles. By the plan and no stopwatch, so that one machine always gives the same bits.
+# Measured on an H200 (benchmarks/RESULTS.md): what a compiled step saves, of any network and besides for its work, and
+# what compiling takes. It has to be worth twice the wait, as GPUs and networks differ.
+SAVES_SECONDS, SAVES_SECONDS_PER_TERAFLOP = 2.5e-3, 3.3e-3
+COMPILING_SECONDS, WORTH = 80.0, 2.0
 
-On a CPU it does not: of three networks a compiled step was as fast, 3 % faster and 9 % slower (docs/training.md).
-"""
+
+def pays(steps: int, flops: float) -> bool:
+    """Whether a GPU's training of so many steps, each of so many operations, ends earlier for being compiled."""
+    saved = SAVES_SECONDS + SAVES_SECONDS_PER_TERAFLOP * flops * 1e-12
+    return steps * saved >= WORTH * COMPILING_SECONDS
 
 
-def is_compiled(choice: Compile, steps: int, device: torch.device) -> bool:
-    """Whether a training of so many steps is to be compiled; `auto` does not where no compiler is there."""
+def is_compiled(choice: Compile, steps: int, device: torch.device, flops: Callable[[], float]) -> bool:
+    """Whether a training is to be compiled, whose steps take so many operations.
+
+    `auto` goes by the plan and no stopwatch, so that one machine always gives the same bits. It does not where no
+    compiler is there, nor on a CPU: of three networks a compiled step was as fast, 3 % faster and 9 % slower there
+    (docs/training.md).
+    """
     if choice == "auto":
-        return device.type in PAYS_FROM and steps >= PAYS_FROM[device.type] and _has_compiler(device)
+        return device.type == "cuda" and pays(steps, flops()) and _has_compiler(device)
     if choice == "always" and not _has_compiler(device):
         needs = "triton, a C compiler" if device.type == "cuda" else "a C++ compiler (g++ or clang++)"
         raise DeviceError(
@@ -32,6 +42,18 @@ def is_compiled(choice: Compile, steps: int, device: torch.device) -> bool:
             "install it (python3-dev has the header files on Debian), or set it to never"
         )
     return choice == "always"
+
+
+def operations(build: Callable[[], nn.Module], shape: Sequence[int], *, conditional: bool, batch_size: int) -> float:
+    """Of forward and backward of a batch, counted by torch on no device at all."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    with torch.device("meta"), torch.no_grad():
+        net = build()
+        cond = {"label": torch.zeros(1, dtype=torch.int64)} if conditional else {}
+        with FlopCounterMode(display=False) as counter:
+            net(torch.zeros(1, *shape), torch.zeros(1), **cond)
+    return float(3 * batch_size * counter.get_total_flops())  # backward takes twice what forward does
 
 
 def _has_compiler(device: torch.device) -> bool:

@@ -66,9 +66,7 @@ def nll(args: argparse.Namespace) -> None:
     asked = _asked(args, paths)
     params = checked_params(paths, computes=True)
     runtime = params.runtime
-    import torch
-
-    from ddpm_core.device import make_repeatable, pick_device
+    from ddpm_core.device import laid_out, make_repeatable, pick_device
     from ddpm_core.nll import bound_calls, bound_table, ode_calls, ode_table
     from pipelines.commands.nll_report import rows, table_text, write
     from pipelines.progress import Progress
@@ -78,9 +76,7 @@ def nll(args: argparse.Namespace) -> None:
     make_repeatable(in_use(runtime.threads))
     device = pick_device(runtime.device)
     net, about, spec, diffusion = read_weights(asked.weights, None if args.weights else params.export.ema)
-    net = net.to(device).requires_grad_(False)
-    if device.type == "cuda":
-        net = net.to(memory_format=torch.channels_last)
+    net = laid_out(net.requires_grad_(False), device)
     parameterisation = diffusion.parameterisation()
     T = parameterisation.schedule.T
     if asked.levels is not None and not min(2, T) <= asked.levels <= T:

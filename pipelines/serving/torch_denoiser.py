@@ -1,8 +1,7 @@
 """The network of a bundle, run by torch: for large evaluations on a GPU. The service never imports this module."""
 
 import logging
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from ddpm_core.bundle import Bundle
-from ddpm_core.device import describe, pick_device
+from ddpm_core.device import describe, pick_device, set_precision
 from ddpm_core.diffusion.generate import OnStep
 from ddpm_core.diffusion.plan import SamplingPlan
 from ddpm_core.errors import IntegrityError, ParamsError
@@ -35,6 +34,7 @@ class TorchDenoiser:
         if threads < 1:
             raise ParamsError(f"threads: must be at least 1, got {threads}")
         place = pick_device(device)
+        set_precision("fp32")  # torch's default is TF32 in convolutions
         self._device = torch.device("cuda", gpu) if place.type == "cuda" else place
         if place.type == "cpu":
             torch.set_num_threads(threads)
@@ -48,7 +48,7 @@ class TorchDenoiser:
             return torch.from_numpy(np.ascontiguousarray(values)).to(self._device)
 
         cond = {"label": there(label)} if self._bundle.conditional else {}
-        with torch.inference_mode(), _true_float32():
+        with torch.inference_mode():
             out: NDArray[np.float32] = self._net(there(x), there(t), **cond).cpu().numpy()
         return out
 
@@ -65,7 +65,7 @@ class TorchDenoiser:
     ) -> NDArray[np.float32]:
         """Data [n, C, H, W] by the noise and the plan that numpy would take, all arithmetic on the device."""
         bundle = self._bundle
-        with torch.inference_mode(), _true_float32():
+        with torch.inference_mode():
             return sample(
                 self._net,
                 plan,
@@ -102,15 +102,3 @@ def network_of(bundle: Bundle) -> nn.Module:
             f"model.onnx: must hold the weights of the network that bundle.json tells of, but {error}; {_MEND}"
         ) from error
     return net.eval().requires_grad_(False)
-
-
-@contextmanager
-def _true_float32() -> Iterator[None]:
-    """cuDNN's convolutions without TF32, which is torch's default; what was set before comes back."""
-    conv: Any = torch.backends.cudnn.conv  # type: ignore[attr-defined]
-    before = conv.fp32_precision
-    conv.fp32_precision = "ieee"
-    try:
-        yield
-    finally:
-        conv.fp32_precision = before

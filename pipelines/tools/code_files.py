@@ -28,6 +28,7 @@ _NO_BIT = frozenset(
         "ddpm_core.training.probe",  # writes nothing
         "ddpm_core.training.profile",  # writes no weights
         "ddpm_core.training.shelf",  # where checkpoints lie, and who has them
+        "ddpm_core.training.spans",  # names for a profile
         "ddpm_core.training.signals",  # when to stop; what is done before is the same
         "pipelines.params",
         "pipelines.paths",

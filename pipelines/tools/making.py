@@ -17,6 +17,7 @@ from ddpm_core.device import (
     Precision,
     describe,
     dtype_of,
+    laid_out,
     make_repeatable,
     pick_device,
     pick_precision,
@@ -29,7 +30,7 @@ from ddpm_core.models import UNetConfig, build_model
 from ddpm_core.models.refining import resolved
 from ddpm_core.objective import Batch, LabelDropout, Share, build_objective
 from ddpm_core.training.checkpoint import Checkpoints
-from ddpm_core.training.compiled import compiler, is_compiled
+from ddpm_core.training.compiled import compiler, is_compiled, operations
 from ddpm_core.training.config import TrainConfig
 from ddpm_core.training.distributed import Processes, on_this_machine
 from ddpm_core.training.held_out import HeldOut
@@ -87,8 +88,15 @@ class Making:
         index = read_index(paths.shards)
         conditional = is_conditional(config.conditioning, index.spec)
         check_data(index, paths.shards, config)
-        compiling = is_compiled(config.compile, config.steps, device)
         model_config = _resolved(params.model, index)
+
+        def built() -> nn.Module:
+            return build_model(model_config, index.spec, conditional, params.diffusion.learned_variance)
+
+        def work() -> float:
+            return operations(built, index.spec.shape, conditional=conditional, batch_size=config.batch_size)
+
+        compiling = is_compiled(config.compile, config.steps, device, work)
         identity = training_identity(
             params, index.digest, device, precision, processes.count, compiling, model=model_config
         )
@@ -96,7 +104,7 @@ class Making:
         threads = processes.from_first(lambda: threads_to_train_with(params.runtime.threads, shelf.threads(identity)))
         make_repeatable(max(1, threads // on_this_machine()), precision, order_of(params))
         seed_network(config.seed, 0)
-        model = build_model(model_config, index.spec, conditional, params.diffusion.learned_variance)
+        model = built()
         if config.init_from is not None:
             begin_from(model, config.init_from, paths.root, index.spec.classes if conditional else ())
         dropout = LabelDropout({"label": len(index.spec.classes)}, config.label_dropout) if conditional else None
@@ -104,7 +112,7 @@ class Making:
         return cls(
             config=config,
             model_config=model_config,
-            model=model.to(memory_format=torch.channels_last) if device.type == "cuda" else model,
+            model=laid_out(model, device),
             objective=build_objective(params.diffusion, index.spec, dropout),
             index=index,
             conditional=conditional,
