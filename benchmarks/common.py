@@ -7,6 +7,7 @@ stands beside them. Import this before numpy and torch: one thread, unless OMP_N
 import gc
 import os
 import platform
+import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from statistics import median
 
 for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
+sys.path.append(str(Path(__file__).parents[1]))  # our packages, where they are not installed
 
 
 @dataclass(frozen=True)
