@@ -165,6 +165,7 @@ def _provenance(
         "data_digest": about["data_digest"],
         "train_digest": about["train_digest"],
         "train_threads": about.get("threads"),
+        "train_computed": about.get("computed"),
         "train_steps": _best_step(about) if config.weights == "best" else about["steps"],
         "model": UNetConfig.read(about["model"]),
         "params_digest": sha256_bytes(

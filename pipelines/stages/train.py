@@ -115,6 +115,7 @@ def run_first(
             "data_digest": index.digest,
             "steps": config.steps,
             "threads": threads,
+            "computed": making.computed,
             "averages": [config.ema_decay, *config.ema_more],
             **best_of(trainer),
         }

@@ -133,6 +133,11 @@ class Making:
         return dtype_of(self.precision)
 
     @property
+    def computed(self) -> dict[str, Any]:
+        """How its numbers were computed, for the weights and the bundle to tell."""
+        return {name: self.identity[name] for name in ("device", "precision", "deterministic", "compiled")}
+
+    @property
     def shown(self) -> int:
         """Pictures that the network learns from."""
         return self.index.count("train") - self.config.hold_out
