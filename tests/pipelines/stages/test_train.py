@@ -56,8 +56,10 @@ def test_weights_say_what_they_are_under_one_metadata_key(trained: tuple[Paths, 
         "data_digest",
         "steps",
         "threads",
+        "computed",
         "averages",
     }
+    assert said["computed"] == {"device": "cpu", "precision": "fp32", "deterministic": True, "compiled": False}
     assert said["conditional"] is True
     assert DataSpec.from_dict(said["spec"]) == SPEC
     assert said["train_digest"] == recorder.key
