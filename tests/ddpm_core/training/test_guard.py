@@ -171,15 +171,18 @@ class Unwatched(str):
     type = "elsewhere"
 
 
-def unwatched(*bad: int, **changes: Any) -> Trainer:
-    trainer = tiny.trainer(None, source=planted(*bad), on_nonfinite="skip", **changes)
-    trainer.device = Unwatched("cpu")  # type: ignore[assignment]
+def unwatched(trainer: Trainer) -> Trainer:
+    trainer.device, trainer._update._on_gpu = Unwatched("cpu"), True  # type: ignore[assignment]
     return trainer
+
+
+def skipping(*bad: int, **changes: Any) -> Trainer:
+    return tiny.trainer(None, source=planted(*bad), on_nonfinite="skip", **changes)
 
 
 @pytest.mark.parametrize("bad", [0, 9, 23])
 def test_a_step_that_a_device_leaves_out_by_itself_changes_nothing_and_is_counted(bad: int) -> None:
-    trainer = unwatched(bad, ema_more=(0.5,))
+    trainer = unwatched(skipping(bad, ema_more=(0.5,)))
     before = state(trainer)
     for report in trainer.run():
         changed = {name.split(".")[0] for name, value in state(trainer).items() if before.get(name) != value}
@@ -195,14 +198,12 @@ def test_a_step_that_a_device_leaves_out_by_itself_changes_nothing_and_is_counte
 
 def test_no_checkpoint_holds_a_step_that_is_yet_to_be_rolled_back(tmp_path: Path) -> None:
     """Step 6 is bad, is saved by, and lies in the middle of a window, whose end would be too late to look."""
-    trainer = tiny.trainer(tmp_path, source=planted(5), on_nonfinite="roll_back")
-    trainer.device = Unwatched("cpu")  # type: ignore[assignment]
+    trainer = unwatched(tiny.trainer(tmp_path, source=planted(5), on_nonfinite="roll_back"))
     assert [report.step for report in trainer.run()] == [*range(1, 7), *range(1, 25)]
 
 
 def test_steps_left_out_unseen_leave_the_training_that_leaves_them_out_seen() -> None:
-    seen = to(tiny.trainer(None, source=planted(4, 9), on_nonfinite="skip"), 24)
-    unseen = to(unwatched(4, 9), 24)
+    seen, unseen = to(skipping(4, 9), 24), to(unwatched(skipping(4, 9)), 24)
     for name, tensor in seen._tensors().items():
         torch.testing.assert_close(unseen._tensors()[name], tensor, rtol=1e-5, atol=1e-7, msg=name)
 
@@ -213,9 +214,9 @@ def test_an_average_takes_a_step_in_only_where_the_device_says_it_is_good() -> N
     told, plain = Ema(model, 0.9, 10.0), Ema(model, 0.9, 10.0)
     start = [weight.clone() for weight in told.model.parameters()]
     model.weight.data += 1
-    told.update(model, 5, torch.tensor(1.0))
+    told.update(model, told.shares(5), torch.tensor(1.0))
     assert all(torch.equal(a, b) for a, b in zip(start, told.model.parameters(), strict=True))
-    told.update(model, 5, torch.tensor(0.0))
-    plain.update(model, 5)
+    told.update(model, told.shares(5), torch.tensor(0.0))
+    plain.update(model, plain.shares(5))
     for one, other in zip(told.model.parameters(), plain.model.parameters(), strict=True):
         torch.testing.assert_close(one, other)

@@ -98,8 +98,8 @@ def test_warm_up_forgets_the_first_weights_where_a_plain_average_keeps_them() ->
     warm, plain = Ema(model, 0.9999, 10.0), Ema(model, 0.9999, 1.0)
     model.weight.data *= 0
     for step in range(100):
-        warm.update(model, step)
-        plain.update(model, step)
+        warm.update(model, warm.shares(step))
+        plain.update(model, plain.shares(step))
     assert float(plain.model.weight.max()) > 99
     assert float(warm.model.weight.max()) < 1e-6
 

@@ -134,17 +134,23 @@ def test_a_loss_that_is_no_number_stops_with_exit_5_and_never_reaches_the_weight
     assert bad._checkpoints.steps() == [6]
 
 
+def updated(trainer: Trainer) -> None:
+    """An update by the gradients that lie there, at the rate 0.1."""
+    trainer._update(0.1, 0, torch.tensor(1.0), torch.tensor([0.5]), torch.tensor([1.0]), gradients_stay=False)
+
+
 def test_the_fused_update_skips_a_bad_step_without_the_host_looking() -> None:
     """On a GPU the host reads the guard at the end of a window only; the kernel itself must leave the weights be."""
     trainer = tiny.trainer(None)
     before = [p.detach().clone() for p in trainer.model.parameters()]
+    trainer._update._on_gpu = True
     for parameter in trainer.model.parameters():
         parameter.grad = torch.full_like(parameter, torch.nan)
-    trainer._apply(0.1, torch.tensor(1.0))
+    updated(trainer)
     assert all(torch.equal(one, other) for one, other in zip(before, trainer.model.parameters(), strict=True))
     for parameter in trainer.model.parameters():
         parameter.grad = torch.ones_like(parameter)
-    trainer._apply(0.1, torch.tensor(0.0))
+    updated(trainer)
     assert not any(torch.equal(one, other) for one, other in zip(before, trainer.model.parameters(), strict=True))
 
 
@@ -153,7 +159,8 @@ def test_the_gradient_is_clipped_to_its_norm() -> None:
     for parameter in trainer.model.parameters():
         parameter.grad = torch.ones_like(parameter)
     size = sum(p.numel() for p in trainer.model.parameters())
-    assert float(trainer._clip()) == pytest.approx(size**0.5)
+    updated(trainer)
+    assert trainer._update.norm == pytest.approx(size**0.5)
     clipped = torch.cat([p.grad.flatten() for p in trainer.model.parameters() if p.grad is not None])
     assert float(clipped.norm()) == pytest.approx(0.5, rel=1e-4)
 
@@ -179,7 +186,7 @@ def test_no_clipping_leaves_the_gradient_as_it_is() -> None:
     trainer = tiny.trainer(None, grad_clip=0.0)
     for parameter in trainer.model.parameters():
         parameter.grad = torch.full_like(parameter, 7.0)
-    trainer._clip()
+    updated(trainer)
     assert all(bool((p.grad == 7).all()) for p in trainer.model.parameters() if p.grad is not None)
 
 
