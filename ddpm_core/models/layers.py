@@ -33,6 +33,14 @@ def conv(in_channels: int, out_channels: int, kernel: int, stride: int = 1) -> n
     return nn.Conv2d(in_channels, out_channels, kernel, stride=stride, padding=kernel // 2)
 
 
+def doubled(x: Tensor) -> Tensor:
+    """Every pixel four times, in the type of x: on a GPU autocast would copy all of them to float32 and back."""
+    if not x.is_cuda:
+        return F.interpolate(x, scale_factor=2.0, mode="nearest")
+    with torch.autocast("cuda", enabled=False):
+        return F.interpolate(x, scale_factor=2.0, mode="nearest")
+
+
 class Downsample(nn.Module):
     """Half the side, by a convolution of stride 2."""
 
@@ -53,7 +61,7 @@ class Upsample(nn.Module):
         self.conv = conv(channels, channels, 3)
 
     def forward(self, x: Tensor, _embedding: Tensor) -> Tensor:
-        y: Tensor = self.conv(F.interpolate(x, scale_factor=2.0, mode="nearest"))
+        y: Tensor = self.conv(doubled(x))
         return y
 
 
@@ -61,7 +69,7 @@ def resampled(x: Tensor, resample: Resample) -> Tensor:
     if resample == "down":
         return F.avg_pool2d(x, 2)
     if resample == "up":
-        return F.interpolate(x, scale_factor=2.0, mode="nearest")
+        return doubled(x)
     return x
 
 
