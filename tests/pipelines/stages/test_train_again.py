@@ -13,6 +13,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
 
+from ddpm_core.device import Precision
 from ddpm_core.training.shelf import key_of
 from ddpm_core.training.trainer import Trainer
 from pipelines.paths import Paths
@@ -102,10 +103,8 @@ def test_a_lock_that_names_no_outputs_has_none(tmp_path: Path, text: str) -> Non
 
 
 def test_the_key_knows_all_that_the_bits_depend_on() -> None:
-    def key(
-        changed: Any, data: str = "d", dtype: torch.dtype = torch.float32, processes: int = 1, c: bool = False
-    ) -> str:
-        return key_of(training_identity(changed, data, CPU, dtype, processes, c))
+    def key(changed: Any, data: str = "d", precision: Precision = "fp32", processes: int = 1, c: bool = False) -> str:
+        return key_of(training_identity(changed, data, CPU, precision, processes, c))
 
     elsewhere = params()
     elsewhere.runtime = replace(elsewhere.runtime, device="auto", workers=3, tracking=True, threads=2)
@@ -117,7 +116,7 @@ def test_the_key_knows_all_that_the_bits_depend_on() -> None:
         key(params(model=replace(MODEL, channels=16))),
         key(params(diffusion=replace(DIFFUSION, target="eps"))),
         key(params(), "e"),
-        key(params(), dtype=torch.bfloat16),
+        key(params(), precision="bf16"),
         key(params(), processes=2),
         key(params(), c=True),
         *map(key, rolling),
@@ -127,6 +126,21 @@ def test_the_key_knows_all_that_the_bits_depend_on() -> None:
     assert key(elsewhere) == keys[0]
     assert key(watched) == keys[0]
     assert key(params(on_nonfinite="skip", nonfinite_limit=9)) == keys[0]
+
+
+@pytest.mark.parametrize("precision", ["bf16", "tf32", "fp32"])
+def test_the_identity_names_the_precision_and_whether_kernels_add_in_a_fixed_order(precision: Precision) -> None:
+    def identity(device: str, deterministic: bool) -> dict[str, Any]:
+        changed = params()
+        changed.runtime = replace(changed.runtime, deterministic=deterministic)
+        return training_identity(changed, "d", torch.device(device), precision, 1, False)
+
+    found = {where: (identity(where, True), identity(where, False)) for where in ("cpu", "cuda")}
+    assert {one["precision"] for pair in found.values() for one in pair} == {precision}
+    assert found["cpu"][0] == found["cpu"][1]
+    assert found["cpu"][1]["deterministic"]  # a CPU's kernels have a fixed order always
+    assert found["cuda"][1] == {**found["cuda"][0], "deterministic": False}
+    assert found["cuda"][0]["deterministic"]
 
 
 def test_another_training_begins_anew_and_says_what_differs(
