@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 from ddpm_core.device import Precision
 from ddpm_core.training.shelf import key_of
 from ddpm_core.training.trainer import Trainer
+from ddpm_core.training.update import Update
 from pipelines.paths import Paths
 from pipelines.quiet import THREADS
 from pipelines.stages import train
@@ -233,8 +234,8 @@ def test_a_roll_back_leaves_each_step_logged_once_and_is_marked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     paths, recorder = project(tmp_path), Recorder()
-    clip, calls = Trainer._clip, count(1)
-    monkeypatch.setattr(Trainer, "_clip", lambda self: clip(self) * (float("nan") if next(calls) == 8 else 1.0))
+    clip, calls = Update._clip, count(1)
+    monkeypatch.setattr(Update, "_clip", lambda self: clip(self) * (float("nan") if next(calls) == 8 else 1.0))
     train.run(params(on_nonfinite="roll_back", checkpoint_every=4, log_every=2), paths, recorder)
     assert recorder.logged == [2, 4, 6, 8, 10, 12]
     with paths.curves.open() as file:
