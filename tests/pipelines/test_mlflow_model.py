@@ -40,7 +40,16 @@ def project(store_template: Path, tmp_path_factory: pytest.TempPathFactory) -> A
 
 
 @pytest.fixture(scope="module")
-def model(project: Any) -> Any:
+def registered(project: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The files of the registered model, as a server fetches them, before anyone ran them and left bytecode there."""
+    registry = Registry(connect(project.home), "tiny")
+    champion = registry.holder("champion")
+    assert champion is not None
+    return registry.fetch(champion, tmp_path_factory.mktemp("registered")).parent
+
+
+@pytest.fixture(scope="module")
+def model(project: Any, registered: Path) -> Any:
     import mlflow
 
     mlflow.set_tracking_uri(f"sqlite:///{project.home / 'mlflow.db'}")
@@ -106,16 +115,8 @@ def test_rows_that_cost_too_much_together_or_name_unknown_columns_are_refused(mo
         model.unwrap_python_model().predict(None, [{"colour": "red"}])
 
 
-def registered_folder(project: Any, place: Path) -> Path:
-    """The files of the registered model, as a server fetches them."""
-    registry = Registry(connect(project.home), "tiny")
-    champion = registry.holder("champion")
-    assert champion is not None
-    return registry.fetch(champion, place).parent
-
-
-def test_the_registered_model_names_exact_versions_of_what_its_code_imports(project: Any, tmp_path: Path) -> None:
-    folder = registered_folder(project, tmp_path)
+def test_the_registered_model_names_exact_versions_of_what_its_code_imports(registered: Path) -> None:
+    folder = registered
     lines = [line for line in (folder / "requirements.txt").read_text().splitlines() if line]
     named = dict(line.split("==") for line in lines)
     assert set(named) == {"mlflow", "numpy", "onnxruntime", "pillow", "pydantic", "tqdm"}
@@ -140,9 +141,9 @@ print(json.dumps({"ours": ours, "pictures": [record["png_base64"] for record in 
 """
 
 
-def test_the_registered_model_runs_where_this_package_is_not(project: Any, tmp_path: Path) -> None:
+def test_the_registered_model_runs_where_this_package_is_not(project: Any, registered: Path, tmp_path: Path) -> None:
     """In an interpreter that reads no `.pth` file, so that no installation of this checkout is on its path."""
-    folder = registered_folder(project, tmp_path)
+    folder = registered
     packages = sysconfig.get_path("purelib")
     command = [sys.executable, "-I", "-S", "-c", ALONE, str(folder), packages, str(ROOT)]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
