@@ -1,15 +1,13 @@
 """Ranges of configuration fields: one plain table a dataclass, used when it is made and by whoever reads many at once.
 
 @dataclass(frozen=True)
-class Split:
+class Split(Config):
     test_fraction: float
-    __checks__: ClassVar[Checks] = {"test_fraction": (lambda v: 0 < v < 1, "between 0 and 1, both excluded")}
-    def __post_init__(self) -> None:
-        run_checks(self)
+    __checks__: ClassVar[Checks] = {"test_fraction": open_fraction}
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from ddpm_core.errors import ParamsError
 
@@ -26,12 +24,15 @@ def failures(checks: Checks, values: Mapping[str, Any], where: str = "") -> list
     return lines
 
 
-def run_checks(config: Any) -> None:
-    """Raise one ParamsError that lists every field of a dataclass that is out of its range."""
-    checks: Checks = type(config).__checks__
-    lines = failures(checks, {field: getattr(config, field) for field in checks})
-    if lines:
-        raise ParamsError(f"{type(config).__name__}: " + "; ".join(lines))
+class Config:
+    """Base of every configuration dataclass. Making one raises a ParamsError that lists each field out of its range."""
+
+    __checks__: ClassVar[Checks] = {}
+
+    def __post_init__(self) -> None:
+        lines = failures(self.__checks__, {field: getattr(self, field) for field in self.__checks__})
+        if lines:
+            raise ParamsError(f"{type(self).__name__}: " + "; ".join(lines))
 
 
 at_least_1: Check = (lambda v: v >= 1, "at least 1")

@@ -1,14 +1,14 @@
 """The section `export` of params.yaml. Free of torch, so that it can be read anywhere."""
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
-from ddpm_core.checks import Checks, at_least_1, positive, run_checks
+from ddpm_core.checks import Checks, Config, at_least_1, positive
 from ddpm_core.errors import ParamsError
 
 
 @dataclass(frozen=True)
-class ExportConfig:
+class ExportConfig(Config):
     """How the network becomes model.onnx, and how closely its onnxruntime run must follow torch."""
 
     opset: int
@@ -18,7 +18,6 @@ class ExportConfig:
     ema: float | None
     weights: Literal["last", "best"]
 
-    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid", "strict": True}
     __checks__: ClassVar[Checks] = {
         "opset": (lambda v: 18 <= v <= 23, "between 18 and 23"),
         "parity_tolerance": positive,
@@ -28,7 +27,7 @@ class ExportConfig:
     }
 
     def __post_init__(self) -> None:
-        run_checks(self)
+        super().__post_init__()
         if self.weights == "best" and self.ema is not None:
             raise ParamsError(
                 f"ExportConfig: ema: must be null with weights: best, as the best step is judged by the average of "

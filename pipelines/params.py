@@ -13,7 +13,7 @@ from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
 
-from ddpm_core.checks import Checks, at_least_1, not_negative, run_checks
+from ddpm_core.checks import Checks, Config, at_least_1, not_negative
 from ddpm_core.errors import ParamsError
 from pipelines.parsing import Faults, missing, parse_value, unknown_keys
 
@@ -36,7 +36,7 @@ Scalar = str | int | float | bool
 
 
 @dataclass(frozen=True)
-class RuntimeConfig:
+class RuntimeConfig(Config):
     """Where the work is done; listed by no stage, so that moving to another machine makes nothing stale."""
 
     device: Literal["auto", "cpu", "cuda"]
@@ -53,9 +53,6 @@ class RuntimeConfig:
         "sampling_processes": (lambda v: v == "auto" or v >= 1, "auto, or at least 1"),
         "workers": not_negative,
     }
-
-    def __post_init__(self) -> None:
-        run_checks(self)
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,9 @@
 """Section `diffusion`: the process, what the network predicts of it, and how its errors are weighed."""
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
-from ddpm_core.checks import Checks, not_negative, run_checks
+from ddpm_core.checks import Checks, Config, not_negative
 from ddpm_core.diffusion.parameterisation import Parameterisation, Target
 from ddpm_core.diffusion.schedule import ScheduleConfig
 from ddpm_core.diffusion.time_law import TimeLawConfig
@@ -12,7 +12,7 @@ from ddpm_core.diffusion.weighting import WeightingConfig
 
 
 @dataclass(frozen=True)
-class DiffusionConfig:
+class DiffusionConfig(Config):
     """`vlb_weight` is L_hybrid's share of the bound (0.001 in Nichol & Dhariwal 2021), for a learned variance."""
 
     schedule: ScheduleConfig
@@ -21,11 +21,7 @@ class DiffusionConfig:
     weighting: WeightingConfig
     time_law: TimeLawConfig
     vlb_weight: float
-    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid", "strict": True}
     __checks__: ClassVar[Checks] = {"vlb_weight": not_negative}
-
-    def __post_init__(self) -> None:
-        run_checks(self)
 
     @property
     def learned_variance(self) -> bool:

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from ddpm_core.checks import Check, Checks, not_negative, open_fraction, positive, run_checks
+from ddpm_core.checks import Check, Checks, Config, not_negative, open_fraction, positive
 from ddpm_core.diffusion.levels import Floats, Process, Schedule
 from ddpm_core.errors import ParamsError
 
@@ -28,7 +28,6 @@ __all__ = [
     "zero_terminal_snr",
 ]
 
-_STRICT: dict[str, Any] = {"extra": "forbid", "strict": True}
 _log = logging.getLogger(__name__)
 _REFUSED_SNR = 0.1
 _WARNED_SNR = 1e-3
@@ -36,7 +35,7 @@ _levels: Check = (lambda v: v >= 2, "2 or more levels")
 
 
 @dataclass(frozen=True)
-class Linear:
+class Linear(Config):
     """Ho et al. 2020, section 4: beta rises linearly; the two ends belong to T = 1000 and are scaled for another T."""
 
     kind: Literal["linear"]
@@ -45,11 +44,7 @@ class Linear:
     beta_end: float
     scale_ends: bool
     zero_terminal_snr: bool
-    __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
     __checks__: ClassVar[Checks] = {"T": _levels, "beta_start": open_fraction, "beta_end": open_fraction}
-
-    def __post_init__(self) -> None:
-        run_checks(self)
 
     def build(self) -> Schedule:
         start, end = _ends(self)
@@ -57,7 +52,7 @@ class Linear:
 
 
 @dataclass(frozen=True)
-class Quadratic:
+class Quadratic(Config):
     """Linear in the root of beta (Song et al. 2021, DDIM, for CIFAR-10); ends scaled as in Linear."""
 
     kind: Literal["quadratic"]
@@ -66,11 +61,7 @@ class Quadratic:
     beta_end: float
     scale_ends: bool
     zero_terminal_snr: bool
-    __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
     __checks__: ClassVar[Checks] = {"T": _levels, "beta_start": open_fraction, "beta_end": open_fraction}
-
-    def __post_init__(self) -> None:
-        run_checks(self)
 
     def build(self) -> Schedule:
         start, end = _ends(self)
@@ -78,7 +69,7 @@ class Quadratic:
 
 
 @dataclass(frozen=True)
-class Cosine:
+class Cosine(Config):
     """Nichol & Dhariwal 2021, eq. 17: alpha_bar falls as a squared cosine, beta capped."""
 
     kind: Literal["cosine"]
@@ -86,11 +77,7 @@ class Cosine:
     s: float
     beta_max: float
     zero_terminal_snr: bool
-    __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
     __checks__: ClassVar[Checks] = {"T": _levels, "s": not_negative, "beta_max": open_fraction}
-
-    def __post_init__(self) -> None:
-        run_checks(self)
 
     def build(self) -> Schedule:
         f = np.cos((np.arange(self.T + 1) / self.T + self.s) / (1 + self.s) * np.pi / 2) ** 2
@@ -98,7 +85,7 @@ class Cosine:
 
 
 @dataclass(frozen=True)
-class Sigmoid:
+class Sigmoid(Config):
     """Chen 2023, "On the importance of noise scheduling": alpha_bar falls as a sigmoid from `start` to `end`."""
 
     kind: Literal["sigmoid"]
@@ -108,11 +95,10 @@ class Sigmoid:
     tau: float
     alpha_bar_min: float
     zero_terminal_snr: bool
-    __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
     __checks__: ClassVar[Checks] = {"T": _levels, "tau": positive, "alpha_bar_min": open_fraction}
 
     def __post_init__(self) -> None:
-        run_checks(self)
+        super().__post_init__()
         if self.end <= self.start:
             raise ParamsError(f"Sigmoid: end must be above start, got start={self.start}, end={self.end}")
 
@@ -124,7 +110,7 @@ class Sigmoid:
 
 
 @dataclass(frozen=True)
-class VpContinuous:
+class VpContinuous(Config):
     """Song et al. 2021, eq. 32 (the VP SDE) at t = i / T; the network is told 1000 t."""
 
     kind: Literal["vp_continuous"]
@@ -132,11 +118,7 @@ class VpContinuous:
     beta_min: float
     beta_max: float
     zero_terminal_snr: bool
-    __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
     __checks__: ClassVar[Checks] = {"T": _levels, "beta_min": positive, "beta_max": positive}
-
-    def __post_init__(self) -> None:
-        run_checks(self)
 
     def build(self) -> Schedule:
         t = np.arange(self.T + 1) / self.T
@@ -145,7 +127,7 @@ class VpContinuous:
 
 
 @dataclass(frozen=True)
-class GeometricVE:
+class GeometricVE(Config):
     """Song & Ermon 2019: sigmas in geometric progression; the network is told the level's number."""
 
     kind: Literal["geometric_ve"]
@@ -153,7 +135,6 @@ class GeometricVE:
     sigma_min: float
     sigma_max: float
     sigma_data: float
-    __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
     __checks__: ClassVar[Checks] = {
         "T": _levels,
         "sigma_min": positive,
@@ -162,7 +143,7 @@ class GeometricVE:
     }
 
     def __post_init__(self) -> None:
-        run_checks(self)
+        super().__post_init__()
         _rising_sigmas(self)
 
     def build(self) -> Schedule:
@@ -171,7 +152,7 @@ class GeometricVE:
 
 
 @dataclass(frozen=True)
-class Edm:
+class Edm(Config):
     """Karras et al. 2022, eq. 5: sigma^(1/rho) in equal steps; the network is told ln(sigma) / 4."""
 
     kind: Literal["edm"]
@@ -180,7 +161,6 @@ class Edm:
     sigma_max: float
     rho: float
     sigma_data: float
-    __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
     __checks__: ClassVar[Checks] = {
         "T": _levels,
         "sigma_min": positive,
@@ -190,7 +170,7 @@ class Edm:
     }
 
     def __post_init__(self) -> None:
-        run_checks(self)
+        super().__post_init__()
         _rising_sigmas(self)
 
     def build(self) -> Schedule:
@@ -201,16 +181,12 @@ class Edm:
 
 
 @dataclass(frozen=True)
-class RectifiedFlow:
+class RectifiedFlow(Config):
     """Liu et al. 2022: the straight line x_t = (1 - t) x_0 + t eps at t = i / T; the network is told 1000 t."""
 
     kind: Literal["rectified_flow"]
     T: int
-    __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
     __checks__: ClassVar[Checks] = {"T": _levels}
-
-    def __post_init__(self) -> None:
-        run_checks(self)
 
     def build(self) -> Schedule:
         i = np.arange(self.T + 1)

@@ -11,11 +11,9 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ddpm_core.checks import Checks, at_least_1, open_fraction, positive, run_checks
+from ddpm_core.checks import Checks, Config, at_least_1, open_fraction, positive
 from ddpm_core.diffusion.levels import Floats, Schedule
 from ddpm_core.errors import IntegrityError, ParamsError
-
-_STRICT: dict[str, Any] = {"extra": "forbid", "strict": True}
 
 
 class TimeLaw(ABC):
@@ -109,38 +107,32 @@ class SecondMomentLaw(TimeLaw):
 
 
 @dataclass(frozen=True)
-class Uniform:
+class Uniform(Config):
     """Every level alike."""
 
     kind: Literal["uniform"]
     stratified: bool
-    __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
-    __checks__: ClassVar[Checks] = {}
 
     def build(self, schedule: Schedule) -> TimeLaw:
         return FixedLaw(np.full(schedule.T, 1 / schedule.T), self.stratified, corrected=True)
 
 
 @dataclass(frozen=True)
-class SecondMoment:
+class SecondMoment(Config):
     """Importance by the loss seen so far: less variance of the bound's estimate (Nichol & Dhariwal 2021)."""
 
     kind: Literal["second_moment"]
     stratified: bool
     history: int
     uniform_share: float
-    __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
     __checks__: ClassVar[Checks] = {"history": at_least_1, "uniform_share": open_fraction}
-
-    def __post_init__(self) -> None:
-        run_checks(self)
 
     def build(self, schedule: Schedule) -> TimeLaw:
         return SecondMomentLaw(schedule.T, self.stratified, self.history, self.uniform_share)
 
 
 @dataclass(frozen=True)
-class LogNormal:
+class LogNormal(Config):
     """Karras et al. 2022: ln sigma ~ N(mean, std^2), carried over to the schedule's levels as the mass near each.
 
     `corrected` false: the law is part of the loss weight, as in EDM; true: it changes the estimate's variance alone.
@@ -151,11 +143,7 @@ class LogNormal:
     mean: float
     std: float
     corrected: bool
-    __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
     __checks__: ClassVar[Checks] = {"std": positive}
-
-    def __post_init__(self) -> None:
-        run_checks(self)
 
     def build(self, schedule: Schedule) -> TimeLaw:
         ln_sigma = -schedule.lam[1:]

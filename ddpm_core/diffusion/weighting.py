@@ -5,25 +5,21 @@ target: one definition serves all of them. Level 0 is never trained on; its weig
 """
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 
-from ddpm_core.checks import Checks, not_negative, positive, run_checks
+from ddpm_core.checks import Checks, Config, not_negative, positive
 from ddpm_core.diffusion.levels import Floats
 from ddpm_core.diffusion.parameterisation import Parameterisation
 from ddpm_core.diffusion.variance import VarianceName, likelihood_log_variance
 
-_STRICT: dict[str, Any] = {"extra": "forbid", "strict": True}
-
 
 @dataclass(frozen=True)
-class Simple:
+class Simple(Config):
     """Ho et al. 2020, eq. 14: every level counts the same, in the space of the target."""
 
     kind: Literal["simple"]
-    __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
-    __checks__: ClassVar[Checks] = {}
 
     def table(self, parameterisation: Parameterisation) -> Floats:
         weights = np.ones(parameterisation.schedule.T + 1)
@@ -32,57 +28,45 @@ class Simple:
 
 
 @dataclass(frozen=True)
-class Snr:
+class Snr(Config):
     """The simple loss of the noise, whatever the target: W_x0 = SNR (for a score: weighted by g^2, as in NCSN)."""
 
     kind: Literal["snr"]
-    __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
-    __checks__: ClassVar[Checks] = {}
 
     def table(self, parameterisation: Parameterisation) -> Floats:
         return _of_x0(parameterisation, _snr(parameterisation))
 
 
 @dataclass(frozen=True)
-class Vlb:
+class Vlb(Config):
     """The bound's own weight in nats per dimension, of L_{t-1} under a fixed variance (Ho et al. 2020, eq. 12)."""
 
     kind: Literal["vlb"]
     variance: Literal["fixed_small", "fixed_large"]
-    __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
-    __checks__: ClassVar[Checks] = {}
 
     def table(self, parameterisation: Parameterisation) -> Floats:
         return vlb_weights(parameterisation, self.variance)
 
 
 @dataclass(frozen=True)
-class MinSnr:
+class MinSnr(Config):
     """Hang et al. 2023: W_x0 = min(SNR, gamma)."""
 
     kind: Literal["min_snr"]
     gamma: float
-    __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
     __checks__: ClassVar[Checks] = {"gamma": positive}
-
-    def __post_init__(self) -> None:
-        run_checks(self)
 
     def table(self, parameterisation: Parameterisation) -> Floats:
         return _of_x0(parameterisation, np.minimum(_snr(parameterisation), self.gamma))
 
 
 @dataclass(frozen=True)
-class SoftMinSnr:
+class SoftMinSnr(Config):
     """Crowson et al. 2024 (Hourglass diffusion), eq. 9: W_x0 = SNR gamma / (SNR + gamma), without the corner."""
 
     kind: Literal["soft_min_snr"]
     gamma: float
-    __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
     __checks__: ClassVar[Checks] = {"gamma": positive}
-
-    def __post_init__(self) -> None:
-        run_checks(self)
 
     def table(self, parameterisation: Parameterisation) -> Floats:
         snr = _snr(parameterisation)
@@ -90,17 +74,13 @@ class SoftMinSnr:
 
 
 @dataclass(frozen=True)
-class P2:
+class P2(Config):
     """Choi et al. 2022: the noise's error weighted by (k + SNR)^-gamma."""
 
     kind: Literal["p2"]
     k: float
     gamma: float
-    __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
     __checks__: ClassVar[Checks] = {"k": positive, "gamma": not_negative}
-
-    def __post_init__(self) -> None:
-        run_checks(self)
 
     def table(self, parameterisation: Parameterisation) -> Floats:
         snr = _snr(parameterisation)
@@ -108,12 +88,10 @@ class P2:
 
 
 @dataclass(frozen=True)
-class EdmWeight:
+class EdmWeight(Config):
     """Karras et al. 2022, table 1: W_x0 = (sigma^2 + sigma_data^2) / (sigma sigma_data)^2, SNR + 1 / sigma_data^2."""
 
     kind: Literal["edm"]
-    __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
-    __checks__: ClassVar[Checks] = {}
 
     def table(self, parameterisation: Parameterisation) -> Floats:
         return _of_x0(parameterisation, _snr(parameterisation) + parameterisation.schedule.sigma_data**-2)

@@ -1,32 +1,28 @@
 """What stage evaluate is asked to measure."""
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
-from ddpm_core.checks import Checks, at_least_1, not_negative, open_fraction, run_checks
+from ddpm_core.checks import Checks, Config, at_least_1, not_negative, open_fraction
 
 
 @dataclass(frozen=True)
-class PanelsConfig:
+class PanelsConfig(Config):
     """What is made for the report alone; no verdict looks at it, and two models are compared whatever it says."""
 
     steps: tuple[int, ...]
     images: int
     trajectories: int
 
-    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid", "strict": True}
     __checks__: ClassVar[Checks] = {
         "steps": (lambda v: len(set(v)) == len(v) and all(k >= 1 for k in v), "numbers of 1 or more, each once"),
         "images": (lambda v: v >= 2, "at least 2"),
         "trajectories": not_negative,
     }
 
-    def __post_init__(self) -> None:
-        run_checks(self)
-
 
 @dataclass(frozen=True)
-class EvaluateConfig:
+class EvaluateConfig(Config):
     """How many samples, of which seeds, and the settings of each measure. Comments in params.yaml say it in words."""
 
     n: int | Literal["test"]
@@ -52,7 +48,6 @@ class EvaluateConfig:
     neighbours: int
     panels: PanelsConfig
 
-    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid", "strict": True}
     __checks__: ClassVar[Checks] = {
         "n": (lambda v: v == "test" or (isinstance(v, int) and v >= 2), "`test` or at least 2"),
         "n_most": (lambda v: v is None or v >= 2, "null (no such limit) or at least 2"),
@@ -75,9 +70,6 @@ class EvaluateConfig:
         "grid_columns": at_least_1,
         "neighbours": at_least_1,
     }
-
-    def __post_init__(self) -> None:
-        run_checks(self)
 
     def samples(self, unseen: int) -> int:
         """How many samples to make beside so many unseen pictures; `n_most` limits `test` and no number."""

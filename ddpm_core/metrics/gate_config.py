@@ -1,21 +1,19 @@
 """The limits of the gate."""
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
-from ddpm_core.checks import Checks, at_least_1, fraction, not_negative, open_fraction, positive, run_checks
+from ddpm_core.checks import Checks, Config, at_least_1, fraction, not_negative, open_fraction, positive
 from ddpm_core.errors import ParamsError
 
 
 @dataclass(frozen=True)
-class Limit:
+class Limit(Config):
     """An absolute limit on one metric, both ends allowed; null leaves an end open."""
 
     metric: str
     min: float | None
     max: float | None
-
-    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid", "strict": True}
 
     def __post_init__(self) -> None:
         if self.min is None and self.max is None:
@@ -23,7 +21,7 @@ class Limit:
 
 
 @dataclass(frozen=True)
-class GateConfig:
+class GateConfig(Config):
     """The rules. `max_energy` and `max_lost` mean the same on every data set; `absolute` is opt-in."""
 
     model_name: str | None
@@ -41,7 +39,6 @@ class GateConfig:
     max_champion_loss: float
     absolute: tuple[Limit, ...]
 
-    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid", "strict": True}
     __checks__: ClassVar[Checks] = {
         "model_name": (
             lambda v: v is None or (bool(v) and not set(v) & set("/:") and v == v.strip()),
@@ -65,4 +62,4 @@ class GateConfig:
     }
 
     def __post_init__(self) -> None:
-        run_checks(self)
+        super().__post_init__()

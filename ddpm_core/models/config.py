@@ -4,12 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
-from ddpm_core.checks import Checks, at_least_1, run_checks
+from ddpm_core.checks import Checks, Config, at_least_1
 from ddpm_core.errors import DataError, ParamsError
 
 
 @dataclass(frozen=True)
-class UNetConfig:
+class UNetConfig(Config):
     """The U-Net of Ho et al. 2020, with the choices of Nichol & Dhariwal 2021 and a patch stem."""
 
     kind: Literal["unet"]
@@ -25,7 +25,6 @@ class UNetConfig:
     resblock_updown: bool
     refine: int | Literal["auto"]
 
-    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid", "strict": True}
     __checks__: ClassVar[Checks] = {
         "patch": at_least_1,
         "channels": (lambda v: v >= 2 and v % 2 == 0, "an even number of at least 2"),
@@ -42,7 +41,7 @@ class UNetConfig:
     }
 
     def __post_init__(self) -> None:
-        run_checks(self)
+        super().__post_init__()
         lines = []
         if self.channels % self.norm_groups:
             lines.append(

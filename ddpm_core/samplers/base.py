@@ -4,9 +4,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, ClassVar
+from typing import ClassVar
 
-from ddpm_core.checks import Checks, at_least_1, run_checks
+from ddpm_core.checks import Checks, Config, at_least_1
 from ddpm_core.diffusion.levels import Schedule
 from ddpm_core.diffusion.plan import Bound, PlanBuilder, SamplingPlan
 from ddpm_core.diffusion.spacing import Spacing, spaced_levels
@@ -17,17 +17,13 @@ SHARED_CHECKS: Checks = {"steps": at_least_1}
 
 
 @dataclass(frozen=True)
-class Sampler(ABC):
+class Sampler(Config, ABC):
     """A sampler's config. `steps` counts levels visited; `SamplingPlan.evaluations` counts network calls."""
 
     steps: int
     spacing: Spacing
     bound: Bound
-    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid", "strict": True}
     __checks__: ClassVar[Checks] = SHARED_CHECKS
-
-    def __post_init__(self) -> None:
-        run_checks(self)
 
     def plan(self, schedule: Schedule, variance: Variance) -> SamplingPlan:
         """The rows from noise to clean data."""

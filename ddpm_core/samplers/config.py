@@ -3,12 +3,10 @@
 from dataclasses import dataclass, fields, replace
 from typing import Any, ClassVar, get_args
 
-from ddpm_core.checks import Checks, fraction, not_negative, run_checks
+from ddpm_core.checks import Checks, Config, fraction, not_negative
 from ddpm_core.diffusion.levels import Schedule
 from ddpm_core.errors import ParamsError
 from ddpm_core.samplers import SamplerConfig
-
-_STRICT: dict[str, Any] = {"extra": "forbid", "strict": True}
 
 CONVENTIONAL: dict[str, Any] = {
     "spacing": "trailing",
@@ -29,7 +27,7 @@ as a corrector, and many of them for annealed Langevin, which moves by nothing e
 
 
 @dataclass(frozen=True)
-class GuidanceConfig:
+class GuidanceConfig(Config):
     """Classifier-free guidance: out_c + weight (out_c - out_null); 0 = off.
 
     `interval` (low, high): where it acts, as fractions of the way from clean data to noise; None = everywhere.
@@ -38,7 +36,6 @@ class GuidanceConfig:
     weight: float
     interval: tuple[float, float] | None
     rescale: float
-    __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
     __checks__: ClassVar[Checks] = {
         "weight": not_negative,
         "interval": (
@@ -47,9 +44,6 @@ class GuidanceConfig:
         ),
         "rescale": fraction,
     }
-
-    def __post_init__(self) -> None:
-        run_checks(self)
 
     def time_interval(self, schedule: Schedule) -> tuple[float, float] | None:
         """The interval in the network's time, for `guidance.guided`."""
@@ -60,17 +54,13 @@ class GuidanceConfig:
 
 
 @dataclass(frozen=True)
-class SampleConfig:
+class SampleConfig(Config):
     """Section `sample`: what a bundle does by default."""
 
     sampler: SamplerConfig
     guidance: GuidanceConfig
     seed: int
-    __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
     __checks__: ClassVar[Checks] = {"seed": (lambda v: 0 <= v < 2**64, "a whole number from 0 to 2^64 - 1")}
-
-    def __post_init__(self) -> None:
-        run_checks(self)
 
 
 def sampler_kinds() -> dict[str, type[SamplerConfig]]:

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Literal, NamedTuple, NoReturn
 
 import numpy as np
 
-from ddpm_core.checks import Checks, at_least_1, positive, run_checks
+from ddpm_core.checks import Checks, Config, at_least_1, positive
 from ddpm_core.diffusion.arrays import Array, Denoise, full, per_image
 from ddpm_core.diffusion.generate import generate
 from ddpm_core.diffusion.levels import Floats, Process, Schedule
@@ -44,18 +44,14 @@ class Solved(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Rk45:
+class Rk45(Config):
     """`rtol` and `atol` are the error of a step that an image may have, as a root mean square over its elements."""
 
     kind: Literal["rk45"]
     rtol: float
     atol: float
     most_steps: int
-    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid", "strict": True}
     __checks__: ClassVar[Checks] = {"rtol": positive, "atol": positive, "most_steps": at_least_1}
-
-    def __post_init__(self) -> None:
-        run_checks(self)
 
     def plan(self, schedule: Schedule, variance: Variance) -> NoReturn:
         raise ParamsError(

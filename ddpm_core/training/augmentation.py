@@ -1,72 +1,58 @@
 """What may happen to a picture before a network is shown it; free of torch, like all configuration."""
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
-from ddpm_core.checks import Checks, at_least_1, fraction, run_checks
-
-_STRICT: dict[str, Any] = {"extra": "forbid", "strict": True}
+from ddpm_core.checks import Checks, Config, at_least_1, fraction
 
 Fill = Literal["reflect", "edge", "black"]
 """What comes in from outside a picture: its mirror image, its outermost pixels, or the lowest level."""
 
 
 @dataclass(frozen=True)
-class Padded:
+class Padded(Config):
     """The picture is moved by up to `pixels` along either axis."""
 
     kind: Literal["padded"]
     probability: float
     pixels: int
     fill: Fill
-    __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
     __checks__: ClassVar[Checks] = {"probability": fraction, "pixels": at_least_1}
-
-    def __post_init__(self) -> None:
-        run_checks(self)
 
 
 @dataclass(frozen=True)
-class Resized:
+class Resized(Config):
     """A window of at least the share `min_area` of the picture is enlarged to its size."""
 
     kind: Literal["resized"]
     probability: float
     min_area: float
     max_stretch: float
-    __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
     __checks__: ClassVar[Checks] = {
         "probability": fraction,
         "min_area": (lambda v: 0 < v <= 1, "above 0, at most 1"),
         "max_stretch": at_least_1,
     }
 
-    def __post_init__(self) -> None:
-        run_checks(self)
-
 
 CropConfig = Padded | Resized
 
 
 @dataclass(frozen=True)
-class Rotation:
+class Rotation(Config):
     """The picture is turned by up to `degrees` either way."""
 
     probability: float
     degrees: float
     fill: Fill
-    __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
     __checks__: ClassVar[Checks] = {
         "probability": fraction,
         "degrees": (lambda v: 0 <= v <= 45, "between 0 and 45"),
     }
 
-    def __post_init__(self) -> None:
-        run_checks(self)
-
 
 @dataclass(frozen=True)
-class Colour:
+class Colour(Config):
     """Brightness, contrast, saturation and hue, in an order that is drawn too."""
 
     probability: float
@@ -74,18 +60,14 @@ class Colour:
     contrast: float
     saturation: float
     hue: float
-    __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
     __checks__: ClassVar[Checks] = {
         **dict.fromkeys(("probability", "brightness", "contrast", "saturation"), fraction),
         "hue": (lambda v: 0 <= v <= 0.5, "between 0 and 0.5"),
     }
 
-    def __post_init__(self) -> None:
-        run_checks(self)
-
 
 @dataclass(frozen=True)
-class AugmentConfig:
+class AugmentConfig(Config):
     """What may happen to a picture before it is shown, each with a probability, a picture at a time."""
 
     horizontal_flip: float
@@ -93,11 +75,7 @@ class AugmentConfig:
     crop: CropConfig
     rotation: Rotation
     colour: Colour
-    __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
     __checks__: ClassVar[Checks] = {"horizontal_flip": fraction, "vertical_flip": fraction}
-
-    def __post_init__(self) -> None:
-        run_checks(self)
 
     @property
     def changes_nothing(self) -> bool:

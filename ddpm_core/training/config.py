@@ -1,13 +1,12 @@
 """How a network is trained; free of torch, so that it is checked long before a network is built."""
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
-from ddpm_core.checks import Checks, at_least_1, fraction, not_negative, positive, run_checks
+from ddpm_core.checks import Checks, Config, at_least_1, fraction, not_negative, positive
 from ddpm_core.errors import ParamsError
 from ddpm_core.training.augmentation import AugmentConfig
 
-_STRICT: dict[str, Any] = {"extra": "forbid", "strict": True}
 _betas = (lambda v: all(0 <= beta < 1 for beta in v), "two numbers of at least 0 and below 1")
 
 Precision = Literal["auto", "bf16", "tf32", "fp32"]
@@ -17,36 +16,28 @@ OnNonfinite = Literal["stop", "skip", "roll_back"]
 
 
 @dataclass(frozen=True)
-class AdamW:
+class AdamW(Config):
     """Loshchilov & Hutter 2019: Adam with the decay of weights taken out of the gradient."""
 
     kind: Literal["adamw"]
     betas: tuple[float, float]
     eps: float
     weight_decay: float
-    __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
     __checks__: ClassVar[Checks] = {"betas": _betas, "eps": positive, "weight_decay": not_negative}
-
-    def __post_init__(self) -> None:
-        run_checks(self)
 
 
 @dataclass(frozen=True)
-class Adam:
+class Adam(Config):
     """Kingma & Ba 2015."""
 
     kind: Literal["adam"]
     betas: tuple[float, float]
     eps: float
-    __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
     __checks__: ClassVar[Checks] = {"betas": _betas, "eps": positive}
-
-    def __post_init__(self) -> None:
-        run_checks(self)
 
 
 @dataclass(frozen=True)
-class Muon:
+class Muon(Config):
     """Jordan et al. 2024 for the kernels and matrices, at `scale` times the rate; AdamW for all else."""
 
     kind: Literal["muon"]
@@ -55,7 +46,6 @@ class Muon:
     betas: tuple[float, float]
     eps: float
     weight_decay: float
-    __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
     __checks__: ClassVar[Checks] = {
         "scale": positive,
         "momentum": (lambda v: 0 <= v < 1, "at least 0 and below 1"),
@@ -64,69 +54,52 @@ class Muon:
         "weight_decay": not_negative,
     }
 
-    def __post_init__(self) -> None:
-        run_checks(self)
-
 
 OptimiserConfig = AdamW | Adam | Muon
 
 
 @dataclass(frozen=True)
-class Constant:
+class Constant(Config):
     """The learning rate stays where the warm-up ends."""
 
     kind: Literal["constant"]
-    __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
-    __checks__: ClassVar[Checks] = {}
 
 
 @dataclass(frozen=True)
-class Cosine:
+class Cosine(Config):
     """Half a cosine from the end of the warm-up to `final_fraction` of the rate at the last step."""
 
     kind: Literal["cosine"]
     final_fraction: float
-    __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
     __checks__: ClassVar[Checks] = {"final_fraction": fraction}
-
-    def __post_init__(self) -> None:
-        run_checks(self)
 
 
 @dataclass(frozen=True)
-class InverseSqrt:
+class InverseSqrt(Config):
     """Vaswani et al. 2017: the rate falls as sqrt(steps_at_full / step) once `steps_at_full` steps are done."""
 
     kind: Literal["inverse_sqrt"]
     steps_at_full: int
-    __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
     __checks__: ClassVar[Checks] = {"steps_at_full": at_least_1}
-
-    def __post_init__(self) -> None:
-        run_checks(self)
 
 
 LrScheduleConfig = Constant | Cosine | InverseSqrt
 
 
 @dataclass(frozen=True)
-class InitFrom:
+class InitFrom(Config):
     """Weights to begin from; the digest stands here so that another file makes the stage stale."""
 
     path: str
     sha256: str
-    __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
     __checks__: ClassVar[Checks] = {
         "path": (lambda v: bool(v), "the path of a safetensors file or a bundle, from the project's folder"),
         "sha256": (lambda v: len(v) == 64 and not set(v) - set("0123456789abcdef"), "64 hexadecimal digits"),
     }
 
-    def __post_init__(self) -> None:
-        run_checks(self)
-
 
 @dataclass(frozen=True)
-class TrainConfig:
+class TrainConfig(Config):
     """Section `train` of params.yaml."""
 
     seed: int
@@ -156,7 +129,6 @@ class TrainConfig:
     on_nonfinite: OnNonfinite
     nonfinite_limit: int
 
-    __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
     __checks__: ClassVar[Checks] = {
         "seed": (lambda v: 0 <= v < 2**63, "from 0 to 2^63 - 1"),
         "steps": at_least_1,
@@ -182,7 +154,7 @@ class TrainConfig:
     }
 
     def __post_init__(self) -> None:
-        run_checks(self)
+        super().__post_init__()
         lines = []
         if self.batch_size % self.accumulate:
             lines.append(

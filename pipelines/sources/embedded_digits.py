@@ -7,12 +7,12 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ddpm_core.checks import Checks, at_least_1, run_checks
+from ddpm_core.checks import Checks, Config, at_least_1
 from ddpm_core.errors import DataError
 from pipelines.sources.pictures import Found, Listing, Pixels, Rules, first_of_each_class
 from pipelines.tools.source_facts import SourceFacts
@@ -22,7 +22,7 @@ _CSV = Path("data", "data", "mnist_5k.csv.gz")
 
 
 @dataclass(frozen=True)
-class EmbeddedDigits:
+class EmbeddedDigits(Config):
     """`path` names the record of which digits they must be: a JSON file with their number and SHA-256."""
 
     kind: Literal["embedded_digits"]
@@ -30,11 +30,7 @@ class EmbeddedDigits:
     size: int
     pictures_per_class: int
 
-    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid", "strict": True}
     __checks__: ClassVar[Checks] = {"size": at_least_1, "pictures_per_class": at_least_1}
-
-    def __post_init__(self) -> None:
-        run_checks(self)
 
     def rules(self) -> Rules:
         return Rules(

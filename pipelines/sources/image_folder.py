@@ -6,9 +6,9 @@ import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
-from ddpm_core.checks import Checks, at_least_1, positive, run_checks
+from ddpm_core.checks import Checks, Config, at_least_1, positive
 from ddpm_core.errors import DataError
 from pipelines.sources.pictures import (
     Channels,
@@ -31,7 +31,7 @@ Entry = tuple[tuple[str, ...], File | Member]  # the parts of a name below the f
 
 
 @dataclass(frozen=True)
-class ImageFolder:
+class ImageFolder(Config):
     """A folder or a zip of pictures, and the rules that make them equal in size and colour."""
 
     kind: Literal["image_folder"]
@@ -46,7 +46,6 @@ class ImageFolder:
     max_megapixels: float
     max_megabytes: float
 
-    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid", "strict": True}
     __checks__: ClassVar[Checks] = {
         "path": (lambda v: bool(v.strip()), "the path of a folder or a zip"),
         "size": at_least_1,
@@ -55,9 +54,6 @@ class ImageFolder:
         "max_megapixels": positive,
         "max_megabytes": positive,
     }
-
-    def __post_init__(self) -> None:
-        run_checks(self)
 
     def rules(self) -> Rules:
         return Rules(

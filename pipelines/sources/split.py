@@ -2,25 +2,21 @@
 
 import hashlib
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
-from ddpm_core.checks import Checks, not_negative, open_fraction, run_checks
+from ddpm_core.checks import Checks, Config, not_negative, open_fraction
 
 SplitName = Literal["train", "test"]
 
 
 @dataclass(frozen=True)
-class SplitConfig:
+class SplitConfig(Config):
     """The share of pictures that is held out, and the seed that chooses them."""
 
     seed: int
     test_fraction: float
 
-    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid", "strict": True}
     __checks__: ClassVar[Checks] = {"seed": not_negative, "test_fraction": open_fraction}
-
-    def __post_init__(self) -> None:
-        run_checks(self)
 
 
 def split_of(pixels_sha256: str, config: SplitConfig) -> SplitName:

@@ -3,11 +3,11 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 
-from ddpm_core.checks import Checks, at_least_1, run_checks
+from ddpm_core.checks import Checks, Config, at_least_1
 from ddpm_core.errors import DataError, Unreachable
 from pipelines.sources.pictures import Found, Listing, Pixels, Rules, first_of_each_class
 from pipelines.sources.split import SplitName
@@ -22,7 +22,7 @@ _SIDES = {"CIFAR10": 32, "MNIST": 28, "FashionMNIST": 28}
 
 
 @dataclass(frozen=True)
-class Torchvision:
+class Torchvision(Config):
     """`path` is torchvision's root; `split` says whether the set's own division holds or the pixels' digests decide."""
 
     kind: Literal["torchvision"]
@@ -33,15 +33,11 @@ class Torchvision:
     size: int
     pictures_per_class: int | None
 
-    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid", "strict": True}
     __checks__: ClassVar[Checks] = {
         "path": (lambda v: bool(v.strip()), "the folder that torchvision calls root"),
         "size": at_least_1,
         "pictures_per_class": (lambda v: v is None or v >= 1, "at least 1, or null for all"),
     }
-
-    def __post_init__(self) -> None:
-        run_checks(self)
 
     def rules(self) -> Rules:
         side = _SIDES[self.name]

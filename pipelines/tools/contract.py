@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from ddpm_core.checks import Check, Checks, at_least_1, fraction, not_negative, run_checks
+from ddpm_core.checks import Check, Checks, Config, at_least_1, fraction, not_negative
 from ddpm_core.errors import ParamsError
 
 # In an expectation's notes: a threshold by its key, or one of the suite's parameters.
@@ -17,7 +17,7 @@ _level: Check = (lambda v: 0 <= v <= 255, "a level between 0 and 255")
 
 
 @dataclass(frozen=True)
-class ContractConfig:
+class ContractConfig(Config):
     """What the data must keep, or nothing is trained on them."""
 
     min_train_images: int
@@ -32,7 +32,6 @@ class ContractConfig:
     max_mean_level: float
     rows_named: int
 
-    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid", "strict": True}
     __checks__: ClassVar[Checks] = {
         "min_train_images": at_least_1,
         "min_test_images": not_negative,
@@ -48,7 +47,7 @@ class ContractConfig:
     }
 
     def __post_init__(self) -> None:
-        run_checks(self)
+        super().__post_init__()
         if self.min_mean_level > self.max_mean_level:
             raise ParamsError(
                 f"min_mean_level must be at most max_mean_level, got {self.min_mean_level} and {self.max_mean_level}"

@@ -14,9 +14,9 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
-from ddpm_core.checks import Checks, run_checks
+from ddpm_core.checks import Checks, Config
 from ddpm_core.errors import DataError, IntegrityError
 from ddpm_core.files import sha256_bytes
 
@@ -34,7 +34,7 @@ _HEX = set("0123456789abcdef")
 
 
 @dataclass(frozen=True)
-class ExtractorFile:
+class ExtractorFile(Config):
     """One extractor that is used besides: what it is, and the file of its weights."""
 
     kind: Literal["inception", "dinov2_vits14", "dinov2_vits14_reg", "dinov2_vitb14", "dinov2_vitb14_reg"]
@@ -42,14 +42,10 @@ class ExtractorFile:
     sha256: str
     download: bool
 
-    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid", "strict": True}
     __checks__: ClassVar[Checks] = {
         "path": (lambda v: v is None or bool(v), "null or the path of a file, from the project's folder"),
         "sha256": (lambda v: len(v) == 64 and set(v) <= _HEX, "64 hexadecimal digits"),
     }
-
-    def __post_init__(self) -> None:
-        run_checks(self)
 
     @property
     def family(self) -> str:

@@ -1,14 +1,14 @@
 """What stage reference is asked for: which extractors there are, and how the in-domain classifier is trained."""
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
-from ddpm_core.checks import Checks, at_least_1, fraction, not_negative, positive, run_checks
+from ddpm_core.checks import Checks, Config, at_least_1, fraction, not_negative, positive
 from pipelines.tools.extractor_files import ExtractorFile
 
 
 @dataclass(frozen=True)
-class ClassifierConfig:
+class ClassifierConfig(Config):
     """How the in-domain classifier is trained, and the accuracy on unseen images below which it is not used."""
 
     seed: int
@@ -18,7 +18,6 @@ class ClassifierConfig:
     width: int
     min_accuracy: float
 
-    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid", "strict": True}
     __checks__: ClassVar[Checks] = {
         "seed": not_negative,
         "steps": at_least_1,
@@ -28,12 +27,9 @@ class ClassifierConfig:
         "min_accuracy": fraction,
     }
 
-    def __post_init__(self) -> None:
-        run_checks(self)
-
 
 @dataclass(frozen=True)
-class ReferenceConfig:
+class ReferenceConfig(Config):
     """Which extractors there are and how much of the training set's features is kept."""
 
     extractors: tuple[ExtractorFile, ...]
@@ -44,7 +40,6 @@ class ReferenceConfig:
     control_images: int
     classifier: ClassifierConfig
 
-    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid", "strict": True}
     __checks__: ClassVar[Checks] = {
         "extractors": (
             lambda v: len({each.family for each in v}) == len(v),
@@ -58,4 +53,4 @@ class ReferenceConfig:
     }
 
     def __post_init__(self) -> None:
-        run_checks(self)
+        super().__post_init__()

@@ -8,9 +8,9 @@ import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
-from ddpm_core.checks import Checks, run_checks
+from ddpm_core.checks import Checks, Config
 from ddpm_core.metrics.rules import RuleResult, number
 from ddpm_core.metrics.verdict import Verdict
 from pipelines.tools.source_facts import SourceFacts
@@ -25,7 +25,7 @@ TEMPLATE, MARKDOWN, COMPARISON, STYLE = (
 
 
 @dataclass(frozen=True)
-class ReportConfig:
+class ReportConfig(Config):
     """What no program can know of a model: its title and the words of its card; null leaves it to the source."""
 
     title: str | None
@@ -33,14 +33,10 @@ class ReportConfig:
     data_licence: str | None
     limits: str | None
 
-    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid", "strict": True}
     __checks__: ClassVar[Checks] = {
         name: (lambda v: v is None or bool(v.strip()), "null (the source's own words) or a text that is not empty")
         for name in ("title", "intended_use", "data_licence", "limits")
     }
-
-    def __post_init__(self) -> None:
-        run_checks(self)
 
     def beside(self, facts: SourceFacts) -> "ReportConfig":
         """These words, and the source's own where there are none; what neither says stays None."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
-from ddpm_core.checks import Checks, at_least_1, run_checks
+from ddpm_core.checks import Checks, Config, at_least_1
 from ddpm_core.errors import DataError, IntegrityError
 from ddpm_core.files import json_bytes, sha256_bytes
 from ddpm_core.spec import DataSpec
@@ -16,22 +16,18 @@ FORMAT = 1
 
 
 @dataclass(frozen=True)
-class ShardConfig:
+class ShardConfig(Config):
     """How pictures are packed, and how many of them the shuffled stream may hold in memory."""
 
     images_per_shard: int
     images_per_block: int
     shuffle_images: int
 
-    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid", "strict": True}
     __checks__: ClassVar[Checks] = {
         "images_per_shard": at_least_1,
         "images_per_block": at_least_1,
         "shuffle_images": at_least_1,
     }
-
-    def __post_init__(self) -> None:
-        run_checks(self)
 
 
 @dataclass(frozen=True)

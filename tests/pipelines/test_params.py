@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ddpm_core.checks import Checks, at_least_1, positive, run_checks
+from ddpm_core.checks import Checks, Config, at_least_1, positive
 from ddpm_core.errors import ParamsError
 from pipelines.params import (
     RuntimeConfig,
@@ -28,23 +28,20 @@ from tests.support.project import merged, write_yaml
 
 
 @dataclass(frozen=True)
-class Circle:
+class Circle(Config):
     kind: Literal["circle"]
     radius: float
     __checks__: ClassVar[Checks] = {"radius": positive}
 
-    def __post_init__(self) -> None:
-        run_checks(self)
-
 
 @dataclass(frozen=True)
-class Box:
+class Box(Config):
     kind: Literal["box"]
     sides: tuple[int, int]
 
 
 @dataclass(frozen=True)
-class Drawing:
+class Drawing(Config):
     shape: Circle | Box
     copies: int
     note: str | None
@@ -53,7 +50,7 @@ class Drawing:
     __checks__: ClassVar[Checks] = {"copies": at_least_1}
 
     def __post_init__(self) -> None:
-        run_checks(self)
+        super().__post_init__()
         if self.mode == "fine" and self.copies > 9:
             raise ParamsError("Drawing: fine drawings must have at most 9 copies, got " + str(self.copies))
 
