@@ -1,7 +1,7 @@
 # `make help` lists what there is. Needs Python 3.11 to 3.13 and make; everything else comes from the hash locks.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: docs help run test test-all test-maths test-mutants test-mutmut lint format ui serve doctor install install-dev install-serve install-serve-gpu install-peers install-mutmut test-peers clean clean-all lock
+.PHONY: docs help run test coverage test-all test-maths test-mutants test-mutmut lint format ui serve doctor install install-dev install-serve install-serve-gpu install-peers install-mutmut test-peers clean clean-all lock
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -21,6 +21,8 @@ export DVC_NO_ANALYTICS := 1
 export GOMP_SPINCOUNT := 2000
 
 TEST_ENV := OMP_WAIT_POLICY=PASSIVE OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1
+# A file of tests stays in one process, as its tests share what is dear to make.
+QUICK := -q -m "not slow" --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder
 
 help: ## show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,8 +30,11 @@ help: ## show this list
 run: install ## run what is stale from pictures to champion; the second time it runs nothing
 	@$(BIN)/ddpm run
 
-test: install-dev ## the quick tests with coverage (under 8 minutes on 2 cores)
-	$(TEST_ENV) $(BIN)/python infra/fast_tests.py
+test: install-dev ## the quick tests (under 8 minutes on 2 cores)
+	$(TEST_ENV) $(BIN)/python -m pytest $(QUICK)
+
+coverage: install-dev ## the quick tests, and how much of the code they run (at least 85 %)
+	$(TEST_ENV) $(BIN)/python -m pytest $(QUICK) --cov --cov-report=term:skip-covered --cov-fail-under=85
 
 test-all: install-dev ## every test, with real servers and the pipeline twice (about an hour)
 	$(TEST_ENV) $(BIN)/python -m pytest
