@@ -19,7 +19,8 @@ import torch
 
 from ddpm_core.device import dtype_of, make_repeatable, pick_device, pick_precision, seed_network
 from ddpm_core.models import build_model
-from ddpm_core.objective import Batch, LabelDropout, build_objective
+from ddpm_core.objectives.batch import Batch, LabelDropout
+from ddpm_core.objectives.diffusion import build_objective
 from ddpm_core.spec import DataSpec
 from ddpm_core.training.checkpoint import Checkpoints
 from ddpm_core.training.trainer import Trainer

@@ -27,7 +27,8 @@ from ddpm_core.diffusion.noise import initial, step_noise
 from ddpm_core.metrics.labels import asked_labels
 from ddpm_core.models import build_model
 from ddpm_core.models.refining import resolved
-from ddpm_core.objective import Batch, LabelDropout, build_objective
+from ddpm_core.objectives.batch import Batch, LabelDropout
+from ddpm_core.objectives.diffusion import build_objective
 from ddpm_core.training.trainer import Trainer
 from pipelines.params import Params, load_params
 

@@ -28,7 +28,7 @@ from torch import Tensor, nn
 
 from ddpm_core.errors import NonFiniteError
 from ddpm_core.models import UNetConfig
-from ddpm_core.objective import Draw
+from ddpm_core.objectives.base import Draw
 from ddpm_core.spec import DataSpec
 
 EXACT, BF16 = 1e-5, 2e-2

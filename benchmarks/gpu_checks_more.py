@@ -34,7 +34,8 @@ from gpu_common import (
 from torch import nn
 
 from ddpm_core.nll import Data, bound_table
-from ddpm_core.objective import Draw, Loss, Objective
+from ddpm_core.objectives.base import Draw, Loss
+from ddpm_core.objectives.diffusion import DiffusionObjective
 from ddpm_core.samplers.config import named
 from ddpm_core.torch_sampling import sample
 from ddpm_core.training.checkpoint import Checkpoints
@@ -52,7 +53,7 @@ EXACT, SLOWER, LEVELS, BITS = 1e-5, 1.3, 1, 1e-3
 class Cramped:
     """An objective under which a batch above a size is out of memory, in training alone."""
 
-    def __init__(self, objective: Objective, largest: int) -> None:
+    def __init__(self, objective: DiffusionObjective, largest: int) -> None:
         self._objective, self._largest = objective, largest
 
     def __getattr__(self, name: str) -> Any:

@@ -22,7 +22,9 @@ from ddpm_core.diffusion.schedule import Cosine
 from ddpm_core.diffusion.time_law import Uniform
 from ddpm_core.diffusion.weighting import Simple
 from ddpm_core.models import UNetConfig, build_model
-from ddpm_core.objective import Batch, Draw, LabelDropout, Objective, build_objective
+from ddpm_core.objectives.base import Draw
+from ddpm_core.objectives.batch import Batch, LabelDropout
+from ddpm_core.objectives.diffusion import DiffusionObjective, build_objective
 from ddpm_core.spec import DataSpec
 from ddpm_core.training.augmentation import AugmentConfig, Colour, Padded, Rotation
 from ddpm_core.training.checkpoint import Checkpoints
@@ -201,7 +203,7 @@ def source(spec: DataSpec, size: int, kinds: int = 64) -> Callable[[int], Iterat
     return batches
 
 
-def objective_of(spec: DataSpec) -> Objective:
+def objective_of(spec: DataSpec) -> DiffusionObjective:
     dropout = LabelDropout({"label": len(spec.classes)}, 0.1) if spec.classes else None
     return build_objective(DIFFUSION, spec, dropout)
 
@@ -209,7 +211,7 @@ def objective_of(spec: DataSpec) -> Objective:
 class Faulty:
     """An objective whose loss is infinite once, at one step, by its draw: a GPU may have the loss recorded."""
 
-    def __init__(self, objective: Objective, step: int) -> None:
+    def __init__(self, objective: DiffusionObjective, step: int) -> None:
         self._objective, self._step = objective, step
 
     def __getattr__(self, name: str) -> Any:

@@ -33,7 +33,8 @@ from ddpm_core.metrics.likeness import Judge
 from ddpm_core.metrics.measure import RealFeatures, Trust, distances
 from ddpm_core.models import UNetConfig, build_model
 from ddpm_core.models.refining import resolved
-from ddpm_core.objective import Batch, LabelDropout, build_objective
+from ddpm_core.objectives.batch import Batch, LabelDropout
+from ddpm_core.objectives.diffusion import build_objective
 from ddpm_core.samplers.config import SampleConfig
 from ddpm_core.spec import DataSpec
 from ddpm_core.training.checkpoint import Checkpoints

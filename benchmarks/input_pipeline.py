@@ -25,7 +25,7 @@ import common
 import numpy as np
 import torch
 
-from ddpm_core.objective import Batch, Share
+from ddpm_core.objectives.batch import Batch, Share
 from ddpm_core.spec import DataSpec
 from ddpm_core.training.augmentation import AugmentConfig, Colour, Padded, Resized, Rotation
 
@@ -124,7 +124,8 @@ def trainer(spec: DataSpec, batch_size: int) -> Reader:
     """One update of the default network on one batch, without its data."""
     from ddpm_core.device import pick_device, pick_precision, precision_name
     from ddpm_core.models import build_model
-    from ddpm_core.objective import LabelDropout, build_objective
+    from ddpm_core.objectives.batch import LabelDropout
+    from ddpm_core.objectives.diffusion import build_objective
     from pipelines.params import load_params
 
     params = load_params(ROOT / "params.yaml")

@@ -17,59 +17,23 @@ from ddpm_core.bound import bound
 from ddpm_core.denoiser import bind
 from ddpm_core.diffusion.arrays import Array, Denoise
 from ddpm_core.diffusion.bounds import operator
+from ddpm_core.diffusion.levels import Floats
 from ddpm_core.diffusion.noise import Purpose, generator, step_noise
 from ddpm_core.diffusion.parameterisation import Parameterisation
 from ddpm_core.diffusion.spacing import spaced_levels
 from ddpm_core.diffusion.strata import Drawn, drawn_levels
 from ddpm_core.diffusion.variance import Variance
 from ddpm_core.errors import ParamsError
+from ddpm_core.nll_tables import BoundTable, OdeTable, Sums, Terms, estimate
 from ddpm_core.ode_likelihood import ode_log_likelihood
 from ddpm_core.spec import DataSpec
 
-Floats = NDArray[np.float64]
 OnCall = Callable[[], None]
 """Called after each call of the network."""
 # Data that go through the network together and, where levels are drawn, share their draw: then as many on every device,
 # or the draws were others.
 _GROUP, _GROUP_ON_GPU = 32, 256
 _FEWEST_GROUPS = 16
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A mean over data and its standard error; None where one draw alone cannot tell."""
-
-    mean: float
-    standard_error: float | None
-
-
-@dataclass(frozen=True)
-class TermOfLevel:
-    """L_{t-1} (L_0 where t = 1) as `data` data gave it."""
-
-    t: int
-    bits: Estimate
-    data: int
-
-
-@dataclass(frozen=True)
-class BoundTable:
-    """The bound: L_T + the sum of L_{t-1} over t = 2..T + L_0 = total."""
-
-    L_T: Estimate
-    L_between: Estimate
-    L_0: Estimate
-    total: Estimate
-    terms: tuple[TermOfLevel, ...]
-
-
-@dataclass(frozen=True)
-class OdeTable:
-    """-log2 p by the ODE; `hutchinson` is the part of the standard error that the probes make."""
-
-    bits: Estimate
-    hutchinson: float | None
-    evaluations: int
 
 
 @dataclass(frozen=True)
@@ -136,7 +100,7 @@ def bound_table(
     """
     T, spec = parameterisation.schedule.T, data.spec
     clip = operator("clip", spec.range) if spec.range is not None else None
-    sums, seen = _Sums(), _Terms(T)
+    sums, seen = Sums(), Terms(T)
     for number, part in enumerate(data.groups(levels)):
         drawn = _levels_of(T, levels, seed, number)
         found = bound(
@@ -197,64 +161,10 @@ def ode_table(
         evaluations = found.evaluations
     each, error = np.concatenate(bits), np.concatenate(errors)
     hutchinson = float(np.sqrt((error**2).sum()) / len(error)) if probes > 1 else None
-    return OdeTable(_estimate(each, np.arange(len(each))), hutchinson, evaluations)
+    return OdeTable(estimate(each, np.arange(len(each))), hutchinson, evaluations)
 
 
 # ------------------------------------------------------------------------------------------------------ parts
-
-
-class _Sums:
-    """The three parts of every datum, and which group it came from."""
-
-    def __init__(self) -> None:
-        self._parts: list[tuple[Floats, Floats, Floats]] = []
-
-    def add(self, prior: Floats, later: Floats, first: Floats) -> None:
-        self._parts.append((prior, later, first))
-
-    def table(self, terms: tuple[TermOfLevel, ...], *, each_alone: bool) -> BoundTable:
-        prior, later, first = (np.concatenate(column) for column in zip(*self._parts, strict=True))
-        # Data that share a draw of the levels err together, so it is the groups that differ by chance.
-        shared = np.repeat(np.arange(len(self._parts)), [len(part[0]) for part in self._parts])
-        alone = np.arange(len(prior))
-        which = alone if each_alone else shared
-        return BoundTable(
-            _estimate(prior, alone),
-            _estimate(later, which),
-            _estimate(first, alone),
-            _estimate(prior + later + first, which),
-            terms,
-        )
-
-
-class _Terms:
-    """The values of each level, by their sums."""
-
-    def __init__(self, T: int) -> None:
-        self._count, self._sum, self._squares = (np.zeros(T + 1) for _ in range(3))
-
-    def add(self, levels: NDArray[np.int64], terms: Floats) -> None:
-        self._count[levels] += terms.shape[1]
-        self._sum[levels] += terms.sum(1)
-        self._squares[levels] += (terms**2).sum(1)
-
-    def rows(self) -> tuple[TermOfLevel, ...]:
-        found = []
-        for t in np.flatnonzero(self._count).tolist():
-            n, mean = int(self._count[t]), float(self._sum[t] / self._count[t])
-            spread = max(float(self._squares[t]) / n - mean**2, 0.0)
-            error = math.sqrt(spread / (n - 1)) if n > 1 else None
-            found.append(TermOfLevel(t, Estimate(mean, error), n))
-        return tuple(found)
-
-
-def _estimate(values: Floats, group: NDArray[np.int64]) -> Estimate:
-    """The mean, and its standard error where values of one group err together."""
-    mean, groups = float(values.mean()), int(group[-1]) + 1
-    if groups < 2:
-        return Estimate(mean, None)
-    apart = np.bincount(group, weights=values - mean)
-    return Estimate(mean, float(np.sqrt((apart**2).sum() * groups / (groups - 1)) / len(values)))
 
 
 def _levels_of(T: int, levels: int | None, seed: int, number: int) -> Drawn:

@@ -52,7 +52,7 @@ FOREIGN: dict[str, tuple[str, ...]] = {
         "ddpm_core/diffusion/arrays.py",  # one call, in a branch that only a tensor reaches
         "ddpm_core/process.py",
         "ddpm_core/denoiser.py",
-        "ddpm_core/objective.py",
+        "ddpm_core/objectives/",
         "ddpm_core/likelihood.py",
         "ddpm_core/bound.py",
         "ddpm_core/ode_likelihood.py",

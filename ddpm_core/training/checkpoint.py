@@ -24,7 +24,7 @@ from torch import Tensor
 
 from ddpm_core.errors import DdpmError, IntegrityError
 from ddpm_core.files import atomic_folder, json_bytes, sha256_bytes
-from ddpm_core.training.image import Image, layout_of
+from ddpm_core.training.tensor_buffer import TensorBuffer
 
 _log = logging.getLogger(__name__)
 _TENSORS, _STATE, _MANIFEST = "tensors.safetensors", "state.json", "manifest.json"
@@ -46,7 +46,7 @@ class Checkpoints:
 
     def __init__(self, folder: Path, keep: int) -> None:
         self.folder, self.keep = folder, keep
-        self._image: Image | None = None
+        self._buffer: TensorBuffer | None = None
         self._saving: _Saving | None = None
 
     def save(self, step: int, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
@@ -60,10 +60,10 @@ class Checkpoints:
         `state` must not be changed after this.
         """
         self.wait()
-        if self._image is None or self._image.layout != layout_of(tensors):
-            self._image = Image(tensors)
-        self._image.take(tensors)
-        self._saving = _Saving(partial(self._write, step, self._image, state))
+        if self._buffer is None or not self._buffer.holds(tensors):
+            self._buffer = TensorBuffer(tensors)
+        self._buffer.take(tensors)
+        self._saving = _Saving(partial(self._write, step, self._buffer, state))
 
     def failure(self, *, wait: bool = False) -> DdpmError | None:
         """Why the last save failed, told once; None while it is being written, which `wait` lets end first."""
@@ -82,9 +82,9 @@ class Checkpoints:
         if error is not None:
             raise error
 
-    def _write(self, step: int, image: Image, state: Mapping[str, Any]) -> None:
+    def _write(self, step: int, tensors: TensorBuffer, state: Mapping[str, Any]) -> None:
         try:
-            files: dict[str, Content] = {_TENSORS: image.content(), _STATE: _compact(state)}
+            files: dict[str, Content] = {_TENSORS: tensors.content(), _STATE: _compact(state)}
             with atomic_folder(self.place(step)) as temporary:
                 for name, content in files.items():
                     with (temporary / name).open("wb", buffering=0) as file:

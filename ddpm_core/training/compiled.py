@@ -4,7 +4,7 @@ import importlib.util
 import os
 import shutil
 import sysconfig
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import cast
 
@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from ddpm_core.errors import DeviceError
+from ddpm_core.objectives.batch import Batch
 from ddpm_core.training.config import Compile
 
 # Measured on an H200 (benchmarks/RESULTS.md): what a compiled step saves, of any network and besides for its work, and
@@ -44,15 +45,15 @@ def is_compiled(choice: Compile, steps: int, device: torch.device, flops: Callab
     return choice == "always"
 
 
-def operations(build: Callable[[], nn.Module], shape: Sequence[int], *, conditional: bool, batch_size: int) -> float:
-    """Of forward and backward of a batch, counted by torch on no device at all."""
+def operations(build: Callable[[], nn.Module], like: Batch, batch_size: int) -> float:
+    """Of forward and backward of so many data as those in `like`, counted by torch on no device at all."""
     from torch.utils.flop_counter import FlopCounterMode
 
     with torch.device("meta"), torch.no_grad():
         net = build()
-        cond = {"label": torch.zeros(1, dtype=torch.int64)} if conditional else {}
+        x0, cond = like.x0[:1].to("meta"), {name: values[:1].to("meta") for name, values in like.cond.items()}
         with FlopCounterMode(display=False) as counter:
-            net(torch.zeros(1, *shape), torch.zeros(1), **cond)
+            net(x0, torch.zeros(1), **cond)
     return float(3 * batch_size * counter.get_total_flops())  # backward takes twice what forward does
 
 

@@ -27,7 +27,7 @@ class Guard:
 
     @property
     def seed(self) -> int:
-        """The seed of all noise; another one after every roll back, or the same failure would come again."""
+        """The seed of all that is drawn; another one after every roll back, or the same failure would come again."""
         rolled = self.count if self.rolls_back else 0
         return torch_seed(self._seed, Purpose.ROLL_BACK, rolled) if rolled else self._seed
 

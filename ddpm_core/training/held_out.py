@@ -14,17 +14,17 @@ from torch import Tensor, nn
 
 from ddpm_core.device import torch_seed
 from ddpm_core.diffusion.noise import Purpose
-from ddpm_core.objective import WHOLE, Batch
-from ddpm_core.training.protocols import ObjectiveLike
+from ddpm_core.objectives.base import Objective
+from ddpm_core.objectives.batch import WHOLE, Batch
 
 _log = logging.getLogger(__name__)
 
 
 class HeldOut:
-    """The loss of a network on data held out: with the same levels and the same noise each time."""
+    """The loss of a network on data held out: with the same draws each time."""
 
     def __init__(
-        self, objective: ObjectiveLike, batches: Sequence[Batch], seed: int, *, device: torch.device, dtype: torch.dtype
+        self, objective: Objective, batches: Sequence[Batch], seed: int, *, device: torch.device, dtype: torch.dtype
     ) -> None:
         self._objective, self._batches, self._device, self._dtype = objective, batches, device, dtype
         self._seed = torch_seed(seed, Purpose.HELD_OUT, 0)

@@ -7,14 +7,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-BANDS = 4
-"""Equal bands of levels, lowest first, for which the loss is told apart."""
+from ddpm_core.objectives.base import BANDS
+
 _BAD = 3
 
 
 @dataclass(frozen=True)
 class Measures:
-    """Means over a window of steps that ends with `step`; a band that was not drawn has None."""
+    """Means over a window of steps that ends with `step`; a band of the objective's draws that had no item is None."""
 
     step: int
     loss: float
@@ -38,9 +38,8 @@ class Meter:
         self._left_out = torch.zeros_like(self._sums)  # what a step that is no number adds: itself, to their count
         self._left_out[_BAD] = 1
 
-    def add(self, loss: Tensor, grad_norm: Tensor, bad: Tensor, level: Tensor, items: Tensor) -> None:
-        """A step: its loss, its gradient's norm, whether it was no number, and each item's level in (0, 1] and loss."""
-        band = torch.clamp((level * BANDS).ceil() - 1, 0, BANDS - 1)
+    def add(self, loss: Tensor, grad_norm: Tensor, bad: Tensor, band: Tensor, items: Tensor) -> None:
+        """A step: its loss, its gradient's norm, whether it was no number, and each item's band (-1: none) and loss."""
         member = (band[:, None] == torch.arange(BANDS, device=band.device)).double()
         per_band = (member * items.double()[:, None]).sum(0)
         one = torch.ones_like(loss)

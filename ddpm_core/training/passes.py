@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.modules.dropout import _DropoutNd
 
 from ddpm_core.errors import DdpmError
-from ddpm_core.objective import Draw, Loss
+from ddpm_core.objectives.base import Draw, Loss
 from ddpm_core.training.distributed import ALONE, Processes
 from ddpm_core.training.gradients import Gradients
 from ddpm_core.training.memory import ran_out_of_memory
@@ -60,7 +60,7 @@ class Passes:
             losses = self._attempt(draw)
             if not self._processes.any(not losses):
                 break
-            self._cut(len(draw.t))
+            self._cut(len(draw))
         if self._gradients:
             self._gradients.add_up()
         return losses
@@ -92,9 +92,7 @@ class Passes:
             )
         self.parts = min(2 * self.parts, size)
         same = (
-            "levels and noise stay the same, the masks of dropout do not"
-            if self._drops
-            else "the update stays the same"
+            "what was drawn stays the same, the masks of dropout do not" if self._drops else "the update stays the same"
         )
         _log.warning("out of memory: batches are cut into %d parts from here on, %s", self.parts, same)
 
@@ -141,11 +139,11 @@ class _Recorded:
         else:
             self._place.take(draw)
         if not self.is_recorded:
-            loss = self._replayed()
+            loss = self._replayed(self._place)
             self._gradients = [weight.grad for weight in self._parameters]
             return loss
         with span("recorded"):
-            loss = self._replayed()
+            loss = self._replayed(self._place)
         for weight, gradient in zip(self._parameters, self._gradients, strict=True):
             weight.grad = gradient  # a recording writes where it wrote when it was made
         return loss
@@ -158,7 +156,6 @@ class _Recorded:
         for weight in self._parameters:
             weight.grad = None
 
-    def _run(self) -> Loss:
-        assert self._place is not None
-        loss = self._backward(self._place)
+    def _run(self, place: Draw) -> Loss:
+        loss = self._backward(place)
         return Loss(loss.total.detach(), loss.items)

@@ -1,16 +1,16 @@
 """A question before a training: can the network learn one batch by heart? If not, no number of steps will help."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
 from torch import Tensor, nn
 
 from ddpm_core.errors import DdpmError
-from ddpm_core.objective import Batch, Draw, Loss, Share
+from ddpm_core.objectives.base import Draw, Loss, Objective
+from ddpm_core.objectives.batch import Batch, Share
 from ddpm_core.training.config import Constant, TrainConfig
 from ddpm_core.training.meter import Measures
-from ddpm_core.training.protocols import ObjectiveLike
 
 STEPS = 100
 SHARE = 0.5
@@ -19,11 +19,11 @@ _LAST = 5  # steps whose mean loss is the last one
 
 
 class OneDraw:
-    """An objective that draws once: the same data, levels, noise and labels at every step."""
+    """An objective that draws once: the same data and the same choices at every step."""
 
     learns_from_losses = False
 
-    def __init__(self, objective: ObjectiveLike) -> None:
+    def __init__(self, objective: Objective) -> None:
         self._objective = objective
         self._drawn: Draw | None = None
 
@@ -35,8 +35,8 @@ class OneDraw:
     def loss(self, net: nn.Module, draw: Draw) -> Loss:
         return self._objective.loss(net, draw)
 
-    def observe(self, draw: Draw, items: Tensor) -> None:
-        """The law of levels is asked but once."""
+    def observe(self, draw: Draw, items: Tensor, gather: Callable[[Tensor], Tensor]) -> None:
+        """It draws but once."""
 
     def state_dict(self) -> dict[str, Any]:
         return {}

@@ -1,29 +1,30 @@
 """What a function launches on a GPU, recorded once and from then on launched as one: a CUDA graph.
 
-A small network's step is some thousand kernels of microseconds, and to launch each from Python takes longer than to run
-it. A recording holds the very kernels that the function launches, so it gives the same bits.
+The kernels of a small network's step run for microseconds each, and to launch one from Python takes longer than that.
+A recording holds the very kernels that the function launches, so it gives the same bits.
 """
 
 import logging
 from collections.abc import Callable
-from typing import Generic, TypeVar
+from typing import Generic, ParamSpec, TypeVar
 
 import torch
 
 _log = logging.getLogger(__name__)
 _WARM_UP = 2  # calls that run as they are: libraries choose their kernels and make their workspaces in them
 _SPARE = 1.1
+P = ParamSpec("P")
 T = TypeVar("T")
 
 
-class Replayed(Generic[T]):
-    """`function` reads and writes the same tensors at every call, and what it gives is overwritten by the next one.
+class Replayed(Generic[P, T]):
+    """`function` gets the same arguments and reads and writes the same tensors at every call.
 
-    It must not look at the device. Where it cannot be recorded it is called as it is, and `undo` takes back what the
-    attempt left behind.
+    What it gives is overwritten by the next call. It must not look at the device. Where it cannot be recorded it is
+    called as it is, and `undo` takes back what the attempt left behind.
     """
 
-    def __init__(self, function: Callable[[], T], what: str, undo: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, function: Callable[P, T], what: str, undo: Callable[[], None] = lambda: None) -> None:
         self._function, self._what, self._undo = function, what, undo
         self._calls, self._possible = 0, True
         self._graph: torch.cuda.CUDAGraph | None = None
@@ -38,12 +39,12 @@ class Replayed(Generic[T]):
     def is_recorded(self) -> bool:
         return self._graph is not None
 
-    def __call__(self) -> T:
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> T:
         if self.records_next:
-            self._record()
+            self._record(*args, **kwargs)
         if self._graph is None:
             self._calls += 1
-            return self._function()
+            return self._function(*args, **kwargs)
         self._graph.replay()
         return self._result
 
@@ -53,7 +54,7 @@ class Replayed(Generic[T]):
         if hasattr(self, "_result"):
             del self._result
 
-    def _record(self) -> None:
+    def _record(self, *args: P.args, **kwargs: P.kwargs) -> None:
         torch.cuda.synchronize()
         torch.cuda.empty_cache()
         graph = torch.cuda.CUDAGraph()
@@ -61,7 +62,7 @@ class Replayed(Generic[T]):
             _check_room()
             # A thread that reads ahead pins memory meanwhile, which the stricter mode would take for a fault.
             with torch.cuda.graph(graph, capture_error_mode="thread_local"):
-                self._result = self._function()
+                self._result = self._function(*args, **kwargs)
         except RuntimeError as error:
             self._possible = False
             _log.info("%s is launched kernel by kernel, as it cannot be recorded: %s", self._what, str(error)[:200])

@@ -16,7 +16,8 @@ from torch import Tensor, nn
 
 from ddpm_core.device import seed_network
 from ddpm_core.errors import IntegrityError, NonFiniteError, Stopped
-from ddpm_core.objective import Batch, Share
+from ddpm_core.objectives.base import Objective
+from ddpm_core.objectives.batch import Batch, Share
 from ddpm_core.training.checkpoint import Checkpoints, Snapshot
 from ddpm_core.training.config import TrainConfig
 from ddpm_core.training.distributed import ALONE, Processes
@@ -27,7 +28,6 @@ from ddpm_core.training.lr import build_optimiser, lr_at
 from ddpm_core.training.meter import Measures, Meter, Window
 from ddpm_core.training.passes import Passes
 from ddpm_core.training.prefetch import Prefetch
-from ddpm_core.training.protocols import ObjectiveLike
 from ddpm_core.training.spans import span
 from ddpm_core.training.state import load_optimiser, named, optimiser_tensors, under
 from ddpm_core.training.update import Update
@@ -57,7 +57,7 @@ class Trainer:
     def __init__(
         self,
         model: nn.Module,
-        objective: ObjectiveLike,
+        objective: Objective,
         config: TrainConfig,
         batches: Callable[[int], Iterator[Batch]],
         *,
@@ -182,18 +182,16 @@ class Trainer:
             draw = replace(draw, count=self._processes.total(draw.count))
         losses = self._passes(draw, self._reseed)
         total = self._processes.total(torch.stack([loss.total.detach() for loss in losses]).sum())
-        level, items = (
-            self._processes.gather(rows) for rows in (draw.level, torch.cat([loss.items for loss in losses]))
-        )
-        bad = self._update(lr, self.step, total, level, items, gradients_stay=self._passes.gradients_stay)
+        items = self._processes.gather(torch.cat([loss.items for loss in losses]))
+        band = torch.full_like(items, -1) if draw.band is None else self._processes.gather(draw.band)
+        bad = self._update(lr, self.step, total, band, items, gradients_stay=self._passes.gradients_stay)
         self._passes.clear_gradients()
         if self._update.left_out:
             what = f"loss {float(total)}, norm of the gradient {self._update.norm}"
             self._guard.leave_out(1, self.step + 1, what)
             return
         if self.objective.learns_from_losses and not bad:
-            t = self._processes.gather(torch.from_numpy(draw.t)).numpy()
-            self.objective.observe(replace(draw, t=t), items)
+            self.objective.observe(draw, items, self._processes.gather)
 
     def _reseed(self) -> None:
         seed_network(self._guard.seed, self.step + 1, self._processes.number)
@@ -206,7 +204,7 @@ class Trainer:
             self._guard.leave_out(bad, self.step + 1, f"in {bad} of the last {self.config.log_every} steps")
 
     def _roll_back(self, error: NonFiniteError) -> None:
-        """Take up the newest checkpoint; go on with other noise and with the data after those that led to the fault."""
+        """Take up the newest checkpoint; go on by another seed and with the data after those that led to the fault."""
         count = self._guard.roll_back(error)
         self._passes.clear_gradients()
         failed, reached = self.step + 1, self.step + self._guard.passed + 1
@@ -215,7 +213,7 @@ class Trainer:
         self._guard.count, self._guard.passed = count, reached - self.step
         _log.warning(
             "near step %d a loss or gradient was no number: rolled back to step %d (%d of at most %d), to go on with "
-            "other noise and with batch %d of the data",
+            "another seed and with batch %d of the data",
             failed,
             self.step,
             count,

@@ -32,23 +32,25 @@ class Update:
     ) -> None:
         self._optimiser, self._model, self._ema, self._meter = optimiser, model, ema, meter
         self._parameters = [weight for group in optimiser.param_groups for weight in group["params"]]
-        self._grad_clip, self._on_gpu = grad_clip, device.type == "cuda"
-        self._lr: float | Tensor = torch.zeros((), device=device) if self._on_gpu else 0.0
+        self._grad_clip = grad_clip
+        on_gpu = device.type == "cuda"
+        self._host_decides = not on_gpu  # whether to leave the update out
+        self._lr: float | Tensor = torch.zeros((), device=device) if on_gpu else 0.0
         self._shares: Sequence[float | Tensor] = ()
         self._seen: tuple[Tensor, ...] = ()
         self._norm: Tensor | None = None
         self.left_out = False
         """Whether the last update was left out, on a CPU; a GPU does not tell before the end of a window."""
-        self._recorded = Replayed(self._run, "the update") if self._on_gpu and records else None
+        self._recorded = Replayed(self._run, "the update") if on_gpu and records else None
 
     def __call__(
-        self, lr: float, step: int, total: Tensor, level: Tensor, items: Tensor, *, gradients_stay: bool
+        self, lr: float, step: int, total: Tensor, band: Tensor, items: Tensor, *, gradients_stay: bool
     ) -> Tensor:
         """Whether (1 or 0) the update of step 1, 2, ... was left out; the gradients lie in the parameters.
 
         `gradients_stay`: they lie in the same tensors as at the step before.
         """
-        self._take(lr, self._ema.shares(step) if self._ema else (), (total, level, items))
+        self._take(lr, self._ema.shares(step) if self._ema else (), (total, band, items))
         if self._recorded is None or not gradients_stay:
             self.forget()
             return self._run()
@@ -68,7 +70,7 @@ class Update:
         return float("nan") if self._norm is None else float(self._norm)
 
     def _take(self, lr: float, shares: Sequence[float], seen: tuple[Tensor, ...]) -> None:
-        if not self._on_gpu or not isinstance(self._lr, Tensor):
+        if not isinstance(self._lr, Tensor):
             self._lr, self._shares, self._seen = lr, shares, seen
             return
         if [value.shape for value in self._seen] != [value.shape for value in seen]:
@@ -82,12 +84,12 @@ class Update:
                 place.fill_(share)
 
     def _run(self) -> Tensor:
-        total, level, items = self._seen
+        total, band, items = self._seen
         with span("optimiser"):
             self._norm = norm = self._clip()
         bad = (~(torch.isfinite(total) & torch.isfinite(norm))).float()
-        self._meter.add(total, norm, bad, level, items)
-        self.left_out = not self._on_gpu and bool(bad)
+        self._meter.add(total, norm, bad, band, items)
+        self.left_out = self._host_decides and bool(bad)
         if self.left_out:
             return bad
         with span("optimiser"):
@@ -97,7 +99,7 @@ class Update:
             self._optimiser.step()
         if self._ema is not None:
             with span("average"):
-                self._ema.update(self._model, self._shares, bad if self._on_gpu else None)
+                self._ema.update(self._model, self._shares, None if self._host_decides else bad)
         return bad
 
     def _clip(self) -> Tensor:

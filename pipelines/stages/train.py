@@ -19,10 +19,11 @@ from torch import nn
 from ddpm_core.device import describe, machine, peak_memory, set_order
 from ddpm_core.errors import DdpmError, ParamsError
 from ddpm_core.files import atomic_write_bytes, atomic_write_text, sha256_file
+from ddpm_core.objectives.base import BANDS
 from ddpm_core.training.checkpoint import Checkpoints
 from ddpm_core.training.distributed import ALONE, is_launched, is_waiting, joined, left_alone
 from ddpm_core.training.ema import BEST
-from ddpm_core.training.meter import BANDS, Measures
+from ddpm_core.training.meter import Measures
 from ddpm_core.training.shelf import Shelf, begin_anew, finish, key_of, outputs_of
 from ddpm_core.training.signals import listening
 from ddpm_core.training.trainer import StepReport, Trainer

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from ddpm_core.errors import DataError, ParamsError
-from ddpm_core.objective import WHOLE, Batch, Share
+from ddpm_core.objectives.batch import WHOLE, Batch, Share
 from ddpm_core.spec import DataSpec
 from ddpm_core.training.config import Conditioning, TrainConfig
 from pipelines.tools.augment import Augment, augmenter

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from ddpm_core.bundle import Bundle
 from ddpm_core.diffusion.noise import Purpose, generator
 from ddpm_core.metrics.measure import Found
-from ddpm_core.nll import Data, TermOfLevel, bound_table
+from ddpm_core.nll import Data, bound_table
+from ddpm_core.nll_tables import TermOfLevel
 
 Floats32 = NDArray[np.float32]
 Network = Callable[[Floats32, Floats32, NDArray[np.int64]], Floats32]

@@ -28,13 +28,14 @@ from ddpm_core.errors import ParamsError
 from ddpm_core.files import sha256_file
 from ddpm_core.models import UNetConfig, build_model
 from ddpm_core.models.refining import resolved
-from ddpm_core.objective import Batch, LabelDropout, Share, build_objective
+from ddpm_core.objectives.base import Objective
+from ddpm_core.objectives.batch import Batch, LabelDropout, Share
+from ddpm_core.objectives.diffusion import build_objective
 from ddpm_core.training.checkpoint import Checkpoints
 from ddpm_core.training.compiled import compiler, is_compiled, operations
 from ddpm_core.training.config import TrainConfig
 from ddpm_core.training.distributed import Processes, on_this_machine
 from ddpm_core.training.held_out import HeldOut
-from ddpm_core.training.protocols import ObjectiveLike
 from ddpm_core.training.shelf import Shelf, ThreadsByStep
 from ddpm_core.training.start import begin_from
 from ddpm_core.training.trainer import Trainer
@@ -65,7 +66,7 @@ class Making:
     config: TrainConfig
     model_config: UNetConfig  # as it is built: no `auto`
     model: nn.Module
-    objective: ObjectiveLike
+    objective: Objective
     index: ShardIndex
     conditional: bool
     batches: Callable[[int], Iterator[Batch]]
@@ -93,8 +94,11 @@ class Making:
         def built() -> nn.Module:
             return build_model(model_config, index.spec, conditional, params.diffusion.learned_variance)
 
+        share = Share(processes.number, processes.count)
+        batches = batch_source(config, index, paths.shards, conditional, params.runtime.workers, share)
+
         def work() -> float:
-            return operations(built, index.spec.shape, conditional=conditional, batch_size=config.batch_size)
+            return operations(built, next(batches(0)), config.batch_size)
 
         compiling = is_compiled(config.compile, config.steps, device, work)
         identity = training_identity(
@@ -108,7 +112,6 @@ class Making:
         if config.init_from is not None:
             begin_from(model, config.init_from, paths.root, index.spec.classes if conditional else ())
         dropout = LabelDropout({"label": len(index.spec.classes)}, config.label_dropout) if conditional else None
-        share = Share(processes.number, processes.count)
         return cls(
             config=config,
             model_config=model_config,
@@ -116,7 +119,7 @@ class Making:
             objective=build_objective(params.diffusion, index.spec, dropout),
             index=index,
             conditional=conditional,
-            batches=batch_source(config, index, paths.shards, conditional, params.runtime.workers, share),
+            batches=batches,
             held_out=_held_out(params, index, paths, conditional, device, dtype),
             processes=processes,
             device=device,

@@ -25,7 +25,7 @@ from pipelines.tools.features import Extractor, Features
 from pipelines.tools.shards import Split
 
 if TYPE_CHECKING:
-    from ddpm_core.nll import TermOfLevel
+    from ddpm_core.nll_tables import TermOfLevel
     from pipelines.serving.sampler import Recipe, Sampler
     from pipelines.tools.judging import Judged
 

@@ -10,7 +10,8 @@ from ddpm_core.diffusion.noise import initial, step_noise
 from ddpm_core.diffusion.parameterisation import Parameterisation
 from ddpm_core.diffusion.time_law import Uniform
 from ddpm_core.diffusion.weighting import Snr
-from ddpm_core.objective import Batch, Objective
+from ddpm_core.objectives.batch import Batch
+from ddpm_core.objectives.diffusion import DiffusionObjective
 from ddpm_core.process import Process
 from ddpm_core.samplers.config import named
 
@@ -53,7 +54,7 @@ def trained(schedule_of):
     schedule = schedule_of("geometric_ve", 50)
     p = Parameterisation("score", schedule)
     net = ScoreNet(torch.tensor(schedule.sigma, dtype=torch.float32))
-    objective = Objective(Process(p), Snr("snr").table(p), Uniform("uniform", True).build(schedule))
+    objective = DiffusionObjective(Process(p), Snr("snr").table(p), Uniform("uniform", True).build(schedule))
     optimiser = torch.optim.Adam(net.parameters(), lr=5e-3)
     for step in range(200):
         x0 = 0.5 * torch.sign(torch.arange(256) % 2 - 0.5)[:, None] + 0.02 * torch.sin(torch.arange(256.0))[:, None]

@@ -19,7 +19,8 @@ from ddpm_core.diffusion.parameterisation import Parameterisation, eps_of, score
 from ddpm_core.diffusion.spacing import spaced_levels
 from ddpm_core.diffusion.time_law import Uniform
 from ddpm_core.errors import DataError, DeviceError, ParamsError
-from ddpm_core.objective import Batch, LabelDropout, Objective
+from ddpm_core.objectives.batch import Batch, LabelDropout
+from ddpm_core.objectives.diffusion import DiffusionObjective
 from ddpm_core.process import Process
 from ddpm_core.samplers.config import named
 from ddpm_core.spec import DataSpec
@@ -37,7 +38,7 @@ def v(schedule_of):
 def objective(p, T=50, weights=None):
     weights = np.ones(51) if weights is None else weights
     law = Uniform("uniform", False).build(replace_T(p.schedule, T))
-    return Objective(Process(p), weights, law)
+    return DiffusionObjective(Process(p), weights, law)
 
 
 def replace_T(schedule: Schedule, T: int) -> Schedule:

@@ -13,7 +13,7 @@ MATHS = (
     "tests/ddpm_core/metrics",
     "tests/ddpm_core/test_bound.py",
     "tests/ddpm_core/test_likelihood.py",
-    "tests/ddpm_core/test_objective.py",
+    "tests/ddpm_core/objectives/test_diffusion.py",
     "tests/ddpm_core/test_ode_likelihood.py",
     "tests/ddpm_core/test_process.py",
 )
@@ -39,6 +39,8 @@ OWN = {
     "ddpm_core/metrics/rules.py": ("tests/ddpm_core/metrics/test_verdict.py",),
     "ddpm_core/metrics/pixels.py": ("tests/ddpm_core/metrics/test_coverage_and_pixels.py",),
     "ddpm_core/models/layers.py": ("tests/ddpm_core/models/test_unet.py",),
+    "ddpm_core/objectives/base.py": ("tests/ddpm_core/objectives/test_diffusion.py",),
+    "ddpm_core/objectives/batch.py": ("tests/ddpm_core/objectives/test_diffusion.py",),
     "ddpm_core/samplers/inversion.py": ("tests/ddpm_core/diffusion/test_edits.py",),
     "ddpm_core/training/ema.py": ("tests/ddpm_core/training/test_parts.py",),
     "ddpm_core/training/lr.py": ("tests/ddpm_core/training/test_parts.py",),

@@ -16,7 +16,8 @@ import torch
 from torch import nn
 
 from ddpm_core.errors import ContractFailed, DdpmError
-from ddpm_core.objective import Batch, Draw, Loss, Share
+from ddpm_core.objectives.base import Draw, Loss
+from ddpm_core.objectives.batch import Batch, Share
 from ddpm_core.training.distributed import is_waiting, joined
 from ddpm_core.training.signals import listening
 from ddpm_core.training.trainer import Trainer

@@ -16,7 +16,7 @@ from safetensors.torch import save
 from ddpm_core.errors import DdpmError, IntegrityError
 from ddpm_core.training import checkpoint
 from ddpm_core.training.checkpoint import Checkpoints
-from ddpm_core.training.image import Image
+from ddpm_core.training.tensor_buffer import TensorBuffer
 
 FILES = ("tensors.safetensors", "state.json", "manifest.json")
 
@@ -148,14 +148,14 @@ def fill_the_disk(monkeypatch: pytest.MonkeyPatch, after: int) -> None:
 # --------------------------------------------------------------------------------------- while the work goes on
 
 
-def test_the_image_is_the_file_that_the_library_writes() -> None:
+def test_the_buffer_is_the_file_that_the_library_writes() -> None:
     kinds = (torch.float64, torch.float32, torch.bfloat16, torch.float16, torch.int64, torch.int32, torch.uint8)
     both = (torch.bool, torch.int8, torch.int16)
     data = {f"{kind}.{n}": (torch.arange(3 * n) % 2).reshape(3, n).to(kind) for kind in kinds + both for n in (1, 3)}
     data |= {"number": torch.tensor(2.5), "empty": torch.empty(0, 4), "turned": torch.arange(6.0).reshape(2, 3).T}
-    image = Image(data)
-    image.take(data)
-    assert bytes(image.content()) == save({name: tensor.contiguous() for name, tensor in data.items()})
+    buffer = TensorBuffer(data)
+    buffer.take(data)
+    assert bytes(buffer.content()) == save({name: tensor.contiguous() for name, tensor in data.items()})
 
 
 def test_a_save_under_way_holds_what_was_when_it_began(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from ddpm_core.errors import DeviceError
+from ddpm_core.objectives.batch import Batch
 from ddpm_core.training import compiled
 from ddpm_core.training.compiled import (
     COMPILING_SECONDS,
@@ -52,7 +53,7 @@ def test_operations_are_those_of_the_layers_for_forward_and_twice_for_backward()
             return self.linear(self.conv(x).flatten(1))
 
     forward = 2 * (5 * 3 * 9 * 16) + 2 * (80 * 7)
-    assert operations(Two, (3, 4, 4), conditional=False, batch_size=8) == 3 * 8 * forward
+    assert operations(Two, Batch(torch.ones(2, 3, 4, 4), {}), 8) == 3 * 8 * forward
 
 
 @pytest.mark.parametrize("device", [tiny.CPU, CUDA], ids=str)

@@ -21,7 +21,8 @@ from ddpm_core.diffusion.parameterisation import Parameterisation
 from ddpm_core.diffusion.schedule import Cosine
 from ddpm_core.diffusion.time_law import Uniform
 from ddpm_core.export import assert_parity, export_onnx
-from ddpm_core.objective import Batch, LabelDropout, Objective
+from ddpm_core.objectives.batch import Batch, LabelDropout
+from ddpm_core.objectives.diffusion import DiffusionObjective
 from ddpm_core.process import Process
 from ddpm_core.samplers.config import GuidanceConfig, SampleConfig, named
 from ddpm_core.spec import DataSpec
@@ -70,7 +71,7 @@ def points(start: int) -> Iterator[Batch]:
 @pytest.fixture(scope="module")
 def trained() -> Trainer:
     law = Uniform("uniform", True).build(SCHEDULE)
-    objective = Objective(Process(V), np.ones(51), law, dropout=LabelDropout({"label": 2}, 0.1))
+    objective = DiffusionObjective(Process(V), np.ones(51), law, dropout=LabelDropout({"label": 2}, 0.1))
     config = replace(tiny.CONFIG, steps=400, log_every=100, ema_decay=0.98, lr=1e-2)
     seed_network(0, 0)
     trainer = Trainer(VectorNet(), objective, config, points, device=tiny.CPU, dtype=torch.float32)
@@ -158,7 +159,7 @@ def test_training_on_a_gaussian_converges_to_its_exact_denoiser(target: str) -> 
 
     parameterisation = Parameterisation(target, schedule)
     law = Uniform("uniform", True).build(schedule)
-    objective = Objective(Process(parameterisation), np.ones(T + 1), law)
+    objective = DiffusionObjective(Process(parameterisation), np.ones(T + 1), law)
     config = replace(tiny.CONFIG, steps=500, lr=0.1, log_every=250, ema_decay=0.97, grad_clip=0.0)
     trainer = Trainer(Affine(T), objective, config, gaussian, device=tiny.CPU, dtype=torch.float32)
     for _ in trainer.run():

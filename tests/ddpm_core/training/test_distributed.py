@@ -19,7 +19,8 @@ import tiny
 import torch
 
 from ddpm_core.errors import DeviceError
-from ddpm_core.objective import WHOLE, Batch, Draw, Share
+from ddpm_core.objectives.base import Draw
+from ddpm_core.objectives.batch import WHOLE, Batch, Share
 from ddpm_core.training import distributed
 from ddpm_core.training.distributed import ALONE, is_launched, joined, on_this_machine
 

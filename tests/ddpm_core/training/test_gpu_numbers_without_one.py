@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ddpm_core.device import dtype_of, make_repeatable, normal, pick_precision, set_order, set_precision
 from ddpm_core.errors import DeviceError
-from ddpm_core.objective import Batch
+from ddpm_core.objectives.batch import Batch
 from ddpm_core.training import compiled, spans
 from ddpm_core.training.profile import SPANS, milliseconds, table
 

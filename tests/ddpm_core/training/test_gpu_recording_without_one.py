@@ -12,7 +12,8 @@ import torch
 from fake_gpu import Graph, graphs, memory
 from torch import Tensor, nn
 
-from ddpm_core.objective import Draw, Loss, Objective
+from ddpm_core.objectives.base import Draw, Loss
+from ddpm_core.objectives.diffusion import DiffusionObjective
 from ddpm_core.training.held_out import HeldOut
 from ddpm_core.training.passes import _Recorded
 from ddpm_core.training.replayed import Replayed, _check_room
@@ -174,7 +175,7 @@ def test_a_recording_finds_each_new_draw_where_the_first_lay_and_gives_its_own_g
 def test_data_held_out_are_judged_in_parts_to_the_same_loss(parts: int) -> None:
     asked: list[int] = []
 
-    class Asked(Objective):
+    class Asked(DiffusionObjective):
         def loss(self, net: nn.Module, draw: Draw) -> Loss:
             asked.append(len(draw.t))
             return super().loss(net, draw)

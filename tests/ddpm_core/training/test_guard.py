@@ -11,7 +11,7 @@ import tiny
 import torch
 
 from ddpm_core.errors import NonFiniteError
-from ddpm_core.objective import Batch
+from ddpm_core.objectives.batch import Batch
 from ddpm_core.training.ema import Ema
 from ddpm_core.training.meter import Measures, Meter
 from ddpm_core.training.trainer import Trainer
@@ -117,10 +117,8 @@ def test_a_roll_back_passes_the_data_over_and_draws_other_noise(
     assert trainer._guard.passed == 10 - 6
     assert trainer._guard.seed != first
     assert [measures.step for measures in trainer.history] == [5, 10, 15, 20, 24]
-    assert (
-        "near step 10 a loss or gradient was no number: rolled back to step 6 (1 of at most 2), to go on with other "
-        "noise and with batch 10 of the data"
-    ) in caplog.text
+    for said in ("near step 10", "rolled back to step 6", "1 of at most 2", "batch 10 of the data"):
+        assert said in caplog.text
 
 
 def test_before_the_first_checkpoint_it_rolls_back_to_the_beginning(tmp_path: Path) -> None:
@@ -156,12 +154,12 @@ def test_without_checkpoints_nothing_can_be_rolled_back() -> None:
 
 def test_the_window_leaves_bad_steps_out_of_its_means_and_may_have_none() -> None:
     meter = Meter(tiny.CPU)
-    nan, level, items = torch.tensor(torch.nan), torch.tensor([0.1]), torch.tensor([4.0])
-    meter.add(nan, nan, torch.tensor(1.0), level, items * torch.nan)
-    meter.add(torch.tensor(2.0), torch.tensor(3.0), torch.tensor(0.0), level, items)
+    nan, band, items = torch.tensor(torch.nan), torch.tensor([0]), torch.tensor([4.0])
+    meter.add(nan, nan, torch.tensor(1.0), band, items * torch.nan)
+    meter.add(torch.tensor(2.0), torch.tensor(3.0), torch.tensor(0.0), band, items)
     assert meter.bad() == 1
     assert meter.read(2, 0.5) == (Measures(2, 2.0, 3.0, 0.5, (4.0, None, None, None)), 1)
-    meter.add(nan, nan, torch.tensor(1.0), level, items)
+    meter.add(nan, nan, torch.tensor(1.0), band, items)
     assert meter.read(3, 0.5) == (None, 1)
 
 
@@ -172,7 +170,7 @@ class Unwatched(str):
 
 
 def unwatched(trainer: Trainer) -> Trainer:
-    trainer.device, trainer._update._on_gpu = Unwatched("cpu"), True  # type: ignore[assignment]
+    trainer.device, trainer._update._host_decides = Unwatched("cpu"), False  # type: ignore[assignment]
     return trainer
 
 

@@ -11,13 +11,13 @@ import torch
 from test_guard import planted, to
 from torch import nn
 
-from ddpm_core.objective import Objective
+from ddpm_core.objectives.diffusion import DiffusionObjective
 from ddpm_core.training.held_out import Best, HeldOut
 
 LOG = {"log_every": 3, "checkpoint_every": 3}
 
 
-def held_out(objective: Objective | None = None) -> HeldOut:
+def held_out(objective: DiffusionObjective | None = None) -> HeldOut:
     batches = list(islice(tiny.batches(1000), 3))
     return HeldOut(objective or tiny.objective(), batches, 3, device=tiny.CPU, dtype=torch.float32)
 

@@ -142,8 +142,8 @@ def of(*values: float) -> torch.Tensor:
 
 def test_window_gives_means_and_tells_bands_of_levels_apart() -> None:
     meter = Meter(CPU)
-    meter.add(of(1.0)[0], of(3.0)[0], of(0.0)[0], of(0.05, 0.25, 0.26, 1.0), of(1.0, 3.0, 5.0, 7.0))
-    meter.add(of(2.0)[0], of(5.0)[0], of(0.0)[0], of(0.75, 0.76, 1.0, 1.0), of(2.0, 4.0, 6.0, 8.0))
+    meter.add(of(1.0)[0], of(3.0)[0], of(0.0)[0], of(0, 0, 1, 3), of(1.0, 3.0, 5.0, 7.0))
+    meter.add(of(2.0)[0], of(5.0)[0], of(0.0)[0], of(2, 3, 3, 3), of(2.0, 4.0, 6.0, 8.0))
     measures, bad = meter.read(2, 0.5)
     assert measures == Measures(2, 1.5, 4.0, 0.5, (2.0, 5.0, 2.0, 6.25))
     assert bad == 0
@@ -151,9 +151,9 @@ def test_window_gives_means_and_tells_bands_of_levels_apart() -> None:
 
 def test_a_band_that_was_not_drawn_has_no_loss_and_a_new_window_is_empty() -> None:
     meter = Meter(CPU)
-    meter.add(of(9.0)[0], of(9.0)[0], of(1.0)[0], of(0.9), of(9.0))
+    meter.add(of(9.0)[0], of(9.0)[0], of(1.0)[0], of(3), of(9.0))
     assert meter.read(1, 0.0)[1] == 1
-    meter.add(of(1.0)[0], of(1.0)[0], of(0.0)[0], of(0.1), of(4.0))
+    meter.add(of(1.0)[0], of(1.0)[0], of(0.0)[0], of(0), of(4.0))
     assert meter.read(2, 0.0) == (Measures(2, 1.0, 1.0, 0.0, (4.0, None, None, None)), 0)
 
 

@@ -11,7 +11,9 @@ import torch
 from torch import nn
 
 from ddpm_core.errors import DdpmError
-from ddpm_core.objective import WHOLE, Batch, Draw, Loss, Objective, Share
+from ddpm_core.objectives.base import Draw, Loss
+from ddpm_core.objectives.batch import WHOLE, Batch, Share
+from ddpm_core.objectives.diffusion import DiffusionObjective
 from ddpm_core.training.distributed import Alone, Processes
 from ddpm_core.training.passes import Passes
 from ddpm_core.training.trainer import Trainer
@@ -21,7 +23,7 @@ class Small:
     """An objective on a device that holds so many items at once, until `from_step`; counts what it was asked."""
 
     def __init__(self, room: int, after: int = 0) -> None:
-        self._own: Objective = tiny.objective()
+        self._own: DiffusionObjective = tiny.objective()
         self._room, self._after = room, after
         self.asked: list[int] = []
 
@@ -171,7 +173,7 @@ def test_with_dropout_it_is_said_that_its_masks_change(caplog: pytest.LogCapture
     passes = Passes(net, tiny.objective(), Alone(), 1, device=tiny.CPU, dtype=torch.float32, compiled=None)
     passes._cut(8)
     assert "the update stays the same" not in caplog.text
-    assert "cut into 2 parts from here on, levels and noise stay the same, the masks of dropout do not" in caplog.text
+    assert "cut into 2 parts from here on, what was drawn stays the same, the masks of dropout do not" in caplog.text
 
 
 def test_what_compiles_the_network_is_given_the_network_and_its_answer_is_used() -> None:

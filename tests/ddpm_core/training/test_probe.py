@@ -7,7 +7,7 @@ import tiny
 import torch
 
 from ddpm_core.errors import DdpmError
-from ddpm_core.objective import Share
+from ddpm_core.objectives.batch import Share
 from ddpm_core.training.meter import Measures
 from ddpm_core.training.probe import STEPS, OneDraw, judged, probing
 from ddpm_core.training.trainer import Trainer

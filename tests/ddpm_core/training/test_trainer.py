@@ -19,7 +19,7 @@ import torch
 
 from ddpm_core.errors import IntegrityError, NonFiniteError, Stopped
 from ddpm_core.files import sha256_bytes
-from ddpm_core.objective import Batch
+from ddpm_core.objectives.batch import Batch
 from ddpm_core.training import checkpoint
 from ddpm_core.training.config import Adam, Muon
 from ddpm_core.training.lr import lr_at
@@ -143,7 +143,7 @@ def test_the_fused_update_skips_a_bad_step_without_the_host_looking() -> None:
     """On a GPU the host reads the guard at the end of a window only; the kernel itself must leave the weights be."""
     trainer = tiny.trainer(None)
     before = [p.detach().clone() for p in trainer.model.parameters()]
-    trainer._update._on_gpu = True
+    trainer._update._host_decides = False
     for parameter in trainer.model.parameters():
         parameter.grad = torch.full_like(parameter, torch.nan)
     updated(trainer)

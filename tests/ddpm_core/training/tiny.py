@@ -13,7 +13,8 @@ from ddpm_core.device import seed_network
 from ddpm_core.diffusion.parameterisation import Parameterisation
 from ddpm_core.diffusion.schedule import Cosine
 from ddpm_core.diffusion.time_law import SecondMoment, Uniform
-from ddpm_core.objective import Batch, LabelDropout, Objective
+from ddpm_core.objectives.batch import Batch, LabelDropout
+from ddpm_core.objectives.diffusion import DiffusionObjective
 from ddpm_core.process import Process
 from ddpm_core.training.augmentation import AugmentConfig, Colour, Padded, Rotation
 from ddpm_core.training.checkpoint import Checkpoints
@@ -83,11 +84,11 @@ def batches(start: int) -> Iterator[Batch]:
         step += 1
 
 
-def objective(learning_law: bool = False) -> Objective:
+def objective(learning_law: bool = False) -> DiffusionObjective:
     schedule = Cosine("cosine", 20, 0.008, 0.999, False).build()
     law = SecondMoment("second_moment", True, 1, 0.1) if learning_law else Uniform("uniform", True)
     process = Process(Parameterisation("v", schedule))
-    return Objective(process, np.ones(21), law.build(schedule), dropout=LabelDropout({"label": 3}, 0.2))
+    return DiffusionObjective(process, np.ones(21), law.build(schedule), dropout=LabelDropout({"label": 3}, 0.2))
 
 
 def trainer(

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from ddpm_core.errors import ParamsError
-from ddpm_core.objective import Share
+from ddpm_core.objectives.batch import Share
 from ddpm_core.spec import DataSpec
 from ddpm_core.training.augmentation import AugmentConfig, Colour, Padded, Resized, Rotation
 from pipelines.params import load_params

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from ddpm_core.objective import Share
+from ddpm_core.objectives.batch import Share
 from ddpm_core.spec import DataSpec
 from ddpm_core.training.config import TrainConfig
 from pipelines.params import load_params

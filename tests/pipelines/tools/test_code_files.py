@@ -73,7 +73,7 @@ def test_edits_of_all_other_files_give_the_same_identity(copied: Path) -> None:
     [
         "ddpm_core/diffusion/noise.py",
         "ddpm_core/models/unet.py",
-        "ddpm_core/objective.py",
+        "ddpm_core/objectives/diffusion.py",
         "ddpm_core/training/trainer.py",
         "pipelines/stages/train.py",
         "pipelines/tools/augment.py",

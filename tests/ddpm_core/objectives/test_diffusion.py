@@ -12,7 +12,8 @@ from ddpm_core.diffusion.schedule import Cosine, Edm, Linear
 from ddpm_core.diffusion.time_law import FixedLaw, SecondMoment, Uniform
 from ddpm_core.diffusion.weighting import Simple, Vlb, vlb_weights
 from ddpm_core.errors import DataError, ParamsError
-from ddpm_core.objective import Batch, Bound, LabelDropout, Objective, build_objective
+from ddpm_core.objectives.batch import Batch, LabelDropout
+from ddpm_core.objectives.diffusion import Bound, DiffusionObjective, build_objective
 from ddpm_core.process import Process
 from ddpm_core.spec import DataSpec
 from tests.support.close import assert_close
@@ -41,10 +42,10 @@ def objective(
     stratified: bool = False,
     bound: Bound | None = None,
     dropout: LabelDropout | None = None,
-) -> Objective:
+) -> DiffusionObjective:
     process = Process(Parameterisation(target, LINEAR.build()))
     law = FixedLaw(np.full(10, 0.1) if p is None else p, stratified, corrected=True)
-    return Objective(process, np.ones(11) if weights is None else weights, law, bound=bound, dropout=dropout)
+    return DiffusionObjective(process, np.ones(11) if weights is None else weights, law, bound=bound, dropout=dropout)
 
 
 def batch(n: int = 6, mask: Tensor | None = None, weight: Tensor | None = None) -> Batch:
@@ -88,11 +89,17 @@ def test_the_loss_is_the_plain_mean_of_weight_times_factor_times_error() -> None
 def test_the_network_sees_data_of_unit_variance_under_ve() -> None:
     parameterisation = Parameterisation("edm", Edm("edm", 40, 0.002, 80.0, 7.0, 0.5).build())
     process = Process(parameterisation)
-    ours = Objective(process, np.ones(41), Uniform("uniform", True).build(parameterisation.schedule))
+    ours = DiffusionObjective(process, np.ones(41), Uniform("uniform", True).build(parameterisation.schedule))
     x0 = 0.5 * torch.randn(200, 1, 500, generator=torch.Generator().manual_seed(0))
     draw = ours.draw(Batch(x0, {}), 0, 0)
     np.testing.assert_allclose(draw.x_in.std((1, 2)), 1, atol=0.15)
     np.testing.assert_array_equal(draw.time, parameterisation.schedule.time[draw.t])
+
+
+def test_the_bands_of_a_draw_are_four_equal_parts_of_the_levels() -> None:
+    draw = objective().draw(batch(400), 0, 0)
+    lowest = {band: min(draw.t[draw.band == band]) for band in range(4)}
+    assert lowest == {0: 1, 1: 3, 2: 6, 3: 8}  # of T = 10: each t lies in ((band) T / 4, (band + 1) T / 4]
 
 
 def test_level_weights_and_element_weights_do_not_cancel() -> None:
@@ -234,14 +241,14 @@ def test_build_objective_makes_simple_hybrid_and_bound() -> None:
 def test_a_law_that_learns_is_told_the_losses_and_kept_in_the_state() -> None:
     process = Process(Parameterisation("x0", LINEAR.build()))
     law = SecondMoment("second_moment", True, 1, 0.1).build(LINEAR.build())
-    ours = Objective(process, np.ones(11), law)
+    ours = DiffusionObjective(process, np.ones(11), law)
     assert ours.learns_from_losses
     assert not objective().learns_from_losses
     draw = ours.draw(batch(), 0, 0)
-    ours.observe(draw, ours.loss(Fixed(0.0), draw).items)
+    ours.observe(draw, ours.loss(Fixed(0.0), draw).items, lambda rows: rows)
     state = ours.state_dict()
     assert sum(state["seen"]) == 6
-    other = Objective(process, np.ones(11), SecondMoment("second_moment", True, 1, 0.1).build(LINEAR.build()))
+    other = DiffusionObjective(process, np.ones(11), SecondMoment("second_moment", True, 1, 0.1).build(LINEAR.build()))
     other.load_state_dict(state)
     assert other.state_dict() == state
 

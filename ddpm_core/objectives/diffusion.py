@@ -7,8 +7,7 @@ the importance weight 1 / (T p_t) cancels. Every random number is a function of 
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields, replace
-from itertools import pairwise
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -24,50 +23,10 @@ from ddpm_core.diffusion.time_law import TimeLaw
 from ddpm_core.diffusion.weighting import Vlb
 from ddpm_core.errors import DataError, ParamsError
 from ddpm_core.likelihood import kl_normal, negative_log_bin, negative_log_normal
+from ddpm_core.objectives.base import BANDS, Draw, Loss
+from ddpm_core.objectives.batch import WHOLE, Batch, LabelDropout, Share
 from ddpm_core.process import Process, look_up, per_item, to_device
 from ddpm_core.spec import DataSpec
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Data [B, *shape]; conditions, each with leading B; which elements count (1 or 0), and how much each does."""
-
-    x0: Tensor
-    cond: Mapping[str, Tensor]
-    mask: Tensor | None = None
-    weight: Tensor | None = None
-
-    def __post_init__(self) -> None:
-        shape = tuple(self.x0.shape)
-        for name, values in (("mask", self.mask), ("weight", self.weight)):
-            if values is not None and (values.ndim != len(shape) or values.shape[0] not in (1, shape[0])):
-                raise DataError(f"{name}: must have the axes of the data {shape}, got shape {tuple(values.shape)}")
-        wrong = {name: len(values) for name, values in self.cond.items() if len(values) != shape[0]}
-        if wrong:
-            raise DataError(f"conditions: must have one value for each of {shape[0]} data, got {wrong}")
-
-    def __len__(self) -> int:
-        return self.x0.shape[0]
-
-    def to(self, device: torch.device) -> "Batch":
-        """On the device, without waiting for it."""
-        return _mapped(self, lambda tensor: tensor.to(device, non_blocking=True))
-
-    def pinned(self) -> "Batch":
-        """In memory that a GPU reads without the host's help."""
-        return _mapped(self, lambda tensor: tensor.pin_memory())
-
-
-@dataclass(frozen=True)
-class LabelDropout:
-    """Ho & Salimans 2022, for guidance: a share of the data is shown with the null value of its conditions."""
-
-    null: Mapping[str, int]
-    probability: float
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.probability <= 1:
-            raise ParamsError(f"label dropout: must be a probability between 0 and 1, got {self.probability}")
 
 
 @dataclass(frozen=True)
@@ -80,27 +39,11 @@ class Bound:
     levels: int | None
 
 
-@dataclass(frozen=True)
-class Share:
-    """The rows of every batch that process `number` of `of` is shown: equal parts, in the processes' order."""
-
-    number: int
-    of: int
-
-    def rows(self, size: int) -> slice:
-        part = size // self.of
-        return slice(self.number * part, (self.number + 1) * part)
-
-
-WHOLE = Share(0, 1)
-
-
-@dataclass(frozen=True)
-class Draw:
-    """A batch with every random choice made; each tensor has leading B, so that it can be cut into parts."""
+@dataclass(frozen=True, kw_only=True)
+class DiffusionDraw(Draw):
+    """Data at the levels drawn for them, and what the network should answer."""
 
     t: NDArray[np.int64]
-    level: Tensor  # where t lies, in (0, 1]
     x_in: Tensor  # c_in x_t
     time: Tensor
     cond: Mapping[str, Tensor]
@@ -109,66 +52,13 @@ class Draw:
     factor: Tensor  # 1 / (T p_t)
     weight: Tensor  # w[t]
     element: Tensor | None  # mask * weight of each element
-    count: Tensor  # elements that count in the whole batch, of all its parts
     rows: tuple[Tensor, ...]  # of the bound
 
-    def parts(self, number: int) -> list["Draw"]:
-        """The same in parts of equal size, or nearly so, which share the whole's count."""
-        if number == 1:
-            return [self]
-        ends = [part * len(self.t) // number for part in range(number + 1)]
-        return [self._part(slice(start, end)) for start, end in pairwise(ends)]
-
-    def tensors(self) -> list[Tensor]:
-        """Everything that a loss looks at."""
-        found: list[Tensor] = []
-
-        def kept(tensor: Tensor) -> Tensor:
-            found.append(tensor)
-            return tensor
-
-        self._mapped(kept)
-        return found
-
-    def copied(self) -> "Draw":
-        """The same in tensors of its own."""
-        return self._mapped(Tensor.clone)
-
-    def holds(self, other: "Draw") -> bool:
-        """Whether the other's tensors fit into these."""
-        mine, others = self.tensors(), other.tensors()
-        return [(one.shape, one.dtype) for one in mine] == [(one.shape, one.dtype) for one in others]
-
-    def take(self, other: "Draw") -> None:
-        """Copy the other's tensors into these."""
-        torch._foreach_copy_(self.tensors(), other.tensors())
-
-    def _part(self, place: slice) -> "Draw":
-        part = self._mapped(lambda tensor: tensor[place] if tensor.ndim else tensor)  # `count` has no axis
-        return replace(part, t=self.t[place])
-
-    def _mapped(self, change: Callable[[Tensor], Tensor]) -> "Draw":
-        def changed(value: Any) -> Any:
-            if isinstance(value, Tensor):
-                return change(value)
-            if isinstance(value, tuple):
-                return tuple(changed(item) for item in value)
-            if isinstance(value, Mapping):
-                return {key: changed(item) for key, item in value.items()}
-            return value
-
-        return Draw(**{field.name: changed(getattr(self, field.name)) for field in fields(self)})
+    def __len__(self) -> int:
+        return len(self.t)
 
 
-@dataclass(frozen=True)
-class Loss:
-    """`total` to go backward from (the parts of a batch add up to its loss) and each item's bare loss, detached."""
-
-    total: Tensor
-    items: Tensor  # [B]
-
-
-class Objective:
+class DiffusionObjective:
     """The error of `net(x_t, t, **cond)` against the target of a parameterisation."""
 
     def __init__(
@@ -192,7 +82,7 @@ class Objective:
 
     # ------------------------------------------------------------------------------------------------ drawing
 
-    def draw(self, batch: Batch, seed: int, step: int, share: Share = WHOLE) -> Draw:
+    def draw(self, batch: Batch, seed: int, step: int, share: Share = WHOLE) -> DiffusionDraw:
         """Every random choice of a step: levels by the law, what is added to the data, which labels are dropped.
 
         With a `share` the batch has but the rows of one process. The choices are made for the whole batch and cut, so
@@ -213,12 +103,12 @@ class Objective:
         eps = normal((size, *x0.shape[1:]), torch_generator(device, seed, Purpose.TRAIN_NOISE, step), x0.dtype)[own]
         levels = self.process.at(t, x0)
         (weight,) = look_up(self._weights, t, x0)
-        return Draw(
+        return DiffusionDraw(
             t=t,
-            level=to_device((t / self.process.T).astype(np.float32), device),
+            band=to_device(_bands((t / self.process.T).astype(np.float32)), device),
             x_in=levels.c_in * self.process.perturb(levels, x0, eps),
             time=levels.time,
-            cond=self._dropped(batch.cond, seed, step, share),
+            cond=batch.cond if self.dropout is None else self.dropout.of(batch.cond, seed, step, share),
             x0=x0,
             target=self.process.target(levels, x0, eps),
             factor=per_item(to_device(factor.astype(np.float32), device), x0),
@@ -228,20 +118,9 @@ class Objective:
             rows=(levels.B, *look_up(self._bound_rows, t, x0)) if self._bound_rows is not None else (),
         )
 
-    def _dropped(self, cond: Mapping[str, Tensor], seed: int, step: int, share: Share) -> Mapping[str, Tensor]:
-        if self.dropout is None or self.dropout.probability == 0:
-            return cond
-        kept = dict(cond)
-        for name, null in self.dropout.null.items():
-            size = len(cond[name]) * share.of
-            u = generator(seed, Purpose.LABEL_DROPOUT, step).random(size)[share.rows(size)]
-            drop = to_device(u < self.dropout.probability, cond[name].device)
-            kept[name] = torch.where(per_item(drop, cond[name]), torch.full_like(cond[name], null), cond[name])
-        return kept
-
     # ------------------------------------------------------------------------------------------------- losses
 
-    def loss(self, net: nn.Module, draw: Draw) -> Loss:
+    def loss(self, net: nn.Module, draw: DiffusionDraw) -> Loss:
         """The loss of a draw, or of a part of one."""
         out = net(draw.x_in, draw.time, **draw.cond).to(draw.target.dtype)
         size, channels, *rest = draw.target.shape
@@ -261,7 +140,7 @@ class Objective:
         total = (draw.factor * each).sum() / draw.count.clamp(min=1)
         return Loss(total, _item_means(each.detach(), draw.element))
 
-    def _bound_term(self, bound: Bound, draw: Draw, error: Tensor, answer: Tensor) -> Tensor:
+    def _bound_term(self, bound: Bound, draw: DiffusionDraw, error: Tensor, answer: Tensor) -> Tensor:
         """L_{t-1}, or L_0 where t = 1, of each element, in nats; the answer holds v of log sigma^2."""
         B, of_x0, log_large, log_small, log_tilde, first = draw.rows
         if not bound.moves_mean:
@@ -282,12 +161,12 @@ class Objective:
 
     @property
     def learns_from_losses(self) -> bool:
-        """Whether `observe` must be told of every step's losses (which costs a look at the device)."""
+        """Whether the time law does."""
         return type(self.law).observe is not TimeLaw.observe
 
-    def observe(self, draw: Draw, items: Tensor) -> None:
+    def observe(self, draw: DiffusionDraw, items: Tensor, gather: Callable[[Tensor], Tensor]) -> None:
         """Tell the time law what the levels of a step cost."""
-        self.law.observe(draw.t, items.double().cpu().numpy())
+        self.law.observe(gather(torch.from_numpy(draw.t)).numpy(), items.double().cpu().numpy())
 
     def state_dict(self) -> dict[str, Any]:
         return self.law.state_dict()
@@ -296,7 +175,7 @@ class Objective:
         self.law.load_state_dict(state)
 
 
-def build_objective(config: DiffusionConfig, spec: DataSpec, dropout: LabelDropout | None) -> Objective:
+def build_objective(config: DiffusionConfig, spec: DataSpec, dropout: LabelDropout | None) -> DiffusionObjective:
     """The objective of section `diffusion`. With a learned variance, weighting `vlb` is the bound and nothing else."""
     parameterisation = config.parameterisation()
     process, schedule = Process(parameterisation), parameterisation.schedule
@@ -306,7 +185,7 @@ def build_objective(config: DiffusionConfig, spec: DataSpec, dropout: LabelDropo
         alone = isinstance(config.weighting, Vlb)
         weights = np.zeros_like(weights) if alone else weights
         bound = Bound(1.0 if alone else config.vlb_weight, alone, spec.range, spec.levels)
-    return Objective(process, weights, config.time_law.build(schedule), dropout=dropout, bound=bound)
+    return DiffusionObjective(process, weights, config.time_law.build(schedule), dropout=dropout, bound=bound)
 
 
 def _bound_tables(process: Process) -> Floats:
@@ -318,6 +197,12 @@ def _bound_tables(process: Process) -> Floats:
         of_x0 = float(schedule.posterior_mean_between(t - 1, t)[1])
         tables[:, t] = of_x0, large, small, small, float(t == 1)
     return tables
+
+
+def _bands(level: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Which of the equal bands of (0, 1] a level lies in."""
+    band: NDArray[np.float32] = np.clip(np.ceil(level * BANDS) - 1, 0, BANDS - 1)
+    return band
 
 
 def _elements(batch: Batch) -> Tensor | None:
@@ -340,11 +225,3 @@ def _item_means(each: Tensor, element: Tensor | None) -> Tensor:
         return each.flatten(1).mean(1)
     counting = (element != 0).expand_as(each).flatten(1).sum(1)
     return each.flatten(1).sum(1) / counting.clamp(min=1)
-
-
-def _mapped(batch: Batch, change: Any) -> Batch:
-    def maybe(tensor: Tensor | None) -> Tensor | None:
-        return None if tensor is None else change(tensor)
-
-    cond = {name: change(tensor) for name, tensor in batch.cond.items()}
-    return Batch(change(batch.x0), cond, maybe(batch.mask), maybe(batch.weight))

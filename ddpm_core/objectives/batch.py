@@ -1,0 +1,85 @@
+"""What an objective draws from: a batch of data, the rows of it that one process has, and labels left out."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ddpm_core.diffusion.noise import Purpose, generator
+from ddpm_core.errors import DataError, ParamsError
+from ddpm_core.process import per_item, to_device
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Data [B, *shape]; conditions, each with leading B; which elements count (1 or 0), and how much each does."""
+
+    x0: Tensor
+    cond: Mapping[str, Tensor]
+    mask: Tensor | None = None
+    weight: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        shape = tuple(self.x0.shape)
+        for name, values in (("mask", self.mask), ("weight", self.weight)):
+            if values is not None and (values.ndim != len(shape) or values.shape[0] not in (1, shape[0])):
+                raise DataError(f"{name}: must have the axes of the data {shape}, got shape {tuple(values.shape)}")
+        wrong = {name: len(values) for name, values in self.cond.items() if len(values) != shape[0]}
+        if wrong:
+            raise DataError(f"conditions: must have one value for each of {shape[0]} data, got {wrong}")
+
+    def __len__(self) -> int:
+        return self.x0.shape[0]
+
+    def to(self, device: torch.device) -> "Batch":
+        """On the device, without waiting for it."""
+        return self._mapped(lambda tensor: tensor.to(device, non_blocking=True))
+
+    def pinned(self) -> "Batch":
+        """In memory that a GPU reads without the host's help."""
+        return self._mapped(Tensor.pin_memory)
+
+    def _mapped(self, change: Callable[[Tensor], Tensor]) -> "Batch":
+        cond = {name: change(tensor) for name, tensor in self.cond.items()}
+        mask, weight = (None if tensor is None else change(tensor) for tensor in (self.mask, self.weight))
+        return Batch(change(self.x0), cond, mask, weight)
+
+
+@dataclass(frozen=True)
+class Share:
+    """The rows of every batch that process `number` of `of` is shown: equal parts, in the processes' order."""
+
+    number: int
+    of: int
+
+    def rows(self, size: int) -> slice:
+        part = size // self.of
+        return slice(self.number * part, (self.number + 1) * part)
+
+
+WHOLE = Share(0, 1)
+
+
+@dataclass(frozen=True)
+class LabelDropout:
+    """Ho & Salimans 2022, for guidance: a share of the data is shown with the null value of its conditions."""
+
+    null: Mapping[str, int]
+    probability: float
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.probability <= 1:
+            raise ParamsError(f"label dropout: must be a probability between 0 and 1, got {self.probability}")
+
+    def of(self, cond: Mapping[str, Tensor], seed: int, step: int, share: Share) -> Mapping[str, Tensor]:
+        """The conditions as they are shown at a step: a function of (seed, step), whatever the share."""
+        if self.probability == 0:
+            return cond
+        kept = dict(cond)
+        for name, null in self.null.items():
+            size = len(cond[name]) * share.of
+            u = generator(seed, Purpose.LABEL_DROPOUT, step).random(size)[share.rows(size)]
+            drop = to_device(u < self.probability, cond[name].device)
+            kept[name] = torch.where(per_item(drop, cond[name]), torch.full_like(cond[name], null), cond[name])
+        return kept
