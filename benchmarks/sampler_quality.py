@@ -140,10 +140,7 @@ def measure_all(args: argparse.Namespace) -> bool:
             return False
         began = time.monotonic()
         images = sampler.sample(
-            judge.labels.tolist(),
-            range(args.seed, args.seed + judge.n),
-            sampler=point.recipe.sampler,
-            batch_size=64,
+            point.recipe, judge.labels.tolist(), range(args.seed, args.seed + judge.n), batch_size=64
         )
         pace = (time.monotonic() - began) / (point.cost * judge.n)
         found = judge.measures(images)

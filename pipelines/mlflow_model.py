@@ -81,9 +81,8 @@ class _Wish:
         default = sampler.defaults.sampler
         chosen = None if self._kind is None else named(self._kind, self._steps or default.steps, default)
         seeds = range(self._seed, self._seed + self.n)
-        images = sampler.sample(
-            [self._label] * self.n, seeds, sampler=chosen, steps=self._steps, guidance=self._guidance
-        )
+        recipe = sampler.recipe(chosen, self._steps, self._guidance)
+        images = sampler.sample(recipe, [self._label] * self.n, seeds)
         label = -1 if self._label is None else self._label
         return [
             {

@@ -151,13 +151,7 @@ class _Service:
 
     def _make(self, wish: Wish, recipe: Recipe, labels: list[int | None], check: Callable[[], None]) -> bytes:
         """In the worker's thread: sample and encode."""
-        images = self.sampler.sample(
-            labels,
-            wish.seeds,
-            sampler=recipe.sampler,
-            guidance=recipe.guidance,
-            on_step=lambda done, total: check(),
-        )
+        images = self.sampler.sample(recipe, labels, wish.seeds, on_step=lambda done, total: check())
         pictures = Pictures(images, labels, wish.seeds, self.sampler.made_by(recipe))
         encode = {"png": pictures.png, "zip": pictures.zip, "npz": pictures.npz}[wish.format]
         return encode()

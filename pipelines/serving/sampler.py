@@ -107,23 +107,23 @@ class Sampler:
 
     def sample(
         self,
+        recipe: Recipe,
         labels: Sequence[int | None],
         seeds: Sequence[int],
         *,
-        sampler: SamplerConfig | None = None,
-        steps: int | None = None,
-        guidance: GuidanceConfig | float | None = None,
         batch_size: int = 64,
         gpu_batch: int | None = None,
         on_step: OnStep | None = None,
         watch: Watch | None = None,
         progress: bool = False,
     ) -> NDArray[np.uint8]:
-        """Pictures [n, C, H, W], one for each (label, seed); label None is no label.
+        """Pictures [n, C, H, W] by a recipe of this sampler, one for each (label, seed); label None is no label.
+
+            sampler = Sampler.open("out/bundle")
+            images = sampler.sample(sampler.recipe(steps=20), labels=[7, 7], seeds=[0, 1])
 
         On a GPU onnxruntime is asked in batches of one size alone: `gpu_batch`, or the size of the first batch.
         """
-        recipe = self.recipe(sampler, steps, guidance)
         classes = self._classes(labels)
         if len(classes) != len(seeds):
             raise ParamsError(
@@ -164,15 +164,7 @@ class Sampler:
         if self._torch is None:
             x0 = self._by_numpy(net, recipe, labels, seeds, after_row)
         else:
-            x0 = self._torch.sample(
-                recipe.plan,
-                labels,
-                seeds,
-                guidance=recipe.guidance.weight,
-                interval=recipe.interval,
-                rescale=recipe.guidance.rescale,
-                on_step=after_row,
-            )
+            x0 = self._torch.sample(recipe, labels, seeds, after_row)
         if not np.isfinite(x0).all():
             raise IntegrityError(
                 "the model gave a value that is no finite number; choose more steps or less guidance, or train again"
@@ -243,7 +235,7 @@ class Sampler:
         """The image to know this model by: the first class, seed 0, a few steps of DDIM."""
         sampler = named("ddim", steps, self.defaults.sampler)
         label = 0 if self.bundle.conditional else None
-        image = self.sample([label], [0], sampler=sampler, guidance=0.0)[0]
+        image = self.sample(self.recipe(sampler, guidance=0.0), [label], [0])[0]
         return Golden.of(image, seed=0, label=label, sampler=asdict(sampler), tolerance=tolerance)
 
     def check_golden(self) -> str:
@@ -267,8 +259,8 @@ class Sampler:
 
     def _again(self, golden: Golden) -> NDArray[np.uint8]:
         sampler: SamplerConfig = _parsed(SamplerConfig, golden.sampler, "bundle.json: golden.sampler")
-        image: NDArray[np.uint8] = self.sample([golden.label], [golden.seed], sampler=sampler, guidance=0.0)[0]
-        return image
+        images = self.sample(self.recipe(sampler, guidance=0.0), [golden.label], [golden.seed])
+        return images.reshape(self.bundle.spec.shape)
 
 
 def _by_torch(bundle: Bundle, device: str, threads: int, gpu: int) -> "TorchDenoiser":

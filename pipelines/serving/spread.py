@@ -21,8 +21,6 @@ from numpy.typing import NDArray
 
 from ddpm_core.bundle import Bundle
 from ddpm_core.errors import DdpmError, DeviceError, ParamsError, TryAgain
-from ddpm_core.samplers import SamplerConfig
-from ddpm_core.samplers.config import GuidanceConfig
 from pipelines.lifetime import end_with_parent
 from pipelines.progress import Progress
 from pipelines.serving.onnx_denoiser import gpu_count
@@ -69,8 +67,7 @@ class _Task:
     threads: int
     engine: Engine
     batch_size: int
-    sampler: SamplerConfig
-    guidance: GuidanceConfig
+    recipe: Recipe
 
 
 def sample_spread(
@@ -87,9 +84,7 @@ def sample_spread(
     batches = -(-len(seeds) // batch_size) if batch_size >= 1 else 1
     workers = Workers.of(processes, sampler.threads, sampler.device, batches)
     if workers.count == 1 or len(labels) != len(seeds):  # the sampler itself says what is wrong with these
-        return sampler.sample(
-            labels, seeds, sampler=recipe.sampler, guidance=recipe.guidance, batch_size=batch_size, progress=progress
-        )
+        return sampler.sample(recipe, labels, seeds, batch_size=batch_size, progress=progress)
     log.info("sampling by %d processes, threads of each: %d", workers.count, workers.threads)
     starts = range(0, len(seeds), batch_size)
     parts: deque[Part] = deque(
@@ -152,8 +147,7 @@ def _started(
                 workers.threads,
                 sampler.engine,
                 batch_size,
-                recipe.sampler,
-                recipe.guidance,
+                recipe,
             )
             process = context.Process(target=_work, args=(task, theirs), name=f"sampler-{number}", daemon=True)
             process.start()
@@ -178,10 +172,9 @@ def _work(task: _Task, line: Connection) -> None:
             while True:
                 _, labels, seeds = line.recv()
                 made = sampler.sample(
+                    task.recipe,
                     labels,
                     seeds,
-                    sampler=task.sampler,
-                    guidance=task.guidance,
                     batch_size=task.batch_size,
                     gpu_batch=task.batch_size,
                     on_step=lambda done, of: line.send(None),

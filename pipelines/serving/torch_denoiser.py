@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -12,12 +12,14 @@ from torch import nn
 from ddpm_core.bundle import Bundle
 from ddpm_core.device import describe, pick_device, set_precision
 from ddpm_core.diffusion.generate import OnStep
-from ddpm_core.diffusion.plan import SamplingPlan
 from ddpm_core.errors import IntegrityError, ParamsError
 from ddpm_core.graph_weights import weights_in
 from ddpm_core.models import UNetConfig, build_model
 from ddpm_core.torch_sampling import sample
 from pipelines.parsing import Faults, parse_value
+
+if TYPE_CHECKING:
+    from pipelines.serving.sampler import Recipe
 
 log = logging.getLogger(__name__)
 
@@ -54,28 +56,24 @@ class TorchDenoiser:
 
     def sample(
         self,
-        plan: SamplingPlan,
+        recipe: "Recipe",
         labels: NDArray[np.int64],
         seeds: Sequence[int],
-        *,
-        guidance: float,
-        interval: tuple[float, float] | None,
-        rescale: float,
         on_step: OnStep,
     ) -> NDArray[np.float32]:
-        """Data [n, C, H, W] by the noise and the plan that numpy would take, all arithmetic on the device."""
+        """Data [n, C, H, W] by the noise and the recipe that numpy would take, all arithmetic on the device."""
         bundle = self._bundle
         with torch.inference_mode():
             return sample(
                 self._net,
-                plan,
+                recipe.plan,
                 bundle.parameterisation,
                 bundle.spec,
                 seeds=seeds,
                 labels=labels if bundle.conditional else None,
-                guidance=guidance,
-                interval=interval,
-                rescale=rescale,
+                guidance=recipe.guidance.weight,
+                interval=recipe.interval,
+                rescale=recipe.guidance.rescale,
                 device=self._device,
                 dtype=torch.float32,
                 on_step=on_step,

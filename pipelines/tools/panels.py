@@ -62,10 +62,9 @@ class Made:
     def again(self, recipe: "Recipe", batch_size: int, **options: Any) -> Images:
         """The same seeds and labels by another recipe."""
         return self.sampler.sample(
+            recipe,
             [None if label < 0 else int(label) for label in self.labels],
             self.seeds.tolist(),
-            sampler=recipe.sampler,
-            guidance=recipe.guidance,
             batch_size=batch_size,
             **options,
         )

@@ -93,7 +93,8 @@ BROKEN = [(NoCudnn, "libcudnn.so.9"), (Loses, "could not start its CUDA provider
 def test_auto_goes_on_with_the_cpu_and_one_warning_that_says_why_and_how_to_mend(
     bundle: Bundle, machine: Any, caplog: pytest.LogCaptureFixture, kind: type[FakeGpu], why: str
 ) -> None:
-    on_cpu = Sampler(bundle, "cpu").sample(LABELS, SEEDS)
+    cpu = Sampler(bundle, "cpu")
+    on_cpu = cpu.sample(cpu.recipe(), LABELS, SEEDS)
     machine(kind)
     sampler = Sampler(bundle, "auto")
     assert sampler.device == "cpu"
@@ -101,7 +102,7 @@ def test_auto_goes_on_with_the_cpu_and_one_warning_that_says_why_and_how_to_mend
     assert len(warnings) == 1
     for word in (why, "libcurand.so.10", "make install-serve-gpu", "ddpm doctor"):
         assert word in warnings[0]
-    assert np.array_equal(sampler.sample(LABELS, SEEDS), on_cpu)
+    assert np.array_equal(sampler.sample(sampler.recipe(), LABELS, SEEDS), on_cpu)
 
 
 @pytest.mark.parametrize(("kind", "why"), BROKEN)
@@ -158,18 +159,20 @@ def test_questions_of_any_length_are_asked_in_one_shape(size: int, asked: list[i
 def test_a_gpu_is_asked_in_one_batch_size_and_the_cpu_as_before(
     bundle: Bundle, machine: Any, guidance: GuidanceConfig
 ) -> None:
-    on_cpu = Sampler(bundle, "cpu").sample(LABELS, SEEDS, steps=8, guidance=guidance)
+    cpu = Sampler(bundle, "cpu")
+    on_cpu = cpu.sample(cpu.recipe(steps=8, guidance=guidance), LABELS, SEEDS)
     machine(FakeGpu)
     sampler = Sampler(bundle, "cuda")
     del FakeGpu.asked[:]
-    made = sampler.sample(LABELS, SEEDS, steps=8, guidance=guidance, batch_size=2)
+    made = sampler.sample(sampler.recipe(steps=8, guidance=guidance), LABELS, SEEDS, batch_size=2)
     assert set(FakeGpu.asked) == {2}  # guided or not, and the last batch of one too
     assert np.array_equal(made, on_cpu)
     del FakeGpu.asked[:]
-    sampler.sample(LABELS, SEEDS, guidance=guidance, batch_size=64)
+    sampler.sample(sampler.recipe(guidance=guidance), LABELS, SEEDS, batch_size=64)
     assert set(FakeGpu.asked) == {5}
     del FakeGpu.asked[:]
-    sampler.sample([1], [2], guidance=guidance, gpu_batch=3)  # as a process does with the last batch of many
+    # as a process does with the last batch of many
+    sampler.sample(sampler.recipe(guidance=guidance), [1], [2], gpu_batch=3)
     assert set(FakeGpu.asked) == {3}
 
 
@@ -186,7 +189,8 @@ def repeats(bundle: Bundle, device: str) -> None:
     want = first(x, t, label).tobytes()
     assert [net(x, t, label).tobytes() for net in (first, first, first, second, second)] == [want] * 5
     sampler = Sampler(bundle, device)
-    assert np.array_equal(sampler.sample(LABELS, SEEDS, guidance=1.0), sampler.sample(LABELS, SEEDS, guidance=1.0))
+    first_made, second_made = (sampler.sample(sampler.recipe(guidance=1.0), LABELS, SEEDS) for _ in range(2))
+    assert np.array_equal(first_made, second_made)
 
 
 def test_repeats_give_equal_bits_on_the_cpu(bundle: Bundle) -> None:

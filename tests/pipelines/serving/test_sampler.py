@@ -35,18 +35,19 @@ def test_image_of_a_seed_does_not_depend_on_its_batch_or_neighbours(
     sampler: Sampler, kind: str, guidance: float
 ) -> None:
     chosen = named(kind, 5, None)
-    together = sampler.sample(LABELS, SEEDS, sampler=chosen, guidance=guidance)
+    together = sampler.sample(sampler.recipe(chosen, guidance=guidance), LABELS, SEEDS)
     for size in (1, 2, 4):
-        apart = sampler.sample(LABELS, SEEDS, sampler=chosen, guidance=guidance, batch_size=size)
+        apart = sampler.sample(sampler.recipe(chosen, guidance=guidance), LABELS, SEEDS, batch_size=size)
         np.testing.assert_array_equal(together, apart)
-    reverse = sampler.sample(LABELS[::-1], SEEDS[::-1], sampler=chosen, guidance=guidance)
+    reverse = sampler.sample(sampler.recipe(chosen, guidance=guidance), LABELS[::-1], SEEDS[::-1])
     np.testing.assert_array_equal(together, reverse[::-1])
 
 
 @pytest.mark.parametrize("guidance", [GuidanceConfig(1.0, (0.2, 0.7), 0.0), GuidanceConfig(2.0, None, 0.7)])
 def test_interval_and_rescale_keep_images_apart_from_their_batch(sampler: Sampler, guidance: GuidanceConfig) -> None:
-    together = sampler.sample(LABELS, SEEDS, guidance=guidance)
-    alone = [sampler.sample([label], [seed], guidance=guidance)[0] for label, seed in zip(LABELS, SEEDS, strict=True)]
+    recipe = sampler.recipe(guidance=guidance)
+    together = sampler.sample(recipe, LABELS, SEEDS)
+    alone = [sampler.sample(recipe, [label], [seed])[0] for label, seed in zip(LABELS, SEEDS, strict=True)]
     np.testing.assert_array_equal(together, np.stack(alone))
 
 
@@ -58,12 +59,12 @@ def test_the_graph_run_by_numpy_gives_what_onnxruntime_gives(
     from onnx.reference import ReferenceEvaluator
 
     chosen = named(kind, 6, None)
-    by_runtime = sampler.sample(LABELS, SEEDS, sampler=chosen, guidance=0.0)
+    by_runtime = sampler.sample(sampler.recipe(chosen, guidance=0.0), LABELS, SEEDS)
     graph = ReferenceEvaluator(onnx.load_from_string(sampler.bundle.model))
     monkeypatch.setattr(
         sampler, "_net", lambda x, t, label: graph.run(None, {"x": x, "t": t, "label": np.asarray(label)})[0]
     )
-    by_numpy = sampler.sample(LABELS, SEEDS, sampler=chosen, guidance=0.0)
+    by_numpy = sampler.sample(sampler.recipe(chosen, guidance=0.0), LABELS, SEEDS)
     assert np.abs(by_runtime.astype(int) - by_numpy).max() <= 1
     assert by_runtime.std() > 5
 
@@ -71,20 +72,20 @@ def test_the_graph_run_by_numpy_gives_what_onnxruntime_gives(
 def test_learned_variance_and_colour_keep_the_law(tmp_path: Path) -> None:
     tiny_bundle(tmp_path / "b", spec=tiny_spec(channels=3), variance="learned", sample=tiny_sample_config("ancestral"))
     sampler = Sampler.open(tmp_path / "b", "cpu", threads=2)
-    together = sampler.sample(LABELS, SEEDS, guidance=0.5)
+    together = sampler.sample(sampler.recipe(guidance=0.5), LABELS, SEEDS)
     assert together.shape == (len(SEEDS), 3, 8, 8)
-    np.testing.assert_array_equal(together, sampler.sample(LABELS, SEEDS, guidance=0.5, batch_size=2))
+    np.testing.assert_array_equal(together, sampler.sample(sampler.recipe(guidance=0.5), LABELS, SEEDS, batch_size=2))
 
 
 def test_seed_label_guidance_and_steps_each_change_the_image(sampler: Sampler) -> None:
-    base = sampler.sample([1], [0])[0]
+    base = sampler.sample(sampler.recipe(), [1], [0])[0]
     others = [
-        sampler.sample([1], [1]),
-        sampler.sample([2], [0]),
-        sampler.sample([None], [0]),
-        sampler.sample([1], [0], guidance=3.0),
-        sampler.sample([1], [0], steps=7),
-        sampler.sample([1], [0], sampler=named("ancestral", 4, None)),
+        sampler.sample(sampler.recipe(), [1], [1]),
+        sampler.sample(sampler.recipe(), [2], [0]),
+        sampler.sample(sampler.recipe(), [None], [0]),
+        sampler.sample(sampler.recipe(guidance=3.0), [1], [0]),
+        sampler.sample(sampler.recipe(steps=7), [1], [0]),
+        sampler.sample(sampler.recipe(named("ancestral", 4, None)), [1], [0]),
     ]
     assert all((other[0] != base).any() for other in others)
 
@@ -101,23 +102,27 @@ def test_it_starts_from_the_last_levels_noise_and_bounds_as_the_plan_says(
     edm = Edm("edm", 20, 0.002, 80.0, 7.0, 0.5).build()
     exploding = Sampler(replace(sampler.bundle, schedule=edm, target="edm"), "cpu")
     monkeypatch.setattr("pipelines.serving.sampler.generate", spy)
-    exploding.sample([0], [3])
+    exploding.sample(exploding.recipe(), [0], [3])
     np.testing.assert_allclose(seen["x_T"], 80 * initial([3], sampler.bundle.spec.shape), rtol=1e-6)
     assert seen["bound"](np.array([[-5.0, 0.5, 5.0]])).tolist() == [[-1.0, 0.5, 1.0]]
 
 
 def test_no_label_is_not_moved_by_guidance(sampler: Sampler) -> None:
-    np.testing.assert_array_equal(sampler.sample([None], [0]), sampler.sample([None], [0], guidance=2.0))
+    np.testing.assert_array_equal(
+        sampler.sample(sampler.recipe(), [None], [0]), sampler.sample(sampler.recipe(guidance=2.0), [None], [0])
+    )
 
 
 def test_defaults_are_the_bundle_s(sampler: Sampler) -> None:
-    explicit = sampler.sample([1], [0], sampler=sampler.defaults.sampler, steps=4, guidance=0.0)
-    np.testing.assert_array_equal(sampler.sample([1], [0]), explicit)
+    explicit = sampler.sample(sampler.recipe(sampler.defaults.sampler, steps=4, guidance=0.0), [1], [0])
+    np.testing.assert_array_equal(sampler.sample(sampler.recipe(), [1], [0]), explicit)
 
 
 def test_steps_are_counted_for_the_caller_who_may_end_them(sampler: Sampler) -> None:
     seen: list[tuple[int, int]] = []
-    sampler.sample([0] * 5, range(5), batch_size=2, on_step=lambda done, total: seen.append((done, total)))
+    sampler.sample(
+        sampler.recipe(), [0] * 5, range(5), batch_size=2, on_step=lambda done, total: seen.append((done, total))
+    )
     assert seen == [(i, 12) for i in range(1, 13)]
 
     def enough(done: int, total: int) -> None:
@@ -125,7 +130,7 @@ def test_steps_are_counted_for_the_caller_who_may_end_them(sampler: Sampler) -> 
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        sampler.sample([0], [0], on_step=enough)
+        sampler.sample(sampler.recipe(), [0], [0], on_step=enough)
 
 
 @pytest.mark.parametrize("kind", ["ddim", "heun", "dpmpp_2s", "unipc_2", "predictor_corrector", "langevin"])
@@ -147,9 +152,9 @@ def test_cost_is_what_the_network_is_asked(
 
     monkeypatch.setattr(sampler, "_net", counting)
     chosen, guidance = named(kind, 10, None), GuidanceConfig(weight, interval, 0.0)
-    cost = sampler.recipe(chosen, guidance=guidance).cost(3)
-    sampler.sample([0, 1, 2], [0, 1, 2], sampler=chosen, guidance=guidance)
-    assert cost == sum(asked)
+    recipe = sampler.recipe(chosen, guidance=guidance)
+    sampler.sample(recipe, [0, 1, 2], [0, 1, 2])
+    assert recipe.cost(3) == sum(asked)
 
 
 def test_cost_of_guidance_depends_on_where_it_acts(sampler: Sampler) -> None:
@@ -162,34 +167,44 @@ def test_cost_of_guidance_depends_on_where_it_acts(sampler: Sampler) -> None:
 
 
 @pytest.mark.parametrize(
-    ("labels", "seeds", "options", "message"),
+    ("labels", "seeds", "batch_size", "message"),
     [
-        ([3], [0], {}, r"label: must be from 0 to 2, or none, got \[3\]"),
-        ([-1], [0], {}, r"label: must be from 0 to 2, or none, got \[-1\]"),
-        ([0, 1], [0], {}, r"labels and seeds must be equally many, got 2 labels and 1 seeds"),
-        ([0], [-1], {}, r"seed: must be a whole number from 0 to 2\^64 - 1, got -1"),
-        ([0], [0], {"batch_size": 0}, r"batch_size: must be at least 1, got 0"),
-        ([0], [0], {"steps": 0}, r"steps: must be at least 1, got 0"),
-        ([0], [0], {"steps": 51}, r"steps: must be from 1 to the schedule's 50 levels, got 51"),
-        ([0], [0], {"guidance": -1.0}, r"weight: must be 0 or more, got -1"),
-        ([0], [0], {"guidance": float("nan")}, r"weight: must be 0 or more, got nan"),
+        ([3], [0], 64, r"label: must be from 0 to 2, or none, got \[3\]"),
+        ([-1], [0], 64, r"label: must be from 0 to 2, or none, got \[-1\]"),
+        ([0, 1], [0], 64, r"labels and seeds must be equally many, got 2 labels and 1 seeds"),
+        ([0], [-1], 64, r"seed: must be a whole number from 0 to 2\^64 - 1, got -1"),
+        ([0], [0], 0, r"batch_size: must be at least 1, got 0"),
     ],
 )
 def test_what_cannot_be_sampled_is_refused(
-    sampler: Sampler, labels: list, seeds: list, options: dict, message: str
+    sampler: Sampler, labels: list, seeds: list, batch_size: int, message: str
 ) -> None:
     with pytest.raises(ParamsError, match=message):
-        sampler.sample(labels, seeds, **options)
+        sampler.sample(sampler.recipe(), labels, seeds, batch_size=batch_size)
+
+
+@pytest.mark.parametrize(
+    ("choice", "message"),
+    [
+        ({"steps": 0}, r"steps: must be at least 1, got 0"),
+        ({"steps": 51}, r"steps: must be from 1 to the schedule's 50 levels, got 51"),
+        ({"guidance": -1.0}, r"weight: must be 0 or more, got -1"),
+        ({"guidance": float("nan")}, r"weight: must be 0 or more, got nan"),
+    ],
+)
+def test_a_recipe_that_cannot_be_is_refused(sampler: Sampler, choice: dict, message: str) -> None:
+    with pytest.raises(ParamsError, match=message):
+        sampler.recipe(**choice)
 
 
 def test_a_model_without_labels_takes_none(tmp_path: Path) -> None:
     tiny_bundle(tmp_path / "b", conditional=False, sample=tiny_sample_config(guidance=0.5))
     sampler = Sampler.open(tmp_path / "b", "cpu")
-    assert sampler.sample([None, None], [0, 1]).shape == (2, 1, 8, 8)
+    assert sampler.sample(sampler.recipe(), [None, None], [0, 1]).shape == (2, 1, 8, 8)
     with pytest.raises(ParamsError, match=r"trained without labels, got \[1\]; leave the label out"):
-        sampler.sample([1], [0])
+        sampler.sample(sampler.recipe(), [1], [0])
     with pytest.raises(ParamsError, match=r"guidance: must be 0 for a model without labels, got 1"):
-        sampler.sample([None], [0], guidance=1.0)
+        sampler.sample(sampler.recipe(guidance=1.0), [None], [0])
 
 
 def test_golden_image_comes_out_again_and_another_model_is_found(sampler: Sampler, tmp_path: Path) -> None:
@@ -218,8 +233,9 @@ def test_values_that_are_no_numbers_are_told(tmp_path: Path) -> None:
     weight = next(tensor for tensor in model.graph.initializer if tensor.name == "w2")
     weight.CopyFrom(numpy_helper.from_array(np.full((1, 4, 3, 3), np.nan, np.float32), "w2"))
     tiny_bundle(tmp_path / "b", model=model.SerializeToString())
+    sampler = Sampler.open(tmp_path / "b", "cpu")
     with pytest.raises(IntegrityError, match="a value that is no finite number"):
-        Sampler.open(tmp_path / "b", "cpu").sample([0], [0])
+        sampler.sample(sampler.recipe(), [0], [0])
 
 
 def test_a_bundle_with_defaults_that_are_none_is_told_in_full(tmp_path: Path) -> None:

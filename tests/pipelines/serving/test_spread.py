@@ -37,7 +37,7 @@ def spread_by(sampler: Sampler, processes: int, batch_size: int) -> np.ndarray:
 
 @pytest.mark.parametrize(("processes", "batch_size"), [(1, 4), (3, 4)])
 def test_neither_processes_nor_batches_change_a_byte(sampler: Sampler, processes: int, batch_size: int) -> None:
-    alone = sampler.sample(LABELS, SEEDS, batch_size=64)
+    alone = sampler.sample(sampler.recipe(), LABELS, SEEDS, batch_size=64)
     assert np.array_equal(spread_by(sampler, processes, batch_size), alone)
     assert multiprocessing.active_children() == []
 
@@ -45,7 +45,7 @@ def test_neither_processes_nor_batches_change_a_byte(sampler: Sampler, processes
 def test_choices_of_the_caller_reach_the_processes(sampler: Sampler) -> None:
     recipe = sampler.recipe(steps=3, guidance=0.0)
     made = sample_spread(sampler, recipe, LABELS, SEEDS, processes=9, batch_size=6)
-    assert np.array_equal(made, sampler.sample(LABELS, SEEDS, steps=3, guidance=0.0))
+    assert np.array_equal(made, sampler.sample(sampler.recipe(steps=3, guidance=0.0), LABELS, SEEDS))
 
 
 def then(do: Callable[[Any], None]) -> Callable[..., AbstractContextManager[Any]]:

@@ -35,10 +35,8 @@ def learned(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 
 
 def agree(bundle: Bundle, labels: list[int | None], kind: str, guidance: GuidanceConfig) -> None:
-    made = [
-        Sampler(bundle, "cpu", engine=engine).sample(labels, SEEDS, sampler=named(kind, 5, None), guidance=guidance)
-        for engine in ("onnxruntime", "torch")
-    ]
+    by_each = [Sampler(bundle, "cpu"), Sampler(bundle, "cpu", engine="torch")]
+    made = [by.sample(by.recipe(named(kind, 5, None), guidance=guidance), labels, SEEDS) for by in by_each]
     assert made[0].std() > 5
     assert np.abs(made[0].astype(int) - made[1]).max() <= 1
 
@@ -72,20 +70,21 @@ def test_the_network_answers_arrays_and_steps_are_watched_as_arrays(bundle: Bund
     t, label = np.array([1, 20, 40], dtype=np.float32), np.array([0, 1, 3])
     np.testing.assert_allclose(sampler.network(x, t, label), runtime.network(x, t, label), atol=1e-5)
     seen: list[Any] = []
-    sampler.sample(LABELS, SEEDS, watch=lambda row, x, D: seen.append((x, D)), batch_size=3)
+    sampler.sample(sampler.recipe(), LABELS, SEEDS, watch=lambda row, x, D: seen.append((x, D)), batch_size=3)
     assert {type(value) for pair in seen for value in pair} == {np.ndarray}
 
 
 def test_tf32_is_as_it_was_before(bundle: Bundle) -> None:
     conv = torch.backends.cudnn.conv
     before = conv.fp32_precision
-    Sampler(bundle, "cpu", engine="torch").sample([1], [1])
+    sampler = Sampler(bundle, "cpu", engine="torch")
+    sampler.sample(sampler.recipe(), [1], [1])
     assert conv.fp32_precision == before
 
 
 def test_several_processes_sample_by_the_same_engine(bundle: Bundle) -> None:
     sampler = Sampler(bundle, "cpu", 1, engine="torch")
-    alone = sampler.sample(LABELS, SEEDS, batch_size=3)
+    alone = sampler.sample(sampler.recipe(), LABELS, SEEDS, batch_size=3)
     made = sample_spread(sampler, sampler.recipe(), LABELS, SEEDS, processes=2, batch_size=3)
     assert np.array_equal(made, alone)
 

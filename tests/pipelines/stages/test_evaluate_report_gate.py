@@ -45,11 +45,11 @@ class PerfectSampler:
         self.bundle, self.device, self.threads, self.recipe = real.bundle, real.device, real.threads, real.recipe
         self.golden_difference, self.network = real.golden_difference, real.network
 
-    def sample(self, labels: list[int | None], seeds: list[int], **options: Any) -> np.ndarray:
+    def sample(self, recipe: Any, labels: list[int | None], seeds: list[int], **options: Any) -> np.ndarray:
         from tests.support.measured import pictures
 
         if "watch" in options:
-            return self._real.sample(labels, seeds, **options)
+            return self._real.sample(recipe, labels, seeds, **options)
         asked = np.array([seed % 3 if label is None else label for label, seed in zip(labels, seeds, strict=True)])
         images = pictures(asked, 77)
         images[: self.copies] = read_split(self._paths.shards, "train").images[: self.copies]

@@ -27,7 +27,7 @@ def made(folder: Path, *, conditional: bool = True) -> Made:
     sampler = Sampler(tiny_bundle(folder / "bundle", conditional=conditional), "cpu")
     seeds, recipe = np.arange(8), sampler.recipe()
     labels = LABELS if conditional else np.full(8, -1)
-    images = sampler.sample([int(label) if conditional else None for label in labels], seeds.tolist())
+    images = sampler.sample(recipe, [int(label) if conditional else None for label in labels], seeds.tolist())
     return Made(sampler, recipe, images, labels, seeds)
 
 
