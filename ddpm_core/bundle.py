@@ -167,27 +167,12 @@ class Bundle:
         }
         return json_bytes({**content, "content_sha256": sha256_bytes(json_bytes(content))})
 
-
-def write_bundle(
-    folder: Path,
-    model_onnx: bytes,
-    *,
-    spec: DataSpec,
-    schedule: Schedule,
-    target: Target,
-    variance: VarianceName,
-    conditional: bool,
-    sample: Mapping[str, Any],
-    golden: Golden | None,
-    provenance: Mapping[str, Any],
-) -> Bundle:
-    """Write a bundle's folder, whole or not at all, in place of the one that was there."""
-    bundle = Bundle(spec, schedule, target, variance, conditional, sample, golden, provenance, model_onnx)
-    _refuse_external_data(folder / MODEL_FILE, model_onnx)
-    with atomic_folder(folder) as temporary:
-        (temporary / MODEL_FILE).write_bytes(model_onnx)
-        (temporary / BUNDLE_FILE).write_bytes(bundle.json_bytes())
-    return bundle
+    def write(self, folder: Path) -> None:
+        """Write the folder, whole or not at all, in place of the one that was there."""
+        _refuse_external_data(folder / MODEL_FILE, self.model)
+        with atomic_folder(folder) as temporary:
+            (temporary / MODEL_FILE).write_bytes(self.model)
+            (temporary / BUNDLE_FILE).write_bytes(self.json_bytes())
 
 
 def read_bundle(path: Path) -> Bundle:

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 import ddpm_core
-from ddpm_core.bundle import Bundle, write_bundle
+from ddpm_core.bundle import Bundle
 from ddpm_core.diffusion.config import DiffusionConfig
 from ddpm_core.errors import IntegrityError, ParamsError
 from ddpm_core.export import PARITY_BATCHES, assert_parity, export_onnx
@@ -80,19 +80,9 @@ def export_weights(
     log.info("onnxruntime answers as torch does, to %.1e, at batches of %s", difference, PARITY_BATCHES)
     # The golden image is made as a reader will make it, on one thread of the CPU.
     golden = Sampler(draft, "cpu", 1).make_golden(min(config.golden_steps, schedule.T), config.golden_tolerance)
-    final = replace(draft, golden=golden)
-    return write_bundle(
-        folder,
-        model,
-        spec=final.spec,
-        schedule=final.schedule,
-        target=final.target,
-        variance=final.variance,
-        conditional=final.conditional,
-        sample=final.sample,
-        golden=final.golden,
-        provenance=final.provenance,
-    )
+    bundle = replace(draft, golden=golden)
+    bundle.write(folder)
+    return bundle
 
 
 def read_weights(

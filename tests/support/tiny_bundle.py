@@ -1,13 +1,13 @@
 """Tiny real bundles for tests: one whose graph is written by hand, without torch, and one exported from a U-Net."""
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ddpm_core.bundle import Bundle, write_bundle
+from ddpm_core.bundle import Bundle
 from ddpm_core.diffusion.schedule import Cosine
 from ddpm_core.samplers.config import GuidanceConfig, SampleConfig, named
 from ddpm_core.spec import DataSpec
@@ -84,21 +84,22 @@ def tiny_bundle(
     """Write a bundle that samples in milliseconds and needs no torch; with `golden` it holds a golden image."""
     spec = spec or tiny_spec(classes=CLASSES if conditional else ())
     width = spec.channels * (2 if variance == "learned" else 1)
-    what: dict[str, Any] = {
-        "spec": spec,
-        "schedule": Cosine("cosine", T, 0.008, 0.999, False).build(),
-        "target": "v",
-        "variance": variance,
-        "conditional": conditional,
-        "sample": asdict(sample or tiny_sample_config()),
-        "provenance": provenance or {"weights_digest": "0" * 64},
-    }
-    content = tiny_graph(spec, conditional, width) if model is None else model
-    bundle = write_bundle(folder, content, golden=None, **what)
+    bundle = Bundle(
+        spec=spec,
+        schedule=Cosine("cosine", T, 0.008, 0.999, False).build(),
+        target="v",
+        variance=variance,
+        conditional=conditional,
+        sample=asdict(sample or tiny_sample_config()),
+        golden=None,
+        provenance=provenance or {"weights_digest": "0" * 64},
+        model=tiny_graph(spec, conditional, width) if model is None else model,
+    )
     if golden:
         from pipelines.serving.sampler import Sampler
 
-        bundle = write_bundle(folder, content, golden=Sampler(bundle, "cpu").make_golden(3, 1.0), **what)
+        bundle = replace(bundle, golden=Sampler(bundle, "cpu").make_golden(3, 1.0))
+    bundle.write(folder)
     return bundle
 
 

@@ -11,7 +11,7 @@ import tiny
 import torch
 from torch import Tensor, nn
 
-from ddpm_core.bundle import read_bundle, write_bundle
+from ddpm_core.bundle import Bundle, read_bundle
 from ddpm_core.denoiser import bind, bind_guided
 from ddpm_core.device import seed_network
 from ddpm_core.diffusion.generate import generate
@@ -106,9 +106,7 @@ def test_it_exports_and_its_bundle_samples_the_same_vectors(trained: Trainer, tm
     model = export_onnx(net, SPEC, conditional=True, opset=20)
     assert model == export_onnx(net, SPEC, conditional=True, opset=20)
     sample = asdict(SampleConfig(named("ddim", 25, None), GuidanceConfig(0.0, None, 0.0), 0))
-    write_bundle(
-        tmp_path / "bundle",
-        model,
+    Bundle(
         spec=SPEC,
         schedule=SCHEDULE,
         target="v",
@@ -117,7 +115,8 @@ def test_it_exports_and_its_bundle_samples_the_same_vectors(trained: Trainer, tm
         sample=sample,
         golden=None,
         provenance={},
-    )
+        model=model,
+    ).write(tmp_path / "bundle")
     bundle = read_bundle(tmp_path / "bundle")
     run = OnnxDenoiser(bundle, "cpu")
     assert assert_parity(net, run, bundle.spec, conditional=True, top_time=50.0, tolerance=1e-4) < 1e-5
