@@ -1,6 +1,6 @@
-"""The model in MLflow's registry: rows of wishes in, pictures out; onnxruntime inside, by way of the serving room.
+"""The model in MLflow's registry: rows of requests in, images out; sampled with numpy and onnxruntime.
 
-MLflow stores this file beside the bundle and runs it when the model is loaded. A row asks for `n` pictures of a
+MLflow stores this file beside the bundle and runs it when the model is loaded. A row asks for `n` images of a
 `label` with the seeds `seed`, `seed + 1`, ...; the same row gives the same bytes each time, alone or among others. A
 column left out, a label of -1 and steps of 0 leave the choice to the bundle; MLflow allows no empty cell in a column
 of whole numbers.
@@ -11,6 +11,8 @@ of whole numbers.
 
 import base64
 import math
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from mlflow.exceptions import MlflowException
@@ -19,18 +21,19 @@ from mlflow.pyfunc.model import PythonModel
 from mlflow.types import ColSpec, Schema
 
 from ddpm_core.errors import ParamsError
-from ddpm_core.samplers.config import named
+from pipelines.serving.request import MOST_PICTURES, ImageRequest
 from pipelines.serving.sampler import Sampler
 from pipelines.tools.decode import encode_png
 
-MOST_PICTURES = 256
-_MOST_STEPS = 1000
-_COLUMNS = ("n", "label", "seed", "steps", "guidance", "sampler")
+_WHOLE = ("n", "label", "seed", "steps")
+_COLUMNS = (*_WHOLE, "guidance", "sampler")
+# What stands for an empty cell of whole numbers.
+_EMPTY = {"label": -1, "steps": 0}
 
 SIGNATURE = ModelSignature(
     inputs=Schema(
         [
-            *(ColSpec("long", name, required=False) for name in ("n", "label", "seed", "steps")),
+            *(ColSpec("long", name, required=False) for name in _WHOLE),
             ColSpec("double", "guidance", required=False),
             ColSpec("string", "sampler", required=False),
         ]
@@ -51,61 +54,56 @@ class SamplerModel(PythonModel):
         self._sampler = Sampler.open(context.artifacts["bundle"])
 
     def predict(self, context, model_input, params=None):  # type: ignore[no-untyped-def]
-        """A record a picture: which row asked for it, its seed and label (-1: none), and its PNG in base64."""
+        """One record an image: the number of its row, its seed and label (-1: none), and its PNG in base64."""
         rows = model_input.to_dict("records") if hasattr(model_input, "to_dict") else list(model_input)
-        try:
-            wishes = [_Wish(row, number) for number, row in enumerate(rows)]
-            if sum(wish.n for wish in wishes) > MOST_PICTURES:
-                raise ParamsError(f"n: must be {MOST_PICTURES} or less over all rows, got {sum(w.n for w in wishes)}")
-            return [record for wish in wishes for record in wish.pictures(self._sampler)]
-        except ParamsError as error:
-            raise MlflowException.invalid_parameter_value(str(error)) from error
+        requests = [request_of(row, number) for number, row in enumerate(rows)]
+        if (n := sum(request.count for request in requests)) > MOST_PICTURES:
+            raise MlflowException.invalid_parameter_value(
+                f"n: must be {MOST_PICTURES} or less over all rows, got {n}; ask in several calls"
+            )
+        return [record for number, request in enumerate(requests) for record in self._images(request, number)]
 
-
-class _Wish:
-    """One row, judged."""
-
-    def __init__(self, row: dict[str, Any], number: int) -> None:
-        given = {key: value for key, value in row.items() if not _is_missing(value)}
-        if unknown := sorted(set(given) - set(_COLUMNS)):
-            raise ParamsError(f"row {number}: columns must be among {', '.join(_COLUMNS)}, got {', '.join(unknown)}")
-        self._number = number
-        self.n = _whole(given.get("n", 1), f"row {number}: n", 1, MOST_PICTURES)
-        self._label = None if given.get("label", -1) == -1 else _whole(given["label"], f"row {number}: label", 0, None)
-        self._seed = _whole(given.get("seed", 0), f"row {number}: seed", 0, None)
-        self._steps = _whole(given["steps"], f"row {number}: steps", 1, _MOST_STEPS) if given.get("steps") else None
-        self._guidance = float(given["guidance"]) if "guidance" in given else None
-        self._kind = str(given["sampler"]) if "sampler" in given else None
-
-    def pictures(self, sampler: Sampler) -> list[dict[str, Any]]:
-        default = sampler.defaults.sampler
-        chosen = None if self._kind is None else named(self._kind, self._steps or default.steps, default)
-        seeds = range(self._seed, self._seed + self.n)
-        recipe = sampler.recipe(chosen, self._steps, self._guidance)
-        images = sampler.sample(recipe, [self._label] * self.n, seeds)
-        label = -1 if self._label is None else self._label
+    def _images(self, request: ImageRequest, number: int) -> list[dict[str, Any]]:
+        with _told_of_row(number):
+            recipe, labels = request.recipe_for(self._sampler), request.labels_for(self._sampler)
+            images = self._sampler.sample(recipe, labels, request.seeds)
         return [
             {
-                "row": self._number,
+                "row": number,
                 "seed": seed,
-                "label": label,
+                "label": -1 if label is None else label,
                 "png_base64": base64.b64encode(encode_png(image)).decode(),
             }
-            for seed, image in zip(seeds, images, strict=True)
+            for seed, label, image in zip(request.seeds, labels, images, strict=True)
         ]
 
 
-def _whole(value: Any, what: str, least: int, most: int | None) -> int:
-    whole = isinstance(value, int) or (isinstance(value, float) and value.is_integer())
-    if not whole or value < least or (most is not None and value > most):
-        bounds = f"at least {least}" if most is None else f"from {least} to {most}"
-        raise ParamsError(f"{what}: must be a whole number {bounds}, got {value!r}")
-    return int(value)
+def request_of(row: Mapping[str, Any], number: int) -> ImageRequest:
+    """The request in a row: empty cells left out, whole numbers whole again where pandas made them floats."""
+    with _told_of_row(number):
+        given = {name: value for name, value in row.items() if not _is_empty(name, value)}
+        if unknown := sorted(set(given) - set(_COLUMNS)):
+            raise ParamsError(f"columns must be among {', '.join(_COLUMNS)}, got {', '.join(unknown)}")
+        whole = {name: int(given[name]) for name in _WHOLE if _is_whole(given.get(name))}
+        return ImageRequest.from_fields({"label": None, **given, **whole})
 
 
-def _is_missing(value: Any) -> bool:
-    """None, or the NaN (or pandas' NA) that stands for an empty cell of a table."""
-    return value is None or (isinstance(value, float) and math.isnan(value)) or str(value) == "<NA>"
+@contextmanager
+def _told_of_row(number: int) -> Iterator[None]:
+    try:
+        yield
+    except ParamsError as error:
+        raise MlflowException.invalid_parameter_value(f"row {number}: {error}") from error
+
+
+def _is_empty(name: str, value: Any) -> bool:
+    """None, the NaN (or pandas' NA) of an empty cell, or the number that stands for one."""
+    nan = isinstance(value, float) and math.isnan(value)
+    return value is None or nan or str(value) == "<NA>" or (name in _EMPTY and value == _EMPTY[name])
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, float) and value.is_integer()
 
 
 set_model(SamplerModel())

@@ -1,6 +1,7 @@
 """How a bundle samples unless it is told otherwise, and samplers named on a command line."""
 
 from dataclasses import dataclass, fields, replace
+from difflib import get_close_matches
 from typing import Any, ClassVar, get_args
 
 from ddpm_core.checks import Checks, Config, fraction, not_negative
@@ -72,7 +73,9 @@ def named(kind: str, steps: int, base: SamplerConfig | None) -> SamplerConfig:
     """A sampler by its name and number of steps; other fields from `base` where it has them, else conventional ones."""
     kinds = sampler_kinds()
     if kind not in kinds:
-        raise ParamsError(f"sampler: must be one of {', '.join(kinds)}, got {kind!r}")
+        near = get_close_matches(kind, kinds, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise ParamsError(f"sampler: must be one of {', '.join(kinds)}, got {kind!r}{hint}")
     if base is not None and base.kind == kind:
         return replace(base, steps=steps)
     cls = kinds[kind]

@@ -63,18 +63,17 @@ def sample(args: argparse.Namespace) -> None:
     from pipelines.quiet import limit_threads
 
     limit_threads(args.threads)
-    from pipelines.serving.labels import spread
+    from pipelines.serving.labels import labels_for
     from pipelines.serving.outputs import Pictures
     from pipelines.serving.sampler import Sampler
     from pipelines.serving.spread import sample_spread
-    from pipelines.serving.wishes import chosen
 
     sampler = Sampler.open(bundle, args.device, args.threads)
     classes = sampler.bundle.spec.classes if sampler.bundle.conditional else ()
     asked = [word.strip() for word in args.label.split(",")]
-    labels = spread(asked[0] if len(asked) == 1 else asked, args.n, classes, "--label")
+    labels = labels_for(asked[0] if len(asked) == 1 else asked, args.n, classes, "--label")
     seeds = [args.seed + i for i in range(args.n)]
-    recipe = sampler.recipe(chosen(sampler, args.sampler, args.steps), None, args.guidance)
+    recipe = sampler.recipe(args.sampler, args.steps, args.guidance)
     images = sample_spread(
         sampler, recipe, labels, seeds, processes=args.processes, batch_size=args.batch_size, progress=True
     )

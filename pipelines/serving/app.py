@@ -21,9 +21,9 @@ from ddpm_core.errors import DdpmError, ParamsError
 from ddpm_core.samplers.config import sampler_kinds
 from pipelines.serving.openapi import image_responses, request_body
 from pipelines.serving.outputs import MEDIA, Pictures
+from pipelines.serving.request import MOST_PICTURES, ImageRequest, InvalidRequest
 from pipelines.serving.sampler import Recipe, Sampler
 from pipelines.serving.scheduler import Cancelled, Closed, Job, QueueFull, Scheduler, TooLate
-from pipelines.serving.wishes import MOST_PICTURES, NotAWish, Wish, read_wish
 
 log = logging.getLogger(__name__)
 
@@ -61,9 +61,9 @@ def create_app(sampler: Sampler, limits: Limits) -> FastAPI:
     app.add_exception_handler(405, _http_error)
 
     @app.post("/v1/images", responses=image_responses(MEDIA), openapi_extra={"requestBody": request_body()})
-    async def images(request: Request) -> Response:
+    async def images(http: Request) -> Response:
         """Pictures of the model. The same request gives the same bytes."""
-        return await service.images(request)
+        return await service.images(http)
 
     @app.get("/v1/model")
     async def model() -> dict[str, Any]:
@@ -96,22 +96,22 @@ class _Service:
     def about(self) -> dict[str, Any]:
         return self._about
 
-    async def images(self, request: Request) -> Response:
+    async def images(self, http: Request) -> Response:
         """One request from its bytes to its pictures, every refusal as a small JSON body."""
-        if request.headers.get("content-type", "").split(";")[0].strip().lower() != "application/json":
+        if http.headers.get("content-type", "").split(";")[0].strip().lower() != "application/json":
             return _error(415, "unsupported_media_type", "send JSON, with the header Content-Type: application/json")
-        body = await self._body(request)
+        body = await self._body(http)
         if body is None:
             return _error(413, "body_too_large", f"the body must have at most {self.limits.body_bytes} bytes")
         try:
-            wish = read_wish(body)
-            recipe = await asyncio.to_thread(wish.recipe_for, self.sampler)
-            labels = wish.labels_for(self.sampler)
-        except NotAWish as error:
+            request = ImageRequest.from_json(body)
+            recipe = await asyncio.to_thread(request.recipe_for, self.sampler)
+            labels = request.labels_for(self.sampler)
+        except InvalidRequest as error:
             return _error(422, "invalid_request", str(error), {"fields": error.faults})
         except ParamsError as error:
             return _error(422, "invalid_request", str(error))
-        cost = recipe.cost(wish.count)
+        cost = recipe.cost(request.count)
         if cost > self.limits.cost:
             return _error(
                 422,
@@ -120,18 +120,18 @@ class _Service:
                 "fewer pictures or steps at a time",
                 {"cost": cost, "limit": self.limits.cost},
             )
-        return await self._answer(request, wish, recipe, labels, cost)
+        return await self._answer(http, request, recipe, labels, cost)
 
     async def _answer(
-        self, request: Request, wish: Wish, recipe: Recipe, labels: list[int | None], cost: int
+        self, http: Request, request: ImageRequest, recipe: Recipe, labels: list[int | None], cost: int
     ) -> Response:
         start = time.monotonic()
-        job = Job(lambda check: self._make(wish, recipe, labels, check), cost, start + self.limits.seconds)
+        job = Job(lambda check: self._make(request, recipe, labels, check), cost, start + self.limits.seconds)
         try:
             if self.scheduler is None:
                 raise Closed("the server is starting; try again in a moment")
             self.scheduler.submit(job)
-            content = await _unless_left(request, job)
+            content = await _unless_left(http, job)
         except QueueFull as error:
             return _error(429, "queue_full", str(error), headers={"Retry-After": str(error.retry_after)})
         except Closed as error:
@@ -146,27 +146,29 @@ class _Service:
         except DdpmError as error:
             log.error("%s", error)
             return _error(500, "cannot_sample", str(error))
-        log.info("pictures: %d, cost: %d, seconds: %.2f", wish.count, cost, time.monotonic() - start)
-        return Response(content, media_type=MEDIA[wish.format], headers=self._headers(wish, recipe))
+        log.info("pictures: %d, cost: %d, seconds: %.2f", request.count, cost, time.monotonic() - start)
+        return Response(content, media_type=MEDIA[request.format], headers=self._headers(request, recipe))
 
-    def _make(self, wish: Wish, recipe: Recipe, labels: list[int | None], check: Callable[[], None]) -> bytes:
+    def _make(
+        self, request: ImageRequest, recipe: Recipe, labels: list[int | None], check: Callable[[], None]
+    ) -> bytes:
         """In the worker's thread: sample and encode."""
-        images = self.sampler.sample(recipe, labels, wish.seeds, on_step=lambda done, total: check())
-        pictures = Pictures(images, labels, wish.seeds, self.sampler.made_by(recipe))
-        encode = {"png": pictures.png, "zip": pictures.zip, "npz": pictures.npz}[wish.format]
+        images = self.sampler.sample(recipe, labels, request.seeds, on_step=lambda done, total: check())
+        pictures = Pictures(images, labels, request.seeds, self.sampler.made_by(recipe))
+        encode = {"png": pictures.png, "zip": pictures.zip, "npz": pictures.npz}[request.format]
         return encode()
 
-    def _headers(self, wish: Wish, recipe: Recipe) -> dict[str, str]:
+    def _headers(self, request: ImageRequest, recipe: Recipe) -> dict[str, str]:
         made_by = {f"X-{key.title()}": value for key, value in self.sampler.made_by(recipe).items()}
-        return {**made_by, "X-Seeds": ",".join(str(seed) for seed in wish.seeds), "Cache-Control": "no-store"}
+        return {**made_by, "X-Seeds": ",".join(str(seed) for seed in request.seeds), "Cache-Control": "no-store"}
 
-    async def _body(self, request: Request) -> bytes | None:
+    async def _body(self, http: Request) -> bytes | None:
         """The body, or None as soon as it is seen to be too large."""
-        said = request.headers.get("content-length", "0")
+        said = http.headers.get("content-length", "0")
         if not said.isdecimal() or int(said[:20]) > self.limits.body_bytes:
             return None
         parts, size = [], 0
-        async for part in request.stream():
+        async for part in http.stream():
             size += len(part)
             if size > self.limits.body_bytes:
                 return None
@@ -174,12 +176,12 @@ class _Service:
         return b"".join(parts)
 
 
-async def _unless_left(request: Request, job: Job) -> bytes:
+async def _unless_left(http: Request, job: Job) -> bytes:
     """The job's result; where the client goes away first, the job is given up at its next step."""
     future = asyncio.wrap_future(job.future)
     try:
         while not (await asyncio.wait({future}, timeout=_LOOK_EVERY))[0]:
-            if await request.is_disconnected():
+            if await http.is_disconnected():
                 job.cancel()
     except asyncio.CancelledError:  # the server itself gives the request up
         job.cancel()

@@ -1,18 +1,20 @@
-"""What a person calls a class, by name or by number, to the label that the network takes."""
+"""Classes by name or number, as a person writes them, to the labels that the network takes."""
 
 from collections.abc import Sequence
 from difflib import get_close_matches
 
 from ddpm_core.errors import ParamsError
 
-Asked = int | str | None
-"""A class by number or name, `none` or None for no label, `cycle` for one class after the other."""
+LabelChoice = int | str | None
+"""A class by number or name, `none` or None for no label, `cycle` for each class in turn."""
 
 _SHOWN = 20
 
 
-def spread(asked: Asked | Sequence[Asked], n: int, classes: Sequence[str], where: str) -> list[int | None]:
-    """One label for each of n pictures; a list is gone through again and again. `classes` is empty without labels."""
+def labels_for(
+    asked: LabelChoice | Sequence[LabelChoice], n: int, classes: Sequence[str], where: str
+) -> list[int | None]:
+    """One label for each of n images, a list in turn. `classes` is empty for a model without labels."""
     if not classes:
         alone = [asked] if isinstance(asked, int | str | None) else list(asked)
         if all(item is None or item in ("none", "cycle") for item in alone):
@@ -27,8 +29,8 @@ def spread(asked: Asked | Sequence[Asked], n: int, classes: Sequence[str], where
     return [labels[i % len(labels)] for i in range(n)]
 
 
-def label_of(asked: Asked, classes: Sequence[str], where: str) -> int | None:
-    """One class. A text is a class's name first and a number after that."""
+def label_of(asked: LabelChoice, classes: Sequence[str], where: str) -> int | None:
+    """The label of one class. A text is looked up as a name first, then read as a number."""
     if asked is None or asked == "none":
         return None
     if isinstance(asked, str) and asked in classes:
@@ -45,6 +47,6 @@ def label_of(asked: Asked, classes: Sequence[str], where: str) -> int | None:
     )
 
 
-def _short(value: Asked) -> str:
+def _short(value: LabelChoice) -> str:
     text = repr(value)
     return text if len(text) <= 60 else text[:57] + "..."

@@ -3,12 +3,12 @@
 from collections.abc import Mapping
 from typing import Any
 
-from pipelines.serving.wishes import Wish
+from pipelines.serving.request import ImageRequest
 
 
 def request_body() -> dict[str, Any]:
-    """The body of `POST /v1/images`, read by our own code and so described by it."""
-    schema = Wish.model_json_schema()
+    """The body of `POST /v1/images`. FastAPI does not read it, so it is described here."""
+    schema = ImageRequest.model_json_schema()
     examples = {f"example {i + 1}": {"value": value} for i, value in enumerate(schema.pop("examples"))}
     return {"required": True, "content": {"application/json": {"schema": schema, "examples": examples}}}
 

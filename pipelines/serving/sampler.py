@@ -93,14 +93,20 @@ class Sampler:
 
     def recipe(
         self,
-        sampler: SamplerConfig | None = None,
+        sampler: SamplerConfig | str | None = None,
         steps: int | None = None,
         guidance: GuidanceConfig | float | None = None,
     ) -> Recipe:
-        """What these choices come to; None is the bundle's default. ParamsError where they cannot be."""
-        chosen = self.defaults.sampler if sampler is None else sampler
-        if steps is not None:
-            chosen = replace(chosen, steps=steps)
+        """How to sample by these choices; None is the bundle's default, a text names a sampler by its kind.
+
+        ParamsError where the choices are not possible.
+        """
+        default = self.defaults.sampler
+        if isinstance(sampler, str):
+            chosen = named(sampler, default.steps if steps is None else steps, default)
+        else:
+            chosen = default if sampler is None else sampler
+            chosen = chosen if steps is None else replace(chosen, steps=steps)
         plan = chosen.plan(self.bundle.schedule, self.bundle.variance)
         guided_by = self._guidance(guidance)
         return Recipe(chosen, guided_by, plan, guided_by.time_interval(self.bundle.schedule))

@@ -51,7 +51,7 @@ OWN = {
     ),
     "pipelines/serving/labels.py": ("tests/pipelines/serving/test_labels_and_outputs.py",),
     "pipelines/serving/outputs.py": ("tests/pipelines/serving/test_labels_and_outputs.py",),
-    "pipelines/serving/wishes.py": ("tests/pipelines/serving/test_app.py",),
+    "pipelines/serving/request.py": ("tests/pipelines/serving/test_app.py",),
     "pipelines/sources/pictures.py": (
         "tests/pipelines/sources/test_pictures.py",
         "tests/pipelines/sources/test_image_folder.py",

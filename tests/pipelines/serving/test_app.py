@@ -42,8 +42,8 @@ def client(sampler: Sampler) -> Iterator[TestClient]:
         yield made
 
 
-def post(client: Any, **wish: Any) -> httpx.Response:
-    answer: httpx.Response = client.post("/v1/images", json=wish)
+def post(client: Any, **body: Any) -> httpx.Response:
+    answer: httpx.Response = client.post("/v1/images", json=body)
     return answer
 
 
@@ -69,11 +69,11 @@ def test_the_same_request_gives_the_same_bytes_in_every_format(client: TestClien
 
 
 def test_zip_and_npz_hold_the_same_pictures_and_neighbours_change_none(client: TestClient, sampler: Sampler) -> None:
-    wish = {"labels": ["one", 2, None, "none"], "seed": 7}
-    with np.load(io.BytesIO(post(client, **wish, format="npz").content)) as arrays:
+    body = {"labels": ["one", 2, None, "none"], "seed": 7}
+    with np.load(io.BytesIO(post(client, **body, format="npz").content)) as arrays:
         images, labels = arrays["images"], arrays["labels"]
     assert labels.tolist() == [1, 2, -1, -1]
-    with zipfile.ZipFile(io.BytesIO(post(client, **wish, format="zip").content)) as archive:
+    with zipfile.ZipFile(io.BytesIO(post(client, **body, format="zip").content)) as archive:
         for image, entry in zip(images, json.loads(archive.read("index.json"))["pictures"], strict=True):
             np.testing.assert_array_equal(decode_png(archive.read(entry["file"])), image)
     alone = post(client, label=2, seed=8)
@@ -234,8 +234,8 @@ def test_openapi_describes_the_request_and_its_examples_are_served(client: TestC
     assert content["schema"]["additionalProperties"] is False
     assert {"200", "413", "415", "422", "429", "503", "504"} <= set(operation["responses"])
     for example in content["examples"].values():
-        wish = {key: value for key, value in example["value"].items() if key not in ("label", "labels")}
-        assert post(client, **wish).status_code == 200
+        body = {key: value for key, value in example["value"].items() if key not in ("label", "labels")}
+        assert post(client, **body).status_code == 200
 
 
 class SlowSampler:
@@ -325,11 +325,11 @@ def test_a_request_has_the_seconds_of_the_limit_from_its_beginning(
 
 
 def test_requests_that_are_sampled_at_once_give_the_bytes_of_those_alone(client: TestClient, sampler: Sampler) -> None:
-    wishes = [{"n": 1 + seed % 3, "seed": seed, "steps": 20, "sampler": "ancestral"} for seed in range(6)]
-    alone = [post(client, **wish).content for wish in wishes]
+    bodies = [{"n": 1 + seed % 3, "seed": seed, "steps": 20, "sampler": "ancestral"} for seed in range(6)]
+    alone = [post(client, **body).content for body in bodies]
     many = Limits(cost=1000, waiting=6, at_once=3, seconds=30.0, body_bytes=4096)
     with TestClient(create_app(sampler, many)) as together:
-        running = [in_background(lambda wish=wish: post(together, **wish)) for wish in wishes]
+        running = [in_background(lambda body=body: post(together, **body)) for body in bodies]
         for thread, _ in running:
             thread.join(20)
     assert [results[0].content for _, results in running] == alone

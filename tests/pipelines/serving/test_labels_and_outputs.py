@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from ddpm_core.errors import ParamsError
-from pipelines.serving.labels import spread
+from pipelines.serving.labels import labels_for
 from pipelines.serving.outputs import Pictures, columns_for, with_text
 from pipelines.tools.decode import decode_png, encode_png
 
@@ -29,7 +29,7 @@ NAMES = ("cat", "dog", "7")
     ],
 )
 def test_labels_are_found_by_name_then_by_number(asked: object, labels: list[int | None]) -> None:
-    assert spread(asked, 5, NAMES, "label") == labels  # type: ignore[arg-type]
+    assert labels_for(asked, 5, NAMES, "label") == labels  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -46,13 +46,13 @@ def test_labels_are_found_by_name_then_by_number(asked: object, labels: list[int
 )
 def test_unknown_labels_are_told_with_the_nearest(asked: object, message: str) -> None:
     with pytest.raises(ParamsError, match=message):
-        spread(asked, 2, NAMES, "--label")  # type: ignore[arg-type]
+        labels_for(asked, 2, NAMES, "--label")  # type: ignore[arg-type]
 
 
 def test_a_model_without_labels_takes_none_or_cycle_alone() -> None:
-    assert spread("cycle", 2, (), "label") == spread(["none", None], 2, (), "label") == [None, None]
+    assert labels_for("cycle", 2, (), "label") == labels_for(["none", None], 2, (), "label") == [None, None]
     with pytest.raises(ParamsError, match=r"trained without labels, got 3; leave label out"):
-        spread(3, 2, (), "label")
+        labels_for(3, 2, (), "label")
 
 
 def pictures(n: int, channels: int = 1) -> Pictures:

@@ -90,6 +90,13 @@ def test_seed_label_guidance_and_steps_each_change_the_image(sampler: Sampler) -
     assert all((other[0] != base).any() for other in others)
 
 
+def test_a_sampler_named_by_its_kind_takes_what_else_it_needs_from_the_bundle(sampler: Sampler) -> None:
+    default = sampler.defaults.sampler
+    assert sampler.recipe("heun", 5).sampler == named("heun", 5, default)
+    assert sampler.recipe("heun").sampler == named("heun", default.steps, default)
+    assert sampler.recipe(default.kind, 7).sampler == replace(default, steps=7)
+
+
 def test_it_starts_from_the_last_levels_noise_and_bounds_as_the_plan_says(
     sampler: Sampler, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,14 +1,13 @@
-"""A request for pictures, as JSON says it, judged strictly: exact types, no unknown key, no number that is none."""
+"""A request for images, over HTTP or in a row for the MLflow model: exact types, no unknown key, finite numbers."""
 
-from difflib import get_close_matches
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from ddpm_core.errors import ParamsError
-from ddpm_core.samplers import SamplerConfig
-from ddpm_core.samplers.config import named, sampler_kinds
-from pipelines.serving.labels import Asked, spread
+from pipelines.serving.labels import LabelChoice, labels_for
 from pipelines.serving.sampler import Recipe, Sampler
 
 MOST_PICTURES = 256
@@ -18,12 +17,15 @@ MOST_SEED = 2**53
 Format = Literal["png", "zip", "npz"]
 _Name = Annotated[str, Field(max_length=200)]
 _Label = Annotated[int, Field(ge=0, le=MOST_SEED)] | _Name | None
-_TOLD = 10
-_LONGEST = 80
+_FAULTS_SHOWN = 10
+_LONGEST_FIELD = 80
 
 
-class Wish(BaseModel):
-    """What `POST /v1/images` takes. Picture i has the seed `seed + i`, and is a function of it and its label alone."""
+class ImageRequest(BaseModel):
+    """What `POST /v1/images` and a row of the MLflow model take.
+
+    Image i has the seed `seed + i`, and is a function of it and its label alone.
+    """
 
     model_config: ClassVar[ConfigDict] = ConfigDict(
         extra="forbid",
@@ -62,7 +64,7 @@ class Wish(BaseModel):
     )
 
     @model_validator(mode="after")
-    def _one_way_to_say_labels(self) -> Self:
+    def _label_or_labels(self) -> Self:
         if self.labels is not None and "label" in self.model_fields_set:
             raise ValueError("give `label` or `labels`, not both")
         if self.labels is not None and self.n is not None and self.n != len(self.labels):
@@ -81,53 +83,51 @@ class Wish(BaseModel):
 
     def labels_for(self, sampler: Sampler) -> list[int | None]:
         classes = sampler.bundle.spec.classes if sampler.bundle.conditional else ()
-        asked: Asked | list[Asked] = self.label if self.labels is None else list(self.labels)
-        return spread(asked, self.count, classes, "label" if self.labels is None else "labels")
+        asked: LabelChoice | list[LabelChoice] = self.label if self.labels is None else list(self.labels)
+        return labels_for(asked, self.count, classes, "label" if self.labels is None else "labels")
 
     def recipe_for(self, sampler: Sampler) -> Recipe:
-        return sampler.recipe(chosen(sampler, self.sampler, self.steps), None, self.guidance)
+        return sampler.recipe(self.sampler, self.steps, self.guidance)
+
+    @classmethod
+    def from_json(cls, body: bytes) -> Self:
+        """Read a JSON text; InvalidRequest where it is not a request."""
+        with _faults_by_field():
+            return cls.model_validate_json(body)
+
+    @classmethod
+    def from_fields(cls, values: Mapping[str, Any]) -> Self:
+        """Read values by field; InvalidRequest where they are not a request."""
+        with _faults_by_field():
+            return cls.model_validate(dict(values))
 
 
-class NotAWish(ParamsError):
-    """The body is no request for pictures; `faults` says it field by field."""
+class InvalidRequest(ParamsError):
+    """The request is not allowed; `faults` holds a message for each wrong field."""
 
     def __init__(self, faults: list[dict[str, str]]) -> None:
         self.faults = faults
         super().__init__("; ".join(f"{fault['field']}: {fault['message']}" for fault in faults))
 
 
-def read_wish(body: bytes) -> Wish:
-    """A wish from a JSON text. Its faults never repeat what came: it may be huge, or nothing that JSON can say."""
+@contextmanager
+def _faults_by_field() -> Iterator[None]:
+    """Turn pydantic's error into ours. It never repeats the input, which may be huge or not even valid text."""
     try:
-        return Wish.model_validate_json(body)
+        yield
     except ValidationError as error:
         faults: dict[str, dict[str, str]] = {}
         for item in error.errors(include_url=False, include_input=False):
             fault = _fault(item)
             faults.setdefault(fault["field"], fault)
-        raise NotAWish(list(faults.values())[:_TOLD]) from None
-
-
-def chosen(sampler: Sampler, kind: str | None, steps: int | None) -> SamplerConfig | None:
-    """The sampler that was named, with the bundle's steps where none were; None is the bundle's own."""
-    if kind is None and steps is None:
-        return None
-    if kind is not None and kind not in sampler_kinds():
-        near = get_close_matches(kind, sampler_kinds(), n=1)
-        shown = repr(kind) if len(kind) <= _LONGEST else f"{kind[:_LONGEST]!r}..."
-        raise ParamsError(
-            f"sampler: must be one of {', '.join(sampler_kinds())}, got {shown}"
-            + (f"; did you mean {near[0]!r}?" if near else "")
-        )
-    default = sampler.defaults.sampler
-    return named(kind or default.kind, default.steps if steps is None else steps, default)
+        raise InvalidRequest(list(faults.values())[:_FAULTS_SHOWN]) from None
 
 
 def _fault(item: Any) -> dict[str, str]:
     place = list(item["loc"])
     if place and place[0] in ("label", "labels") and str(place[-1]).startswith("constrained-"):
-        # pydantic tells a label's two types apart, as two faults; a person sees one
+        # pydantic reports one fault for each of a label's two types
         where = ".".join(str(part) for part in place[:-1])
         return {"field": where, "message": "Input should be a class by number or name, or null"}
-    where = ".".join(str(part) for part in place)[:_LONGEST] or "body"
+    where = ".".join(str(part) for part in place)[:_LONGEST_FIELD] or "body"
     return {"field": where, "message": str(item["msg"]).removeprefix("Value error, ")}
