@@ -2,9 +2,7 @@
 
 import io
 import math
-import struct
 import zipfile
-import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -17,7 +15,6 @@ from pipelines.tools.decode import encode_png, grid
 MEDIA = {"png": "image/png", "zip": "application/zip", "npz": "application/octet-stream"}
 # What zip can hold at the earliest; a true date would make the bytes differ each time.
 _NO_DATE = (1980, 1, 1, 0, 0, 0)
-_PNG_HEAD = 8 + 25  # the signature and the chunk IHDR
 _GRID_SIDE = 64  # small pictures are enlarged in a grid until they are about so many pixels wide
 
 
@@ -35,8 +32,8 @@ class Pictures:
         if len(self.images) == 1:
             return self._single(0)
         scale = max(1, _GRID_SIDE // self.images.shape[-1])
-        facts = {"seeds": f"{self.seeds[0]} to {self.seeds[-1]}", **self.made_by}
-        return with_text(grid(self.images, columns_for(len(self.images)), scale), facts)
+        text = self._text(seeds=f"{self.seeds[0]} to {self.seeds[-1]}")
+        return grid(self.images, columns_for(len(self.images)), scale, text)
 
     def files(self) -> Iterator[tuple[str, bytes]]:
         """(name, PNG) of each picture."""
@@ -65,20 +62,15 @@ class Pictures:
 
     def _single(self, i: int) -> bytes:
         label = self.labels[i]
-        facts = {"seed": str(self.seeds[i]), "label": "none" if label is None else str(label), **self.made_by}
-        return with_text(encode_png(self.images[i]), facts)
+        return encode_png(
+            self.images[i], self._text(seed=str(self.seeds[i]), label="none" if label is None else str(label))
+        )
+
+    def _text(self, **of_this: str) -> dict[str, str]:
+        """The text chunks of a PNG."""
+        return {f"ddpm {key}": value for key, value in {**of_this, **self.made_by}.items()}
 
 
 def columns_for(n: int) -> int:
     """Near to a square; a row a cycle of ten classes where n is a multiple of ten."""
     return min(n, max(10, round(math.sqrt(n)))) if n % 10 == 0 else max(1, round(math.sqrt(n)))
-
-
-def with_text(png: bytes, facts: Mapping[str, str]) -> bytes:
-    """A PNG with a text chunk for each fact (PNG specification, 11.3.4.3, tEXt), right after its header."""
-    chunks = b"".join(_chunk(b"tEXt", f"ddpm {key}".encode() + b"\0" + value.encode()) for key, value in facts.items())
-    return png[:_PNG_HEAD] + chunks + png[_PNG_HEAD:]
-
-
-def _chunk(kind: bytes, data: bytes) -> bytes:
-    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))

@@ -15,13 +15,14 @@ import io
 import struct
 import warnings
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
+from PIL.PngImagePlugin import PngInfo
 
 from ddpm_core.errors import DataError
 from pipelines.sources.pictures import Rules
@@ -186,13 +187,16 @@ def _fitted(image: Image.Image, rules: Rules) -> Pixels:
     return np.ascontiguousarray(pixels[None] if mode == "L" else pixels.transpose(2, 0, 1))
 
 
-def encode_png(pixels: Pixels) -> bytes:
-    """Pixels [C, H, W] of 1 or 3 channels to a PNG without any metadata."""
+def encode_png(pixels: Pixels, text: Mapping[str, str] | None = None) -> bytes:
+    """Pixels [C, H, W] of 1 or 3 channels to a PNG with these text chunks and no other metadata."""
     if pixels.ndim != 3 or pixels.shape[0] not in (1, 3) or pixels.dtype != np.uint8:
         raise DataError(f"a PNG needs uint8 pixels [1 or 3, H, W], got {pixels.dtype} {pixels.shape}")
     stream = io.BytesIO()
     flat = pixels[0] if pixels.shape[0] == 1 else pixels.transpose(1, 2, 0)
-    Image.fromarray(np.ascontiguousarray(flat)).save(stream, format="PNG", compress_level=6)
+    info = PngInfo()
+    for key, value in (text or {}).items():
+        info.add_text(key, value)
+    Image.fromarray(np.ascontiguousarray(flat)).save(stream, format="PNG", compress_level=6, pnginfo=info)
     return stream.getvalue()
 
 
@@ -214,7 +218,7 @@ def decode_png(data: bytes) -> Pixels:
     return np.ascontiguousarray(pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1))
 
 
-def grid(images: Pixels, columns: int, scale: int) -> bytes:
+def grid(images: Pixels, columns: int, scale: int, text: Mapping[str, str] | None = None) -> bytes:
     """Pictures [n, C, H, W] row by row as one PNG, each pixel `scale` wide, with a grey line between them."""
     if images.ndim != 4 or not len(images) or columns < 1 or scale < 1:
         raise DataError(
@@ -230,4 +234,4 @@ def grid(images: Pixels, columns: int, scale: int) -> bytes:
         top = gap + (number // columns) * (height + gap)
         left = gap + (number % columns) * (width + gap)
         canvas[:, top : top + height, left : left + width] = image
-    return encode_png(canvas.repeat(scale, axis=1).repeat(scale, axis=2))
+    return encode_png(canvas.repeat(scale, axis=1).repeat(scale, axis=2), text)

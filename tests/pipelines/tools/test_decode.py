@@ -191,6 +191,9 @@ def test_png_round_trip_keeps_every_pixel_and_repeats_its_bytes(channels: int) -
     pixels = noise(4, channels=3).transpose(2, 0, 1)[:channels]
     assert np.array_equal(decode_png(encode_png(pixels)), pixels)
     assert encode_png(pixels) == encode_png(pixels.copy(order="F"))
+    with_text = encode_png(pixels, {"a": "ü", "b": "日"})
+    assert np.array_equal(decode_png(with_text), pixels)
+    assert Image.open(io.BytesIO(with_text)).info == {"a": "ü", "b": "日"}
 
 
 @pytest.mark.parametrize("pixels", [np.zeros((2, 4, 4), np.uint8), np.zeros((1, 4, 4)), np.zeros((4, 4), np.uint8)])
