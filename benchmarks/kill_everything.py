@@ -10,6 +10,7 @@ in the work folder, so that the same command goes on after its own interruption.
 """
 
 import argparse
+import contextlib
 import json
 import os
 import random
@@ -42,6 +43,7 @@ MARK = "DDPM_KILLS"
 TARGETS = ("run", "run", "run", "stage", "stage", "worker", "flow", "serve", "ui", "run")
 FROM = ("train", "train", "train", "prepare", "reference", "export", "evaluate")
 STEPS, SAVED_EVERY = 120, 10  # some ten seconds of training, more on a slow machine
+ENDED = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")  # Prefect's states of a run that is over
 FAULTS = ("left", "again", "repeated", "different")
 DDPM = (sys.executable, "-m", "pipelines.cli")
 PREFECT = (sys.executable, "-m", "prefect")
@@ -219,7 +221,11 @@ def repeated(before: str, after: str, saved: bool) -> list[str]:
 
 
 def kill_flow(room: Room, target: str, number: signal.Signals, chance: random.Random, span: float) -> dict[str, Any]:
-    """Kill the Prefect worker or the flow that it started; then another worker runs the deployment again."""
+    """Kill the Prefect worker or the flow that it started; then another worker runs the deployment again.
+
+    A worker that gets SIGTERM takes no further run and waits for the one that it has (Prefect's own rule): what lives
+    is then the worker's, and must be gone once the run has ended.
+    """
     api = f"http://127.0.0.1:{room.port}/api"
     room.take_away("train")
     log = room.folder / "worker.log"
@@ -232,18 +238,30 @@ def kill_flow(room: Room, target: str, number: signal.Signals, chance: random.Ra
     seen = kill(flows[0] if target == "flow" and flows else worker.pid, number)
     if target == "flow":
         until(lambda: state_of(api, run) not in ("RUNNING", "CANCELLING"), 20)
-        worker.terminate()  # it is the flow's death that is looked at, and the worker would start no other
+        end_worker(worker)  # it is the flow's death that is looked at, and the worker would start no other
+    elif number == signal.SIGTERM:
+        until(lambda: state_of(api, run) in ENDED, 600)
+        end_worker(worker)
     left = left_after(room)
     state = until(lambda: (now := state_of(api, run)) not in ("RUNNING", "PENDING") and now, 30) or state_of(api, run)
     worker.poll()
     another = room.start(*PREFECT, "worker", "start", "--pool", "ddpm", log=log)
     again = triggered(room, api)
-    ended = until(lambda: (now := state_of(api, again)) in ("COMPLETED", "FAILED", "CRASHED", "CANCELLED") and now, 600)
-    another.terminate()
-    another.wait()
+    ended = until(lambda: (now := state_of(api, again)) in ENDED and now, 600)
+    end_worker(another)
     text = "" if ended == "COMPLETED" else log.read_text()[-3000:]
-    code = 0 if ended == "COMPLETED" and state in ("CRASHED", "CANCELLED", "FAILED", "COMPLETED") else 1
+    code = 0 if ended == "COMPLETED" and state in ENDED else 1
     return {"from": "train", "killed": seen, "left": left, "state": state, "again": code, "repeated": [], "text": text}
+
+
+def end_worker(worker: "subprocess.Popen[bytes]") -> None:
+    """SIGTERM, and where Prefect's worker still waits for something half a minute later the second one, which kills."""
+    for _ in range(2):
+        worker.terminate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            worker.wait(timeout=30)
+            return
+    worker.wait()
 
 
 def triggered(room: Room, api: str) -> str:
