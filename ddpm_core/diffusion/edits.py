@@ -8,7 +8,7 @@ import numpy as np
 from ddpm_core.diffusion.arrays import Array
 from ddpm_core.diffusion.generate import Noise, OnStep
 from ddpm_core.diffusion.levels import Schedule
-from ddpm_core.diffusion.plan import PlanBuilder, SamplingPlan
+from ddpm_core.diffusion.plan import PlanBuilder, SamplingPlan, padded
 from ddpm_core.errors import ParamsError
 
 
@@ -49,7 +49,7 @@ def with_resampling(plan: SamplingPlan, schedule: Schedule, jump: int, times: in
     """
     if jump < 1 or times < 1:
         raise ParamsError(f"resampling: jump and times must be at least 1, got {jump} and {times}")
-    if any((column != 0).any() for column in (plan.c_xp, plan.c_Dp, plan.c_Dpp)):
+    if plan.memory:
         raise ParamsError(
             f"resampling: needs a sampler without memory, {plan.kind} looks at the row before; take ancestral or ddim"
         )
@@ -68,7 +68,8 @@ def take(plan: SamplingPlan, rows: slice) -> SamplingPlan:
 
 def chain(plans: list[SamplingPlan]) -> SamplingPlan:
     """Plans one after another, each row with noise of its own."""
-    columns = {name: np.concatenate([_columns(plan)[name] for plan in plans]) for name in _columns(plans[0])}
+    rows = {name: [row for plan in plans for row in getattr(plan, name)] for name in _columns(plans[0])}
+    columns = {name: padded(values) if name.startswith("past_") else np.array(values) for name, values in rows.items()}
     columns["noise_step"] = np.arange(1, len(columns["t"]) + 1)
     return _with_columns(plans[0], columns)
 

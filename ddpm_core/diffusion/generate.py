@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from ddpm_core.diffusion.arrays import Array, Denoise, exp, full, per_image
 from ddpm_core.diffusion.parameterisation import Parameterisation
-from ddpm_core.diffusion.plan import Row, SamplingPlan
+from ddpm_core.diffusion.plan import Row, SamplingPlan, padded
 from ddpm_core.errors import ParamsError
 
 Noise = Callable[[int], Array]
@@ -15,38 +15,41 @@ OnStep = Callable[[int, Array, Array], Array | None]
 
 
 class State(NamedTuple):
-    """Where an image is: x, the x and D of the row before, and the D of the row before that (0 where there is none)."""
+    """Where an image is: x, the x0_hat of the row that made it, and (x, D) of the rows before, the newest first."""
 
     x: Array
-    x_prev: Array
     D: Array
-    D_prev: Array
+    past: tuple[tuple[Array, Array], ...]
 
 
-def begin(x_T: Array) -> State:
-    """The state before the first row."""
+def begin(x_T: Array, memory: int = 0) -> State:
+    """The state before the first row; `memory` is the plan's, as no row may look farther back."""
     nothing = x_T * 0
-    return State(x_T, x_T, nothing, nothing)
+    return State(x_T, nothing, ((x_T, nothing),) * memory)
 
 
 def advance(
     row: Row, state: State, out: Array | None, z: Array | None, bound: Callable[[Array], Array] | None
 ) -> State:
     """One row, given the network's answer to (c_in x, time) and unit noise; either is None where the row needs none."""
-    x, x_prev, D_prev, D_prev2 = state
-    D, c_z = D_prev * 0, row.c_z
+    x, D, c_z = state.x, state.D * 0, row.c_z
+    if max(len(row.past_x), len(row.past_D)) > len(state.past):
+        raise ParamsError(f"state: the row looks farther back than {len(state.past)} rows; begin(x_T, plan.memory)")
     if out is not None:
         channels = x.shape[1]
         D = row.A * x + row.B * out[:, :channels]
         D = D if bound is None else bound(D)
         if row.learned is not False:
             c_z = learned_sigma(row, out[:, channels:], c_z)
-    x_next = row.c_x * x + row.c_xp * x_prev + row.c_D * D + row.c_Dp * D_prev
-    if row.c_Dpp is not None:
-        x_next = x_next + row.c_Dpp * D_prev2
+    x_next = row.c_x * x
+    for c, (x_k, _) in zip(row.past_x, state.past, strict=False):
+        x_next = x_next + c * x_k
+    x_next = x_next + row.c_D * D
+    for c, (_, D_k) in zip(row.past_D, state.past, strict=False):
+        x_next = x_next + c * D_k
     if z is not None:
         x_next = x_next + c_z * z
-    return State(x_next, x, D, D_prev)
+    return State(x_next, D, ((x, D), *state.past)[: len(state.past)])
 
 
 def learned_sigma(row: Row, v: Array, c_z: Any) -> Array:
@@ -94,7 +97,7 @@ def generate(
     """
     if x_T.ndim < 2 or "float" not in str(x_T.dtype):
         raise ParamsError(f"x_T: must be floating point [B, C, ...], got {x_T.dtype} of shape {tuple(x_T.shape)}")
-    state = begin(x_T)
+    state = begin(x_T, plan.memory)
     for number, row in enumerate(plan.rows(parameterisation)):
         state = step_once(row, state, denoise, noise, bound)
         if on_step is not None:
@@ -104,6 +107,9 @@ def generate(
     return state.x
 
 
+_SHAPED = ("A", "B", "c_in", "c_x", "c_D", "c_z", "log_var_large", "log_var_small")
+
+
 def stack(rows: Sequence[Row], x: Array) -> Row:
     """The rows of images at different steps as one, each value [B, 1, ...] (time [B]), for one network call.
 
@@ -111,12 +117,18 @@ def stack(rows: Sequence[Row], x: Array) -> Row:
     """
     if len(rows) != x.shape[0]:
         raise ParamsError(f"stack: needs one row an image, got {len(rows)} rows for {x.shape[0]} images")
-    columns = {name: full(x, [float(getattr(row, name) or 0) for row in rows]) for name in Row._fields}
-    shaped = {name: values if name == "time" else per_image(values, x) for name, values in columns.items()}
-    asks, learned = [bool(row.asks) for row in rows], [bool(row.learned) for row in rows]
-    shaped["asks"], shaped["noise_step"] = asks, [row.noise_step for row in rows]
-    if not any(learned):
-        shaped["learned"] = False
-    if all(row.c_Dpp is None for row in rows):
-        shaped["c_Dpp"] = None
-    return Row(**shaped)
+
+    def column(values: Sequence[Any]) -> Array:
+        return per_image(full(x, [float(value) for value in values]), x)
+
+    shaped: dict[str, Any] = {name: column([getattr(row, name) for row in rows]) for name in _SHAPED}
+    for name in ("past_x", "past_D"):
+        shaped[name] = tuple(column(values) for values in padded([getattr(row, name) for row in rows]).T)
+    learned = [bool(row.learned) for row in rows]
+    return Row(
+        time=full(x, [row.time for row in rows]),
+        learned=column(learned) if any(learned) else False,
+        asks=[bool(row.asks) for row in rows],
+        noise_step=[row.noise_step for row in rows],
+        **shaped,
+    )

@@ -1,12 +1,13 @@
 """A sampler is a plan: rows of floats, one row a network evaluation.
 
     D <- bound(A x + B denoise(c_in x, time))
-    x <- c_x x + c_xp x_prev + c_D D + c_Dp D_prev + c_Dpp D_prev2 + c_z z
+    x <- c_x x + sum_k past_x[k] x_k + c_D D + sum_k past_D[k] D_k + c_z z
 
-x_prev and D_prev are those of the row before, D_prev2 is that of the row before it;
-where the variance is learned, c_z is exp(1/2 (f log_var_large + (1 - f) log_var_small)), f from the network.
+x_k and D_k are x and D of k rows before, k = 1, 2, ..., as far back as any row looks. Where the variance is learned,
+c_z is exp(1/2 (f log_var_large + (1 - f) log_var_small)), f from the network.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Literal, NamedTuple
 
@@ -28,10 +29,9 @@ class Row(NamedTuple):
     B: Any
     c_in: Any
     c_x: Any
-    c_xp: Any
+    past_x: tuple[Any, ...]  # of the x one row back, two rows back, ...
     c_D: Any
-    c_Dp: Any
-    c_Dpp: Any  # None: the row does not look so far back
+    past_D: tuple[Any, ...]
     c_z: Any
     log_var_large: Any
     log_var_small: Any
@@ -40,13 +40,14 @@ class Row(NamedTuple):
     noise_step: Any
 
 
-_FLOATS = ("time", "a", "g", "c_x", "c_xp", "c_D", "c_Dp", "c_Dpp", "c_z", "log_var_large", "log_var_small")
+_FLOATS = ("time", "a", "g", "c_x", "c_D", "c_z", "log_var_large", "log_var_small")
+_PAST = ("past_x", "past_D")
 _INTS = ("t", "s", "learned", "noise_step")
 
 
 @dataclass(frozen=True, eq=False)
 class SamplingPlan:
-    """The rows of a sampler on a schedule, first to last; arrays of one length, float64 and int64."""
+    """The rows of a sampler on a schedule, first to last: columns [n] of float64 and int64, the past [n, rows back]."""
 
     t: Any  # the level where the network is asked
     s: Any  # the level where the row lands
@@ -54,10 +55,9 @@ class SamplingPlan:
     a: Floats  # of level t
     g: Floats  # of level t
     c_x: Floats
-    c_xp: Floats
+    past_x: Floats  # [n, rows back], no column of zeros at its end
     c_D: Floats
-    c_Dp: Floats
-    c_Dpp: Floats
+    past_D: Floats
     c_z: Floats
     log_var_large: Floats
     log_var_small: Floats
@@ -70,12 +70,14 @@ class SamplingPlan:
     def __post_init__(self) -> None:
         for name in _FLOATS:
             object.__setattr__(self, name, np.asarray(getattr(self, name), np.float64))
+        for name in _PAST:
+            object.__setattr__(self, name, _table(getattr(self, name)))
         for name in _INTS:
             object.__setattr__(self, name, np.asarray(getattr(self, name), np.int64))
-        lengths = {len(getattr(self, name)) for name in _FLOATS + _INTS}
+        lengths = {len(getattr(self, name)) for name in _FLOATS + _PAST + _INTS}
         if len(lengths) != 1 or 0 in lengths:
             raise ParamsError(f"a plan needs columns of one length, at least 1 row, got lengths {sorted(lengths)}")
-        bad = [name for name in _FLOATS if not np.isfinite(getattr(self, name)).all()]
+        bad = [name for name in _FLOATS + _PAST if not np.isfinite(getattr(self, name)).all()]
         if bad:
             raise ParamsError(f"plan {self.kind}: every coefficient must be finite, {', '.join(bad)} is not")
         if self.bound not in BOUNDS:
@@ -86,10 +88,16 @@ class SamplingPlan:
 
     @property
     def asks(self) -> Any:
-        """Rows that need the network: those that use its answer, or whose answer one of the next two rows uses."""
-        later = np.append(self.c_Dp[1:] != 0, False)
-        later |= np.append(self.c_Dpp[2:] != 0, (False, False))[: len(self)]
-        return (self.c_D != 0) | later | (self.learned != 0)
+        """Rows that need the network: those that use its answer, or whose answer a later row uses."""
+        asks = (self.c_D != 0) | (self.learned != 0)
+        for back, column in enumerate(self.past_D.T, start=1):
+            asks[:-back] |= column[back:] != 0
+        return asks
+
+    @property
+    def memory(self) -> int:
+        """How many rows back a row looks at most."""
+        return max(self.past_x.shape[1], self.past_D.shape[1])
 
     @property
     def evaluations(self) -> int:
@@ -112,9 +120,8 @@ class SamplingPlan:
                     "make it of parameterisation.schedule"
                 )
         A, B, c_in = (column[self.t].tolist() for column in parameterisation.table())
-        columns = [self.time.tolist(), A, B, c_in]
-        columns += [getattr(self, name).tolist() for name in ("c_x", "c_xp", "c_D", "c_Dp")]
-        columns += [[c or None for c in self.c_Dpp.tolist()], self.c_z.tolist()]
+        columns = [self.time.tolist(), A, B, c_in, self.c_x.tolist(), _used(self.past_x)]
+        columns += [self.c_D.tolist(), _used(self.past_D), self.c_z.tolist()]
         columns += [self.log_var_large.tolist(), self.log_var_small.tolist(), (self.learned != 0).tolist()]
         columns += [self.asks.tolist(), self.noise_step.tolist()]
         return [Row(*values) for values in zip(*columns, strict=True)]
@@ -125,8 +132,12 @@ class SamplingPlan:
 
     @classmethod
     def from_dict(cls, value: dict[str, Any]) -> "SamplingPlan":
-        """What `to_dict` gave; a plan written before rows could look two rows back has no `c_Dpp`."""
-        return cls(**{"c_Dpp": [0.0] * len(value["c_Dp"]), **value})
+        """What `to_dict` gave; an older plan has a column for each row back: `c_xp`, `c_Dp` and perhaps `c_Dpp`."""
+        if "c_Dp" not in value:
+            return cls(**value)
+        x, D = ([value[name] for name in names if name in value] for names in (("c_xp",), ("c_Dp", "c_Dpp")))
+        others = {name: column for name, column in value.items() if name not in ("c_xp", "c_Dp", "c_Dpp")}
+        return cls(past_x=np.transpose(x), past_D=np.transpose(D), **others)
 
 
 class PlanBuilder:
@@ -134,7 +145,7 @@ class PlanBuilder:
 
     def __init__(self, schedule: Schedule, kind: str, bound: Bound) -> None:
         self.schedule, self.kind, self.bound = schedule, kind, bound
-        self._rows: list[dict[str, float]] = []
+        self._rows: list[dict[str, Any]] = []
 
     def add(
         self,
@@ -142,10 +153,9 @@ class PlanBuilder:
         s: int,
         *,
         c_x: float = 0.0,
-        c_xp: float = 0.0,
+        past_x: Sequence[float] = (),
         c_D: float = 0.0,
-        c_Dp: float = 0.0,
-        c_Dpp: float = 0.0,
+        past_D: Sequence[float] = (),
         c_z: float = 0.0,
         log_variances: tuple[float, float] | None = None,
     ) -> None:
@@ -163,10 +173,9 @@ class PlanBuilder:
                 "a": float(self.schedule.a[t]),
                 "g": float(self.schedule.g[t]),
                 "c_x": c_x,
-                "c_xp": c_xp,
+                "past_x": past_x,
                 "c_D": c_D,
-                "c_Dp": c_Dp,
-                "c_Dpp": c_Dpp,
+                "past_D": past_D,
                 "c_z": c_z,
                 "log_var_large": large,
                 "log_var_small": small,
@@ -179,5 +188,28 @@ class PlanBuilder:
         if not self._rows:
             raise ParamsError("a plan needs at least one step: give two levels or more")
         columns: dict[str, Any] = {name: [row[name] for row in self._rows] for name in self._rows[0]}
+        columns |= {name: padded(columns[name]) for name in _PAST}
         start_scale = self.schedule.start_scale
         return SamplingPlan(bound=self.bound, start_scale=start_scale, kind=self.kind, **columns)
+
+
+def padded(rows: Sequence[Sequence[float]]) -> Floats:
+    """Rows of any lengths as one table [n, longest], zeros behind the shorter ones."""
+    table = np.zeros((len(rows), max(map(len, rows))))
+    for values, row in zip(table, rows, strict=True):
+        values[: len(row)] = row
+    return table
+
+
+def _table(rows: Any) -> Floats:
+    """[n, rows back] without the columns of zeros at its end."""
+    table = np.asarray(rows, np.float64)
+    if table.ndim != 2:
+        raise ParamsError(f"past_x, past_D: must be tables [rows, rows back], got shape {table.shape}")
+    return table[:, : np.flatnonzero(table.any(axis=0)).max(initial=-1) + 1]
+
+
+def _used(table: Floats) -> list[tuple[float, ...]]:
+    """Each row up to its last value that is not 0, so that the loop computes nothing for the others."""
+    ends = [np.flatnonzero(row).max(initial=-1) + 1 for row in table]
+    return [tuple(row[:end].tolist()) for row, end in zip(table, ends, strict=True)]

@@ -61,8 +61,8 @@ class Dpmpp2s(Sampler):
             if middle is not None:
                 h, k = step_weight(schedule, t, s)
                 r = float(schedule.lam[middle] - schedule.lam[t]) / h
-                c_xp = float(schedule.g[s] / schedule.g[t])
-                rows.add(middle, s, c_xp=c_xp, c_D=0.5 * k / r, c_Dp=k * (1 - 0.5 / r))
+                c_x = float(schedule.g[s] / schedule.g[t])
+                rows.add(middle, s, past_x=(c_x,), c_D=0.5 * k / r, past_D=(k * (1 - 0.5 / r),))
         return rows.finish()
 
 
@@ -79,8 +79,8 @@ def add_first_order(rows: PlanBuilder, t: int, s: int) -> None:
 
 def add_second_order(rows: PlanBuilder, before: int, t: int, s: int) -> None:
     """The same with x0_hat + (x0_hat - the one before) / (2 r) in place of x0_hat: algorithm 2."""
-    c_D, c_Dp = second_order(rows.schedule, before, t, s)
-    rows.add(t, s, c_x=float(rows.schedule.g[s] / rows.schedule.g[t]), c_D=c_D, c_Dp=c_Dp)
+    c_D, past_D = second_order(rows.schedule, before, t, s)
+    rows.add(t, s, c_x=float(rows.schedule.g[s] / rows.schedule.g[t]), c_D=c_D, past_D=(past_D,))
 
 
 def second_order(schedule: Schedule, before: int, t: int, s: int) -> tuple[float, float]:

@@ -36,8 +36,9 @@ def add_heun(rows: PlanBuilder, t: int, s: int) -> None:
 
 
 def _correct(rows: PlanBuilder, t: int, s: int) -> None:
-    """The network is asked at the predicted x_s; x_prev and D_prev are x and D at t."""
+    """The network is asked at the predicted x_s; x and D at t are those of the row before."""
     a_t, a_s = float(rows.schedule.a[t]), float(rows.schedule.a[s])
     sigma_t, sigma_s = float(rows.schedule.sigma[t]), float(rows.schedule.sigma[s])
     h = (sigma_s - sigma_t) / 2
-    rows.add(s, s, c_x=h / sigma_s, c_xp=a_s / a_t * (1 + h / sigma_t), c_D=-a_s * h / sigma_s, c_Dp=-a_s * h / sigma_t)
+    past_x, past_D = a_s / a_t * (1 + h / sigma_t), -a_s * h / sigma_t
+    rows.add(s, s, c_x=h / sigma_s, past_x=(past_x,), c_D=-a_s * h / sigma_s, past_D=(past_D,))

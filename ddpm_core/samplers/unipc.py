@@ -38,8 +38,8 @@ class Unipc2(Sampler):
         for number, (t, s) in enumerate(steps):
             past = [u for u, _ in reversed(steps[max(0, number - 2) : number]) if schedule.a[u] > 0]
             c_x = float(schedule.g[s] / schedule.g[t])
-            c_D, c_Dp, c_Dpp = c_x * _correction(schedule, past, t) + _prediction(schedule, past, t, s)
-            rows.add(t, s, c_x=c_x, c_D=float(c_D), c_Dp=float(c_Dp), c_Dpp=float(c_Dpp))
+            c_D, *past_D = (c_x * _correction(schedule, past, t) + _prediction(schedule, past, t, s)).tolist()
+            rows.add(t, s, c_x=c_x, c_D=c_D, past_D=past_D)
         return rows.finish()
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from ddpm_core.diffusion.arrays import concat
 from ddpm_core.diffusion.bounds import clip_to
-from ddpm_core.diffusion.generate import advance, begin, generate, stack, step_once
+from ddpm_core.diffusion.generate import State, advance, begin, generate, stack, step_once
 from ddpm_core.diffusion.noise import initial, step_noise
 from ddpm_core.diffusion.parameterisation import Parameterisation
 from ddpm_core.errors import ParamsError
@@ -80,6 +80,12 @@ def test_deterministic_rows_ignore_the_variance_half(schedule_of, sampler_of):
     assert (whole == generate(plan, p, lambda x, t: nonlinear(x, t)[:, :2], x_T, noise)).all()
 
 
+def merge(states, images=slice(None)):
+    """The images of several states as one."""
+    past = [tuple(concat([s.past[k][i][images] for s in states]) for i in (0, 1)) for k in range(2)]
+    return State(concat([s.x[images] for s in states]), concat([s.D[images] for s in states]), tuple(past))
+
+
 @pytest.mark.parametrize(
     "kinds",
     [
@@ -102,20 +108,20 @@ def test_images_at_different_rows_share_a_call(schedule_of, sampler_of, kinds, f
         generate(plan, p, nonlinear, make(initial(i, SHAPE)), lambda k, i=i: make(step_noise(i, k, SHAPE)))
         for i, plan in enumerate(plans)
     ]
-    states = [begin(make(initial(i, SHAPE))) for i in range(2)]
+    states = [begin(make(initial(i, SHAPE)), 2) for i in range(2)]
     for row in rows[0][:3]:
         states[0] = step_once(row, states[0], nonlinear, lambda k: make(step_noise(0, k, SHAPE)))
     places = [3, 0]
     while places[1] < len(rows[1]):
         active = [i for i in range(2) if places[i] < len(rows[i])]
-        merged = type(states[0])(*(concat([states[i][k] for i in active]) for k in range(len(states[0]))))
+        merged = merge([states[i] for i in active])
         row = stack([rows[i][places[i]] for i in active], merged.x)
         z = make(step_noise(active, row.noise_step, SHAPE))
         assert row.time.shape == (len(active),)
         out = nonlinear(row.c_in * merged.x, row.time)
         after = advance(row, merged, out, z, None)
         for slot, i in enumerate(active):
-            states[i] = type(after)(*(part[slot : slot + 1] for part in after))
+            states[i] = merge([after], slice(slot, slot + 1))
             places[i] += 1
     for state, want in zip(states, alone, strict=True):
         assert np.abs(np.asarray(state.x) - np.asarray(want)).max() < 1e-6

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from ddpm_core.checks import Checks
-from ddpm_core.diffusion.generate import begin, step_once
+from ddpm_core.diffusion.generate import begin, generate, step_once
 from ddpm_core.diffusion.levels import Schedule
 from ddpm_core.diffusion.parameterisation import Parameterisation
 from ddpm_core.diffusion.plan import PlanBuilder, SamplingPlan
@@ -15,11 +15,11 @@ from ddpm_core.errors import ParamsError
 from ddpm_core.samplers.config import GuidanceConfig, SampleConfig, named, sampler_kinds
 
 SCHEDULES = ("linear", "cosine", "geometric_ve", "edm", "rectified_flow", "cosine_zero_snr")
-COLUMNS = ("c_x", "c_xp", "c_D", "c_Dp", "c_Dpp", "c_z")
+COLUMNS = ("c_x", "past_x", "c_D", "past_D", "c_z")
 
 
 def same_rows(one, two, tolerance=3e-13):
-    return all(np.abs(getattr(one, c) - getattr(two, c)).max() <= tolerance for c in COLUMNS)
+    return all(np.abs(getattr(one, c) - getattr(two, c)).max(initial=0) <= tolerance for c in COLUMNS)
 
 
 @pytest.mark.parametrize("name", SCHEDULES)
@@ -43,18 +43,26 @@ def test_laws_of_every_plan(schedule_of, sampler_of, kind, name):
         assert (plan.time == schedule.time[plan.t]).all()
         assert (plan.a == schedule.a[plan.t]).all()
         assert (plan.g == schedule.g[plan.t]).all()
-        assert (plan.c_xp[0], plan.c_Dp[0]) == (0, 0)
-        assert not plan.c_Dpp[:2].any()
+        # No row looks back beyond the first one.
+        for past in (plan.past_x, plan.past_D):
+            assert not np.triu(past[: past.shape[1]]).any()
         # No two rows share noise, and none takes that of x_T.
         assert plan.noise_step.tolist() == list(range(1, len(plan) + 1))
         assert plan.start_scale == (schedule.g[-1] if name in ("geometric_ve", "edm") else 1)
 
 
 @pytest.mark.parametrize("kind", sampler_kinds())
-def test_a_plan_written_before_rows_looked_two_rows_back_reads_as_it_was(schedule_of, sampler_of, kind):
-    whole = sampler_of(kind, 7).plan(schedule_of("cosine"), "learned").to_dict()
-    old = {name: column for name, column in whole.items() if name != "c_Dpp"}
-    assert SamplingPlan.from_dict(old).to_dict() == {**whole, "c_Dpp": [0.0] * len(whole["t"])}
+def test_a_plan_of_the_older_layout_reads_as_it_was(schedule_of, sampler_of, kind):
+    """One column for each row back, as far as two; before that as far as one."""
+    plan = sampler_of(kind, 7).plan(schedule_of("cosine"), "learned")
+    whole = plan.to_dict()
+    x, D = (np.pad(past, ((0, 0), (0, 2)))[:, :2].T.tolist() for past in (plan.past_x, plan.past_D))
+    old = {**whole, "c_xp": x[0], "c_Dp": D[0], "c_Dpp": D[1]}
+    del old["past_x"], old["past_D"]
+    assert SamplingPlan.from_dict(old).to_dict() == whole
+    if plan.memory < 2:
+        del old["c_Dpp"]
+        assert SamplingPlan.from_dict(old).to_dict() == whole
 
 
 @pytest.mark.parametrize("kind", sampler_kinds())
@@ -123,10 +131,10 @@ def test_third_order_has_a_parabola_behind_it_and_two_steps_to_go(schedule_of, s
     """Orders 1, 2, 3 ... 3, 2, 1 on the way to clean data; on a stretch that ends before it, 3 to the end."""
     schedule = schedule_of("cosine")
     whole = sampler_of("dpmpp_3m", 7).plan(schedule, "fixed_small")
-    assert (whole.c_Dpp != 0).tolist() == [False, False, True, True, True, False, False]
-    assert (whole.c_Dp != 0).tolist() == [False, True, True, True, True, True, False]
+    assert (whole.past_D[:, 1] != 0).tolist() == [False, False, True, True, True, False, False]
+    assert (whole.past_D[:, 0] != 0).tolist() == [False, True, True, True, True, True, False]
     stretch = sampler_of("dpmpp_3m", 7).over([700, 600, 500, 400, 300], schedule, "fixed_small")
-    assert (stretch.c_Dpp != 0).tolist() == [False, False, True, True]
+    assert (stretch.past_D[:, 1] != 0).tolist() == [False, False, True, True]
 
 
 @pytest.mark.parametrize("kind", ["dpmpp_3m", "unipc_2"])
@@ -144,7 +152,7 @@ def test_a_polynomial_is_integrated_exactly(sampler_of, kind):
         return g[s] / g[t] * x + g[s] * (primitive[s - 1] - primitive[t - 1])
 
     def run(rows):
-        state = begin(np.array([[0.7]]))
+        state = begin(np.array([[0.7]]), plan.memory)
         for row in plan.rows(Parameterisation("x0", schedule))[:rows]:
             state = step_once(row, state, lambda x, time: x * 0 + known[int(time[0])], lambda step: None)
         return state.x.item()
@@ -171,9 +179,26 @@ def test_levels_must_fall(schedule_of, sampler_of, kind):
 
 def test_the_network_is_asked_for_what_later_rows_use(schedule_of):
     rows = PlanBuilder(schedule_of("edm", 50), "own", "none")
-    for c_D, c_Dp, c_Dpp in ((0, 0, 0), (0, 0, 0), (0, 0, 0.5), (0, 0.5, 0), (0, 0, 0), (1, 0, 0)):
-        rows.add(3, 3, c_x=1.0, c_D=c_D, c_Dp=c_Dp, c_Dpp=c_Dpp)
-    assert rows.finish().asks.tolist() == [True, False, True, False, False, True]
+    for c_D, *past_D in ((0,), (0,), (0, 0, 0.5), (0, 0.5), (0,), (1, 0, 0, 0, 0.1)):
+        rows.add(3, 3, c_x=1.0, c_D=c_D, past_D=past_D)
+    plan = rows.finish()
+    assert plan.asks.tolist() == [True, True, True, False, False, True]
+    assert plan.memory == 4
+
+
+def test_a_row_may_look_back_as_far_as_it_likes(schedule_of):
+    """Each x and each D of the past by a weight of its own, known answers, and no row may look beyond the state."""
+    schedule = schedule_of("edm", 50)
+    rows = PlanBuilder(schedule, "own", "none")
+    for _ in range(4):
+        rows.add(3, 3, c_x=2.0, c_D=1.0)
+    rows.add(3, 3, past_x=(0.0, 0.0, 0.0, 100.0), c_D=0.5, past_D=(1.0, 10.0, 0.0, 1000.0))
+    plan, asked = rows.finish(), iter((1.0, 2.0, 3.0, 4.0, 5.0))
+    p, x_T = Parameterisation("x0", schedule), np.array([[7.0]])
+    found = generate(plan, p, lambda x, time: x * 0 + next(asked), x_T, lambda step: None)
+    assert found.item() == 100 * 7 + 0.5 * 5 + 4 + 10 * 3 + 1000 * 1
+    with pytest.raises(ParamsError, match=r"looks farther back than 1 rows; begin\(x_T, plan.memory\)"):
+        step_once(plan.rows(p)[-1], begin(x_T, 1), lambda x, time: x, lambda step: None)
 
 
 def test_levels_beyond_the_schedule_are_refused(schedule_of):
