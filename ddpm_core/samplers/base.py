@@ -1,10 +1,10 @@
 """What all samplers share: the fields of a config, and the two rows that several of them use."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from ddpm_core.checks import Checks, Config, at_least_1
 from ddpm_core.diffusion.levels import Schedule
@@ -18,12 +18,20 @@ SHARED_CHECKS: Checks = {"steps": at_least_1}
 
 @dataclass(frozen=True)
 class Sampler(Config, ABC):
-    """A sampler's config. `steps` counts levels visited; `SamplingPlan.evaluations` counts network calls."""
+    """A sampler's config. `steps` counts levels visited; `SamplingPlan.evaluations` counts network calls.
+
+    A new sampler is a subclass in a file of its own that declares its `kind`, its order and the conventional values of
+    its own fields, and lays its rows in `over`; its name in `SamplerConfig` makes it a choice of params.yaml.
+    """
 
     steps: int
     spacing: Spacing
     bound: Bound
     __checks__: ClassVar[Checks] = SHARED_CHECKS
+    order: ClassVar[int | None]
+    """K times the steps: an error K^order times smaller. None: more steps alone do not take the error to 0."""
+    conventional: ClassVar[Mapping[str, Any]] = {}
+    """Values of its own fields, for `named`, where nobody says otherwise."""
 
     def plan(self, schedule: Schedule, variance: Variance) -> SamplingPlan:
         """The rows from noise to clean data."""
@@ -44,6 +52,7 @@ def steps_of(levels: Sequence[int]) -> list[tuple[int, int]]:
 
 def add_ancestral(rows: PlanBuilder, t: int, s: int, variance: Variance) -> None:
     """Ho et al. 2020, algorithm 2, for any s < t: the mean of q(x_s | x_t, x_0 = D), and noise unless s = 0."""
+    # x_s = sqrt(alpha_{t|s}) g_s^2 / g_t^2 x_t + a_s beta_{t|s} / g_t^2 D + sigma z        (eq. 7 and algorithm 2)
     c_x, c_D = rows.schedule.posterior_mean_between(s, t)
     if s == 0:
         rows.add(t, s, c_x=float(c_x), c_D=float(c_D))
@@ -59,5 +68,6 @@ def add_ddim(rows: PlanBuilder, t: int, s: int, eta: float = 0.0) -> None:
     schedule = rows.schedule
     a_t, g_t, a_s, g_s = (float(v) for v in (schedule.a[t], schedule.g[t], schedule.a[s], schedule.g[s]))
     w = eta * float(schedule.beta_tilde_between(s, t)) ** 0.5 if eta > 0 else 0.0
+    # x_s = a_s D + sqrt(g_s^2 - w^2) eps_hat + w z,  eps_hat = (x_t - a_t D) / g_t,  w = eta sqrt(beta_tilde)
     d = max(g_s**2 - w**2, 0.0) ** 0.5 / g_t
     rows.add(t, s, c_x=d, c_D=a_s - d * a_t, c_z=w)

@@ -9,23 +9,6 @@ from ddpm_core.diffusion.levels import Schedule
 from ddpm_core.errors import ParamsError
 from ddpm_core.samplers import SamplerConfig
 
-CONVENTIONAL: dict[str, Any] = {
-    "spacing": "trailing",
-    "bound": "clip",
-    "eta": 0.0,
-    "corrections": 1,
-    "step_size": 0.05,
-    "churn": 30.0,
-    "churn_sigmas": (0.01, 1.0),
-    "churn_noise": 1.007,
-}
-CONVENTIONAL_OF: dict[str, dict[str, Any]] = {"langevin": {"corrections": 20, "step_size": 0.1}}
-"""What `named` fills in where neither the caller nor the base says otherwise.
-
-Lin et al. 2024's spacing, which begins at the noisiest level; the deterministic DDIM; one gentle Langevin step a level
-as a corrector, and many of them for annealed Langevin, which moves by nothing else; EDM's churn for CIFAR-10 (table 5).
-"""
-
 
 @dataclass(frozen=True)
 class GuidanceConfig(Config):
@@ -70,7 +53,10 @@ def sampler_kinds() -> dict[str, type[SamplerConfig]]:
 
 
 def named(kind: str, steps: int, base: SamplerConfig | None) -> SamplerConfig:
-    """A sampler by its name and number of steps; other fields from `base` where it has them, else conventional ones."""
+    """A sampler by its name and number of steps; spacing and bound from `base`, else conventional ones.
+
+    The conventional spacing is that of Lin et al. 2024, which begins at the noisiest level.
+    """
     kinds = sampler_kinds()
     if kind not in kinds:
         near = get_close_matches(kind, kinds, n=1)
@@ -79,10 +65,8 @@ def named(kind: str, steps: int, base: SamplerConfig | None) -> SamplerConfig:
     if base is not None and base.kind == kind:
         return replace(base, steps=steps)
     cls = kinds[kind]
-    own = CONVENTIONAL_OF.get(kind, {})
-    known = {**CONVENTIONAL, **own, **({"spacing": base.spacing, "bound": base.bound} if base is not None else {})}
-    names = [f.name for f in fields(cls) if f.name not in ("kind", "steps")]
-    return cls(kind=kind, steps=steps, **{name: known[name] for name in names})  # type: ignore[arg-type]
+    spacing, bound = ("trailing", "clip") if base is None else (base.spacing, base.bound)
+    return cls(kind=kind, steps=steps, spacing=spacing, bound=bound, **cls.conventional)  # type: ignore[arg-type]
 
 
 def _kind_type(cls: type[SamplerConfig]) -> Any:

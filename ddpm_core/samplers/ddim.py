@@ -13,8 +13,15 @@ from ddpm_core.samplers.base import SHARED_CHECKS, Sampler, add_ddim, steps_of
 
 @dataclass(frozen=True)
 class Ddim(Sampler):
+    """For inverting pictures, interpolating seeds, and comparing with papers. Order 1, one evaluation a step.
+
+    >>> Ddim(steps=50, spacing="trailing", bound="clip", kind="ddim", eta=0.0).plan(schedule, "fixed_small")
+    """
+
     kind: Literal["ddim"]
     eta: float
+    order: ClassVar[int] = 1
+    conventional: ClassVar = {"eta": 0.0}
     __checks__: ClassVar[Checks] = {**SHARED_CHECKS, "eta": fraction}
 
     def over(self, levels: Sequence[int], schedule: Schedule, variance: Variance) -> SamplingPlan:

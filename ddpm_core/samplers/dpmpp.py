@@ -6,7 +6,7 @@ The first step, the step to level 0 and one from a level without signal are of f
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 
@@ -18,9 +18,13 @@ from ddpm_core.samplers.base import Sampler, steps_of
 
 @dataclass(frozen=True)
 class Dpmpp1(Sampler):
-    """First order (eq. 9 without derivatives): in exact arithmetic DDIM with eta = 0."""
+    """For checks: in exact arithmetic DDIM with eta = 0. Order 1 (eq. 9 without derivatives), one evaluation a step.
+
+    >>> Dpmpp1(steps=20, spacing="trailing", bound="clip", kind="dpmpp_1").plan(schedule, "fixed_small")
+    """
 
     kind: Literal["dpmpp_1"]
+    order: ClassVar[int] = 1
 
     def over(self, levels: Sequence[int], schedule: Schedule, variance: Variance) -> SamplingPlan:
         rows = PlanBuilder(schedule, self.kind, self.bound)
@@ -31,9 +35,13 @@ class Dpmpp1(Sampler):
 
 @dataclass(frozen=True)
 class Dpmpp2m(Sampler):
-    """Multistep (algorithm 2): the slope of x0_hat from the row before; one network call a step."""
+    """For few evaluations, and for charts that agree with others'. Order 2, one evaluation a step (algorithm 2).
+
+    >>> Dpmpp2m(steps=20, spacing="trailing", bound="clip", kind="dpmpp_2m").plan(schedule, "fixed_small")
+    """
 
     kind: Literal["dpmpp_2m"]
+    order: ClassVar[int] = 2
 
     def over(self, levels: Sequence[int], schedule: Schedule, variance: Variance) -> SamplingPlan:
         rows = PlanBuilder(schedule, self.kind, self.bound)
@@ -49,9 +57,13 @@ class Dpmpp2m(Sampler):
 
 @dataclass(frozen=True)
 class Dpmpp2s(Sampler):
-    """Singlestep (algorithm 1): a second network call at the level nearest to the middle of each step in lambda."""
+    """For strong guidance at small steps. Order 2, two evaluations a step, the second near its middle (algorithm 1).
+
+    >>> Dpmpp2s(steps=10, spacing="trailing", bound="clip", kind="dpmpp_2s").plan(schedule, "fixed_small")
+    """
 
     kind: Literal["dpmpp_2s"]
+    order: ClassVar[int] = 2
 
     def over(self, levels: Sequence[int], schedule: Schedule, variance: Variance) -> SamplingPlan:
         rows = PlanBuilder(schedule, self.kind, self.bound)
@@ -61,6 +73,7 @@ class Dpmpp2s(Sampler):
             if middle is not None:
                 h, k = step_weight(schedule, t, s)
                 r = float(schedule.lam[middle] - schedule.lam[t]) / h
+                # x_s = sigma_s/sigma_t x_t - alpha_s (e^{-h} - 1) ((1 - 1/(2r)) D_t + 1/(2r) D_m)    (algorithm 1)
                 c_x = float(schedule.g[s] / schedule.g[t])
                 rows.add(middle, s, past_x=(c_x,), c_D=0.5 * k / r, past_D=(k * (1 - 0.5 / r),))
         return rows.finish()
@@ -73,12 +86,14 @@ def step_weight(schedule: Schedule, t: int, s: int) -> tuple[float, float]:
 
 
 def add_first_order(rows: PlanBuilder, t: int, s: int) -> None:
-    """x_s = g_s / g_t x_t + k x0_hat(x_t): eq. 9 without derivatives."""
+    """Of x0_hat alone, without derivatives."""
+    # x_s = sigma_s/sigma_t x_t - alpha_s (e^{-h} - 1) D                                        (eq. 9, k = 1)
     rows.add(t, s, c_x=float(rows.schedule.g[s] / rows.schedule.g[t]), c_D=step_weight(rows.schedule, t, s)[1])
 
 
 def add_second_order(rows: PlanBuilder, before: int, t: int, s: int) -> None:
-    """The same with x0_hat + (x0_hat - the one before) / (2 r) in place of x0_hat: algorithm 2."""
+    """Of x0_hat, and the one before."""
+    # x_s = sigma_s/sigma_t x_t - alpha_s (e^{-h} - 1) ((1 + 1/(2r)) D - 1/(2r) D_before)        (algorithm 2)
     c_D, past_D = second_order(rows.schedule, before, t, s)
     rows.add(t, s, c_x=float(rows.schedule.g[s] / rows.schedule.g[t]), c_D=c_D, past_D=(past_D,))
 

@@ -9,7 +9,7 @@ so that a parabola would be carried farthest beyond what it was drawn through.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 from ddpm_core.diffusion.levels import Schedule
 from ddpm_core.diffusion.plan import PlanBuilder, SamplingPlan
@@ -20,9 +20,13 @@ from ddpm_core.samplers.dpmpp import add_first_order, add_second_order, parabola
 
 @dataclass(frozen=True)
 class Dpmpp3m(Sampler):
-    """Multistep of third order: x0_hat of the two rows before; one network call a step."""
+    """For many even steps, and for comparing with others' 3M. Order 3, one evaluation a step.
+
+    >>> Dpmpp3m(steps=30, spacing="log_snr", bound="clip", kind="dpmpp_3m").plan(schedule, "fixed_small")
+    """
 
     kind: Literal["dpmpp_3m"]
+    order: ClassVar[int] = 3
 
     def over(self, levels: Sequence[int], schedule: Schedule, variance: Variance) -> SamplingPlan:
         rows = PlanBuilder(schedule, self.kind, self.bound)
@@ -42,6 +46,7 @@ class Dpmpp3m(Sampler):
 
 def _add_third_order(rows: PlanBuilder, first: int, before: int, t: int, s: int) -> None:
     schedule = rows.schedule
+    # x_s = sigma_s/sigma_t x_t + alpha_s (w D + w_before D_before + w_first D_first)            (eq. 9, k = 3)
     h, _ = step_weight(schedule, t, s)
     w, w_before, w_first = parabola(schedule, (t, before, first), h)
     a, c_x = float(schedule.a[s]), float(schedule.g[s] / schedule.g[t])

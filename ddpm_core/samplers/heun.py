@@ -7,7 +7,7 @@ variance of 1349 in place of 0.25 on the Gaussian oracle. EDM's own levels stay 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 from ddpm_core.diffusion.levels import Schedule
 from ddpm_core.diffusion.plan import PlanBuilder, SamplingPlan
@@ -19,7 +19,13 @@ LONGEST = 10.0
 
 @dataclass(frozen=True)
 class Heun(Sampler):
+    """For EDM schedules, and to check `dpmpp_2m` by another method. Order 2, two evaluations a step.
+
+    >>> Heun(steps=18, spacing="karras", bound="clip", kind="heun").plan(schedule, "fixed_small")
+    """
+
     kind: Literal["heun"]
+    order: ClassVar[int] = 2
 
     def over(self, levels: Sequence[int], schedule: Schedule, variance: Variance) -> SamplingPlan:
         rows = PlanBuilder(schedule, self.kind, self.bound)
@@ -37,6 +43,7 @@ def add_heun(rows: PlanBuilder, t: int, s: int) -> None:
 
 def _correct(rows: PlanBuilder, t: int, s: int) -> None:
     """The network is asked at the predicted x_s; x and D at t are those of the row before."""
+    # x_s/a_s = x_t/a_t + (sigma_s - sigma_t) (d/2 + d'/2),  d = (x_t/a_t - D_t) / sigma_t,  d' the same at s
     a_t, a_s = float(rows.schedule.a[t]), float(rows.schedule.a[s])
     sigma_t, sigma_s = float(rows.schedule.sigma[t]), float(rows.schedule.sigma[s])
     h = (sigma_s - sigma_t) / 2

@@ -19,11 +19,19 @@ _CHECKS: Checks = {**SHARED_CHECKS, "corrections": at_least_1, "step_size": open
 
 @dataclass(frozen=True)
 class Langevin(Sampler):
-    """Annealed Langevin: `corrections` steps at each level, then on to the next; the last level ends in x0_hat."""
+    """For NCSN as it was: annealed Langevin. No order; `corrections` evaluations a step.
+
+    `corrections` steps at each level, then on to the next; the last level ends in x0_hat. By convention there are many
+    of them, as it moves by nothing else.
+
+    >>> named("langevin", steps=100, base=None).plan(schedule, "fixed_small")
+    """
 
     kind: Literal["langevin"]
     corrections: int
     step_size: float
+    order: ClassVar[None] = None
+    conventional: ClassVar = {"corrections": 20, "step_size": 0.1}
     __checks__: ClassVar[Checks] = _CHECKS
 
     def over(self, levels: Sequence[int], schedule: Schedule, variance: Variance) -> SamplingPlan:
@@ -40,11 +48,18 @@ class Langevin(Sampler):
 
 @dataclass(frozen=True)
 class PredictorCorrector(Sampler):
-    """An ancestral step, then `corrections` Langevin steps at the level where it landed."""
+    """For a score model whose errors should be worn off. No order; 1 + `corrections` evaluations a step.
+
+    An ancestral step, then `corrections` Langevin steps at the level where it landed: by convention a gentle one.
+
+    >>> named("predictor_corrector", steps=100, base=None).plan(schedule, "fixed_small")
+    """
 
     kind: Literal["predictor_corrector"]
     corrections: int
     step_size: float
+    order: ClassVar[None] = None
+    conventional: ClassVar = {"corrections": 1, "step_size": 0.05}
     __checks__: ClassVar[Checks] = _CHECKS
 
     def over(self, levels: Sequence[int], schedule: Schedule, variance: Variance) -> SamplingPlan:
@@ -58,5 +73,6 @@ class PredictorCorrector(Sampler):
 
 def add_langevin(rows: PlanBuilder, t: int, s: int, step_size: float, scale: float = 1.0) -> None:
     """One step at level t; `scale` carries x over to the level s that comes next (1 under VE)."""
+    # x <- x + d score + sqrt(2 d) z,  score = (a D - x) / g^2,  d = step_size g^2              (algorithm 3)
     a, g = float(rows.schedule.a[t]), float(rows.schedule.g[t])
     rows.add(t, s, c_x=scale * (1 - step_size), c_D=scale * step_size * a, c_z=scale * (2 * step_size) ** 0.5 * g)

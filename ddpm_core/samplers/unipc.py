@@ -15,7 +15,7 @@ first order and are not corrected: lambda is infinite at one end.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 
@@ -28,15 +28,20 @@ from ddpm_core.samplers.dpmpp import parabola, second_order, step_weight
 
 @dataclass(frozen=True)
 class Unipc2(Sampler):
-    """A predictor of second order and a corrector of third, both of the same calls: one a step."""
+    """For few evaluations: the default. Order 3 (its predictor alone: 2), one evaluation a step.
+
+    >>> Unipc2(steps=10, spacing="trailing", bound="clip", kind="unipc_2").plan(schedule, "fixed_small")
+    """
 
     kind: Literal["unipc_2"]
+    order: ClassVar[int] = 3
 
     def over(self, levels: Sequence[int], schedule: Schedule, variance: Variance) -> SamplingPlan:
         rows = PlanBuilder(schedule, self.kind, self.bound)
         steps = steps_of(levels)
         for number, (t, s) in enumerate(steps):
             past = [u for u, _ in reversed(steps[max(0, number - 2) : number]) if schedule.a[u] > 0]
+            # x_s = sigma_s/sigma_t x_t^c - alpha_s (e^{-h} - 1) D_*,  x_t^c = x_t + (UniC-2 less UniP-2)
             c_x = float(schedule.g[s] / schedule.g[t])
             c_D, *past_D = (c_x * _correction(schedule, past, t) + _prediction(schedule, past, t, s)).tolist()
             rows.add(t, s, c_x=c_x, c_D=c_D, past_D=past_D)

@@ -13,11 +13,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-SAMPLERS = (
-    "ancestral, ddim, dpmpp_1, dpmpp_2m, dpmpp_2s, dpmpp_3m, unipc_2, heun, heun_churn, euler, langevin, "
-    "predictor_corrector"
-)
-
 
 def add_to(verbs: Verbs) -> None:
     text = "sample pictures from a bundle"
@@ -29,7 +24,7 @@ def add_to(verbs: Verbs) -> None:
         default="cycle",
         help="a class by number or name, a list `3,1,4`, `none`, or `cycle` through all (default: cycle)",
     )
-    verb.add_argument("--sampler", metavar="KIND", help=f"{SAMPLERS} (default: the bundle's)")
+    verb.add_argument("--sampler", metavar="KIND", help="as ddim or unipc_2; docs/samplers.md (default: the bundle's)")
     verb.add_argument("--steps", type=int, help="network evaluations, about (default: the bundle's)")
     verb.add_argument("--guidance", type=float, help="weight of classifier-free guidance, 0 = off (default: bundle's)")
     verb.add_argument("--seed", type=int, default=0, help="picture i has the seed SEED + i (default: 0)")

@@ -173,6 +173,13 @@ def uni_rho(h, B, nodes):
     return np.linalg.solve(np.vander(nodes, increasing=True).T, b)
 
 
+WRITTEN_OUT = (
+    *("ancestral", "ddim", "euler", "dpmpp_1", "dpmpp_2m", "dpmpp_2s", "dpmpp_3m", "unipc_2", "heun", "heun_churn"),
+    *("predictor_corrector", "langevin"),
+)
+"""The samplers whose papers are copied out below; test_conformance.py and test_orders.py hold one that is not."""
+
+
 def reference(kind, schedule, levels, variance, sampler):
     r = Reference(schedule)
     for number, (t, s) in enumerate(pairwise(levels)):
@@ -217,5 +224,5 @@ def reference(kind, schedule, levels, variance, sampler):
             elif r.a[t] > 0:
                 r.x = r.x * (r.a[s] / r.a[t])
         else:
-            raise AssertionError(f"write the algorithm of {kind} here, as its paper has it")
+            raise AssertionError(f"no algorithm of {kind} here")
     return r.x.moments

@@ -1,6 +1,7 @@
 """Laws that every sampler keeps on every schedule; a new member of the union is tested without a line here."""
 
 import json
+import re
 from dataclasses import fields
 
 import numpy as np
@@ -227,6 +228,16 @@ def test_the_shared_fields_are_checked_in_every_sampler():
         checks: Checks = cls.__checks__
         assert "steps" in checks
         assert set(checks) <= {f.name for f in fields(cls)}
+
+
+@pytest.mark.parametrize("kind", sampler_kinds())
+def test_every_sampler_says_what_it_is_for_its_order_its_cost_and_one_line_of_use(schedule_of, kind):
+    cls = sampler_kinds()[kind]
+    text = cls.__doc__ or ""
+    assert ("No order;" if cls.order is None else f"Order {cls.order}") in text
+    assert "evaluation" in text
+    (use,) = re.findall(r">>> (.*)", text)
+    assert eval(use, {cls.__name__: cls, "named": named, "schedule": schedule_of("edm")}).kind == kind
 
 
 @pytest.mark.parametrize("kind", sampler_kinds())
