@@ -26,7 +26,13 @@ _NEEDS_SIGNAL = ("eps", "score")
 
 @dataclass(frozen=True, eq=False)
 class Parameterisation:
-    """A target on a schedule."""
+    """A target on a schedule.
+
+    For whoever reads a network's answer; it costs one multiply-add a picture. Not every pair goes together: see
+    docs/maths.md.
+
+    >>> Parameterisation("v", schedule).x0_of(out, x_t, t)
+    """
 
     target: Target
     schedule: Schedule

@@ -36,7 +36,12 @@ _levels: Check = (lambda v: v >= 2, "2 or more levels")
 
 @dataclass(frozen=True)
 class Linear(Config):
-    """Ho et al. 2020, section 4: beta rises linearly; the two ends belong to T = 1000 and are scaled for another T."""
+    """Ho et al. 2020, section 4: beta rises linearly; the two ends belong to T = 1000 and are scaled for another T.
+
+    For comparing with papers. Of small pictures its last levels are nearly all noise.
+
+    >>> Linear("linear", T=1000, beta_start=1e-4, beta_end=0.02, scale_ends=True, zero_terminal_snr=False).build()
+    """
 
     kind: Literal["linear"]
     T: int
@@ -53,7 +58,12 @@ class Linear(Config):
 
 @dataclass(frozen=True)
 class Quadratic(Config):
-    """Linear in the root of beta (Song et al. 2021, DDIM, for CIFAR-10); ends scaled as in Linear."""
+    """Linear in the root of beta (Song et al. 2021, DDIM, for CIFAR-10); ends scaled as in Linear.
+
+    For comparing with DDIM's CIFAR-10.
+
+    >>> Quadratic("quadratic", T=1000, beta_start=1e-4, beta_end=0.02, scale_ends=True, zero_terminal_snr=False).build()
+    """
 
     kind: Literal["quadratic"]
     T: int
@@ -70,7 +80,12 @@ class Quadratic(Config):
 
 @dataclass(frozen=True)
 class Cosine(Config):
-    """Nichol & Dhariwal 2021, eq. 17: alpha_bar falls as a squared cosine, beta capped."""
+    """Nichol & Dhariwal 2021, eq. 17: alpha_bar falls as a squared cosine, beta capped.
+
+    For small pictures: the default. Not with target eps, which is divided by an a_T near 0; take v.
+
+    >>> Cosine("cosine", T=1000, s=0.008, beta_max=0.999, zero_terminal_snr=False).build()
+    """
 
     kind: Literal["cosine"]
     T: int
@@ -86,7 +101,12 @@ class Cosine(Config):
 
 @dataclass(frozen=True)
 class Sigmoid(Config):
-    """Chen 2023, "On the importance of noise scheduling": alpha_bar falls as a sigmoid from `start` to `end`."""
+    """Chen 2023, "On the importance of noise scheduling": alpha_bar falls as a sigmoid from `start` to `end`.
+
+    For larger pictures, which need more noise: with a smaller `tau` alpha_bar falls more steeply in the middle.
+
+    >>> Sigmoid("sigmoid", T=1000, start=-3.0, end=3.0, tau=1.0, alpha_bar_min=1e-9, zero_terminal_snr=False).build()
+    """
 
     kind: Literal["sigmoid"]
     T: int
@@ -111,7 +131,12 @@ class Sigmoid(Config):
 
 @dataclass(frozen=True)
 class VpContinuous(Config):
-    """Song et al. 2021, eq. 32 (the VP SDE) at t = i / T; the network is told 1000 t."""
+    """Song et al. 2021, eq. 32 (the VP SDE) at t = i / T; the network is told 1000 t.
+
+    For score models in VP.
+
+    >>> VpContinuous("vp_continuous", T=1000, beta_min=0.1, beta_max=20.0, zero_terminal_snr=False).build()
+    """
 
     kind: Literal["vp_continuous"]
     T: int
@@ -128,7 +153,12 @@ class VpContinuous(Config):
 
 @dataclass(frozen=True)
 class GeometricVE(Config):
-    """Song & Ermon 2019: sigmas in geometric progression; the network is told the level's number."""
+    """Song & Ermon 2019: sigmas in geometric progression; the network is told the level's number.
+
+    For score models in VE (NCSN), with target `score`.
+
+    >>> GeometricVE("geometric_ve", T=200, sigma_min=0.01, sigma_max=50.0, sigma_data=0.5).build()
+    """
 
     kind: Literal["geometric_ve"]
     T: int
@@ -153,7 +183,12 @@ class GeometricVE(Config):
 
 @dataclass(frozen=True)
 class Edm(Config):
-    """Karras et al. 2022, eq. 5: sigma^(1/rho) in equal steps; the network is told ln(sigma) / 4."""
+    """Karras et al. 2022, eq. 5: sigma^(1/rho) in equal steps; the network is told ln(sigma) / 4.
+
+    For EDM: with target `edm`, weighting `edm` and time law `log_normal`.
+
+    >>> Edm("edm", T=200, sigma_min=0.002, sigma_max=80.0, rho=7.0, sigma_data=0.5).build()
+    """
 
     kind: Literal["edm"]
     T: int
@@ -182,7 +217,12 @@ class Edm(Config):
 
 @dataclass(frozen=True)
 class RectifiedFlow(Config):
-    """Liu et al. 2022: the straight line x_t = (1 - t) x_0 + t eps at t = i / T; the network is told 1000 t."""
+    """Liu et al. 2022: the straight line x_t = (1 - t) x_0 + t eps at t = i / T; the network is told 1000 t.
+
+    For flow matching, with target `flow`.
+
+    >>> RectifiedFlow("rectified_flow", T=1000).build()
+    """
 
     kind: Literal["rectified_flow"]
     T: int

@@ -108,7 +108,12 @@ class SecondMomentLaw(TimeLaw):
 
 @dataclass(frozen=True)
 class Uniform(Config):
-    """Every level alike."""
+    """Every level alike.
+
+    For every loss but the bound; stratified, a batch covers the levels evenly at no cost.
+
+    >>> Uniform("uniform", stratified=True).build(schedule)
+    """
 
     kind: Literal["uniform"]
     stratified: bool
@@ -119,7 +124,12 @@ class Uniform(Config):
 
 @dataclass(frozen=True)
 class SecondMoment(Config):
-    """Importance by the loss seen so far: less variance of the bound's estimate (Nichol & Dhariwal 2021)."""
+    """Importance by the loss seen so far: less variance of the bound's estimate (Nichol & Dhariwal 2021).
+
+    For weighting `vlb`. It keeps T x `history` numbers in the checkpoint.
+
+    >>> SecondMoment("second_moment", stratified=True, history=10, uniform_share=0.001).build(schedule)
+    """
 
     kind: Literal["second_moment"]
     stratified: bool
@@ -136,6 +146,10 @@ class LogNormal(Config):
     """Karras et al. 2022: ln sigma ~ N(mean, std^2), carried over to the schedule's levels as the mass near each.
 
     `corrected` false: the law is part of the loss weight, as in EDM; true: it changes the estimate's variance alone.
+
+    For EDM, where the middle of the noise matters most.
+
+    >>> LogNormal("log_normal", stratified=True, mean=-1.2, std=1.2, corrected=False).build(schedule)
     """
 
     kind: Literal["log_normal"]

@@ -17,7 +17,12 @@ from ddpm_core.diffusion.variance import VarianceName, likelihood_log_variance
 
 @dataclass(frozen=True)
 class Simple(Config):
-    """Ho et al. 2020, eq. 14: every level counts the same, in the space of the target."""
+    """Ho et al. 2020, eq. 14: every level counts the same, in the space of the target.
+
+    For pictures that look right, as in most papers.
+
+    >>> Simple("simple").table(parameterisation)
+    """
 
     kind: Literal["simple"]
 
@@ -29,7 +34,12 @@ class Simple(Config):
 
 @dataclass(frozen=True)
 class Snr(Config):
-    """The simple loss of the noise, whatever the target: W_x0 = SNR (for a score: weighted by g^2, as in NCSN)."""
+    """The simple loss of the noise, whatever the target: W_x0 = SNR (for a score: weighted by g^2, as in NCSN).
+
+    For a target other than eps that is to be trained as eps is.
+
+    >>> Snr("snr").table(parameterisation)
+    """
 
     kind: Literal["snr"]
 
@@ -39,7 +49,12 @@ class Snr(Config):
 
 @dataclass(frozen=True)
 class Vlb(Config):
-    """The bound's own weight in nats per dimension, of L_{t-1} under a fixed variance (Ho et al. 2020, eq. 12)."""
+    """The bound's own weight in nats per dimension, of L_{t-1} under a fixed variance (Ho et al. 2020, eq. 12).
+
+    For likelihood; pictures look worse, as most weight lies on the first levels.
+
+    >>> Vlb("vlb", variance="fixed_small").table(parameterisation)
+    """
 
     kind: Literal["vlb"]
     variance: Literal["fixed_small", "fixed_large"]
@@ -50,7 +65,12 @@ class Vlb(Config):
 
 @dataclass(frozen=True)
 class MinSnr(Config):
-    """Hang et al. 2023: W_x0 = min(SNR, gamma)."""
+    """Hang et al. 2023: W_x0 = min(SNR, gamma).
+
+    For faster training: the easy levels near the data do not drown the others. The paper's gamma is 5.
+
+    >>> MinSnr("min_snr", gamma=5.0).table(parameterisation)
+    """
 
     kind: Literal["min_snr"]
     gamma: float
@@ -62,7 +82,12 @@ class MinSnr(Config):
 
 @dataclass(frozen=True)
 class SoftMinSnr(Config):
-    """Crowson et al. 2024 (Hourglass diffusion), eq. 9: W_x0 = SNR gamma / (SNR + gamma), without the corner."""
+    """Crowson et al. 2024 (Hourglass diffusion), eq. 9: W_x0 = SNR gamma / (SNR + gamma), without the corner.
+
+    For what min-SNR is for.
+
+    >>> SoftMinSnr("soft_min_snr", gamma=5.0).table(parameterisation)
+    """
 
     kind: Literal["soft_min_snr"]
     gamma: float
@@ -75,7 +100,12 @@ class SoftMinSnr(Config):
 
 @dataclass(frozen=True)
 class P2(Config):
-    """Choi et al. 2022: the noise's error weighted by (k + SNR)^-gamma."""
+    """Choi et al. 2022: the noise's error weighted by (k + SNR)^-gamma.
+
+    For content before detail: k = 1 and gamma = 1 in the paper; gamma = 0 is the simple loss of eps.
+
+    >>> P2("p2", k=1.0, gamma=1.0).table(parameterisation)
+    """
 
     kind: Literal["p2"]
     k: float
@@ -89,7 +119,12 @@ class P2(Config):
 
 @dataclass(frozen=True)
 class EdmWeight(Config):
-    """Karras et al. 2022, table 1: W_x0 = (sigma^2 + sigma_data^2) / (sigma sigma_data)^2, SNR + 1 / sigma_data^2."""
+    """Karras et al. 2022, table 1: W_x0 = (sigma^2 + sigma_data^2) / (sigma sigma_data)^2, SNR + 1 / sigma_data^2.
+
+    For target `edm` under a VE schedule, where it makes every level's loss 1 at the start.
+
+    >>> EdmWeight("edm").table(parameterisation)
+    """
 
     kind: Literal["edm"]
 
