@@ -10,6 +10,7 @@ from ddpm_core.errors import DdpmError
 from pipelines.commands import (
     compare,
     doctor,
+    edit,
     flow,
     history,
     nll,
@@ -61,7 +62,22 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_shared(suppress=False)
     verbs = top.add_subparsers(dest="verb", metavar="VERB", required=True, parser_class=_Parser)
-    for command in (run, flow, stages, params, sample, nll, compare, serve, promote, rollback, history, ui, doctor):
+    for command in (
+        run,
+        flow,
+        stages,
+        params,
+        sample,
+        edit,
+        nll,
+        compare,
+        serve,
+        promote,
+        rollback,
+        history,
+        ui,
+        doctor,
+    ):
         command.add_to(verbs)
     for verb in dict.fromkeys(verbs.choices.values()):
         verb.add_shared(suppress=True)

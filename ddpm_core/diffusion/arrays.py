@@ -47,12 +47,6 @@ def std_per_image(x: Array) -> Array:
     return per_image((centred * centred).mean(1) ** 0.5, x)
 
 
-def norm_per_image(x: Array) -> Array:
-    """The Euclidean norm of each image, [B, 1, ...]."""
-    flat = x.reshape(x.shape[0], -1)
-    return per_image((flat * flat).sum(1) ** 0.5, x)
-
-
 def quantile_of_magnitude(x: Array, quantile: float) -> Array:
     """The quantile of |x| within each image, [B], linear between the two nearest values."""
     flat = abs(x.reshape(x.shape[0], -1))

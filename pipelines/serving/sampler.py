@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ddpm_core.bundle import Bundle, Golden, read_bundle
 from ddpm_core.diffusion import bounds, noise
-from ddpm_core.diffusion.arrays import Array
+from ddpm_core.diffusion.arrays import Array, Denoise
 from ddpm_core.diffusion.generate import generate
 from ddpm_core.diffusion.guidance import calls, guided
 from ddpm_core.diffusion.plan import SamplingPlan
@@ -186,25 +186,31 @@ class Sampler:
         after_row: Callable[[int, Array, Array], None],
     ) -> NDArray[np.float32]:
         spec, plan = self.bundle.spec, recipe.plan
-        denoise = guided(
-            net,
-            labels,
-            recipe.guidance.weight,
-            null_label=self.bundle.null_label,
-            channels=spec.channels,
-            interval=recipe.interval,
-            rescale=recipe.guidance.rescale,
-        )
         x0: NDArray[np.float32] = generate(
             plan,
             self.bundle.parameterisation,
-            denoise,
+            self._guided(net, recipe, labels),
             noise.initial(seeds, spec.shape) * plan.start_scale,
             lambda step: noise.step_noise(seeds, step, spec.shape),
             bound=bounds.operator(plan.bound, spec.range),
             on_step=after_row,
         )
         return x0
+
+    def denoiser(self, recipe: Recipe, labels: Sequence[int | None]) -> Denoise:
+        """What the loop asks: the network with these labels bound, guided as the recipe says."""
+        return self._guided(self._net, recipe, self._classes(labels))
+
+    def _guided(self, net: Net, recipe: Recipe, labels: NDArray[np.int64]) -> Denoise:
+        return guided(
+            net,
+            labels,
+            recipe.guidance.weight,
+            null_label=self.bundle.null_label,
+            channels=self.bundle.spec.channels,
+            interval=recipe.interval,
+            rescale=recipe.guidance.rescale,
+        )
 
     def _guidance(self, asked: GuidanceConfig | float | None) -> GuidanceConfig:
         if asked is None:

@@ -3,8 +3,8 @@
 Defects of the peer, as far as we see: noise on the finished picture (fixed_large, learned_range), NaN
 (fixed_large_log), steps that land elsewhere than the next one starts (DDIM, linspace), no noise at the first levels
 (bfloat16), float32 before a difference is taken, a third order that is a second (DPM-Solver++ 3M). Other conventions:
-what follows a clip, the cap of dynamic thresholding, Heun on a steep schedule, one step size for a batch, the order of
-the last step but one.
+what follows a clip, the cap of dynamic thresholding, Heun on a steep schedule, the order of the last step but
+one.
 """
 
 from dataclasses import replace
@@ -21,10 +21,9 @@ from ddpm_core.diffusion.levels import Schedule
 from ddpm_core.diffusion.oracle import GaussianOracle
 from ddpm_core.diffusion.parameterisation import Parameterisation
 from ddpm_core.diffusion.plan import SamplingPlan
-from ddpm_core.diffusion.schedule import GeometricVE, Linear, Sigmoid
+from ddpm_core.diffusion.schedule import Linear, Sigmoid
 from ddpm_core.errors import ParamsError
 from ddpm_core.process import Process
-from ddpm_core.samplers.adaptive import AdaptiveLangevin
 from ddpm_core.samplers.ancestral import Ancestral
 from ddpm_core.samplers.ddim import Ddim
 from ddpm_core.samplers.dpmpp_3m import Dpmpp3m
@@ -35,7 +34,6 @@ from tests.peers.sampling import (
     EXACT,
     PREDICTION,
     SCHEDULES,
-    SHAPE,
     assert_agree,
     assert_same_pictures,
     difference,
@@ -162,35 +160,6 @@ def test_heun_on_a_steep_schedule_overshoots_where_ours_falls_back_to_euler() ->
     found = ours(plan, COSINE, "eps", net, x_T)
     assert float(expected[1] - expected[0]) ** 2 > 1000
     assert 0.1 < float(found[1] - found[0]) ** 2 < 0.5
-
-
-def test_the_adaptive_corrector_takes_one_step_size_for_a_batch() -> None:
-    # Ours takes one for each picture, so that a picture's neighbours do not change it: equal where there is one.
-    schedule = GeometricVE("geometric_ve", 50, 0.01, 10.0, 0.5).build()
-    parameterisation = Parameterisation("score", schedule)
-    level, snr = 20, 0.15
-    scheduler = diffusers.ScoreSdeVeScheduler(snr=snr)
-    scheduler.set_timesteps(50)
-    scheduler.set_sigmas(50)
-    sampler = AdaptiveLangevin(1, "trailing", "none", "adaptive_langevin", 1, snr)
-    x = unit_noise(1).float() * float(schedule.g[level])
-    x[1] *= 4
-
-    def score(x_in: torch.Tensor, time: torch.Tensor) -> torch.Tensor:
-        return torch.tanh(-x_in) / float(schedule.g[level])
-
-    def each(pictures: list[int]) -> list[torch.Generator]:
-        return [torch.Generator().manual_seed(picture) for picture in pictures]
-
-    def corrected(pictures: list[int]) -> torch.Tensor:
-        part = x[pictures]
-        answer = score(float(parameterisation.table()[2][level]) * part, part)
-        return scheduler.step_correct(answer, part, generator=each(pictures)).prev_sample
-
-    z = torch.stack([torch.randn(SHAPE[1:], generator=generator) for generator in each([0, 1])])
-    found = sampler._step(parameterisation, score, x, level, z, None)
-    assert_agree(found, torch.cat([corrected([0]), corrected([1])]))
-    assert difference(found, corrected([0, 1])) > 1e-2
 
 
 def with_half_the_bend(plan: SamplingPlan, schedule: Schedule) -> SamplingPlan:

@@ -1,0 +1,173 @@
+"""`ddpm edit`: a region filled anew, a picture varied, a walk between two seeds; with numpy and onnxruntime alone."""
+
+import argparse
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ddpm_core.errors import DataError, ParamsError
+from pipelines.commands.common import Verbs, project_paths
+from pipelines.commands.sample import write
+
+if TYPE_CHECKING:
+    from ddpm_core.spec import DataSpec
+
+log = logging.getLogger(__name__)
+
+MOST_PICTURES = 256
+# {edit: {option of its own: value where none is given}}; a value of ... must be given
+OPTIONS: dict[str, dict[str, Any]] = {
+    "inpaint": {"picture": ..., "mask": ..., "resample": 1},
+    "vary": {"picture": ..., "strength": 0.6, "invert": False, "picture_label": "none"},
+    "interpolate": {"to_seed": ...},
+}
+_MEND = "resize it or change its mode in any editor and save it as PNG"
+
+
+def add_to(verbs: Verbs) -> None:
+    text = "fill a region of a picture, vary a picture, or go from one seed to another, by a bundle"
+    verb = verbs.add_parser("edit", help=text, description=text.capitalize() + ".")
+    verb.add_argument(
+        "edit",
+        choices=list(OPTIONS),
+        help="inpaint: new pixels where --mask is white; vary: noise to --strength and back, or --invert; "
+        "interpolate: from --seed to --to-seed",
+    )
+    verb.add_argument("--picture", metavar="PNG", help="inpaint, vary: a PNG of the model's size and channels")
+    verb.add_argument("--mask", metavar="PNG", help="inpaint: a PNG as large, white where to fill and black where not")
+    verb.add_argument(
+        "--resample", type=int, metavar="TIMES", help="inpaint: walk each step so often (RePaint; default: 1)"
+    )
+    verb.add_argument("--strength", type=float, help="vary: how far towards noise, above 0 to 1 (default: 0.6)")
+    verb.add_argument("--invert", action="store_true", default=None, help="vary: go up by DDIM backwards, not by noise")
+    verb.add_argument("--picture-label", metavar="LABEL", help="vary --invert: the picture's own class (default: none)")
+    verb.add_argument("--to-seed", type=int, help="interpolate: the seed of the last picture")
+    verb.add_argument("--bundle", metavar="FOLDER", help="the bundle (default: the one that the project just built)")
+    verb.add_argument("--n", type=int, default=8, help="how many pictures (default: 8)")
+    verb.add_argument(
+        "--label", default="none", help="a class by number or name, a list `3,1,4`, `none` or `cycle` (default: none)"
+    )
+    verb.add_argument("--sampler", metavar="KIND", help="as ddim or unipc_2; docs/samplers.md (default: the bundle's)")
+    verb.add_argument("--steps", type=int, help="steps from noise to picture (default: the bundle's)")
+    verb.add_argument("--guidance", type=float, help="weight of classifier-free guidance, 0 = off (default: bundle's)")
+    verb.add_argument("--seed", type=int, default=0, help="picture i has the seed SEED + i (default: 0)")
+    verb.add_argument(
+        "--out", default="edit.png", help="a .png grid, an .npz, a .zip, or a folder of files (default: edit.png)"
+    )
+    verb.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto", help="default: auto")
+    verb.add_argument("--threads", type=int, default=1, help="threads of one network evaluation (default: 1)")
+    verb.set_defaults(action=edit)
+
+
+def edit(args: argparse.Namespace) -> None:
+    """Judge the options, open the bundle, edit, write."""
+    own, out = _own_options(args), Path(args.out)
+    bundle = Path(args.bundle) if args.bundle else project_paths(args).bundle
+    from pipelines.quiet import limit_threads
+
+    limit_threads(args.threads)
+    from ddpm_core.files import sha256_file
+    from pipelines.serving.editing import Editor
+    from pipelines.serving.labels import label_of, labels_for
+    from pipelines.serving.outputs import Pictures
+    from pipelines.serving.sampler import Sampler
+
+    sampler = Sampler.open(bundle, args.device, args.threads)
+    spec = sampler.bundle.spec
+    classes = spec.classes if sampler.bundle.conditional else ()
+    asked = [word.strip() for word in args.label.split(",")]
+    labels = labels_for(asked[0] if len(asked) == 1 else asked, args.n, classes, "--label")
+    recipe = sampler.recipe(args.sampler, args.steps, args.guidance)
+    editor = Editor(sampler, recipe, labels, progress=True)
+    seeds = [args.seed + i for i in range(args.n)]
+    files = {name: Path(own[name]) for name in ("picture", "mask") if name in own}
+    if args.edit == "inpaint":
+        picture, keep = _picture(files["picture"], spec), _kept(files["mask"], spec)
+        images = editor.inpaint(picture, keep, seeds, own["resample"])
+    elif args.edit == "interpolate":
+        seeds = [args.seed if 2 * i < args.n - 1 else own["to_seed"] for i in range(args.n)]  # the nearer of the two
+        images = editor.interpolate(args.seed, own["to_seed"])
+    elif own["invert"]:
+        told = own["picture_label"], "--picture-label"
+        label = label_of(told[0], classes, told[1]) if classes else labels_for(told[0], 1, classes, told[1])[0]
+        images = editor.vary_by_inversion(_picture(files["picture"], spec), label, own["strength"])
+    else:
+        images = editor.vary(_picture(files["picture"], spec), seeds, own["strength"])
+    own |= {name: sha256_file(file)[:16] for name, file in files.items()}
+    facts = {name: str(value) for name, value in own.items() if value is not False}
+    write(out, Pictures(images, labels, seeds, {**sampler.made_by(recipe), "edit": args.edit, **facts}))
+    log.info("%d pictures of bundle %s in %s", args.n, sampler.bundle.digest[:16], out)
+
+
+def _own_options(args: argparse.Namespace) -> dict[str, Any]:
+    """The options of the edit that was asked for, judged without the bundle."""
+    for name in sorted({name for options in OPTIONS.values() for name in options}):
+        if getattr(args, name) is not None and name not in OPTIONS[args.edit]:
+            owners = " and ".join(edit for edit, options in OPTIONS.items() if name in options)
+            raise ParamsError(f"{_option(name)}: belongs to {owners}, not to {args.edit}; leave it out")
+    given = {name: getattr(args, name) for name in OPTIONS[args.edit]}
+    own = {name: default if given[name] is None else given[name] for name, default in OPTIONS[args.edit].items()}
+    for name, value in own.items():
+        if value is ...:
+            raise ParamsError(f"{_option(name)}: must be given for {args.edit}; `ddpm edit --help` says what it takes")
+    least = 2 if args.edit == "interpolate" else 1
+    if not least <= args.n <= MOST_PICTURES:
+        raise ParamsError(f"--n: must be from {least} to {MOST_PICTURES}, got {args.n}")
+    for name, value in (("seed", args.seed), ("to_seed", args.to_seed or 0)):
+        if value < 0 or value + args.n > 2**64:
+            raise ParamsError(f"{_option(name)}: must be from 0 to 2^64 - n, got {value}")
+    if args.threads < 1 or own.get("resample", 1) < 1:
+        raise ParamsError(f"--threads, --resample: must be at least 1, got {args.threads} and {own.get('resample', 1)}")
+    if not 0 < own.get("strength", 1) <= 1:
+        raise ParamsError(f"--strength: must be above 0 and at most 1, got {own['strength']}")
+    if own.get("picture_label", "none") != "none" and not own["invert"]:
+        raise ParamsError("--picture-label: belongs to --invert; give both, or --label for the class to make")
+    suffixes = (".png", ".npz") if args.edit == "interpolate" else (".png", ".npz", ".zip", "")
+    if Path(args.out).suffix not in suffixes:
+        allowed = ".png or .npz" if args.edit == "interpolate" else ".png, .npz or .zip, or name a folder without a dot"
+        raise ParamsError(f"--out: must end in {allowed}, got {args.out}")
+    return own
+
+
+def _option(name: str) -> str:
+    return "--" + name.replace("_", "-")
+
+
+def _picture(file: Path, spec: "DataSpec") -> Any:
+    """The pixels [C, H, W], of the very shape of the model's pictures."""
+    pixels = _read(file, "--picture")
+    if pixels.shape != spec.shape:
+        raise ParamsError(f"--picture: must be {_said(spec.shape)}, as the model's, got {_said(pixels.shape)}; {_MEND}")
+    return pixels
+
+
+def _kept(file: Path, spec: "DataSpec") -> Any:
+    """Where the mask [H, W] is black."""
+    pixels = _read(file, "--mask")
+    if pixels.shape[1:] != spec.shape[1:]:
+        raise ParamsError(f"--mask: must be {_said((1, *spec.shape[1:]))}, got {_said(pixels.shape)}; {_MEND}")
+    white, black = (pixels == 255).all(axis=0), (pixels == 0).all(axis=0)
+    if not (white | black).all():
+        raise ParamsError(
+            f"--mask: must be black (kept) and white (filled) alone, got {(~(white | black)).sum()} other pixels; draw "
+            "it without smooth edges"
+        )
+    if not white.any():
+        raise ParamsError("--mask: must have white pixels, where the picture is filled, got none; swap black and white")
+    return black
+
+
+def _read(file: Path, option: str) -> Any:
+    from pipelines.tools.decode import read_png
+
+    if not file.is_file():
+        raise ParamsError(f"{option}: file not found: {file}")
+    try:
+        return read_png(file)
+    except DataError as error:
+        raise ParamsError(f"{option}: {file}: {error}; save it as a PNG without transparency") from error
+
+
+def _said(shape: tuple[int, ...]) -> str:
+    kind = {1: "grey", 3: "colour"}.get(shape[0], f"{shape[0]} channels")
+    return f"{shape[2]} x {shape[1]} pixels, {kind}"
