@@ -9,6 +9,7 @@ from ddpm_core.diffusion.edits import noised as noised
 from ddpm_core.diffusion.edits import slerp as slerp
 from ddpm_core.diffusion.edits import with_resampling as with_resampling
 from ddpm_core.diffusion.generate import advance as advance
+from ddpm_core.diffusion.generate import begin as begin
 from ddpm_core.diffusion.generate import generate as generate
 from ddpm_core.diffusion.generate import stack as stack
 from ddpm_core.diffusion.generate import step_once as step_once

@@ -97,7 +97,7 @@ class SamplingPlan:
     @property
     def memory(self) -> int:
         """How many rows back a row looks at most."""
-        return max(self.past_x.shape[1], self.past_D.shape[1])
+        return int(max(self.past_x.shape[1], self.past_D.shape[1]))
 
     @property
     def evaluations(self) -> int:

@@ -1,10 +1,18 @@
 """`ddpm sample` and the arguments of `ddpm serve`, as a person types them."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar, Literal
 
 import numpy as np
 import pytest
 
+from ddpm_core.diffusion.levels import Schedule
+from ddpm_core.diffusion.plan import PlanBuilder, SamplingPlan
+from ddpm_core.diffusion.variance import Variance
+from ddpm_core.samplers import SamplerConfig
+from ddpm_core.samplers.base import Sampler, add_ddim, steps_of
 from pipelines.cli import main
 from pipelines.tools.decode import decode_png
 from tests.support.tiny_bundle import tiny_bundle
@@ -34,6 +42,33 @@ def test_npz_folder_zip_and_grid_hold_the_same_pictures(bundle: str, tmp_path: P
         assert [file.name for file in files] == ["0005-2.png", "0006-0.png", "0007-2.png", "0008-0.png"]
         for file, image in zip(files, arrays["images"], strict=True):
             np.testing.assert_array_equal(decode_png(file.read_bytes()), image)
+
+
+@dataclass(frozen=True)
+class Wandering(Sampler):
+    """A sampler that the package does not know: DDIM with a noise of its own."""
+
+    kind: Literal["wandering"]
+    eta: float
+    order: ClassVar[int] = 1
+    conventional: ClassVar = {"eta": 0.5}
+
+    def over(self, levels: Sequence[int], schedule: Schedule, variance: Variance) -> SamplingPlan:
+        rows = PlanBuilder(schedule, self.kind, self.bound)
+        for t, s in steps_of(levels):
+            add_ddim(rows, t, s, self.eta)
+        return rows.finish()
+
+
+def test_a_new_sampler_needs_its_class_and_its_name_in_the_union(
+    bundle: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ddpm_core.samplers.config.SamplerConfig", SamplerConfig | Wandering)
+    for kind in ("wandering", "ddim"):
+        assert sample(bundle, "--n", "2", "--sampler", kind, "--out", str(tmp_path / f"{kind}.npz")) == 0
+    with np.load(tmp_path / "wandering.npz") as ours, np.load(tmp_path / "ddim.npz") as theirs:
+        assert ours["images"].shape == theirs["images"].shape
+        assert (ours["images"] != theirs["images"]).any()
 
 
 def test_batch_size_changes_no_byte(bundle: str, tmp_path: Path) -> None:
