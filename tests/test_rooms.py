@@ -21,6 +21,7 @@ ROOMS: dict[str, int] = {
     "pipelines.run_signals": 1,
     "pipelines.params": 1,
     "pipelines.threads": 1,
+    "pipelines.worker_pool": 1,
     "pipelines.sources": 1,
     "pipelines.tools": 1,
     "pipelines.serving": 2,

@@ -60,8 +60,8 @@ def sample(args: argparse.Namespace) -> None:
     limit_threads(args.threads)
     from pipelines.serving.labels import labels_for
     from pipelines.serving.outputs import Pictures
+    from pipelines.serving.parallel import sample_in_parallel
     from pipelines.serving.sampler import Sampler
-    from pipelines.serving.spread import sample_spread
 
     sampler = Sampler.open(bundle, args.device, args.threads)
     classes = sampler.bundle.spec.classes if sampler.bundle.conditional else ()
@@ -69,7 +69,7 @@ def sample(args: argparse.Namespace) -> None:
     labels = labels_for(asked[0] if len(asked) == 1 else asked, args.n, classes, "--label")
     seeds = [args.seed + i for i in range(args.n)]
     recipe = sampler.recipe(args.sampler, args.steps, args.guidance)
-    images = sample_spread(
+    images = sample_in_parallel(
         sampler, recipe, labels, seeds, processes=args.processes, batch_size=args.batch_size, progress=True
     )
     write(out, Pictures(images, labels, seeds, sampler.made_by(recipe)))

@@ -9,8 +9,8 @@ import numpy as np
 from ddpm_core.diffusion import noise
 from ddpm_core.metrics.config import EvaluateConfig
 from pipelines.progress import duration
+from pipelines.serving.parallel import Workers
 from pipelines.serving.sampler import Recipe, Sampler
-from pipelines.serving.spread import Workers
 
 log = logging.getLogger(__name__)
 

@@ -28,8 +28,8 @@ from ddpm_core.metrics.memorisation import nearest
 from ddpm_core.spec import DataSpec
 from pipelines.paths import Paths
 from pipelines.serving.cost import announce
+from pipelines.serving.parallel import sample_in_parallel
 from pipelines.serving.sampler import Sampler
-from pipelines.serving.spread import sample_spread
 from pipelines.threads import in_use
 from pipelines.tools.authenticity import write_measured
 from pipelines.tools.bits import held_out_bits
@@ -76,7 +76,7 @@ def measure_bundle(params: "Params", paths: Paths, folder: Path, out: Path, *, p
     n = len(seeds)
     recipe = sampler.recipe(steps=config.steps, guidance=config.guidance)
     announce(sampler, recipe, config, len(test.images), params.runtime.sampling_processes)
-    images = sample_spread(
+    images = sample_in_parallel(
         sampler,
         recipe,
         [int(label) if bundle.conditional else None for label in labels],

@@ -20,9 +20,9 @@ from pipelines.progress import tracked
 from pipelines.sources.pictures import File, Found, Listing, Member, Pixels, Rules
 from pipelines.sources.split import SplitConfig, SplitName, split_of
 from pipelines.tools.decode import decode, encode_png, fit_pixels
-from pipelines.tools.isolated import Died, map_isolated
 from pipelines.tools.manifest import Counts, Manifest, Row, write_manifest
 from pipelines.tools.source_facts import write_facts
+from pipelines.worker_pool import Died, map_in_workers, plain
 
 if TYPE_CHECKING:
     from pipelines.params import Params
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 _KEPT_BYTES = 1_000_000  # a rejected file up to this size is copied into the quarantine
 _KEPT_FILES = 1_000
+_CHUNK = 16  # pictures a message to a worker: fewer cost more in passing them than in the work
 
 log = logging.getLogger(__name__)
 
@@ -96,7 +97,7 @@ def _outcomes(listing: Listing, rules: Rules, workers: int) -> Iterator[Accepted
     if all(isinstance(found.content, Pixels) for found in listing.found):
         yield from map(work, listing.found)
         return
-    for outcome in map_isolated(work, listing.found, workers):
+    for outcome in map_in_workers([plain(work)] * workers, listing.found, chunk=_CHUNK):
         if isinstance(outcome, Died):
             yield Rejected("the process that decoded it died", None, None)
         else:

@@ -15,8 +15,8 @@ from ddpm_core.errors import DeviceError, IntegrityError
 from ddpm_core.samplers.config import GuidanceConfig
 from pipelines.serving import onnx_denoiser
 from pipelines.serving.onnx_denoiser import OnnxDenoiser, in_one_shape
+from pipelines.serving.parallel import _Setup
 from pipelines.serving.sampler import Sampler
-from pipelines.serving.spread import _Task
 from tests.support.tiny_bundle import tiny_bundle, tiny_graph, tiny_spec
 
 CUDA, CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
@@ -177,7 +177,7 @@ def test_a_gpu_is_asked_in_one_batch_size_and_the_cpu_as_before(
 
 
 def test_a_process_is_told_the_batch_size_of_the_whole_run() -> None:
-    assert {"batch_size", "engine"} <= set(_Task.__dataclass_fields__)
+    assert {"batch_size", "engine"} <= set(_Setup.__dataclass_fields__)
 
 
 def repeats(bundle: Bundle, device: str) -> None:

@@ -15,8 +15,8 @@ from ddpm_core.bundle import Bundle, read_bundle
 from ddpm_core.errors import IntegrityError, ParamsError
 from ddpm_core.models import UNetConfig
 from ddpm_core.samplers.config import GuidanceConfig, named
+from pipelines.serving.parallel import sample_in_parallel
 from pipelines.serving.sampler import Sampler
-from pipelines.serving.spread import sample_spread
 from tests.support.imports import ROOT
 from tests.support.tiny_bundle import exported_bundle, tiny_bundle
 
@@ -85,7 +85,7 @@ def test_tf32_is_as_it_was_before(bundle: Bundle) -> None:
 def test_several_processes_sample_by_the_same_engine(bundle: Bundle) -> None:
     sampler = Sampler(bundle, "cpu", 1, engine="torch")
     alone = sampler.sample(sampler.recipe(), LABELS, SEEDS, batch_size=3)
-    made = sample_spread(sampler, sampler.recipe(), LABELS, SEEDS, processes=2, batch_size=3)
+    made = sample_in_parallel(sampler, sampler.recipe(), LABELS, SEEDS, processes=2, batch_size=3)
     assert np.array_equal(made, alone)
 
 

@@ -1,7 +1,9 @@
 """Stage prepare: every picture is accounted for, no pixels lie on both sides, equal sources give equal bytes."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +13,7 @@ from ddpm_core.errors import DataError
 from ddpm_core.files import sha256_file
 from pipelines.stages import prepare as stage
 from pipelines.tools.decode import read_png
-from pipelines.tools.isolated import Died
+from pipelines.worker_pool import Died, map_in_workers
 from tests.support.pictures import Project, bomb, file_bytes, noise, png, write
 
 GOOD = {f"{name}/{number}.png": png(10 * number + index) for index, name in enumerate("ab") for number in range(8)}
@@ -161,12 +163,10 @@ def test_nothing_that_can_be_used_is_an_error_and_leaves_no_half_data(tmp_path: 
 def test_a_decoder_that_dies_costs_its_picture_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(tmp_path / "raw", GOOD)
 
-    def dying(function: object, items: object, workers: int) -> object:
-        real = list(original(function, items, workers))  # type: ignore[arg-type]
-        return iter([Died(), *real[1:]])
+    def dying(setups: Any, items: Any, *, chunk: int) -> Iterator[Any]:
+        return iter([Died(-9), *list(map_in_workers(setups, items, chunk=chunk))[1:]])
 
-    original = stage.map_isolated
-    monkeypatch.setattr(stage, "map_isolated", dying)
+    monkeypatch.setattr(stage, "map_in_workers", dying)
     project = Project(tmp_path)
     assert len(project.prepare().rows) == len(GOOD) - 1
     assert project.reasons() == {"a/0.png": "the process that decoded it died"}

@@ -3,8 +3,6 @@
 import multiprocessing
 import os
 import signal
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +12,12 @@ import pytest
 from onnx import numpy_helper
 
 from ddpm_core.errors import DdpmError, DeviceError, IntegrityError, ParamsError, TryAgain
+from pipelines import worker_pool
 from pipelines.cli import main
-from pipelines.serving import spread
+from pipelines.progress import Progress
+from pipelines.serving import parallel
+from pipelines.serving.parallel import Workers, sample_in_parallel
 from pipelines.serving.sampler import Sampler
-from pipelines.serving.spread import Workers, sample_spread
 from tests.support.tiny_bundle import tiny_bundle, tiny_graph, tiny_sample_config, tiny_spec
 
 SEEDS = list(range(40, 51))
@@ -31,66 +31,60 @@ def sampler(tmp_path: Path) -> Sampler:
     return Sampler(tiny_bundle(tmp_path / "b", sample=sample), "cpu", 2)
 
 
-def spread_by(sampler: Sampler, processes: int, batch_size: int) -> np.ndarray:
-    return sample_spread(sampler, sampler.recipe(), LABELS, SEEDS, processes=processes, batch_size=batch_size)
+def parallel_by(sampler: Sampler, processes: int, batch_size: int) -> np.ndarray:
+    return sample_in_parallel(sampler, sampler.recipe(), LABELS, SEEDS, processes=processes, batch_size=batch_size)
 
 
 @pytest.mark.parametrize(("processes", "batch_size"), [(1, 4), (3, 4)])
 def test_neither_processes_nor_batches_change_a_byte(sampler: Sampler, processes: int, batch_size: int) -> None:
     alone = sampler.sample(sampler.recipe(), LABELS, SEEDS, batch_size=64)
-    assert np.array_equal(spread_by(sampler, processes, batch_size), alone)
+    assert np.array_equal(parallel_by(sampler, processes, batch_size), alone)
     assert multiprocessing.active_children() == []
 
 
 def test_choices_of_the_caller_reach_the_processes(sampler: Sampler) -> None:
     recipe = sampler.recipe(steps=3, guidance=0.0)
-    made = sample_spread(sampler, recipe, LABELS, SEEDS, processes=9, batch_size=6)
+    made = sample_in_parallel(sampler, recipe, LABELS, SEEDS, processes=9, batch_size=6)
     assert np.array_equal(made, sampler.sample(sampler.recipe(steps=3, guidance=0.0), LABELS, SEEDS))
 
 
-def then(do: Callable[[Any], None]) -> Callable[..., AbstractContextManager[Any]]:
-    """The processes are started as ever, and something happens to the first."""
-    real = spread._started
+def kill_at_work(monkeypatch: pytest.MonkeyPatch, by: int) -> None:
+    """Every process gets this signal as soon as it has a batch."""
+    real = worker_pool._Worker._send
 
-    @contextmanager
-    def started(*words: Any) -> Iterator[Any]:
-        with real(*words) as team:
-            do(next(iter(team.values())))
-            yield team
+    def send_and_kill(worker: Any) -> None:
+        real(worker)
+        os.kill(worker._process.pid, by)
 
-    return started
+    monkeypatch.setattr(worker_pool._Worker, "_send", send_and_kill)
 
 
-def killed(by: int) -> Callable[[Any], None]:
-    def kill(process: Any) -> None:
-        os.kill(process.pid, by)
-        process.join()
-
-    return kill
-
-
-def test_a_process_that_was_killed_before_its_work_ends_the_sampling(
-    sampler: Sampler, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("by", "error", "exit_code", "said"),
+    [(signal.SIGKILL, TryAgain, 75, "SIGKILL.*memory"), (signal.SIGABRT, DdpmError, 1, "exit code -6")],
+)
+def test_a_process_that_dies_ends_the_sampling(
+    sampler: Sampler, monkeypatch: pytest.MonkeyPatch, by: int, error: type[DdpmError], exit_code: int, said: str
 ) -> None:
-    monkeypatch.setattr(spread, "_started", then(killed(signal.SIGKILL)))
-    with pytest.raises(TryAgain, match="must live until all pictures are made, but one was ended by SIGKILL") as caught:
-        spread_by(sampler, 2, 3)
-    assert caught.value.exit_code == 75
+    kill_at_work(monkeypatch, by)
+    with pytest.raises(error, match=said) as caught:
+        parallel_by(sampler, 2, 3)
+    assert caught.value.exit_code == exit_code
     assert multiprocessing.active_children() == []
 
 
-def test_a_process_that_dies_at_work_ends_the_sampling(sampler: Sampler, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = spread._send
+def test_progress_counts_every_step_of_every_batch(sampler: Sampler, monkeypatch: pytest.MonkeyPatch) -> None:
+    totals: list[int] = []
+    bars: list[Progress] = []
 
-    def send_and_die(team: Any, line: Any, part: Any) -> None:
-        real(team, line, part)
-        os.kill(team[line].pid, signal.SIGABRT)
+    def recorded(total: int, *words: str, quiet: bool) -> Progress:
+        totals.append(total)
+        bars.append(Progress(total, *words, quiet=quiet))
+        return bars[0]
 
-    monkeypatch.setattr(spread, "_send", send_and_die)
-    with pytest.raises(DdpmError, match="until all pictures are made, but one ended with exit code -6; noth") as caught:
-        spread_by(sampler, 2, 3)
-    assert caught.value.exit_code == 1
-    assert multiprocessing.active_children() == []
+    monkeypatch.setattr(parallel, "Progress", recorded)
+    parallel_by(sampler, 2, 6)
+    assert totals == [bars[0].done] == [2 * len(sampler.recipe().plan)]
 
 
 def test_an_error_of_a_process_is_raised_here(tmp_path: Path) -> None:
@@ -100,7 +94,7 @@ def test_an_error_of_a_process_is_raised_here(tmp_path: Path) -> None:
     weights.CopyFrom(numpy_helper.from_array(broken, "w2"))
     sampler = Sampler(tiny_bundle(tmp_path / "b", model=model.SerializeToString()), "cpu")
     with pytest.raises(IntegrityError, match="the model gave a value that is no finite number"):
-        spread_by(sampler, 2, 6)
+        parallel_by(sampler, 2, 6)
     assert multiprocessing.active_children() == []
 
 
@@ -123,7 +117,7 @@ def test_processes_share_the_threads_and_none_is_without_a_batch(
 
 
 def test_every_process_has_a_gpu_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(spread, "gpu_count", lambda: 4)
+    monkeypatch.setattr(parallel, "gpu_count", lambda: 4)
     assert Workers.of("auto", 2, "cuda", 9) == Workers(4, 2, 4)
     assert Workers.of(3, 2, "cuda", 9) == Workers(3, 2, 4)
     assert Workers.of("auto", 2, "cpu", 9) == Workers(2, 1, 0)
@@ -136,7 +130,7 @@ def test_no_processes_at_all_are_refused() -> None:
         Workers.of(0, 2, "cpu", 9)
 
 
-def test_the_command_spreads_too_and_writes_nothing_where_a_process_was_killed(
+def test_the_command_takes_processes_and_writes_nothing_where_a_process_was_killed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     tiny_bundle(tmp_path / "b")
@@ -145,7 +139,7 @@ def test_the_command_spreads_too_and_writes_nothing_where_a_process_was_killed(
         assert main([*asked, "--processes", processes, "--out", str(tmp_path / f"{processes}.npz")]) == 0
     assert (tmp_path / "1.npz").read_bytes() == (tmp_path / "2.npz").read_bytes()
     assert "sampling by 2 processes, threads of each: 1" in capfd.readouterr().err
-    monkeypatch.setattr(spread, "_started", then(killed(signal.SIGKILL)))
+    kill_at_work(monkeypatch, signal.SIGKILL)
     assert main([*asked, "--processes", "2", "--out", str(tmp_path / "never.npz")]) == 75
-    assert "ended by SIGKILL, as where memory runs out; nothing was written" in capfd.readouterr().err
+    assert "SIGKILL" in capfd.readouterr().err
     assert not (tmp_path / "never.npz").exists()
