@@ -1,7 +1,7 @@
 """The HTTP service over a bundle: `POST /v1/images`, `GET /v1/model`, `/health/live`, `/health/ready`.
 
-The event loop reads, judges and answers; worker threads sample (scheduler.py). What a client sends is limited
-before it is read whole, judged strictly, and never repeated in an error.
+The event loop reads and validates requests and sends the answers; worker threads sample (scheduler.py). A body is
+limited in size, validated strictly, and never repeated in an error.
 """
 
 import asyncio
@@ -23,17 +23,17 @@ from pipelines.serving.openapi import image_responses, request_body
 from pipelines.serving.outputs import MEDIA, Pictures
 from pipelines.serving.request import MOST_PICTURES, ImageRequest, InvalidRequest
 from pipelines.serving.sampler import Recipe, Sampler
-from pipelines.serving.scheduler import Cancelled, Closed, Job, QueueFull, Scheduler, TooLate
+from pipelines.serving.scheduler import Job, JobCancelled, JobTimeout, QueueFull, Scheduler, SchedulerClosed
 
 log = logging.getLogger(__name__)
 
-_CLIENT_LEFT = 499  # nobody reads it; a log of a proxy's kind knows the number
-_LOOK_EVERY = 0.1  # seconds between looks at whether the client is still there
+_CLIENT_CLOSED_REQUEST = 499  # the status of nginx for its logs; no client reads it
+_POLL_SECONDS = 0.1  # how often to check that the client is still connected
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What one server takes. Cost is network evaluations of single pictures: n x evaluations, twice where guided."""
+    """The limits of a server. Cost counts network evaluations of single images: n x evaluations, twice where guided."""
 
     cost: int
     waiting: int
@@ -43,7 +43,7 @@ class Limits:
 
 
 def create_app(sampler: Sampler, limits: Limits) -> FastAPI:
-    """The service over a sampler that is ready to sample."""
+    """The HTTP application for a sampler."""
     service = _Service(sampler, limits)
 
     @asynccontextmanager
@@ -54,7 +54,7 @@ def create_app(sampler: Sampler, limits: Limits) -> FastAPI:
         finally:
             await asyncio.to_thread(service.scheduler.close)
 
-    # No /docs: those pages load scripts from a CDN. /openapi.json says all that they would show.
+    # No /docs: those pages load scripts from a CDN. /openapi.json has the same content.
     app = FastAPI(title="ddpm", version="1", lifespan=lifespan, docs_url=None, redoc_url=None)
     app.state.service = service
     app.add_exception_handler(404, _http_error)
@@ -62,22 +62,22 @@ def create_app(sampler: Sampler, limits: Limits) -> FastAPI:
 
     @app.post("/v1/images", responses=image_responses(MEDIA), openapi_extra={"requestBody": request_body()})
     async def images(http: Request) -> Response:
-        """Pictures of the model. The same request gives the same bytes."""
+        """Sample images. The same request gives the same bytes."""
         return await service.images(http)
 
     @app.get("/v1/model")
     async def model() -> dict[str, Any]:
-        """What is served: the bundle's digest, classes, defaults, limits and provenance."""
-        return service.about()
+        """The bundle's digest, classes, defaults, limits and provenance."""
+        return service.model_info
 
     @app.get("/health/live")
     async def live() -> dict[str, str]:
-        """200 while the process answers."""
+        """200 while the process runs."""
         return {"status": "live"}
 
     @app.get("/health/ready", responses={503: {"description": "No request can be answered now."}})
     async def ready() -> Response:
-        """200 while requests are taken."""
+        """200 while requests are accepted."""
         if service.scheduler is not None and service.scheduler.alive:
             return _json(200, {"status": "ready"})
         return _error(503, "not_ready", "the server is starting or shutting down")
@@ -86,18 +86,15 @@ def create_app(sampler: Sampler, limits: Limits) -> FastAPI:
 
 
 class _Service:
-    """What the routes share."""
+    """The state and work behind the routes."""
 
     def __init__(self, sampler: Sampler, limits: Limits) -> None:
         self.sampler, self.limits = sampler, limits
         self.scheduler: Scheduler | None = None
-        self._about = _about(sampler, limits)
-
-    def about(self) -> dict[str, Any]:
-        return self._about
+        self.model_info = _model_info(sampler, limits)
 
     async def images(self, http: Request) -> Response:
-        """One request from its bytes to its pictures, every refusal as a small JSON body."""
+        """Answer a request with its images, or with an error as a small JSON body."""
         if http.headers.get("content-type", "").split(";")[0].strip().lower() != "application/json":
             return _error(415, "unsupported_media_type", "send JSON, with the header Content-Type: application/json")
         body = await self._body(http)
@@ -126,33 +123,33 @@ class _Service:
         self, http: Request, request: ImageRequest, recipe: Recipe, labels: list[int | None], cost: int
     ) -> Response:
         start = time.monotonic()
-        job = Job(lambda check: self._make(request, recipe, labels, check), cost, start + self.limits.seconds)
+        job = Job(lambda check: self._sample(request, recipe, labels, check), cost, start + self.limits.seconds)
         try:
             if self.scheduler is None:
-                raise Closed("the server is starting; try again in a moment")
+                raise SchedulerClosed("the server is starting; try again in a moment")
             self.scheduler.submit(job)
-            content = await _unless_left(http, job)
+            content = await _result_while_connected(http, job)
         except QueueFull as error:
             return _error(429, "queue_full", str(error), headers={"Retry-After": str(error.retry_after)})
-        except Closed as error:
+        except SchedulerClosed as error:
             return _error(503, "not_ready", str(error), headers={"Retry-After": "5"})
-        except TooLate as error:
+        except JobTimeout as error:
             return _error(504, "too_late", str(error))
-        except Cancelled:
+        except JobCancelled:
             if self.scheduler is not None and not self.scheduler.alive:
                 return _error(503, "not_ready", "the server is shutting down", headers={"Retry-After": "5"})
-            log.info("a client left; its pictures were given up")
-            return Response(status_code=_CLIENT_LEFT)
+            log.info("client disconnected; request cancelled")
+            return Response(status_code=_CLIENT_CLOSED_REQUEST)
         except DdpmError as error:
             log.error("%s", error)
             return _error(500, "cannot_sample", str(error))
         log.info("pictures: %d, cost: %d, seconds: %.2f", request.count, cost, time.monotonic() - start)
         return Response(content, media_type=MEDIA[request.format], headers=self._headers(request, recipe))
 
-    def _make(
+    def _sample(
         self, request: ImageRequest, recipe: Recipe, labels: list[int | None], check: Callable[[], None]
     ) -> bytes:
-        """In the worker's thread: sample and encode."""
+        """Sample and encode; runs in a worker thread."""
         images = self.sampler.sample(recipe, labels, request.seeds, on_step=lambda done, total: check())
         pictures = Pictures(images, labels, request.seeds, self.sampler.made_by(recipe))
         encode = {"png": pictures.png, "zip": pictures.zip, "npz": pictures.npz}[request.format]
@@ -163,9 +160,9 @@ class _Service:
         return {**made_by, "X-Seeds": ",".join(str(seed) for seed in request.seeds), "Cache-Control": "no-store"}
 
     async def _body(self, http: Request) -> bytes | None:
-        """The body, or None as soon as it is seen to be too large."""
-        said = http.headers.get("content-length", "0")
-        if not said.isdecimal() or int(said[:20]) > self.limits.body_bytes:
+        """The body, or None as soon as it is larger than allowed."""
+        declared = http.headers.get("content-length", "0")
+        if not declared.isdecimal() or int(declared[:20]) > self.limits.body_bytes:
             return None
         parts, size = [], 0
         async for part in http.stream():
@@ -176,14 +173,14 @@ class _Service:
         return b"".join(parts)
 
 
-async def _unless_left(http: Request, job: Job) -> bytes:
-    """The job's result; where the client goes away first, the job is given up at its next step."""
+async def _result_while_connected(http: Request, job: Job) -> bytes:
+    """The job's result. The job is cancelled at its next step when the client disconnects."""
     future = asyncio.wrap_future(job.future)
     try:
-        while not (await asyncio.wait({future}, timeout=_LOOK_EVERY))[0]:
+        while not (await asyncio.wait({future}, timeout=_POLL_SECONDS))[0]:
             if await http.is_disconnected():
                 job.cancel()
-    except asyncio.CancelledError:  # the server itself gives the request up
+    except asyncio.CancelledError:  # the server cancels the request
         job.cancel()
         raise
     content: bytes = future.result()
@@ -191,9 +188,9 @@ async def _unless_left(http: Request, job: Job) -> bytes:
 
 
 def serve_bundle(bundle: Path, *, host: str, port: int, device: str, threads: int, limits: Limits) -> None:
-    """Verify a bundle, make its golden image, then serve it until a signal comes; requests at work are finished."""
+    """Verify a bundle and its golden image, then serve it until a signal comes; running requests are finished."""
     sampler = Sampler.open(bundle, device, threads)
-    log.info("bundle %s, its golden image: %s", sampler.bundle.digest[:16], sampler.check_golden())
+    log.info("bundle %s, golden image: %s", sampler.bundle.digest[:16], sampler.check_golden())
     config = uvicorn.Config(
         create_app(sampler, limits),
         host=host,
@@ -206,14 +203,14 @@ def serve_bundle(bundle: Path, *, host: str, port: int, device: str, threads: in
         timeout_keep_alive=5,
         timeout_graceful_shutdown=30,
     )
-    log.info("serving on http://%s:%d (POST /v1/images); ctrl-c stops it", host, port)
+    log.info("serving on http://%s:%d (POST /v1/images); stop with ctrl-c", host, port)
     try:
         uvicorn.Server(config).run()
     except KeyboardInterrupt:
         log.info("stopped")
 
 
-def _about(sampler: Sampler, limits: Limits) -> dict[str, Any]:
+def _model_info(sampler: Sampler, limits: Limits) -> dict[str, Any]:
     bundle = sampler.bundle
     return {
         "bundle": bundle.digest,
@@ -230,10 +227,10 @@ def _about(sampler: Sampler, limits: Limits) -> dict[str, Any]:
 
 
 async def _http_error(request: Request, error: Exception) -> Response:
-    """404, 405 and their like in the shape of all other errors."""
+    """404, 405 and other HTTP errors in the shape of our own."""
     status = int(getattr(error, "status_code", 500))
     known = {404: "not_found", 405: "method_not_allowed"}
-    message = "there is no such thing here; /openapi.json says what is" if status == 404 else f"HTTP status {status}"
+    message = "not found; /openapi.json lists the routes" if status == 404 else f"HTTP status {status}"
     headers = getattr(error, "headers", None)
     return _error(status, known.get(status, "http_error"), message, headers=headers)
 
@@ -245,6 +242,6 @@ def _error(
 
 
 def _json(status: int, content: Any, headers: dict[str, str] | None = None) -> Response:
-    # ASCII, so that no text of a client, were it half a surrogate, can fail to be encoded.
+    # ASCII: a lone surrogate in a text of the client could not be encoded as UTF-8.
     body = json.dumps(content, ensure_ascii=True, allow_nan=False)
     return Response(body, status, headers, media_type="application/json")

@@ -1,4 +1,4 @@
-"""What sampling will cost, said before it begins: pictures, network evaluations, and the time by a measured piece."""
+"""The cost of sampling, logged before it starts: images, network evaluations, estimated time."""
 
 import logging
 import time
@@ -14,27 +14,26 @@ from pipelines.serving.sampler import Recipe, Sampler
 
 log = logging.getLogger(__name__)
 
-_PIECE = 16  # pictures, at most, of the call that is measured
+_TIMED_IMAGES = 16  # at most, in the call that is timed
 
 
-def announce(
+def log_cost(
     sampler: Sampler, recipe: Recipe, config: EvaluateConfig, unseen: int, processes: int | Literal["auto"]
 ) -> None:
-    """Log what the samples of stage evaluate will cost, and whether `evaluate.n_most` made them fewer."""
+    """Log the cost of the samples of stage evaluate, and whether `evaluate.n_most` reduced their number."""
     n = config.samples(unseen)
     if config.n == "test" and n < unseen:
         log.warning(
-            "evaluate.n: test would be %s samples, as many as there are unseen pictures; evaluate.n_most allows %s, "
-            "so %s are made (a number in evaluate.n is taken as it is)",
+            "evaluate.n: test asks for %s samples, one for each unseen picture; evaluate.n_most limits them to %s "
+            "(a number in evaluate.n has no limit)",
             f"{unseen:,}",
-            f"{n:,}",
             f"{n:,}",
         )
     workers = Workers.of(processes, sampler.threads, sampler.device, -(-n // config.batch_size))
-    at_once = workers.count if workers.gpus else 1  # processes on a CPU share the threads of the measured piece
+    at_once = workers.count if workers.gpus else 1  # processes on a CPU share the threads of the timed call
     seconds = recipe.cost(n) * seconds_an_evaluation(sampler, config.batch_size) / at_once
     log.info(
-        "sampling %s pictures through the bundle: %s network evaluations, about %s by a measured piece",
+        "sampling %s images from the bundle: %s network evaluations, estimated time %s",
         f"{n:,}",
         f"{recipe.cost(n):,}",
         duration(seconds),
@@ -42,8 +41,8 @@ def announce(
 
 
 def seconds_an_evaluation(sampler: Sampler, batch_size: int) -> float:
-    """Of one network evaluation of one picture; of two equal calls the second, for the first sets things up."""
-    count = min(batch_size, _PIECE)
+    """Of one network evaluation of one image: the second of two equal calls, as the first includes the set-up."""
+    count = min(batch_size, _TIMED_IMAGES)
     x = noise.initial(range(count), sampler.bundle.spec.shape)
     t, labels = np.ones(count, dtype=np.float32), np.zeros(count, dtype=np.int64)
     sampler.network(x, t, labels)

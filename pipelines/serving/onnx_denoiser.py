@@ -1,4 +1,4 @@
-"""The network of a bundle, run by onnxruntime: the only module of this room that imports it."""
+"""The network of a bundle, run by onnxruntime. No other module of serving imports onnxruntime."""
 
 import contextlib
 import ctypes
@@ -36,10 +36,10 @@ MEND = (
 
 
 class OnnxDenoiser:
-    """`net(x, t, label) -> out` on the device asked for: auto, cpu or cuda, there on the GPU of this number.
+    """`net(x, t, label) -> out` on a device: auto, cpu or cuda; `gpu` is the number of the GPU.
 
-    A GPU answers for one picture before it is taken, since cuDNN is not loaded before the first convolution; where it
-    does not, `auto` goes on with the CPU and a warning, and `cuda` is a DeviceError.
+    A GPU is tried with one image first, since cuDNN is loaded only at the first convolution. Where that fails, `auto`
+    takes the CPU and warns, and `cuda` raises DeviceError.
     """
 
     def __init__(self, bundle: Bundle, device: str = "auto", threads: int = 1, gpu: int = 0) -> None:
@@ -70,7 +70,7 @@ def _wants_cuda(device: str) -> bool:
 
 
 def _no_cuda(device: str, why: str) -> bool:
-    """An error where CUDA was asked for; with `auto` the CPU does it."""
+    """Raise where CUDA was asked for; with `auto` take the CPU."""
     if device == "cuda":
         raise DeviceError(f"device: cuda was asked for, but {why}; install onnxruntime-gpu, or take auto or cpu")
     log.debug("no CUDA: %s", why)
@@ -78,37 +78,37 @@ def _no_cuda(device: str, why: str) -> bool:
 
 
 def _on_gpu(bundle: Bundle, device: str, threads: int, gpu: int) -> onnxruntime.InferenceSession | None:
-    """A session that has answered on the GPU; None, after a warning, where it cannot and the CPU may do it."""
+    """A session that works on the GPU; None, after a warning, where it does not and `auto` allows the CPU."""
     said = preload()
     try:
         session = _session(bundle.model, threads, gpu)
         if _CUDA in session.get_providers():
             _check(session, bundle)
-            _run(session, *_one_picture(bundle))
+            _run(session, *_one_image(bundle))
             return session
         why = "onnxruntime could not start its CUDA provider"
     except IntegrityError:
         raise
     except Exception as error:  # noqa: BLE001  onnxruntime's exceptions have no common class of their own
-        why = f"the GPU could not answer for one picture: {_short(error)}"
-    _open(bundle.model, threads, None)  # a graph that no provider can open is another fault, and said as such
+        why = f"the GPU failed on one image: {_short(error)}"
+    _open(bundle.model, threads, None)  # a graph that no provider can open is another fault
     why = f"{why} ({_short(said)})" if said else why
     if device == "cuda":
         raise DeviceError(f"device: cuda was asked for, but {why}; {MEND}")
-    log.warning("sampling on the CPU, for %s; %s", why, MEND)
+    log.warning("sampling on the CPU: %s; %s", why, MEND)
     return None
 
 
 def preload() -> str:
-    """Load CUDA's libraries out of NVIDIA's packages; what onnxruntime prints about it is handed back."""
+    """Load CUDA's libraries from NVIDIA's packages and return what onnxruntime prints."""
     said = io.StringIO()
     with contextlib.redirect_stdout(said):
         onnxruntime.preload_dlls()
     return said.getvalue()
 
 
-def _one_picture(bundle: Bundle) -> tuple[Any, Any, Any]:
-    """The smallest question that runs the whole graph."""
+def _one_image(bundle: Bundle) -> tuple[Any, Any, Any]:
+    """The smallest input that runs the whole graph."""
     label = np.full(1, bundle.null_label, dtype=np.int64) if bundle.conditional else None
     return np.zeros((1, *bundle.spec.shape), dtype=np.float32), np.ones(1, dtype=np.float32), label
 
@@ -120,9 +120,9 @@ def _run(session: onnxruntime.InferenceSession, x: Any, t: Any, label: Any) -> N
 
 
 def in_one_shape(net: Net, size: int) -> Net:
-    """`net` asked in batches of `size` alone: more are cut, fewer are filled up with copies of the last.
+    """`net` called with batches of one size: longer ones are cut, shorter ones padded with copies of the last row.
 
-    On a GPU every new batch size costs the search for its kernels, and kernels of another size round otherwise.
+    On a GPU each new batch size costs a search for kernels, and kernels of another size round differently.
     """
 
     def ask(x: NDArray[np.float32], t: NDArray[np.float32], label: NDArray[np.int64]) -> NDArray[np.float32]:
@@ -135,7 +135,7 @@ def in_one_shape(net: Net, size: int) -> Net:
 
 
 def gpu_count() -> int:
-    """Ask the driver itself: onnxruntime lists its CUDA provider on machines that have no GPU."""
+    """Count GPUs by the driver: onnxruntime lists its CUDA provider even on machines without a GPU."""
     for name in ("libcuda.so.1", "nvcuda.dll"):
         try:
             driver = ctypes.CDLL(name)
@@ -163,7 +163,7 @@ def _session(model: bytes, threads: int, gpu: int | None) -> onnxruntime.Inferen
     options.inter_op_num_threads = 1
     options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
-    # Threads that wait by spinning starve whatever else runs on the machine.
+    # Threads that spin while they wait take CPU time from other processes.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = _SILENT
     options.use_deterministic_compute = True
@@ -174,7 +174,7 @@ def _session(model: bytes, threads: int, gpu: int | None) -> onnxruntime.Inferen
 
 
 def _check(session: onnxruntime.InferenceSession, bundle: Bundle) -> None:
-    """The graph must take and give what bundle.json says."""
+    """Refuse a graph whose inputs and output are not those of bundle.json."""
     inputs = {node.name: (node.type, node.shape[1:]) for node in session.get_inputs()}
     outputs = {node.name: (node.type, node.shape[1:]) for node in session.get_outputs()}
     must: dict[str, tuple[str, list[int]]] = {

@@ -1,4 +1,4 @@
-"""What /openapi.json says of the request and the answers for pictures."""
+"""What /openapi.json says about `POST /v1/images`."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -14,12 +14,12 @@ def request_body() -> dict[str, Any]:
 
 
 def image_responses(media: Mapping[str, str]) -> dict[int | str, dict[str, Any]]:
-    """What `POST /v1/images` may answer."""
+    """The answers of `POST /v1/images`."""
     binary = {"schema": {"type": "string", "format": "binary"}}
     headers = {
         "X-Seeds": {"description": "The seed of each picture.", "schema": {"type": "string"}},
         "X-Bundle": {"description": "The digest of the bundle.", "schema": {"type": "string"}},
-        "X-Sampler": {"description": "What sampled.", "schema": {"type": "string"}},
+        "X-Sampler": {"description": "The sampler's kind.", "schema": {"type": "string"}},
     }
     error = {
         "type": "object",
@@ -34,12 +34,12 @@ def image_responses(media: Mapping[str, str]) -> dict[int | str, dict[str, Any]]
     }
     told = {
         413: "The body is too large.",
-        415: "The body is no JSON.",
-        422: "The request is not allowed, or too costly; `fields` says what is wrong with which.",
-        429: "The queue is full; Retry-After says when to come again.",
-        500: "The model could not make the pictures.",
+        415: "The body is not JSON.",
+        422: "The request is not allowed, or too costly; `fields` lists what is wrong.",
+        429: "The queue is full; Retry-After says when to try again.",
+        500: "Sampling failed.",
         503: "The server is starting or shutting down.",
-        504: "The request took longer than it may.",
+        504: "The request took longer than allowed.",
     }
     answers: dict[int | str, dict[str, Any]] = {
         status: {"description": text, "content": {"application/json": {"schema": error}}}

@@ -1,4 +1,4 @@
-"""Pictures to bytes: a PNG (one, or a grid), a zip of PNGs, an npz of arrays. The same pictures give the same bytes."""
+"""Images as bytes: a PNG (one, or a grid), a zip of PNGs, an npz of arrays. The same images give the same bytes."""
 
 import io
 import math
@@ -13,14 +13,14 @@ from ddpm_core.files import json_bytes
 from pipelines.tools.decode import encode_png, grid
 
 MEDIA = {"png": "image/png", "zip": "application/zip", "npz": "application/octet-stream"}
-# What zip can hold at the earliest; a true date would make the bytes differ each time.
+# The earliest date that zip can hold; the current date would change the bytes each time.
 _NO_DATE = (1980, 1, 1, 0, 0, 0)
 _GRID_SIDE = 64  # small pictures are enlarged in a grid until they are about so many pixels wide
 
 
 @dataclass(frozen=True, eq=False)
 class Pictures:
-    """Pictures [n, C, H, W] with the label and seed of each, and what made them."""
+    """Images [n, C, H, W] with the label and seed of each, and `Sampler.made_by`."""
 
     images: NDArray[np.uint8]
     labels: Sequence[int | None]
@@ -28,7 +28,7 @@ class Pictures:
     made_by: Mapping[str, str]
 
     def png(self) -> bytes:
-        """The picture where it is one, else a grid of them all."""
+        """One image as it is, several as a grid."""
         if len(self.images) == 1:
             return self._single(0)
         scale = max(1, _GRID_SIDE // self.images.shape[-1])
@@ -36,13 +36,13 @@ class Pictures:
         return grid(self.images, columns_for(len(self.images)), scale, text)
 
     def files(self) -> Iterator[tuple[str, bytes]]:
-        """(name, PNG) of each picture."""
+        """(name, PNG) of each image."""
         width = max(4, len(str(max(self.seeds))))
         for i, (seed, label) in enumerate(zip(self.seeds, self.labels, strict=True)):
             yield f"{seed:0{width}d}-{'none' if label is None else label}.png", self._single(i)
 
     def zip(self) -> bytes:
-        """The files, and index.json, which says what each is."""
+        """The files, and index.json with the seed and label of each."""
         buffer = io.BytesIO()
         entries = []
         with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
@@ -72,5 +72,5 @@ class Pictures:
 
 
 def columns_for(n: int) -> int:
-    """Near to a square; a row a cycle of ten classes where n is a multiple of ten."""
+    """About a square; a multiple of ten has rows of ten or more, so that ten classes line up."""
     return min(n, max(10, round(math.sqrt(n)))) if n % 10 == 0 else max(1, round(math.sqrt(n)))

@@ -1,4 +1,4 @@
-"""From (label, seed) to a picture, which is a function of these alone: not of its batch, slot or neighbours."""
+"""Sampling from a bundle. The image of a (label, seed) does not depend on its batch, place or neighbours."""
 
 import logging
 from collections.abc import Callable, Sequence
@@ -30,14 +30,14 @@ log = logging.getLogger(__name__)
 Engine = Literal["onnxruntime", "torch"]
 """What runs the network: onnxruntime everywhere; torch, for large evaluations on a GPU, where it is installed."""
 OnStep = Callable[[int, int], None]
-"""(rows of the plan done, of how many in all batches), called after each; whatever it raises ends the sampling."""
+"""(rows of the plan done, rows in all batches), called after each row; an exception of it ends the sampling."""
 Watch = Callable[[int, Array, Array], None]
-"""(row of the plan, the batch's x after it, its x0_hat), for those who want to see samples on their way."""
+"""(row of the plan, the batch's x after it, its x0_hat), to show how samples form."""
 
 
 @dataclass(frozen=True, eq=False)
 class Recipe:
-    """How a request is sampled: the bundle's defaults, with what the caller said in their place."""
+    """How to sample: the caller's choices, else the bundle's defaults."""
 
     sampler: SamplerConfig
     guidance: GuidanceConfig
@@ -46,13 +46,17 @@ class Recipe:
     """Where guidance acts, in the network's time; None is everywhere."""
 
     def cost(self, n: int) -> int:
-        """Network evaluations of single images; where guidance acts it asks twice."""
+        """Network evaluations of single images; guidance doubles them where it acts."""
         times = self.plan.time[self.plan.asks]
         return n * int(calls(times, self.guidance.weight, self.interval).sum())
 
 
 class Sampler:
-    """A bundle that is ready to sample."""
+    """A bundle with its network open.
+
+    sampler = Sampler.open("out/bundle")
+    images = sampler.sample(sampler.recipe(steps=20), labels=[7, 7], seeds=[0, 1])
+    """
 
     def __init__(
         self,
@@ -63,8 +67,8 @@ class Sampler:
         engine: Engine = "onnxruntime",
     ) -> None:
         self.bundle = bundle
-        self.defaults: SampleConfig = _parsed(SampleConfig, bundle.sample, "bundle.json: sample")
-        self._torch = _by_torch(bundle, device, threads, gpu) if engine == "torch" else None
+        self.defaults: SampleConfig = _parse(SampleConfig, bundle.sample, "bundle.json: sample")
+        self._torch = _torch_denoiser(bundle, device, threads, gpu) if engine == "torch" else None
         started = self._torch or OnnxDenoiser(bundle, device, threads, gpu)
         self._net: Net = started
         self.device, self.threads, self.engine = started.device, threads, engine
@@ -78,11 +82,11 @@ class Sampler:
 
     @property
     def network(self) -> Net:
-        """The network itself, for those who ask it about other pictures than samples."""
+        """The network itself, for other uses than sampling."""
         return self._net
 
     def made_by(self, recipe: Recipe) -> dict[str, str]:
-        """What makes a picture, beside its seed and label."""
+        """All that an image depends on beside its seed and label, as text."""
         made = {
             "bundle": self.bundle.digest,
             "sampler": recipe.plan.kind,
@@ -125,9 +129,6 @@ class Sampler:
     ) -> NDArray[np.uint8]:
         """Pictures [n, C, H, W] by a recipe of this sampler, one for each (label, seed); label None is no label.
 
-            sampler = Sampler.open("out/bundle")
-            images = sampler.sample(sampler.recipe(steps=20), labels=[7, 7], seeds=[0, 1])
-
         On a GPU onnxruntime is asked in batches of one size alone: `gpu_batch`, or the size of the first batch.
         """
         classes = self._classes(labels)
@@ -168,16 +169,16 @@ class Sampler:
         after_row: Callable[[int, Array, Array], None],
     ) -> NDArray[np.float32]:
         if self._torch is None:
-            x0 = self._by_numpy(net, recipe, labels, seeds, after_row)
+            x0 = self._numpy_batch(net, recipe, labels, seeds, after_row)
         else:
             x0 = self._torch.sample(recipe, labels, seeds, after_row)
         if not np.isfinite(x0).all():
             raise IntegrityError(
-                "the model gave a value that is no finite number; choose more steps or less guidance, or train again"
+                "the model gave a non-finite value; choose more steps or less guidance, or train again"
             )
         return x0
 
-    def _by_numpy(
+    def _numpy_batch(
         self,
         net: Net,
         recipe: Recipe,
@@ -229,7 +230,7 @@ class Sampler:
         return replace(chosen, weight=0.0)
 
     def _classes(self, labels: Sequence[int | None]) -> NDArray[np.int64]:
-        """Labels as the network takes them; the null label stands for None."""
+        """Labels for the network; None becomes the null label."""
         null = self.bundle.null_label
         if not self.bundle.conditional:
             asked = sorted({label for label in labels if label is not None})
@@ -244,18 +245,18 @@ class Sampler:
     # ------------------------------------------------------------------------------------------------- golden
 
     def make_golden(self, steps: int, tolerance: float) -> Golden:
-        """The image to know this model by: the first class, seed 0, a few steps of DDIM."""
+        """An image to recognise this model by: the first class, seed 0, a few steps of DDIM."""
         sampler = named("ddim", steps, self.defaults.sampler)
         label = 0 if self.bundle.conditional else None
         image = self.sample(self.recipe(sampler, guidance=0.0), [label], [0])[0]
         return Golden.of(image, seed=0, label=label, sampler=asdict(sampler), tolerance=tolerance)
 
     def check_golden(self) -> str:
-        """Make the golden image again: "equal" or "near"; IntegrityError where this model or runtime is another."""
+        """Sample the golden image again: "equal" or "near"; IntegrityError if it differs more than allowed."""
         golden = self.bundle.golden
         if golden is None:
             return "none"
-        likeness = golden.compare(self._again(golden))
+        likeness = golden.compare(self._resample(golden))
         if likeness == "different":
             raise IntegrityError(
                 f"bundle {self.bundle.digest[:16]}: the golden image must come out as when the model was exported "
@@ -265,18 +266,18 @@ class Sampler:
         return likeness
 
     def golden_difference(self) -> float | None:
-        """By how many levels the golden image, made again, differs on average; None for a bundle without one."""
+        """Mean difference in levels of the golden image, sampled again; None for a bundle without one."""
         golden = self.bundle.golden
-        return None if golden is None else golden.difference(self._again(golden))
+        return None if golden is None else golden.difference(self._resample(golden))
 
-    def _again(self, golden: Golden) -> NDArray[np.uint8]:
-        sampler: SamplerConfig = _parsed(SamplerConfig, golden.sampler, "bundle.json: golden.sampler")
+    def _resample(self, golden: Golden) -> NDArray[np.uint8]:
+        sampler: SamplerConfig = _parse(SamplerConfig, golden.sampler, "bundle.json: golden.sampler")
         images = self.sample(self.recipe(sampler, guidance=0.0), [golden.label], [golden.seed])
         return images.reshape(self.bundle.spec.shape)
 
 
-def _by_torch(bundle: Bundle, device: str, threads: int, gpu: int) -> "TorchDenoiser":
-    """Imported where it is asked for: torch takes seconds to load, and an installation for serving has none."""
+def _torch_denoiser(bundle: Bundle, device: str, threads: int, gpu: int) -> "TorchDenoiser":
+    """Imported on demand: torch takes seconds to load, and an installation for serving has none."""
     try:
         from pipelines.serving.torch_denoiser import TorchDenoiser
     except ModuleNotFoundError as error:
@@ -287,8 +288,8 @@ def _by_torch(bundle: Bundle, device: str, threads: int, gpu: int) -> "TorchDeno
     return TorchDenoiser(bundle, device, threads, gpu)
 
 
-def _parsed(kind: Any, value: Any, where: str) -> Any:
-    """A dataclass from the bundle's JSON, judged as params.yaml is."""
+def _parse(kind: Any, value: Any, where: str) -> Any:
+    """A dataclass from the bundle's JSON, checked as params.yaml is."""
     faults = Faults()
     config = parse_value(kind, value, "", faults)
     faults.raise_if_any(where)

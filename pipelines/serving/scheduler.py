@@ -1,4 +1,4 @@
-"""Who samples when: few threads work through a bounded queue, so that a server under load refuses early, not late."""
+"""A bounded queue and a few threads that sample: a server under load refuses a request at once."""
 
 import logging
 import math
@@ -13,33 +13,33 @@ from ddpm_core.errors import DdpmError
 
 log = logging.getLogger(__name__)
 
-_FIRST_GUESS = 0.005  # seconds a unit of cost, until the first job was measured
+_FIRST_GUESS = 0.005  # seconds a unit of cost, until the first job is measured
 _SMOOTHING = 0.3
 _LONGEST_RETRY = 120
 
 
 class QueueFull(DdpmError):
-    """As many jobs wait as may; `retry_after` is in how many seconds there should be room."""
+    """The queue is full; there should be room in `retry_after` seconds."""
 
     def __init__(self, waiting: int, retry_after: int) -> None:
         self.retry_after = retry_after
-        super().__init__(f"{waiting} requests wait already, as many as may; try again in {retry_after} s")
+        super().__init__(f"the queue is full ({waiting} requests); try again in {retry_after} s")
 
 
-class Closed(DdpmError):
-    """The server is shutting down and takes no more work."""
+class SchedulerClosed(DdpmError):
+    """The server is shutting down and accepts no more work."""
 
 
-class Cancelled(DdpmError):
-    """Nobody waits for the answer any more."""
+class JobCancelled(DdpmError):
+    """The client disconnected or the server shuts down."""
 
 
-class TooLate(DdpmError):
-    """The time that a request may take is over."""
+class JobTimeout(DdpmError):
+    """The request took longer than allowed."""
 
 
 class Job:
-    """Some work and its future. The work calls `check` between steps, which ends it when nobody wants it any more."""
+    """Some work and its future. The work calls `check` between steps, which raises when it should stop."""
 
     def __init__(self, work: Callable[[Callable[[], None]], Any], cost: int, deadline: float) -> None:
         self.future: Future[Any] = Future()
@@ -53,9 +53,9 @@ class Job:
 
     def check(self) -> None:
         if self._cancelled.is_set():
-            raise Cancelled("the request was given up")
+            raise JobCancelled("the request was cancelled")
         if time.monotonic() > self._deadline:
-            raise TooLate("the request took longer than it may; ask for fewer pictures or steps, or later")
+            raise JobTimeout("the request took longer than allowed; ask for fewer images or steps, or try again later")
 
     def run(self) -> None:
         """Do the work; its result or its error goes to the future."""
@@ -64,12 +64,12 @@ class Job:
         try:
             self.check()
             self.future.set_result(self._work(self.check))
-        except BaseException as error:  # noqa: BLE001 - whatever it is, the one who waits must hear of it
+        except BaseException as error:  # noqa: BLE001 - whatever it is, the future passes it on
             self.future.set_exception(error)
 
 
 class Scheduler:
-    """Worker threads, each at one job, and the queue before them."""
+    """Worker threads, each with one job at a time, and their queue."""
 
     def __init__(self, waiting: int, at_once: int = 1) -> None:
         self._most = waiting
@@ -86,21 +86,21 @@ class Scheduler:
 
     @property
     def alive(self) -> bool:
-        """Whether work that is handed in will be done."""
+        """Whether submitted jobs will run."""
         return all(thread.is_alive() for thread in self._threads) and not self._closed
 
     def submit(self, job: Job) -> None:
-        """Queue a job, or raise QueueFull or Closed at once."""
+        """Queue a job, or raise QueueFull or SchedulerClosed at once."""
         with self._changed:
             if self._closed:
-                raise Closed("the server is shutting down; try another, or later")
+                raise SchedulerClosed("the server is shutting down; try again later")
             if len(self._queue) >= self._most:
                 raise QueueFull(len(self._queue), self._retry_after())
             self._queue.append(job)
             self._changed.notify()
 
     def close(self) -> None:
-        """Take no more work, give up what is queued or running, and wait for the threads."""
+        """Accept no more jobs, cancel those queued or running, and wait for the threads."""
         with self._changed:
             self._closed = True
             for job in (*self._queue, *self._running):
@@ -132,6 +132,6 @@ class Scheduler:
                 self._seconds_per_cost += _SMOOTHING * (seconds / max(1, job.cost) - self._seconds_per_cost)
 
     def _retry_after(self) -> int:
-        """Until one of the jobs that run is done, by the pace of those before."""
+        """Seconds until the cheapest running job should be done, by the pace of earlier jobs."""
         cost = min((job.cost for job in self._running), default=0)
         return min(_LONGEST_RETRY, max(1, math.ceil(cost * self._seconds_per_cost)))

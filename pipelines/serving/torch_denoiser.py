@@ -27,9 +27,9 @@ _MEND = "make the bundle again with `ddpm export`, or set evaluate.engine to onn
 
 
 class TorchDenoiser:
-    """`net(x, t, label) -> out` as `OnnxDenoiser` answers, and `sample`, which stays on the device; float32, no TF32.
+    """`net(x, t, label) -> out` like `OnnxDenoiser`, and `sample`, which stays on the device; float32, no TF32.
 
-    The weights are those in the bundle's own graph, the network is the one that its provenance tells of.
+    The weights come from the bundle's graph, the network's configuration from its provenance.
     """
 
     def __init__(self, bundle: Bundle, device: str = "auto", threads: int = 1, gpu: int = 0) -> None:
@@ -61,7 +61,7 @@ class TorchDenoiser:
         seeds: Sequence[int],
         on_step: OnStep,
     ) -> NDArray[np.float32]:
-        """Data [n, C, H, W] by the noise and the recipe that numpy would take, all arithmetic on the device."""
+        """Data [n, C, H, W] by the noise and the recipe of the numpy path, computed on the device."""
         bundle = self._bundle
         with torch.inference_mode():
             return sample(
@@ -81,7 +81,7 @@ class TorchDenoiser:
 
 
 def network_of(bundle: Bundle) -> nn.Module:
-    """The network that a bundle was exported from, with its weights; a bundle that does not tell it is refused."""
+    """The network that a bundle was exported from, with its weights; ParamsError where the bundle lacks either."""
     told, weights = bundle.provenance.get("model"), weights_in(bundle.model)
     if told is None or weights is None:
         lacks = "the network's configuration in its provenance" if told is None else "the places of its weights"

@@ -27,7 +27,7 @@ from ddpm_core.metrics.measurement import encoded
 from ddpm_core.metrics.memorisation import nearest
 from ddpm_core.spec import DataSpec
 from pipelines.paths import Paths
-from pipelines.serving.cost import announce
+from pipelines.serving.cost import log_cost
 from pipelines.serving.parallel import sample_in_parallel
 from pipelines.serving.sampler import Sampler
 from pipelines.threads import in_use
@@ -75,7 +75,7 @@ def measure_bundle(params: "Params", paths: Paths, folder: Path, out: Path, *, p
     labels, seeds = _asked(config, test, bundle)
     n = len(seeds)
     recipe = sampler.recipe(steps=config.steps, guidance=config.guidance)
-    announce(sampler, recipe, config, len(test.images), params.runtime.sampling_processes)
+    log_cost(sampler, recipe, config, len(test.images), params.runtime.sampling_processes)
     images = sample_in_parallel(
         sampler,
         recipe,

@@ -306,7 +306,7 @@ def test_a_request_that_takes_too_long_answers_504(sampler: Sampler) -> None:
     with TestClient(create_app(slow, limits)) as client:  # type: ignore[arg-type]
         answer = post(client)
     assert (answer.status_code, answer.json()["error"]["code"]) == (504, "too_late")
-    assert slow.ended == ["TooLate"]
+    assert slow.ended == ["JobTimeout"]
 
 
 def test_a_request_has_the_seconds_of_the_limit_from_its_beginning(
@@ -344,13 +344,13 @@ def test_shutdown_gives_up_what_runs(sampler: Sampler) -> None:
         app.state.service.scheduler.close()
         thread.join(20)
     assert results[0].status_code == 503
-    assert slow.ended == ["Cancelled"]
+    assert slow.ended == ["JobCancelled"]
 
 
 def test_a_model_that_fails_answers_500_in_the_same_shape(sampler: Sampler) -> None:
     class Broken(SlowSampler):
         def sample(self, *args: Any, **options: Any) -> Any:
-            raise IntegrityError("the model gave a value that is no finite number")
+            raise IntegrityError("the model gave a non-finite value")
 
     with TestClient(create_app(Broken(sampler), LIMITS)) as client:  # type: ignore[arg-type]
         answer = post(client)

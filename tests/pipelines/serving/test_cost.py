@@ -37,12 +37,11 @@ def test_the_time_is_that_of_the_second_call_times_the_evaluations(
     caplog.set_level(logging.INFO, "pipelines")
     recipe = sampler.recipe(steps=5, guidance=0.0)
     assert recipe.cost(1000) == 5000
-    cost.announce(sampler, recipe, EVALUATE, 1000, 1)
+    cost.log_cost(sampler, recipe, EVALUATE, 1000, 1)
     # 5,000 evaluations at 2 s for 16 of them: 625 s
     told = [record.getMessage() for record in caplog.records if record.name == cost.__name__]
-    assert told == [
-        "sampling 1,000 pictures through the bundle: 5,000 network evaluations, about 10 min by a measured piece"
-    ]
+    (line,) = told
+    assert all(number in line for number in ("1,000", "5,000", "10 min"))
 
 
 def test_the_real_network_can_be_timed(tmp_path: Path) -> None:

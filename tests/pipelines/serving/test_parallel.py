@@ -93,7 +93,7 @@ def test_an_error_of_a_process_is_raised_here(tmp_path: Path) -> None:
     broken = np.full(numpy_helper.to_array(weights).shape, np.nan, dtype=np.float32)
     weights.CopyFrom(numpy_helper.from_array(broken, "w2"))
     sampler = Sampler(tiny_bundle(tmp_path / "b", model=model.SerializeToString()), "cpu")
-    with pytest.raises(IntegrityError, match="the model gave a value that is no finite number"):
+    with pytest.raises(IntegrityError, match="non-finite"):
         parallel_by(sampler, 2, 6)
     assert multiprocessing.active_children() == []
 

@@ -241,7 +241,7 @@ def test_values_that_are_no_numbers_are_told(tmp_path: Path) -> None:
     weight.CopyFrom(numpy_helper.from_array(np.full((1, 4, 3, 3), np.nan, np.float32), "w2"))
     tiny_bundle(tmp_path / "b", model=model.SerializeToString())
     sampler = Sampler.open(tmp_path / "b", "cpu")
-    with pytest.raises(IntegrityError, match="a value that is no finite number"):
+    with pytest.raises(IntegrityError, match="non-finite"):
         sampler.sample(sampler.recipe(), [0], [0])
 
 

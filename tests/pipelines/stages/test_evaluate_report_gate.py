@@ -141,7 +141,7 @@ def test_a_limit_on_the_samples_of_test_holds_and_is_recorded(bad: Paths, tmp_pa
     assert read(tmp_path / "metrics.json")["n"] == 40
     asked = {"asked": "test", "unseen": 90, "most": 40, "made": 40}
     assert read(tmp_path / "record.json")["provenance"]["samples"] == asked
-    assert any("evaluate.n_most allows 40" in record.getMessage() for record in caplog.records)
+    assert any("evaluate.n_most limits them to 40" in record.getMessage() for record in caplog.records)
     assert "n_most" not in read(tmp_path / "record.json")["conditions"]["settings"]  # `n` itself is what must be equal
 
 
@@ -344,7 +344,7 @@ def test_the_unseen_pictures_themselves_are_called_copied_as_often_as_they_are(
 ):
     """Samples and unseen pictures are compared with the training pictures in one way, shifts and all."""
     unseen = read_split(ready.shards, "test").images
-    monkeypatch.setattr(perfect, "sample", lambda self, labels, seeds, **options: unseen[np.asarray(seeds)])
+    monkeypatch.setattr(perfect, "sample", lambda self, recipe, labels, seeds, **options: unseen[np.asarray(seeds)])
     params = MeasuredParams(evaluate=replace(EVALUATE, copy_quantile=0.1, copy_shift=2, seed=0))
     evaluate.measure_bundle(params, ready, ready.bundle, ready.home / "unseen", panels=False)
     metrics = read(ready.home / "unseen" / "metrics.json")
