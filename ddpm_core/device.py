@@ -137,7 +137,7 @@ def keep_memory() -> None:
     """Let this process use memory again that it freed, instead of handing every large block back to the system.
 
     By itself the C library of Linux asks the kernel for each tensor of more than some MB anew and has its pages zeroed,
-    which took more time than the arithmetic (docs/models.md). Elsewhere, where there is no `mallopt`, nothing is done.
+    which took more time than the arithmetic (benchmarks/RESULTS.md). Where there is no `mallopt`, nothing is done.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt

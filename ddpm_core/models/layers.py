@@ -178,7 +178,7 @@ class Attention(nn.Module):
     """Every pixel looks at every other; the output starts from zero.
 
     In training on a CPU it is done in matrix products of the pixels' rows, as long as the N x N weights are few: the
-    fused kernels are slow going backward, and so are convolutions of 1 x 1. docs/models.md has the times.
+    fused kernels are slow going backward, and so are convolutions of 1 x 1. benchmarks/RESULTS.md has the times.
     """
 
     def __init__(self, channels: int, *, heads: int, groups: int) -> None:
