@@ -17,16 +17,18 @@ from gate_data import DataSet
 from gate_features import EXTRACTORS, changed, seen_file
 
 from ddpm_core.metrics import energy as energies
-from ddpm_core.metrics import intervals, measure
+from ddpm_core.metrics import intervals
 from ddpm_core.metrics import regions as clusterings
+from ddpm_core.metrics.accuracy import accuracy_metric, asked_accuracy
 from ddpm_core.metrics.energy import against
-from ddpm_core.metrics.intervals import wilson
+from ddpm_core.metrics.frechet import RealFeatures
+from ddpm_core.metrics.intervals import RESAMPLING, Resampling, wilson
 from ddpm_core.metrics.likeness import Judge
-from ddpm_core.metrics.measure import RealFeatures, Trust
-from ddpm_core.metrics.pixels import duplicate_share
+from ddpm_core.metrics.metric import Metric
+from ddpm_core.metrics.pixels import CONSTANT, DUPLICATE, duplicate_share
 from ddpm_core.metrics.regions import Regions, make_regions
-from ddpm_core.metrics.roughness import outside, roughness, usual_range
-from ddpm_core.metrics.rules import RuleResult, accuracy_rule, images_rule, likeness_rules, overall
+from ddpm_core.metrics.roughness import ROUGH, outside, roughness, usual_range
+from ddpm_core.metrics.rules import Evidence, RuleResult, images_rule, overall
 
 _SIDE = 1_000_000  # a picture's number is its side times this and its place there
 
@@ -122,7 +124,7 @@ class Pool:
     def __init__(self, folder: Path, name: str, params: Any, models: Mapping[str, Path]) -> None:
         self.data = DataSet.load(folder, name)
         self.gate, self.settings = params.gate, params.evaluate
-        self.trust = Trust(self.settings.resamples, self.settings.seed, self.settings.confidence)
+        self.how = Resampling(self.settings.resamples, self.settings.seed, self.settings.confidence)
         pictures: dict[str, np.ndarray] = {"train": self.data.train, "held": self.data.held}
         called: dict[str, np.ndarray] = {}
         self.views: list[View] = []
@@ -173,34 +175,34 @@ class Pool:
         self, samples: np.ndarray, asked: np.ndarray, unseen: np.ndarray, views: Sequence[View], *, labels: bool
     ) -> tuple[str, list[RuleResult], dict[str, float]]:
         """The outcome of the gate's rules on pictures by number, the rules, and the numbers that they looked at."""
-        metrics: dict[str, float] = {"n": len(samples), "n_heldout": len(unseen)}
+        metrics = [Metric("n", "", value=len(samples)), Metric("n_heldout", "", value=len(unseen))]
         for view in views:
-            metrics |= self._measured(view, samples, asked, unseen)
-        rough, constant = (self._of(table, samples).mean() for table in (self.rough, self.constant))
-        ends = wilson(round(rough * len(samples)), len(samples), self.trust.confidence)
-        metrics |= {
-            "rough_share": rough,
-            "rough_share_low": ends.low,
-            "rough_share_high": ends.high,
-            "rough_share_heldout": self._of(self.rough, unseen).mean(),
-            "constant_share": constant,
-            "constant_share_heldout": self._of(self.constant, unseen).mean(),
-            "duplicate_share": duplicate_share(samples[:, None]),
-            "duplicate_share_heldout": duplicate_share(unseen[:, None]),
+            metrics += self._measured(view, samples, asked, unseen)
+        rough, constant = (float(self._of(table, samples).mean()) for table in (self.rough, self.constant))
+        floors = {
+            ROUGH.floor: self._of(self.rough, unseen).mean(),
+            CONSTANT.floor: self._of(self.constant, unseen).mean(),
+            DUPLICATE.floor: duplicate_share(unseen[:, None]),
         }
-        rules = likeness_rules(metrics, [view.name for view in views], self.gate)
-        if labels:
-            rules.append(images_rule(metrics, self.gate))
+        metrics += [
+            ROUGH.measured(rough, wilson(round(rough * len(samples)), len(samples), self.how.confidence)),
+            CONSTANT.measured(constant),
+            DUPLICATE.measured(duplicate_share(samples[:, None])),
+            *(Metric(name, "", value=value) for name, value in floors.items()),
+        ]
         if labels and self.called and "classifier" in {view.name for view in views}:
             called, own = self._of(self.called, samples), self._of(self.called, unseen)
-            metrics |= measure.accuracy(asked, called, self.trust).metrics
-            metrics["accuracy_heldout"] = float((own == self._of(self.asked, unseen)).mean())
-            conditions = {"conditional": True, "classes": self.data.classes}
-            conditions["settings"] = {"confidence": self.trust.confidence}
-            rules.append(accuracy_rule(metrics, conditions, self.gate))
-        return overall(rules), rules, metrics
+            label = accuracy_metric(self.data.classes)
+            metrics.append(asked_accuracy(label, asked, called, self.how))
+            metrics.append(Metric(label.floor, "", value=float((own == self._of(self.asked, unseen)).mean())))
+        numbers = {name: value for metric in metrics for name, value in metric.flat(self.how.confidence).items()}
+        evidence = Evidence(numbers, self.gate, self.how.confidence, RESAMPLING, {})
+        rules = [result for metric in metrics if (result := evidence.result(metric)) is not None]
+        if labels:
+            rules.append(images_rule(numbers, self.gate))
+        return overall(rules), rules, numbers
 
-    def _measured(self, view: View, samples: np.ndarray, asked: np.ndarray, unseen: np.ndarray) -> Mapping[str, float]:
+    def _measured(self, view: View, samples: np.ndarray, asked: np.ndarray, unseen: np.ndarray) -> list[Metric]:
         train = np.arange(view.has("train"))
         mine, its, training = (
             view.numbered(numbers, self.sides) for numbers in (samples, unseen, self.numbers("train", train))
@@ -213,7 +215,8 @@ class Pool:
                 made = against(its, training, labels, asked, self.settings.floor_draws, self.settings.seed)
                 self._held[view.name] = key, made
             held = self._held[view.name][1]
-            return Judge(view.name, real, held, view.regions).measure(mine, asked, self.trust)[0].metrics
+            judge = Judge(view.name, real, held, view.regions)
+            return [judge.energy(mine, asked, self.how), judge.lost(mine, self.how)]
 
     def check(self, view: View, n: int) -> None:
         """What is looked up gives what the features themselves give."""
@@ -222,10 +225,10 @@ class Pool:
         labels = self.data.train_labels[: len(train)]
         real = RealFeatures(None, train, labels, view.of_side("held")[:n], self.data.held_labels[:n])  # type: ignore[arg-type]
         judge = Judge.of(view.name, real, asked, self.settings.floor_draws, self.settings.seed)
-        truth = judge.measure(train[:n], asked, self.trust)[0].metrics
-        found = self._measured(view, samples, asked, unseen)
-        for name, value in truth.items():
-            np.testing.assert_allclose(found[name], value, atol=1e-4, err_msg=name)
+        truth = [judge.energy(train[:n], asked, self.how), judge.lost(train[:n], self.how)]
+        for metric, wanted in zip(self._measured(view, samples, asked, unseen), truth, strict=True):
+            for name, value in wanted.flat(self.how.confidence).items():
+                np.testing.assert_allclose(metric.flat(self.how.confidence)[name], value, atol=1e-4, err_msg=name)
 
 
 def _constant(images: np.ndarray) -> np.ndarray:

@@ -27,10 +27,12 @@ from ddpm_core.diffusion.bounds import operator
 from ddpm_core.diffusion.config import DiffusionConfig
 from ddpm_core.diffusion.generate import generate
 from ddpm_core.diffusion.noise import initial, step_noise
-from ddpm_core.metrics.frechet import gaussian_of
+from ddpm_core.metrics.distances import frechet_distances
+from ddpm_core.metrics.frechet import RealFeatures, gaussian_of
+from ddpm_core.metrics.intervals import Resampling
 from ddpm_core.metrics.labels import asked_labels
 from ddpm_core.metrics.likeness import Judge
-from ddpm_core.metrics.measure import RealFeatures, Trust, distances
+from ddpm_core.metrics.metric import flat
 from ddpm_core.models import UNetConfig, build_model
 from ddpm_core.models.refining import resolved
 from ddpm_core.objectives.batch import Batch, LabelDropout
@@ -158,11 +160,12 @@ def measure(
     features, called = sides(pictures)
     train, test = sides(data.train[0])[0], sides(data.test[0])
     real = RealFeatures(gaussian_of(train), train, data.train[1], test[0], data.test[1])
-    trust = Trust(evaluate["resamples"], evaluate["seed"], evaluate["confidence"])
+    how = Resampling(evaluate["resamples"], evaluate["seed"], evaluate["confidence"])
     draws = evaluate["floor_draws"]
-    found = distances("fcd", features, asked, real, draws, trust).metrics
+    metrics = frechet_distances("fcd", features, asked, real, draws, how)
     judge = Judge.of("classifier", real, asked, draws, evaluate["seed"])
-    found |= judge.measure(features, asked, trust)[0].metrics
+    metrics += [judge.energy(features, asked, how), judge.lost(features, how)]
+    found = flat(metrics, how.confidence)
     for name in (
         "fcd_train", "fcd_floor_train", "fcd_ratio_train", "fcd_test", "fcd_floor_test", "fcd_ratio_test",
         "energy_classifier_low", "energy_classifier_high",

@@ -24,11 +24,10 @@ if TYPE_CHECKING:
 
 _RUN_ID = re.compile(r"[0-9a-f]{32}")
 _ALIASES = ("champion", "challenger", "previous")
-_ENDINGS = ("_low", "_high", "_detectable")
 
 
 @dataclass(frozen=True, eq=False)
-class RunFound:
+class NamedRun:
     """A run by the name that it was asked for with, and its grid of samples where it is at hand."""
 
     name: str
@@ -37,14 +36,14 @@ class RunFound:
 
 
 @contextmanager
-def found_runs(names: tuple[str, str], params: "Params", paths: Paths) -> Iterator[tuple[RunFound, RunFound]]:
+def open_runs(names: tuple[str, str], params: "Params", paths: Paths) -> Iterator[tuple[NamedRun, NamedRun]]:
     """Both runs; what had to be fetched for them goes when the block ends."""
     with TemporaryDirectory(prefix="compare-") as scratch:
-        first, second = (_found(name, params, paths, Path(scratch) / str(place)) for place, name in enumerate(names))
+        first, second = (_open(name, params, paths, Path(scratch) / str(place)) for place, name in enumerate(names))
         yield first, second
 
 
-def _found(name: str, params: "Params", paths: Paths, scratch: Path) -> RunFound:
+def _open(name: str, params: "Params", paths: Paths, scratch: Path) -> NamedRun:
     folder = Path(name)
     if folder.is_dir():
         inner = folder if (folder / "metrics.json").is_file() else folder / "out"
@@ -68,7 +67,7 @@ def _version(name: str, params: "Params", paths: Paths) -> tuple[str, str] | Non
     return (registered_name(params.gate, paths), name) if name in _ALIASES or name.isdecimal() else None
 
 
-def _fetched(name: str, version: tuple[str, str] | None, paths: Paths, scratch: Path) -> RunFound:
+def _fetched(name: str, version: tuple[str, str] | None, paths: Paths, scratch: Path) -> NamedRun:
     from pipelines.tools.tracking import connect
 
     try:
@@ -88,25 +87,25 @@ def _fetched(name: str, version: tuple[str, str] | None, paths: Paths, scratch: 
         raise TrackingError(f"{error} Start it, or compare two folders.") from error
 
 
-def _read(name: str, folder: Path, samples: Path) -> RunFound:
+def _read(name: str, folder: Path, samples: Path) -> NamedRun:
     grid = samples / "grid.png"
     there = samples if samples.is_dir() else None
     measured = read_measurement(folder / "metrics.json", folder / "record.json", there, whole=False)
     if (folder / "bundle").is_dir():
         check_bundle(folder / "bundle", measured.bundle, folder / "record.json")
-    return RunFound(name, measured, grid.read_bytes() if grid.is_file() else None)
+    return NamedRun(name, measured, grid.read_bytes() if grid.is_file() else None)
 
 
 @dataclass(frozen=True, eq=False)
 class Compared:
     """Run A held against run B by the rules for a champion, and every number of both."""
 
-    runs: tuple[RunFound, RunFound]
+    runs: tuple[NamedRun, NamedRun]
     rules: tuple[RuleResult, ...]
     rows: tuple[Row, ...]
 
     @classmethod
-    def of(cls, runs: tuple[RunFound, RunFound], params: "Params") -> "Compared":
+    def of(cls, runs: tuple[NamedRun, NamedRun], params: "Params") -> "Compared":
         one, other = (run.measured for run in runs)
         refuse_unless_alike(one, other)
         return cls(runs, compare(one, other, params.gate), tuple(_rows(one, other)))
@@ -140,17 +139,17 @@ class Compared:
         )
         return render_comparison(page)
 
-    def _lettered(self) -> Iterator[tuple[str, RunFound]]:
+    def _lettered(self) -> Iterator[tuple[str, NamedRun]]:
         return zip("AB", self.runs, strict=True)
 
 
 def _rows(one: Measurement, other: Measurement) -> Iterator[Row]:
-    """Every number of both, with the interval of the difference where it is known."""
+    """Every metric of both, with the interval of the difference where it is known."""
     yield ("measure", "A", "B", "A - B", "interval of the difference")
-    for name in sorted(one.metrics.keys() | other.metrics.keys()):
-        if name.endswith(_ENDINGS):
-            continue
+    for name in sorted({metric.name for metric in (*one.listed, *other.listed)}):
         mine, its = one.metrics.get(name), other.metrics.get(name)
+        if mine is None and its is None:
+            continue
         difference = None if mine is None or its is None else mine - its
         interval = ""
         if difference is not None and one.replicates(name) is not None and other.replicates(name) is not None:

@@ -4,9 +4,10 @@ Each difference has an interval, paired where both weighted the same samples ali
 seed and label, so what both have in common falls out.
 """
 
-from ddpm_core.metrics.gate_config import GateConfig
+from ddpm_core.metrics.gate_config import GateConfig, limit_of
 from ddpm_core.metrics.intervals import Interval
 from ddpm_core.metrics.measurement import Measurement
+from ddpm_core.metrics.metric import Metric
 from ddpm_core.metrics.rules import RuleResult, by_interval, number
 
 
@@ -15,24 +16,19 @@ def compare(challenger: Measurement, champion: Measurement, gate: GateConfig) ->
 
     It passes a rule where the whole interval of its loss lies within what is allowed, and fails where none of it does.
     """
-    rules = [
-        _rule(f"energy in {judge}", f"energy_{judge}", challenger, champion, gate.max_champion_loss)
-        for judge in challenger.conditions["judges"]
-    ]
-    if "accuracy_asked" in champion.metrics and gate.max_accuracy_loss is not None:
-        rules.append(_rule("asked label", "accuracy_asked", challenger, champion, gate.max_accuracy_loss, -1.0))
-    return tuple(rules)
+    held = {metric.name: metric for metric in (*challenger.listed, *champion.listed) if metric.champion}
+    none = {metric.name for metric in champion.listed if metric.not_applicable}
+    rules = ((metric, limit_of(gate, metric.champion)) for name, metric in held.items() if name not in none)
+    return tuple(_rule(metric, challenger, champion, limit) for metric, limit in rules if limit is not None)
 
 
-def _rule(
-    rule: str, name: str, challenger: Measurement, champion: Measurement, allowed: float, sign: float = 1.0
-) -> RuleResult:
-    """One number of both; `sign` is -1 where more of it is better."""
-    rule = f"champion: {rule}"
+def _rule(metric: Metric, challenger: Measurement, champion: Measurement, allowed: float) -> RuleResult:
+    rule, name = f"champion: {metric.title}", metric.name
     for who, of in (("challenger", challenger), ("champion", champion)):
         if name not in of.metrics or of.replicates(name) is None:
             text = f"of the {who} there is no {name}, or the record has no replicates of it"
             return RuleResult(rule, "not measured", None, allowed, text)
+    sign = -1.0 if metric.better == "higher" else 1.0
     ends = challenger.difference(name, champion)
     loss = Interval(*sorted((sign * ends.low, sign * ends.high)))
     mine, its = challenger.metrics[name], champion.metrics[name]

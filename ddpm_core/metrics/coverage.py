@@ -1,4 +1,4 @@
-"""What of the data the samples reach: every class by its label, and the neighbourhood of every unseen image."""
+"""What of the data the samples reach: the neighbourhood of every unseen image, in an extractor's features."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -7,15 +7,74 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ddpm_core.errors import DataError
+from ddpm_core.metrics.data import EvalData, Features, Labels
+from ddpm_core.metrics.frechet import RealFeatures
+from ddpm_core.metrics.metric import Metric
 
 _BLOCK = 1024
 
 
-def class_accuracy(asked: NDArray[np.int64], called: NDArray[np.int64], classes: int) -> NDArray[np.float64]:
-    """For each class the share of samples asked for it that are called by it; NaN where none was asked for."""
-    wanted = np.bincount(asked, minlength=classes)
-    right = np.bincount(asked[asked == called], minlength=classes)
-    return _shares(right, wanted)
+def reach(data: EvalData) -> Iterator[Metric]:
+    """How samples and unseen images lie among each other, beside what as many training images do; by class too."""
+    for view in data.views:
+        if view.distance is not None:
+            metrics, covered = measure_reach(view.distance, view.rows, view.judge.real, data.settings.coverage_k)
+            yield from metrics
+            if metrics and data.classes:
+                yield from _by_class(view.distance, view.rows, data.asked, view.judge.real, covered, data.classes)
+
+
+_MEANINGS = {
+    "coverage": "unseen images that samples reach",
+    "density": "unseen images near a sample, 1 = as dense as the data",
+    "precision": "samples that lie where unseen images do",
+    "recall": "unseen images that lie where samples do",
+}
+
+
+def measure_reach(name: str, samples: Features, real: RealFeatures, k: int) -> tuple[list[Metric], NDArray[np.bool_]]:
+    """The four measures in one extractor's features, and the unseen images that samples reach."""
+    if min(len(real.test_rows), len(samples)) <= k:
+        return [], np.zeros(len(real.test_rows), dtype=np.bool_)
+    mine, training = neighbours(real.test_rows, samples, k), real.train_rows[: len(samples)]
+    best = neighbours(real.test_rows, training, k).means() if len(training) > k else {}
+    metrics = []
+    for what, value in mine.means().items():
+        metric = Metric(
+            f"{name}_{what}", _MEANINGS[what], "inside" if what == "density" else "higher",
+            floor=f"{name}_{what}_real",
+            contrast=(f"{what} in {name}", f"{_MEANINGS[what]}; real: as many training images"),
+            share=what != "density",
+        )  # fmt: skip
+        metrics += [
+            metric.measured(value),
+            Metric(metric.floor, "the same of as many training images").measured(best.get(what)),
+        ]
+    return metrics, mine.covered
+
+
+def _by_class(
+    name: str, samples: Features, asked: Labels, real: RealFeatures, covered: NDArray[np.bool_], classes: int
+) -> Iterator[Metric]:
+    """The covered share of each class, and how diverse the samples asked for it are, 1 = as unseen real images."""
+    lowest, labels = "samples' reach in the class where it is lowest", real.test_labels
+    metric = Metric(f"{name}_coverage_class_min", lowest, "higher", by_class=f"{name}_coverage")
+    yield metric.worst(class_coverage(covered, labels, classes))
+    if (asked >= 0).all():
+        true = diversity(real.test_rows, labels, classes)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            ratio = diversity(samples, asked, classes) / true
+        least = Metric(
+            f"{name}_diversity_class_min",
+            "how far samples of a class lie apart where that is least, 1 = as unseen images",
+            "higher",
+            by_class=f"{name}_diversity",
+            contrast=(
+                f"diversity of class {{label}} in {name}",
+                "how far two samples of the class lie apart, 1 = as far as two unseen real ones",
+            ),
+        )
+        yield least.worst(np.where(np.isfinite(ratio), ratio, np.nan))
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,16 +86,17 @@ class Neighbours:
     precise: NDArray[np.bool_]  # samples within some reference row's ball (the same)
     density: float  # reference balls that a sample lies in, through k, on average (Naeem et al. 2020, eq. 5)
 
-
-def coverage(reference: NDArray[np.float32], samples: NDArray[np.float32], k: int) -> NDArray[np.bool_]:
-    """Which reference rows have a sample nearer than their own k-th neighbour (Naeem et al. 2020, eq. 6)."""
-    radius = _radius(reference, k)
-    closest = np.concatenate([block.min(axis=1) for block in _squared(reference, samples)])
-    return np.asarray(closest < radius)
+    def means(self) -> dict[str, float]:
+        return {
+            "coverage": float(self.covered.mean()),
+            "density": self.density,
+            "precision": float(self.precise.mean()),
+            "recall": float(self.recalled.mean()),
+        }
 
 
 def neighbours(reference: NDArray[np.float32], samples: NDArray[np.float32], k: int) -> Neighbours:
-    """All four at once: the distances between the sets are found in one pass."""
+    """All four at once: the distances between the sets are worked out in one pass."""
     around_reference, around_samples = _radius(reference, k), _radius(samples, k)
     covered, recalled, balls = [], [], np.zeros(len(samples), dtype=np.int64)
     precise = np.zeros(len(samples), dtype=np.bool_)
@@ -72,20 +132,20 @@ def class_coverage(covered: NDArray[np.bool_], labels: NDArray[np.int64], classe
     """The covered share of each class's reference rows; NaN where a class has none."""
     total = np.bincount(labels, minlength=classes)
     reached = np.bincount(labels[covered], minlength=classes)
-    return _shares(reached, total)
+    return class_shares(reached, total)
 
 
 def diversity(rows: NDArray[np.float32], labels: NDArray[np.int64], classes: int) -> NDArray[np.float64]:
     """For each class the mean squared distance of two of its rows; NaN where it has fewer than two."""
-    found = np.full(classes, np.nan)
+    values = np.full(classes, np.nan)
     for label in range(classes):
         own = rows[labels == label].astype(np.float64)
         if len(own) > 1:
-            found[label] = 2.0 * own.var(axis=0, ddof=1).sum()
-    return found
+            values[label] = 2.0 * own.var(axis=0, ddof=1).sum()
+    return values
 
 
-def _shares(part: NDArray[np.int64], whole: NDArray[np.int64]) -> NDArray[np.float64]:
+def class_shares(part: NDArray[np.int64], whole: NDArray[np.int64]) -> NDArray[np.float64]:
     shares = np.full(len(whole), np.nan)
     np.divide(part, whole, out=shares, where=whole > 0)
     return shares

@@ -34,6 +34,20 @@ class Gaussian:
         return np.asarray(vectors * np.sqrt(np.maximum(values, 0.0)))
 
 
+@dataclass(frozen=True, eq=False)
+class RealFeatures:
+    """Real images in an extractor's eyes: the whole training split as a Gaussian, some of its rows, all test rows.
+
+    Rows stand beside their labels, -1 for none.
+    """
+
+    train: Gaussian
+    train_rows: NDArray[np.float32]
+    train_labels: Labels
+    test_rows: NDArray[np.float32]
+    test_labels: Labels
+
+
 class Moments:
     """A running mean and scatter of rows; batches may come in any size and order, and two can be merged."""
 

@@ -1,10 +1,10 @@
 """The limits of the gate."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import ClassVar
 
 from ddpm_core.checks import Checks, Config, at_least_1, fraction, not_negative, open_fraction, positive
-from ddpm_core.errors import ParamsError
+from ddpm_core.errors import DataError, ParamsError
 
 
 @dataclass(frozen=True)
@@ -61,5 +61,10 @@ class GateConfig(Config):
         "max_champion_loss": not_negative,
     }
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
+
+def limit_of(gate: GateConfig, key: str) -> float | None:
+    """A limit by its key in section gate; None where it is switched off."""
+    limit = asdict(gate).get(key, key)
+    if not isinstance(limit, int | float | None):
+        raise DataError(f"record.json: a rule's limit must be a number of section gate, got {key!r}")
+    return limit

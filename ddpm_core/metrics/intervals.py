@@ -42,12 +42,18 @@ class Interval:
     low: float
     high: float
 
-    def scaled(self, factor: float) -> "Interval":
-        return Interval(self.low * factor, self.high * factor)
-
     def at_least_0(self) -> "Interval":
         """For what cannot be negative."""
         return Interval(max(self.low, 0.0), max(self.high, 0.0))
+
+
+@dataclass(frozen=True)
+class Resampling:
+    """How intervals are made: how many weightings of the samples, from which seed, at what confidence."""
+
+    rounds: int
+    seed: int
+    confidence: float
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,6 +3,8 @@
 How often each class comes is most of the chance in a Fréchet distance, and says nothing of a model. -1 is no label.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -53,3 +55,10 @@ def rows_like(asked: Labels, labels: Labels, rng: np.random.Generator) -> Rows:
     rest = np.flatnonzero(free)
     free[rng.choice(rest, len(asked) - (len(labels) - len(rest)), replace=False)] = False
     return np.flatnonzero(~free)
+
+
+def by_class(labels: Labels, classes: Sequence[str], columns: int) -> list[tuple[str, list[int]]]:
+    """For a grid: each class's name and its first few positions; one unnamed group where there are no classes."""
+    if not classes:
+        return [("", list(range(min(len(labels), columns * columns))))]
+    return [(name, np.flatnonzero(labels == label)[:columns].tolist()) for label, name in enumerate(classes)]

@@ -1,22 +1,59 @@
-"""How much samples look like the data, on a scale that means the same on every data set.
+"""How much samples look like the data in the features of an extractor, on a scale that means the same on all data.
 
-Three measures, each with its interval: the energy distance e (fidelity and diversity), the share of the data in regions
-that samples hardly reach (diversity), and the share of samples that are rougher or smoother than real pictures
-(faults that features of networks hardly see). A `judge` is an extractor of features by its name.
+Two measures, each with its interval: the energy distance e (fidelity and diversity), and the share of the data in
+regions that samples hardly reach (diversity). A `judge` is an extractor of features by its name.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
+from ddpm_core.metrics.data import EvalData, Features
 from ddpm_core.metrics.energy import Against, against, energy
-from ddpm_core.metrics.intervals import around, detectable, wilson
+from ddpm_core.metrics.frechet import RealFeatures
+from ddpm_core.metrics.intervals import Resampling, around
 from ddpm_core.metrics.labels import Labels
-from ddpm_core.metrics.measure import Features, Found, Images, RealFeatures, Trust
+from ddpm_core.metrics.metric import Metric, Rule
 from ddpm_core.metrics.regions import Regions, lost, make_regions
-from ddpm_core.metrics.roughness import outside, roughness, usual_range
 
 _FEWEST_OF_A_CLASS = 10
+
+
+def likeness(data: EvalData) -> Iterator[Metric]:
+    """In the features of each extractor; e of the worst class too, where classes were asked for."""
+    for view in data.views:
+        judge = view.judge
+        for metric in (judge.energy(view.rows, data.asked, data.resampling), judge.lost(view.rows, data.resampling)):
+            yield metric if view.judges else metric.without_rule()
+        if data.labelled:
+            name, words = f"energy_{judge.name}", "the same, in the class where it is highest"
+            worst = Metric(f"{name}_class_max", words, "lower", by_class=name)
+            yield worst.worst(judge.by_class(view.rows, data.asked, data.classes))
+
+
+def energy_metric(judge: str) -> Metric:
+    words = "e = {value:.4g} ({low:.4g} to {high:.4g}): {worth}"
+    says = f"in the features of {judge} the samples are {{worth}}"
+    return Metric(
+        f"energy_{judge}", "distance to unseen images, 0 = real images, 1 = a single real image repeated", "lower",
+        rule=Rule("interval", "max_energy", f"energy in {judge}", words, says=says, controls=True),
+        champion="max_champion_loss", short=f"e in {judge}", features=judge,
+        tile=(f"e in {judge}: 0 real, 1 one image repeated", ".3f"),
+    )  # fmt: skip
+
+
+def lost_metric(judge: str) -> Metric:
+    words = (
+        "{value:.1%} ({low:.1%} to {high:.1%}) of unseen real images lie in regions that samples fill less than a "
+        "quarter as often"
+    )
+    return Metric(
+        f"lost_{judge}", "unseen images in regions that samples hardly reach", "lower",
+        rule=Rule("interval", "max_lost", f"lost regions in {judge}", words, controls=True), short=f"lost in {judge}",
+        features=judge, share=True,
+    )  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,29 +71,21 @@ class Judge:
         held = against(real.test_rows, real.train_rows, real.train_labels, asked, draws, seed)
         return cls(name, real, held, make_regions(real.train_rows))
 
-    def measure(self, samples: Features, asked: Labels, trust: Trust) -> tuple[Found, tuple[int, ...]]:
-        """energy_NAME and lost_NAME with their intervals; and the lost regions, the fullest first."""
-        apart = energy(samples, asked, self.against, trust.rounds, trust.seed)
-        gone = lost(samples, self.real.test_rows, self.regions, trust.rounds, trust.seed)
-        found = Found.none()
-        for name, measured in ((f"energy_{self.name}", apart), (f"lost_{self.name}", gone)):
-            ends = around(measured.value, measured.replicates, trust.confidence)
-            if measured is gone:
-                ends = ends.at_least_0()
-            found.replicates[name] = measured.replicates
-            found.metrics.update(
-                {
-                    name: measured.value,
-                    f"{name}_low": ends.low,
-                    f"{name}_high": ends.high,
-                    f"{name}_detectable": detectable(measured.replicates.spread, trust.confidence),
-                }
-            )
-        return found, gone.regions
+    def energy(self, samples: Features, asked: Labels, how: Resampling) -> Metric:
+        """energy_NAME with its interval."""
+        apart = energy(samples, asked, self.against, how.rounds, how.seed)
+        ends = around(apart.value, apart.replicates, how.confidence)
+        return energy_metric(self.name).measured(apart.value, ends, apart.replicates)
 
-    def by_class(self, samples: Features, asked: Labels, classes: int) -> np.ndarray:
+    def lost(self, samples: Features, how: Resampling) -> Metric:
+        """lost_NAME with its interval."""
+        gone = lost(samples, self.real.test_rows, self.regions, how.rounds, how.seed)
+        ends = around(gone.value, gone.replicates, how.confidence).at_least_0()
+        return lost_metric(self.name).measured(gone.value, ends, gone.replicates)
+
+    def by_class(self, samples: Features, asked: Labels, classes: int) -> NDArray[np.float64]:
         """e of each class's samples beside its unseen images; NaN where either has fewer than ten."""
-        found = np.full(classes, np.nan)
+        values = np.full(classes, np.nan)
         for label in range(classes):
             mine, its, training = (
                 rows[labels == label]
@@ -70,30 +99,5 @@ class Judge:
                 continue
             free = np.full(len(mine), -1)
             held = against(its, training, np.full(len(training), -1), free, 1, 0)
-            found[label] = energy(mine, free, held, 1, 0).value
-        return found
-
-
-@dataclass(frozen=True)
-class Grain:
-    """How rough real pictures are, prepared so that many sets of samples can be held against them."""
-
-    top: int
-    usual: tuple[float, float]  # the roughness between which 98 % of training pictures lie
-    heldout: float  # the share of unseen pictures that lie outside
-
-    @classmethod
-    def of(cls, unseen: Images, training: Images, top: int) -> "Grain":
-        usual = usual_range(roughness(training, top))
-        return cls(top, usual, float(outside(roughness(unseen, top), usual).mean()))
-
-    def measure(self, images: Images, confidence: float) -> dict[str, float]:
-        """The share of samples that lie outside, with its interval, beside that of unseen pictures."""
-        rough = outside(roughness(images, self.top), self.usual)
-        ends = wilson(int(rough.sum()), len(rough), confidence)
-        return {
-            "rough_share": float(rough.mean()),
-            "rough_share_low": ends.low,
-            "rough_share_high": ends.high,
-            "rough_share_heldout": self.heldout,
-        }
+            values[label] = energy(mine, free, held, 1, 0).value
+        return values

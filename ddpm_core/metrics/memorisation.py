@@ -6,16 +6,46 @@ the second nearest. Both are taken of the unseen real images too, which have no 
 some pixels: then every such shift is tried, on the part of the picture that all of them leave in sight.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from math import lgamma
+from math import inf, lgamma
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ddpm_core.errors import DataError
+from ddpm_core.metrics.config import EvaluateConfig
+from ddpm_core.metrics.data import EvalData
+from ddpm_core.metrics.intervals import Interval, clopper_pearson
+from ddpm_core.metrics.metric import Metric, Rule
 
 _BLOCK = 256  # rows compared at a time
 _CANDIDATES = 4  # found in float32, then measured exactly
+
+
+def copies(data: EvalData) -> Iterator[Metric]:
+    """Suspected copies of training images among the samples and among unseen images."""
+    yield from count_copies(data.nearest, data.unseen_nearest, data.settings)
+
+
+def copies_metric(kind: str, meaning: str, words: str) -> Metric:
+    """A share of suspected copies, held against that of unseen images."""
+    words = f"{{value:.2%}} of the samples are {words} {{floor:.2%}} of unseen real images are"
+    return Metric(
+        f"{kind}_share", meaning, "lower", floor=f"{kind}_share_heldout",
+        rule=Rule("excess", "max_copy_excess", f"{kind} copies", words, controls=True, chance=f"{kind}_chance"),
+        share=True, tile=("suspected copies of training images", ".2%") if kind == "near" else None,
+    )  # fmt: skip
+
+
+NEAR = copies_metric(
+    "near", "samples nearer to a training image than nearly all unseen images are", "nearer to a training image than"
+)
+LONE = copies_metric(
+    "lone",
+    "samples with one training image far nearer than the next",
+    "with one training image far nearer than the next, as",
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,6 +130,18 @@ def near_copies(samples: Nearest, heldout: Nearest, quantile: float) -> Copies:
 def lone_copies(samples: Nearest, heldout: Nearest, ratio: float) -> Copies:
     """Samples whose nearest training image is nearer than `ratio` times the second nearest."""
     return _compared(samples.ratio, heldout.ratio, ratio)
+
+
+def count_copies(samples: Nearest, unseen: Nearest, settings: EvaluateConfig) -> Iterator[Metric]:
+    """Both counts, of samples and of unseen images, and how often chance alone gives so many."""
+    near, lone = near_copies(samples, unseen, settings.copy_quantile), lone_copies(samples, unseen, settings.copy_ratio)
+    n = len(samples.first)
+    for metric, found in ((NEAR, near), (LONE, lone)):
+        most = clopper_pearson(round(found.share * n), n, settings.confidence).high
+        yield metric.measured(found.share, Interval(-inf, most))
+        yield Metric(metric.floor, "the same of unseen images", value=found.heldout)
+        if metric.rule is not None:
+            yield Metric(metric.rule.chance, "how often chance alone gives so many", value=found.chance)
 
 
 def _compared(samples: NDArray[np.float64], heldout: NDArray[np.float64], threshold: float) -> Copies:

@@ -1,9 +1,48 @@
 """Faults that the pixels alone show: images of one colour, the same image again, values stuck at the ends."""
 
 import hashlib
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
+
+from ddpm_core.metrics.data import EvalData
+from ddpm_core.metrics.metric import Metric, Rule
+
+
+def broken_metric(kind: str, meaning: str, contrast: str) -> Metric:
+    """A share of broken images, held against that of unseen images."""
+    words = "{value:.2%} of the samples, {floor:.2%} of unseen real images"
+    return Metric(
+        f"{kind}_share", meaning, "lower", floor=f"{kind}_share_heldout",
+        rule=Rule("excess", "max_broken_excess", f"{kind} images", words, controls=True), contrast=(contrast, ""),
+        share=True,
+    )  # fmt: skip
+
+
+CONSTANT = broken_metric("constant", "samples of one single colour", "images of one colour")
+DUPLICATE = broken_metric("duplicate", "samples equal to an earlier one", "repeated images")
+
+
+def pixel_faults(data: EvalData) -> Iterator[Metric]:
+    """Shares of constant, repeated and saturated values among samples and unseen images."""
+    yield CONSTANT.measured(constant_share(data.images))
+    yield Metric(CONSTANT.floor, "the same of unseen images", value=constant_share(data.unseen))
+    yield DUPLICATE.measured(duplicate_share(data.images))
+    yield Metric(DUPLICATE.floor, "the same of unseen images", value=duplicate_share(data.unseen))
+    saturated = Metric("saturated_share", "values at an end of the range, in samples", floor="saturated_share_heldout")
+    yield saturated.measured(saturated_share(data.images, data.top))
+    yield Metric(saturated.floor, "the same in unseen images", value=saturated_share(data.unseen, data.top))
+
+
+def golden_metric(difference: float | None, is_there: bool = True) -> Metric:
+    """How far the bundle's golden image is from itself when it is made again; no rule judges a bundle without one."""
+    words = "sampled again it differs by {value:.4g} levels from the export's"
+    return Metric(
+        "golden_difference", "levels by which the bundle's golden image differs when it is made again", "lower",
+        rule=Rule("absolute", "max_golden_difference", "golden image", words),
+        not_applicable="" if is_there else "the bundle was made without one", value=difference,
+    )  # fmt: skip
 
 
 def constant_share(images: NDArray[np.uint8]) -> float:

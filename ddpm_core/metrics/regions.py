@@ -35,11 +35,10 @@ class Regions:
 
 @dataclass(frozen=True, eq=False)
 class Lost:
-    """The share of unseen images in lost regions; what resampling adds; and the regions of the first clustering."""
+    """The share of unseen images in lost regions, and what resampling adds."""
 
     value: float
     replicates: Replicates
-    regions: tuple[int, ...]  # lost in the first clustering, the fullest of unseen images first
 
 
 def make_regions(training: Features) -> Regions:
@@ -59,10 +58,16 @@ def lost(samples: Features, unseen: Features, regions: Regions, rounds: int, see
     value = float(_lost(mine, its, whole, counts)[0])
     times = (_drawn(len(samples), rounds, seed), _drawn(len(unseen), rounds, seed + 1))
     drawn = _lost(mine, its, times, counts)
-    q, p = (_shares(side[0], times, counts[0])[0] for side, times in ((mine, whole[0]), (its, whole[1])))
+    return Lost(value, Replicates(drawn - drawn.mean(), np.zeros(rounds)))
+
+
+def lost_regions(samples: Features, unseen: Features, regions: Regions) -> list[Rows]:
+    """For each lost region of the first clustering the unseen images in it, the fullest region first."""
+    count = len(regions.centres[0])
+    mine, its = (_nearest(rows.astype(np.float64), regions.centres[0]) for rows in (samples, unseen))
+    q, p = (_shares(side, np.ones((1, len(side)), dtype=np.int64), count)[0] for side in (mine, its))
     gone = np.flatnonzero((p > 0) & (q < _QUARTER * p))
-    first = tuple(int(region) for region in gone[np.argsort(-p[gone], kind="stable")])
-    return Lost(value, Replicates(drawn - drawn.mean(), np.zeros(rounds)), first)
+    return [np.flatnonzero(its == region) for region in gone[np.argsort(-p[gone], kind="stable")]]
 
 
 def _lost(mine: tuple[Rows, ...], its: tuple[Rows, ...], times: tuple[Rows, Rows], counts: list[int]) -> Floats:

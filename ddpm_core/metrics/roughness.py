@@ -3,13 +3,61 @@
 Features of networks hardly see a quarter of noise among good samples; this does, and costs nothing.
 """
 
+from collections.abc import Iterator
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
+
+from ddpm_core.metrics.data import EvalData
+from ddpm_core.metrics.intervals import wilson
+from ddpm_core.metrics.metric import Metric, Rule
 
 Images = NDArray[np.uint8]
 Floats = NDArray[np.float64]
 
 _TAILS = (0.01, 0.99)
+ROUGH = Metric(
+    "rough_share",
+    "samples rougher or smoother than 98 % of training images",
+    "lower",
+    floor="rough_share_heldout",
+    rule=Rule(
+        "interval",
+        "max_rough",
+        "roughness",
+        "{value:.1%} ({low:.1%} to {high:.1%}) of the samples are rougher or smoother than 98 % of training images; "
+        "{floor:.1%} of unseen real images are",
+        controls=True,
+    ),
+    short="rough",
+    share=True,
+)
+_UNSEEN = Metric("rough_share_heldout", "the same of unseen images", share=True)
+
+
+def rough_share(data: EvalData) -> Iterator[Metric]:
+    yield from data.grain.measure(data.images, data.settings.confidence)
+
+
+@dataclass(frozen=True)
+class Grain:
+    """How rough real pictures are, prepared so that many sets of samples can be held against them."""
+
+    top: int
+    usual: tuple[float, float]  # the roughness between which 98 % of training pictures lie
+    heldout: float  # the share of unseen pictures that lie outside
+
+    @classmethod
+    def of(cls, unseen: Images, training: Images, top: int) -> "Grain":
+        usual = usual_range(roughness(training, top))
+        return cls(top, usual, float(outside(roughness(unseen, top), usual).mean()))
+
+    def measure(self, images: Images, confidence: float) -> tuple[Metric, Metric]:
+        """The share of samples that lie outside, with its interval, beside that of unseen pictures."""
+        rough = outside(roughness(images, self.top), self.usual)
+        ends = wilson(int(rough.sum()), len(rough), confidence)
+        return ROUGH.measured(float(rough.mean()), ends), _UNSEEN.measured(self.heldout)
 
 
 def roughness(images: Images, top: int) -> Floats:

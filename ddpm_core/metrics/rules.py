@@ -1,4 +1,4 @@
-"""The rules of the gate, one function each: from metrics and limits to pass, fail, not enough evidence or not measured.
+"""The rules of the gate, a function a kind: from metrics and limits to pass, fail, not enough evidence or not measured.
 
 A rule with an interval passes where the whole interval keeps the limit and fails where none of it does. Between the
 two it is `not enough evidence`, and says how many images would be enough.
@@ -6,18 +6,18 @@ two it is `not enough evidence`, and says how many images would be enough.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import ceil, hypot, log10
-from typing import Any, Literal
+from math import ceil, hypot, inf, log10
+from typing import Literal
 
-from ddpm_core.metrics.gate_config import GateConfig, Limit
-from ddpm_core.metrics.intervals import wilson
+from ddpm_core.errors import DataError
+from ddpm_core.metrics.gate_config import GateConfig, Limit, limit_of
+from ddpm_core.metrics.intervals import RESAMPLING, wilson
 from ddpm_core.metrics.memorisation import chance
+from ddpm_core.metrics.metric import Metric, Numbers, Rule
 
 Outcome = Literal["pass", "fail", "not enough evidence", "not measured", "not applicable"]
 # What blocks more comes first: the verdict as a whole takes the first of these that any rule has.
 BLOCKING: tuple[Outcome, ...] = ("fail", "not measured", "not enough evidence")
-
-Metrics = Mapping[str, float]
 
 _BEST_TOLD = 0.002  # an e below this is called by no smaller number
 
@@ -52,33 +52,138 @@ def number(value: float | None) -> str:
     return "-" if value is None else f"{value + 0.0:.4g}"
 
 
-def missing(rule: str, metrics: Metrics, names: tuple[str, ...]) -> RuleResult | None:
+def missing(rule: str, numbers: Numbers, names: Sequence[str]) -> RuleResult | None:
     """The result of a rule whose numbers are not there."""
-    absent = [name for name in names if name not in metrics]
+    absent = [name for name in names if name not in numbers]
     if not absent:
         return None
     return RuleResult(rule, "not measured", None, None, f"metrics.json has no {', '.join(absent)}")
 
 
-# ---- how much the samples look like the data
+# ---- the rule that a metric brings
 
 
-def likeness_rules(metrics: Metrics, judges: Sequence[str], gate: GateConfig) -> list[RuleResult]:
-    """Fidelity and diversity in each judge's features, and the roughness of the pixels."""
-    rules = []
-    for judge in judges:
-        rules.append(_energy_rule(metrics, judge, gate))
-        rules.append(_lost_rule(metrics, judge, gate))
-    rules.append(_rough_rule(metrics, gate))
-    rules += [_broken_rule(metrics, kind, gate) for kind in ("constant", "duplicate")]
-    return rules
+@dataclass(frozen=True)
+class Evidence:
+    """What rules look at: the numbers, how they were taken, the limits, and by name what each gross fault scores."""
 
+    numbers: Numbers
+    gate: GateConfig
+    confidence: float
+    resampling: str | None
+    faults: Mapping[str, Numbers]
 
-def _energy_rule(metrics: Metrics, judge: str, gate: GateConfig) -> RuleResult:
-    def words(value: float, low: float, high: float) -> str:
-        return f"e = {number(value)} ({number(low)} to {number(high)}): {worth(value)}"
+    def result(self, metric: Metric) -> RuleResult | None:
+        """What the metric's own rule says of it; None without one."""
+        rule = metric.rule
+        if rule is None:
+            return None
+        limit = limit_of(self.gate, rule.limit)
+        if limit is None:
+            return RuleResult(rule.title, "not applicable", None, None, f"gate.{rule.limit} is null")
+        if metric.not_applicable:
+            return RuleResult(rule.title, "not applicable", None, None, metric.not_applicable)
+        ends, floor, counts = metric.ends, (metric.floor,) * bool(metric.floor), ("n", "n_heldout")
+        judge, needs = {
+            "interval": (self._interval, (*counts, metric.name, *ends, *floor)),
+            "ratio": (self._ratio, (metric.name, *ends)),
+            "excess": (self._excess, (metric.name, metric.floor, *((rule.chance,) if rule.chance else counts))),
+            "loss": (self._loss, (*counts, metric.name, metric.floor)),
+            "absolute": (self._absolute, (metric.name,)),
+        }.get(rule.kind, (None, ()))
+        if judge is None:
+            raise DataError(
+                f"record.json: the rule of {metric.name} must be of a kind that the gate has, got {rule.kind!r}"
+            )
+        if absent := missing(rule.title, self.numbers, needs):
+            return absent
+        if rule.kind in ("interval", "ratio") and self.resampling != RESAMPLING:
+            text = f"intervals must be of the kind {RESAMPLING!r}, got {self.resampling!r}; run `ddpm evaluate` again"
+            return RuleResult(rule.title, "not measured", None, None, text)
+        return judge(rule, metric, limit)
 
-    return _interval_rule(f"energy in {judge}", metrics, f"energy_{judge}", gate.max_energy, words)
+    def words(self, template: str, metric: Metric) -> str:
+        """The words of a rule with the metric's numbers in them."""
+        low, high = (self.numbers.get(end) for end in metric.ends)
+        value = self.numbers[metric.name]
+        shown = {"value": value, "low": low, "high": high, "floor": self.numbers.get(metric.floor)}
+        filled = {name: None if number is None else number + 0.0 for name, number in shown.items()}
+        return template.format(**filled, worth=worth(value))
+
+    def _interval(self, rule: Rule, metric: Metric, limit: float) -> RuleResult:
+        value, low, high = (self.numbers[name] for name in (metric.name, *metric.ends))
+        outcome = by_interval(low <= limit, high <= limit)
+        text = f"{self.words(rule.words, metric)}; allowed {number(limit)}"
+        if outcome == "not enough evidence":
+            text += f"; {enough(value, (high - low) / 2, limit, self._fewest)}"
+        return RuleResult(rule.title, outcome, value, limit, text)
+
+    def _ratio(self, rule: Rule, metric: Metric, limit: float) -> RuleResult:
+        """A multiple of what real images score differs from data to data, so the gross faults must bear it out."""
+        value, low, high = (self.numbers[name] for name in (metric.name, *metric.ends))
+        if below := [name for name, its in self.faults.items() if its.get(metric.name, inf) <= limit]:
+            text = f"{listed(below)} would keep the limit of {number(limit)} x, so it says nothing on these data"
+            return RuleResult(rule.title, "not applicable", value, limit, text)
+        text = f"{self.words(rule.words, metric)}; allowed {limit:g} x"
+        return RuleResult(rule.title, by_interval(low <= limit, high <= limit), value, limit, text)
+
+    def _excess(self, rule: Rule, metric: Metric, allowed: float) -> RuleResult:
+        """A share of the samples above its limit fails, unless chance alone often gives as many."""
+        share, floor = self.numbers[metric.name], self.numbers[metric.floor]
+        limit = floor + allowed
+        text = f"{self.words(rule.words, metric)}; allowed {limit:.2%}"
+        if share <= limit:
+            return RuleResult(rule.title, "pass", share, limit, text)
+        if rule.chance:
+            by_chance = self.numbers[rule.chance]
+        else:
+            n, unseen = round(self.numbers["n"]), round(self.numbers["n_heldout"])
+            by_chance = chance(round(share * n), n, round(floor * unseen), unseen)
+        if by_chance >= self.gate.copy_significance:
+            text += f", but so many come by chance in {by_chance:.0%} of draws"
+            return RuleResult(rule.title, "pass", share, limit, text)
+        return RuleResult(rule.title, "fail", share, limit, text)
+
+    def _loss(self, rule: Rule, metric: Metric, allowed: float) -> RuleResult:
+        """By the interval of the loss, both shares uncertain (Newcombe 1998, method 10).
+
+        Fail where the interval shows a larger loss than is allowed. Where it shows neither that nor a smaller one, the
+        rule passes while the loss that was measured is at most twice what is allowed.
+        """
+        share, floor = self.numbers[metric.name], self.numbers[metric.floor]
+        loss, limit = floor - share, floor - allowed
+        low, high = self._loss_of_share(share, floor)
+        text = (
+            f"{self.words(rule.words, metric)}: a loss of {loss:.2%} ({low:.2%} to {high:.2%}); allowed {allowed:.2%}"
+        )
+        if limit <= rule.guessing:
+            text += f", which mere chance reaches ({rule.guessing:.2%}): the classifier is too weak to tell"
+            return RuleResult(rule.title, "not enough evidence", share, limit, text)
+        outcome = by_interval(low <= allowed, high <= allowed)
+        if outcome == "not enough evidence" and loss <= 2 * allowed:
+            outcome = "pass"
+            text += "; the interval shows no larger loss, and the loss is within twice the allowed"
+        elif outcome == "not enough evidence":
+            text += f"; {enough(loss, (high - low) / 2, allowed, self._fewest)}"
+        return RuleResult(rule.title, outcome, share, limit, text)
+
+    def _loss_of_share(self, mine: float, its: float) -> tuple[float, float]:
+        """The interval of `its` less `mine`, from Wilson's intervals of both."""
+        own, other = (
+            wilson(round(p * k), round(k), self.confidence)
+            for p, k in ((mine, self.numbers["n"]), (its, self.numbers["n_heldout"]))
+        )
+        loss = its - mine
+        return loss - hypot(its - other.low, own.high - mine), loss + hypot(other.high - its, mine - own.low)
+
+    def _absolute(self, rule: Rule, metric: Metric, limit: float) -> RuleResult:
+        value = self.numbers[metric.name]
+        text = f"{self.words(rule.words, metric)}; allowed {number(limit)}"
+        return RuleResult(rule.title, "pass" if value <= limit else "fail", value, limit, text)
+
+    @property
+    def _fewest(self) -> float:
+        return min(self.numbers["n"], self.numbers["n_heldout"])
 
 
 def worth(value: float) -> str:
@@ -88,40 +193,8 @@ def worth(value: float) -> str:
     return f"as good as {1 / value:.2g} real pictures repeated"
 
 
-def _lost_rule(metrics: Metrics, judge: str, gate: GateConfig) -> RuleResult:
-    def words(value: float, low: float, high: float) -> str:
-        return (
-            f"{value:.1%} ({low:.1%} to {high:.1%}) of unseen real images lie in regions that samples fill less than a "
-            "quarter as often"
-        )
-
-    return _interval_rule(f"lost regions in {judge}", metrics, f"lost_{judge}", gate.max_lost, words)
-
-
-def _rough_rule(metrics: Metrics, gate: GateConfig) -> RuleResult:
-    rule = "roughness"
-    if absent := missing(rule, metrics, ("rough_share_heldout",)):
-        return absent
-
-    def words(value: float, low: float, high: float) -> str:
-        return (
-            f"{value:.1%} ({low:.1%} to {high:.1%}) of the samples are rougher or smoother than 98 % of training "
-            f"images; {metrics['rough_share_heldout']:.1%} of unseen real images are"
-        )
-
-    return _interval_rule(rule, metrics, "rough_share", gate.max_rough, words)
-
-
-def _interval_rule(rule: str, metrics: Metrics, name: str, limit: float, words: Any) -> RuleResult:
-    """At most `limit`, judged by the whole interval."""
-    if absent := missing(rule, metrics, ("n", "n_heldout", name, f"{name}_low", f"{name}_high")):
-        return absent
-    value, low, high = (metrics[f"{name}{end}"] for end in ("", "_low", "_high"))
-    outcome = by_interval(low <= limit, high <= limit)
-    text = f"{words(value, low, high)}; allowed {number(limit)}"
-    if outcome == "not enough evidence":
-        text += f"; {enough(value, (high - low) / 2, limit, min(metrics['n'], metrics['n_heldout']))}"
-    return RuleResult(rule, outcome, value, limit, text)
+def listed(words: Sequence[str]) -> str:
+    return ", ".join(words[:-1]) + " and " + words[-1] if len(words) > 1 else "".join(words)
 
 
 def by_interval(may_hold: bool, holds: bool) -> Outcome:
@@ -139,10 +212,10 @@ def enough(value: float, reach: float, limit: float, n: float) -> str:
     return f"about {ceil(wanted / unit) * unit:,.0f} samples and as many unseen images would be enough"
 
 
-# ---- the other rules
+# ---- the rules that need no metric of their own
 
 
-def images_rule(metrics: Metrics, gate: GateConfig) -> RuleResult:
+def images_rule(metrics: Numbers, gate: GateConfig) -> RuleResult:
     rule = "images"
     if absent := missing(rule, metrics, ("n", "n_heldout")):
         return absent
@@ -154,96 +227,7 @@ def images_rule(metrics: Metrics, gate: GateConfig) -> RuleResult:
     return RuleResult(rule, "pass", fewest, gate.min_images, text)
 
 
-def accuracy_rule(metrics: Metrics, conditions: Mapping[str, Any], gate: GateConfig) -> RuleResult:
-    """By the interval of the loss against unseen images, both shares uncertain (Newcombe 1998, method 10).
-
-    Fail where the interval shows a larger loss than is allowed. Where it shows neither that nor a smaller one, the
-    rule passes while the loss that was measured is at most twice what is allowed.
-    """
-    rule = "asked label"
-    if gate.max_accuracy_loss is None:
-        return RuleResult(rule, "not applicable", None, None, "gate.max_accuracy_loss is null")
-    if not conditions["conditional"] or conditions["classes"] < 2:
-        return RuleResult(rule, "not applicable", None, None, "the model takes no label, or there is but one")
-    if absent := missing(rule, metrics, ("n", "n_heldout", "accuracy_asked", "accuracy_heldout")):
-        return absent
-    asked, heldout, allowed = metrics["accuracy_asked"], metrics["accuracy_heldout"], gate.max_accuracy_loss
-    low, high = _loss_of_share(asked, metrics["n"], heldout, metrics["n_heldout"], conditions)
-    limit, chance = heldout - allowed, 1.0 / conditions["classes"]
-    text = (
-        f"{asked:.2%} of the samples are classified as the class asked for, {heldout:.2%} of unseen real images as "
-        f"theirs: a loss of {heldout - asked:.2%} ({low:.2%} to {high:.2%}); allowed {allowed:.2%}"
-    )
-    if limit <= chance:
-        text += f", which mere chance reaches ({chance:.2%}): the classifier is too weak to tell"
-        return RuleResult(rule, "not enough evidence", asked, limit, text)
-    outcome = by_interval(low <= allowed, high <= allowed)
-    if outcome == "not enough evidence" and heldout - asked <= 2 * allowed:
-        outcome, text = "pass", f"{text}; the interval shows no larger loss, and the loss is within twice the allowed"
-    elif outcome == "not enough evidence":
-        text += f"; {enough(heldout - asked, (high - low) / 2, allowed, min(metrics['n'], metrics['n_heldout']))}"
-    return RuleResult(rule, outcome, asked, limit, text)
-
-
-def _loss_of_share(mine: float, n: float, its: float, m: float, conditions: Mapping[str, Any]) -> tuple[float, float]:
-    """The interval of `its` less `mine`, from Wilson's intervals of both."""
-    confidence = float(conditions["settings"]["confidence"])
-    own, other = (wilson(round(p * k), round(k), confidence) for p, k in ((mine, n), (its, m)))
-    loss = its - mine
-    return loss - hypot(its - other.low, own.high - mine), loss + hypot(other.high - its, mine - own.low)
-
-
-def copies_rules(metrics: Metrics, gate: GateConfig) -> list[RuleResult]:
-    """Copies of training images, counted in two ways."""
-    return [
-        _copies_rule("near copies", "near", "nearer to a training image than", metrics, gate),
-        _copies_rule("lone copies", "lone", "with one training image far nearer than the next, as", metrics, gate),
-    ]
-
-
-def _copies_rule(rule: str, kind: str, words: str, metrics: Metrics, gate: GateConfig) -> RuleResult:
-    share_name, heldout_name, chance_name = f"{kind}_share", f"{kind}_share_heldout", f"{kind}_chance"
-    if absent := missing(rule, metrics, (share_name, heldout_name, chance_name)):
-        return absent
-    share, heldout, by_chance = metrics[share_name], metrics[heldout_name], metrics[chance_name]
-    limit = heldout + gate.max_copy_excess
-    text = f"{share:.2%} of the samples are {words} {heldout:.2%} of unseen real images are; allowed {limit:.2%}"
-    return _share_rule(rule, share, limit, by_chance, text, gate)
-
-
-def _share_rule(rule: str, share: float, limit: float, by_chance: float, text: str, gate: GateConfig) -> RuleResult:
-    """A share of the samples above its limit fails, unless chance alone often gives as many."""
-    if share <= limit:
-        return RuleResult(rule, "pass", share, limit, text)
-    if by_chance >= gate.copy_significance:
-        return RuleResult(rule, "pass", share, limit, f"{text}, but so many come by chance in {by_chance:.0%} of draws")
-    return RuleResult(rule, "fail", share, limit, text)
-
-
-def _broken_rule(metrics: Metrics, kind: str, gate: GateConfig) -> RuleResult:
-    rule = f"{kind} images"
-    if absent := missing(rule, metrics, (f"{kind}_share", f"{kind}_share_heldout", "n", "n_heldout")):
-        return absent
-    share, heldout = metrics[f"{kind}_share"], metrics[f"{kind}_share_heldout"]
-    limit = heldout + gate.max_broken_excess
-    text = f"{share:.2%} of the samples, {heldout:.2%} of unseen real images; allowed {limit:.2%}"
-    n, unseen = round(metrics["n"]), round(metrics["n_heldout"])
-    by_chance = chance(round(share * n), n, round(heldout * unseen), unseen)
-    return _share_rule(rule, share, limit, by_chance, text, gate)
-
-
-def golden_rule(metrics: Metrics, provenance: Mapping[str, Any], gate: GateConfig) -> RuleResult:
-    rule = "golden image"
-    if provenance.get("golden") is False:
-        return RuleResult(rule, "not applicable", None, None, "the bundle was made without one")
-    if absent := missing(rule, metrics, ("golden_difference",)):
-        return absent
-    value, limit = metrics["golden_difference"], gate.max_golden_difference
-    text = f"sampled again it differs by {number(value)} levels from the export's; allowed {number(limit)}"
-    return RuleResult(rule, "pass" if value <= limit else "fail", value, limit, text)
-
-
-def limit_rule(metrics: Metrics, limit: Limit) -> RuleResult:
+def limit_rule(metrics: Numbers, limit: Limit) -> RuleResult:
     rule = f"absolute {limit.metric}"
     if absent := missing(rule, metrics, (limit.metric,)):
         return absent

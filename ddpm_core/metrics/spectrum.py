@@ -4,8 +4,13 @@ A network that sees pixels in patches of 2 x 2 may answer otherwise in each plac
 shortest period that pictures can have, two pixels: its energy lies on the Nyquist lines of the spectrum, not beside.
 """
 
+from collections.abc import Iterator
+
 import numpy as np
 from numpy.typing import NDArray
+
+from ddpm_core.metrics.data import EvalData
+from ddpm_core.metrics.metric import Metric
 
 Images = NDArray[np.uint8]
 
@@ -13,6 +18,20 @@ SHORTEST = 8  # pixels of a side whose frequencies can be told apart
 _BESIDE = 3  # frequencies below Nyquist that it is held against
 _ROUNDING = 1 / 12  # energy at every frequency that the rounding to levels alone brings, in squared levels
 _AT_ONCE = 256  # pictures, so that the work takes little memory
+
+
+def mesh(data: EvalData) -> Iterator[Metric]:
+    """The energy at the Nyquist frequency, of samples and of unseen images."""
+    value, real = nyquist_energy(data.images), nyquist_energy(data.unseen)
+    is_mesh = value is not None and real is not None and value > real
+    row = "energy at the Nyquist frequency" + (": a mesh of every second pixel" if is_mesh else "")
+    yield Metric(
+        "nyquist_energy",
+        "energy at the Nyquist frequency against that beside it, in samples: more than real is a mesh", "inside",
+        floor="nyquist_energy_heldout", contrast=(row, "against that of the frequencies beside it, 1 = white noise"),
+        value=value,
+    )  # fmt: skip
+    yield Metric("nyquist_energy_heldout", "the same in unseen images", value=real)
 
 
 def nyquist_energy(images: Images) -> float | None:
@@ -43,5 +62,4 @@ def _axes(images: Images) -> list[int]:
 def _energies(rows: NDArray[np.uint8]) -> NDArray[np.float64]:
     """The energy of rows at each frequency, summed over all of them: white noise of variance v has v a row."""
     energy = np.square(np.abs(np.fft.rfft(rows, axis=-1)))
-    found: NDArray[np.float64] = energy.sum(axis=tuple(range(rows.ndim - 1))) / rows.shape[-1]
-    return found
+    return np.asarray(energy.sum(axis=tuple(range(rows.ndim - 1))) / rows.shape[-1])

@@ -33,9 +33,9 @@ def compare_runs(args: argparse.Namespace) -> None:
     paths = project_paths(args)
     params = checked_params(paths)
     from ddpm_core.files import atomic_write_text
-    from pipelines.comparing import Compared, found_runs
+    from pipelines.comparing import Compared, open_runs
 
-    with found_runs((args.run_a, args.run_b), params, paths) as runs:
+    with open_runs((args.run_a, args.run_b), params, paths) as runs:
         compared = Compared.of(runs, params)
     sys.stdout.write(compared.text())
     try:

@@ -4,7 +4,8 @@ What ships is what is judged: the pictures come from out/bundle by the sampler t
 """
 
 import logging
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,15 +17,15 @@ from ddpm_core.bundle import Bundle
 from ddpm_core.device import make_repeatable, pick_device
 from ddpm_core.errors import DataError, IntegrityError
 from ddpm_core.files import sha256_bytes
-from ddpm_core.metrics import measure
 from ddpm_core.metrics.config import EvaluateConfig
-from ddpm_core.metrics.coverage import class_accuracy
+from ddpm_core.metrics.data import EvalData, FeatureView
 from ddpm_core.metrics.intervals import RESAMPLING
 from ddpm_core.metrics.labels import asked_labels
-from ddpm_core.metrics.likeness import Grain
-from ddpm_core.metrics.measure import Found
-from ddpm_core.metrics.measurement import encoded
+from ddpm_core.metrics.measurement import recorded
 from ddpm_core.metrics.memorisation import nearest
+from ddpm_core.metrics.metric import flat
+from ddpm_core.metrics.pixels import golden_metric
+from ddpm_core.metrics.roughness import Grain
 from ddpm_core.spec import DataSpec
 from pipelines.paths import Paths
 from pipelines.serving.cost import log_cost
@@ -35,8 +36,8 @@ from pipelines.tools.authenticity import write_measured
 from pipelines.tools.bits import held_out_bits
 from pipelines.tools.controls import score_controls
 from pipelines.tools.features import CLASSIFIER_NAME, Extractor, classifier_extractor, extract, versions
-from pipelines.tools.judging import Judged, judged_by, open_all, seen_controls, trust
-from pipelines.tools.panels import Made, Measuring, panel_files
+from pipelines.tools.judging import MEASURES, control_features, open_all, view_of
+from pipelines.tools.panels import Probe, SampleSet, panel_files
 from pipelines.tools.reference_store import Reference, read_reference
 from pipelines.tools.sample_files import write_samples
 from pipelines.tools.shard_index import ShardIndex
@@ -48,7 +49,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-Images = NDArray[np.uint8]
 Labels = NDArray[np.int64]
 
 
@@ -72,25 +72,10 @@ def measure_bundle(params: "Params", paths: Paths, folder: Path, out: Path, *, p
     bundle = sampler.bundle
     _refuse_other_data(index, reference, bundle)
     train, test = read_split(paths.shards, "train"), read_split(paths.shards, "test")
-    labels, seeds = _asked(config, test, bundle)
-    n = len(seeds)
-    recipe = sampler.recipe(steps=config.steps, guidance=config.guidance)
-    log_cost(sampler, recipe, config, len(test.images), params.runtime.sampling_processes)
-    images = sample_in_parallel(
-        sampler,
-        recipe,
-        [int(label) if bundle.conditional else None for label in labels],
-        seeds.tolist(),
-        processes=params.runtime.sampling_processes,
-        batch_size=config.batch_size,
-        progress=True,
-    )
-    copied, unseen = (nearest(side, train.images, config.copy_shift) for side in (images, test.images))
-    found = Found({"n": n, "n_heldout": len(test.images), "n_train": len(train.images)}, {}, {})
-    found.metrics.update(measure.copies(copied, unseen, config.copy_quantile, config.copy_ratio, config.confidence))
-    found.metrics.update(measure.pixel_faults(images, test.images, index.spec.top))
-    if (golden := sampler.golden_difference()) is not None:
-        found.metrics["golden_difference"] = golden
+    made = _sampled(params, sampler, test)
+    extractors = open_all(reference, index.spec, device)
+    views = tuple(view_of(each, made.images, made.labels, reference, config, device) for each in extractors)
+    data = _eval_data(made, (train, test), reference, index.spec, views, config, device)
     bits = held_out_bits(
         sampler.network,
         bundle,
@@ -100,72 +85,55 @@ def measure_bundle(params: "Params", paths: Paths, folder: Path, out: Path, *, p
         levels=config.bits_levels,
         seed=config.seed,
     )
-    found.add(bits.found)
-    grain = Grain.of(test.images, train.images, index.spec.top)
-    found.metrics.update(grain.measure(images, config.confidence))
-    seen = Seen(images, labels, test, reference, index.spec)
-    classes, judged, per_class = len(index.spec.classes), [], {}
-    for extractor in open_all(reference, index.spec, device):
-        one, its, by_class = judged_by(extractor, images, labels, reference, classes, config, device)
-        judged.append(one)
-        found.add(its)
-        per_class.update(by_class)
-    per_class.update(_label_measures(found, bundle, seen, config, device))
-    found.metrics.update(measure.worst(per_class))
+    golden = golden_metric(sampler.golden_difference(), bundle.golden is not None)
+    metrics = [*(metric for measure in MEASURES for metric in measure(data)), golden, *bits.metrics]
+    left_out = {metric.name: metric.left_out for metric in metrics if metric.value is None and metric.left_out}
     controls = score_controls(
-        seen_controls(judged, reference),
+        control_features(views, reference),
         train,
         test,
         np.array(reference.content["control_rows"]),
-        unseen,
-        grain,
+        data.unseen_nearest,
+        data.grain,
         config,
         labels=bundle.conditional,
     )
     record = {
         "conditions": {
-            **_conditions(config, labels, seen, [one.extractor for one in judged]),
-            "conditional": bundle.conditional,
-            "sampler": asdict(recipe.sampler),
-            "guidance": asdict(recipe.guidance),
+            **_conditions(data, reference, index.spec, extractors),
+            "sampler": asdict(made.recipe.sampler),
+            "guidance": asdict(made.recipe.guidance),
             "computed": {"sampler": sampler.device, "features": device.type, "precision": "fp32"},
-            "not_measured": found.left_out,
+            "not_measured": left_out,
         },
         "provenance": {
             "bundle": bundle.digest,
             "bundle_provenance": dict(bundle.provenance),
             "golden": bundle.golden is not None,
-            "images_sha256": sha256_bytes(np.ascontiguousarray(images).tobytes()),
+            "images_sha256": sha256_bytes(np.ascontiguousarray(made.images).tobytes()),
             "devices": {"sampler": sampler.device, "features": device.type},
-            "samples": {"asked": config.n, "unseen": len(test.images), "most": config.n_most, "made": n},
+            "samples": {
+                "asked": config.n,
+                "unseen": len(test.images),
+                "most": config.n_most,
+                "made": len(made.images),
+            },
             "threads": sampler.threads,
         },
-        "per_class": {name: _plain(values) for name, values in sorted(per_class.items())},
-        "replicates": encoded(found.replicates),
+        **recorded(metrics),
         "controls": controls,
     }
-    shown = {}
+    shown: Mapping[str, bytes] = {}
     if panels:
-        made = Made(sampler, recipe, images, labels, seeds)
-        shown = panel_files(made, test, bits.terms, _measuring(judged, config, device), config)
+        shown = panel_files(made, test, bits.terms, _probes(extractors, views, config, device), config)
     out.mkdir(parents=True, exist_ok=True)
-    write_samples(out / "samples", images, labels, seeds, train, copied, index.spec, config, shown)
-    write_measured(out, measure.rounded(found.metrics), record)
-    for name, value in sorted(found.metrics.items()):
+    write_samples(out / "samples", made.images, made.labels, made.seeds, train, data.nearest, index.spec, config, shown)
+    numbers = flat(metrics, config.confidence)
+    write_measured(out, numbers, record)
+    for name, value in sorted(numbers.items()):
         log.info("%-34s %.5g", name, value)
-    for name, reason in found.left_out.items():
+    for name, reason in left_out.items():
         log.warning("%s was not measured: %s", name, reason)
-
-
-@dataclass(frozen=True, eq=False)
-class Seen:
-    """What is measured, and beside what."""
-
-    images: Images
-    labels: Labels
-    test: Split
-    reference: Reference
-    spec: DataSpec
 
 
 def _refuse_other_data(index: ShardIndex, reference: Reference, bundle: Bundle) -> None:
@@ -182,27 +150,68 @@ def _refuse_other_data(index: ShardIndex, reference: Reference, bundle: Bundle) 
         )
 
 
-def _asked(config: EvaluateConfig, test: Split, bundle: Bundle) -> tuple[Labels, Labels]:
-    """The labels to ask for, -1 where the model takes none, and the seeds."""
+def _sampled(params: "Params", sampler: Sampler, test: Split) -> SampleSet:
+    """The samples: labels as the test split has them, -1 where the model takes none, and seeds one after the other."""
+    config, conditional = params.evaluate, sampler.bundle.conditional
     n = config.samples(len(test.images))
-    labels = asked_labels(test.labels, n, config.seed) if bundle.conditional else np.full(n, -1)
-    return labels, np.arange(config.seed, config.seed + n, dtype=np.int64)
+    labels = asked_labels(test.labels, n, config.seed) if conditional else np.full(n, -1)
+    seeds = np.arange(config.seed, config.seed + n, dtype=np.int64)
+    recipe = sampler.recipe(steps=config.steps, guidance=config.guidance)
+    log_cost(sampler, recipe, config, len(test.images), params.runtime.sampling_processes)
+    images = sample_in_parallel(
+        sampler,
+        recipe,
+        [int(label) if conditional else None for label in labels],
+        seeds.tolist(),
+        processes=params.runtime.sampling_processes,
+        batch_size=config.batch_size,
+        progress=True,
+    )
+    return SampleSet(sampler, recipe, images, labels, seeds)
 
 
-def _conditions(config: EvaluateConfig, labels: Labels, seen: Seen, extractors: list[Extractor]) -> dict[str, Any]:
+def _eval_data(
+    made: SampleSet,
+    splits: tuple[Split, Split],
+    reference: Reference,
+    spec: DataSpec,
+    views: tuple[FeatureView, ...],
+    config: EvaluateConfig,
+    device: torch.device,
+) -> EvalData:
+    """All that measures look at. A classifier, even a weak one, classifies the samples where labels were asked for."""
+    (train, test), conditional, classified = splits, made.sampler.bundle.conditional, None
+    weights = reference.files.get(CLASSIFIER_NAME)
+    if weights is not None and conditional:
+        classifier = classifier_extractor(weights, spec, device)
+        classified = extract(classifier, made.images, 256, device, "labels").logits.argmax(axis=1)
+    return EvalData(
+        images=made.images, asked=made.labels, unseen=test.images, training=train.images, top=spec.top,
+        classes=len(spec.classes), conditional=conditional, views=views,
+        grain=Grain.of(test.images, train.images, spec.top),
+        nearest=nearest(made.images, train.images, config.copy_shift),
+        unseen_nearest=nearest(test.images, train.images, config.copy_shift), classified=classified,
+        unseen_accuracy=None if weights is None else reference.content["classifier"]["accuracy"], settings=config,
+    )  # fmt: skip
+
+
+def _conditions(
+    data: EvalData, reference: Reference, spec: DataSpec, extractors: Sequence[Extractor]
+) -> dict[str, Any]:
     """What must be equal for another measurement to be compared with this one."""
     return {
-        "n": len(labels),
-        "labels": sha256_bytes(labels.astype("<i8").tobytes()),
-        "classes": len(seen.spec.classes),
+        "n": len(data.images),
+        "labels": sha256_bytes(data.asked.astype("<i8").tobytes()),
+        "classes": data.classes,
+        "conditional": data.conditional,
         "distances": [extractor.distance for extractor in extractors if extractor.distance is not None],
         "judges": [extractor.name for extractor in extractors if extractor.judges],
         "extractors": [extractor.identity() for extractor in extractors],
-        "classifier": dict(seen.reference.content["classifier"]),
-        "reference": seen.reference.digest,
-        "data": seen.reference.content["data"],
-        "settings": {name: value for name, value in asdict(config).items() if name not in ("panels", "n_most")},
-        "rounding": _rounding(seen.spec),
+        "classifier": dict(reference.content["classifier"]),
+        "reference": reference.digest,
+        "data": reference.content["data"],
+        "settings": {name: value for name, value in asdict(data.settings).items() if name not in ("panels", "n_most")},
+        "rounding": _rounding(spec),
         "resampling": RESAMPLING,
         "versions": versions(),
     }
@@ -215,31 +224,12 @@ def _rounding(spec: DataSpec) -> str:
     return f"rint and clip, {sha256_bytes(spec.decode(probes).tobytes())[:16]}"
 
 
-def _plain(values: NDArray[np.float64]) -> list[float | None]:
-    """Numbers for JSON, to six digits; null where a class has none."""
-    return [None if np.isnan(value) else float(f"{value:.6g}") for value in values]
-
-
-def _measuring(judged: list[Judged], config: EvaluateConfig, device: torch.device) -> list[Measuring]:
+def _probes(
+    extractors: Sequence[Extractor], views: Sequence[FeatureView], config: EvaluateConfig, device: torch.device
+) -> list[Probe]:
     """What the panels measure with."""
 
-    def by(one: Judged) -> Measuring:
-        return Measuring(one, lambda images, what: extract(one.extractor, images, config.batch_size, device, what))
+    def by(extractor: Extractor, view: FeatureView) -> Probe:
+        return Probe(view, lambda images, what: extract(extractor, images, config.batch_size, device, what))
 
-    return [by(one) for one in judged]
-
-
-def _label_measures(
-    found: Found, bundle: Bundle, seen: Seen, config: EvaluateConfig, device: torch.device
-) -> dict[str, NDArray[np.float64]]:
-    """Add how the classifier, even a weak one, calls the samples, where there is one and labels were asked for."""
-    facts, weights = seen.reference.content["classifier"], seen.reference.files.get(CLASSIFIER_NAME)
-    if weights is None:
-        return {}
-    found.metrics["accuracy_heldout"] = float(facts["accuracy"])
-    if not bundle.conditional:
-        return {}
-    logits = extract(classifier_extractor(weights, seen.spec, device), seen.images, 256, device, "labels").logits
-    called = logits.argmax(axis=1)
-    found.add(measure.accuracy(seen.labels, called, trust(config)))
-    return {"accuracy": class_accuracy(seen.labels, called, len(seen.spec.classes))}
+    return [by(*both) for both in zip(extractors, views, strict=True)]

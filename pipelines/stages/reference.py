@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from ddpm_core.device import make_repeatable, pick_device
 from ddpm_core.errors import DataError
 from ddpm_core.files import atomic_folder
-from ddpm_core.metrics.frechet import distance, gaussian_of, subset_floor
+from ddpm_core.metrics.frechet import RealFeatures, distance, gaussian_of, subset_floor
 from ddpm_core.metrics.labels import as_many_like, asked_labels
-from ddpm_core.metrics.measure import RealFeatures, rounded
+from ddpm_core.metrics.metric import rounded
 from ddpm_core.spec import DataSpec
 from pipelines.paths import Paths
 from pipelines.threads import in_use
@@ -60,12 +60,12 @@ def run(params: "Params", paths: Paths, tracker: "Tracker") -> None:
                 "pictures or another split.test_fraction"
             )
     files: dict[str, bytes] = {}
-    classifier, found = _classifier(config, index.spec, train, test, device)
-    if found is not None:
-        files[CLASSIFIER_NAME] = found
+    classifier, weights = _classifier(config, index.spec, train, test, device)
+    if weights is not None:
+        files[CLASSIFIER_NAME] = weights
     for wanted in config.extractors:
-        name, weights = read_extractor(wanted, paths.root)
-        files[name] = weights
+        name, data = read_extractor(wanted, paths.root)
+        files[name] = data
     extractors = open_extractors(files, classifier["used"], config.efficientnet_side, index.spec, device)
     kept = kept_rows(train.labels, test.labels, config.features_kept)
     judged = kept[kept_rows(train.labels[kept], test.labels, config.judge_images)]

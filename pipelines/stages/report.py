@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 from ddpm_core.errors import DataError
 from ddpm_core.files import atomic_folder, atomic_write_bytes, atomic_write_text, sha256_file
 from ddpm_core.metrics.gate_config import GateConfig
+from ddpm_core.metrics.measurement import Measurement
+from ddpm_core.metrics.metric import Metric
 from ddpm_core.metrics.rules import number
 from ddpm_core.metrics.verdict import Verdict
 from pipelines.paths import Paths
@@ -75,7 +77,8 @@ def run(params: "Params", paths: Paths, tracker: "Tracker") -> None:
 
 def gather(config: ReportConfig, gate: GateConfig, verdict: Verdict, paths: Paths) -> Page:
     """Everything that the page says, from the outputs of the stages before."""
-    metrics, record, contract = (_json(path) for path in (paths.metrics, paths.record, paths.contract))
+    numbers, record, contract = (_json(path) for path in (paths.metrics, paths.record, paths.contract))
+    metrics = Measurement(numbers, record).listed
     conditions, provenance = record["conditions"], record["provenance"]
     manifest = read_manifest(paths.manifest)
     classes = manifest.spec.classes
@@ -85,22 +88,22 @@ def gather(config: ReportConfig, gate: GateConfig, verdict: Verdict, paths: Path
     return Page(
         config=config,
         verdict=verdict,
-        headline=headline(metrics, conditions["distances"], conditions["judges"]),
+        headline=headline(metrics),
         samples=_picture(paths, "grid.png", "samples of the model"),
         real=_picture(paths, "real.png", "real training images"),
         classes=classes if conditions["conditional"] else (),
-        rulers=rulers(verdict, metrics, conditions["judges"], gate),
-        controls=control_rows(verdict, metrics, conditions["judges"]),
-        lost=_lost(metrics, conditions["judges"], paths),
+        rulers=rulers(verdict, metrics, gate),
+        controls=control_rows(verdict, metrics, gate),
+        lost=_lost(metrics, paths),
         roughness=_picture(paths, "roughness.png", "the roughest and the smoothest samples"),
         differences=_differences(metrics, record, classes, paths),
         steps=_steps(gate, paths),
         trajectory=_trajectory(paths, classes),
         curves=curves_pictures(curves),
         by_level=[plot for plot in (level_loss_picture(curves), _bound(paths)) if plot is not None],
-        by_level_words=_by_level_words(metrics),
-        distances=distance_rows(metrics, conditions["distances"]),
-        measures=measure_rows(metrics, conditions["distances"]),
+        by_level_words=_by_level_words(numbers),
+        distances=distance_rows(metrics),
+        measures=measure_rows(metrics),
         by_class=class_rows(record["per_class"], classes),
         left_out=conditions["not_measured"],
         neighbours_closest=_picture(paths, "neighbours_closest.png", "samples above their nearest training images"),
@@ -146,24 +149,26 @@ def _rows(path: Path) -> list[dict[str, str]]:
 
 
 def _differences(
-    metrics: Mapping[str, float], record: Mapping[str, Any], classes: Sequence[str], paths: Paths
+    metrics: Sequence[Metric], record: Mapping[str, Any], classes: Sequence[str], paths: Paths
 ) -> Differences:
-    rows = _rows(paths.samples / "levels.csv")
-    samples, unseen = ([float(row[side]) for row in rows] for side in ("samples", "unseen"))
-    found = differences(metrics, record["conditions"]["distances"], record["per_class"], classes, samples, unseen)
-    return Differences(difference_summary(found), difference_rows(found), levels_picture(samples, unseen))
+    levels = _rows(paths.samples / "levels.csv")
+    samples, unseen = ([float(row[side]) for row in levels] for side in ("samples", "unseen"))
+    rows = differences(metrics, record["per_class"], classes, samples, unseen)
+    return Differences(difference_summary(rows), difference_rows(rows), levels_picture(samples, unseen))
 
 
-def _lost(metrics: Mapping[str, float], judges: Sequence[str], paths: Paths) -> list[Captioned]:
-    """Unseen pictures of the regions that the samples have lost, for each judge that finds any."""
+def _lost(metrics: Sequence[Metric], paths: Paths) -> list[Captioned]:
+    """Unseen pictures of the regions that the samples have lost, in the features of each judge that has any."""
     return [
         Captioned(
-            _picture(paths, f"lost_{judge}.png", f"unseen images of regions lost in the features of {judge}"),
-            f"Unseen images of the largest regions that samples hardly reach, a row a region, by {judge}: "
-            f"{metrics[f'lost_{judge}']:.1%} of all unseen images lie in such regions",
+            _picture(
+                paths, f"{metric.name}.png", f"unseen images of regions lost in the features of {metric.features}"
+            ),
+            f"Unseen images of the largest regions that samples hardly reach, a row a region, by {by}: "
+            f"{metric.value:.1%} of all unseen images lie in such regions",
         )
-        for judge in judges
-        if (paths.samples / f"lost_{judge}.png").is_file()
+        for metric in metrics
+        if (by := metric.features) and (paths.samples / f"{metric.name}.png").is_file()
     ]
 
 
@@ -215,13 +220,13 @@ def _bound(paths: Paths) -> Picture | None:
     return bound_picture(t, bits, pictures)
 
 
-def _by_level_words(metrics: Mapping[str, float]) -> str:
+def _by_level_words(numbers: Mapping[str, float]) -> str:
     words = "The levels of noise in four equal quarters: where the training's loss falls, and where it stays."
-    if "bits_per_dim" not in metrics:
+    if "bits_per_dim" not in numbers:
         return words
     return (
         f"{words} The terms of the bound on unseen pictures are what each level costs: L_0 at t = 1, then L_(t-1). "
-        f"Summed over all t, with L_T, they come to {number(metrics['bits_per_dim'])} bits per dimension."
+        f"Summed over all t, with L_T, they come to {number(numbers['bits_per_dim'])} bits per dimension."
     )
 
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from ddpm_core.bundle import Bundle
 from ddpm_core.diffusion.noise import Purpose, generator
-from ddpm_core.metrics.measure import Found
+from ddpm_core.metrics.metric import Metric
 from ddpm_core.nll import Data, bound_table
 from ddpm_core.nll_tables import TermOfLevel
 
@@ -22,7 +22,7 @@ Network = Callable[[Floats32, Floats32, NDArray[np.int64]], Floats32]
 class HeldOutBits:
     """The numbers, and the bound's terms by level."""
 
-    found: Found
+    metrics: tuple[Metric, ...]
     terms: tuple[TermOfLevel, ...]
 
 
@@ -50,9 +50,10 @@ def held_out_bits(
 ) -> HeldOutBits:
     """`bits_per_dim` of so many pictures at so many drawn levels each, and its standard error."""
     T = bundle.schedule.T
+    bits = Metric("bits_per_dim", "bits that the network needs for a value of an unseen image, at most", "lower")
     if count == 0 or bundle.spec.levels is None:
         reason = "evaluate.bits_images is 0" if count == 0 else "the data have no levels"
-        return HeldOutBits(Found({}, {}, {"bits_per_dim": reason}), ())
+        return HeldOutBits((Metric(bits.name, bits.meaning, left_out=reason),), ())
     chosen = np.sort(generator(seed, Purpose.EVALUATE).permutation(len(images))[:count])
     data = Data.encoded(
         bundle.spec,
@@ -62,7 +63,7 @@ def held_out_bits(
         torch.device("cpu"),
     )
     with torch.inference_mode():
-        found = bound_table(
+        table = bound_table(
             _Asked(network),
             bundle.parameterisation,
             bundle.variance,
@@ -71,7 +72,5 @@ def held_out_bits(
             seed=seed,
             on_call=lambda: None,
         )
-    metrics = {"bits_per_dim": found.total.mean}
-    if found.total.standard_error is not None:
-        metrics["bits_per_dim_error"] = found.total.standard_error
-    return HeldOutBits(Found(metrics, {}, {}), found.terms)
+    error = Metric("bits_per_dim_error", "its standard error", value=table.total.standard_error)
+    return HeldOutBits((bits.measured(table.total.mean), error), table.terms)

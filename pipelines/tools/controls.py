@@ -11,13 +11,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ddpm_core.metrics.config import EvaluateConfig
 from ddpm_core.metrics.controls import CONTROLS, Control, mixed, picks
+from ddpm_core.metrics.distances import ratio_metric
 from ddpm_core.metrics.frechet import distance_of_rows, gaussian_of, subset_floor
+from ddpm_core.metrics.intervals import Resampling
 from ddpm_core.metrics.labels import even_order, rows_like
-from ddpm_core.metrics.likeness import Grain, Judge
-from ddpm_core.metrics.measure import Trust, copies, rounded
-from ddpm_core.metrics.memorisation import Nearest, nearest
-from ddpm_core.metrics.pixels import constant_share, duplicate_share
+from ddpm_core.metrics.likeness import Judge
+from ddpm_core.metrics.memorisation import Nearest, count_copies, nearest
+from ddpm_core.metrics.metric import Metric, flat
+from ddpm_core.metrics.pixels import CONSTANT, DUPLICATE, constant_share, duplicate_share
+from ddpm_core.metrics.roughness import Grain
 from pipelines.tools.features import Features as Looked
 from pipelines.tools.shards import Split
 
@@ -80,7 +84,7 @@ def score_controls(
     base: Rows,
     unseen: Nearest,
     grain: Grain,
-    settings: Any,
+    settings: EvaluateConfig,
     labels: bool,
 ) -> dict[str, dict[str, Any]]:
     """For the record: every control that these data allow, with what the gate's rules look at.
@@ -88,17 +92,18 @@ def score_controls(
     `base` are the pictures that are changed, `unseen` the nearest training pictures of unseen ones, `labels` whether
     the model takes them.
     """
-    trust = Trust(settings.resamples, settings.seed, settings.confidence)
+    how = Resampling(settings.resamples, settings.seed, settings.confidence)
     common = min((each.index for each in seen), key=len)
     regions = seen[0].judge.regions.of(seen[0].rows(common))[0]
     shown = picks(train.labels[common], regions, len(base), _SEED)
     asked = train.labels[base] if labels else np.full(len(base), -1)
-    heldout = {
-        "constant_share_heldout": constant_share(test.images),
-        "duplicate_share_heldout": duplicate_share(test.images),
-    }
+    heldout = (
+        Metric("n_heldout", "", value=len(test.images)),
+        Metric(CONSTANT.floor, "", value=constant_share(test.images)),
+        Metric(DUPLICATE.floor, "", value=duplicate_share(test.images)),
+    )
     floors = {each.distance: _floor(each, asked, settings) for each in seen if each.distance is not None}
-    found = {}
+    scored = {}
     for control in CONTROLS:
         if control.corrupt is None and control.name not in shown:
             continue
@@ -110,22 +115,24 @@ def score_controls(
             untouched = train.images[base]
             pictures = np.where(which[:, None, None, None], changed_pictures(name, untouched, grain.top), untouched)
             features = [np.where(which[:, None], each.changed[name], each.rows(base)) for each in seen]
-        metrics: dict[str, float] = {"n": len(pictures), "n_heldout": len(test.images)}
+        metrics = [Metric("n", "", value=len(pictures)), *heldout, *grain.measure(pictures, settings.confidence)]
+        metrics.append(CONSTANT.measured(constant_share(pictures)))
+        metrics.append(DUPLICATE.measured(duplicate_share(pictures)))
         for each, its in zip(seen, features, strict=True):
-            metrics |= each.judge.measure(its, asked[: len(its)], trust)[0].metrics
+            metrics += [each.judge.energy(its, asked[: len(its)], how), each.judge.lost(its, how)]
             if each.distance is not None and control.gross:
                 gaussian, floor = floors[each.distance]
-                metrics[f"{each.distance}_ratio_test"] = distance_of_rows(its, gaussian) / floor if floor else 0.0
-        metrics |= grain.measure(pictures, settings.confidence)
-        metrics |= heldout | {"constant_share": constant_share(pictures), "duplicate_share": duplicate_share(pictures)}
+                ratio = distance_of_rows(its, gaussian) / floor if floor else 0.0
+                metrics.append(ratio_metric(each.distance, "test").measured(ratio))
         if control.name == "copies":
             copied = nearest(pictures[:_COPIES_SEARCHED], train.images, settings.copy_shift)
-            metrics |= copies(copied, unseen, settings.copy_quantile, settings.copy_ratio, settings.confidence)
-        found[control.name] = {"words": control.words, "gross": control.gross, "metrics": rounded(metrics)}
-    return found
+            metrics += count_copies(copied, unseen, settings)
+        numbers = flat(metrics, settings.confidence)
+        scored[control.name] = {"words": control.words, "gross": control.gross, "metrics": numbers}
+    return scored
 
 
-def _floor(seen: ControlFeatures, asked: Rows, settings: Any) -> tuple[Any, float]:
+def _floor(seen: ControlFeatures, asked: Rows, settings: EvaluateConfig) -> tuple[Any, float]:
     """Unseen pictures as a Gaussian, and how far as many training pictures are from it."""
     real = seen.judge.real
     test = gaussian_of(real.test_rows)

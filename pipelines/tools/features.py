@@ -15,7 +15,7 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,8 +42,7 @@ _COLOURS = (1, 3)  # channels that a network trained on photographs takes
 DTYPE = "float32"  # what all of them compute in (benchmarks/feature_speed.py counts what bfloat16 would change)
 
 
-@dataclass(frozen=True)
-class Names:
+class Names(NamedTuple):
     """What an extractor's Fréchet distance, kernel distance and score are called; no score where it has no logits."""
 
     distance: str

@@ -1,34 +1,89 @@
-"""What stage evaluate measures in the features of each extractor: the gate's measures, and distances and scores."""
+"""What stage evaluate measures: `MEASURES` lists every measure; those that take torch-fidelity stand here."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
-from ddpm_core.metrics import measure
+from ddpm_core.metrics.accuracy import accuracy
 from ddpm_core.metrics.config import EvaluateConfig
-from ddpm_core.metrics.likeness import Judge
-from ddpm_core.metrics.measure import Found, Trust
+from ddpm_core.metrics.coverage import reach
+from ddpm_core.metrics.data import EvalData, FeatureView, Images, Labels
+from ddpm_core.metrics.distances import distances
+from ddpm_core.metrics.kernel import kernel_distance as all_pairs
+from ddpm_core.metrics.likeness import Judge, likeness
+from ddpm_core.metrics.memorisation import copies
+from ddpm_core.metrics.metric import Metric
+from ddpm_core.metrics.pixels import pixel_faults
+from ddpm_core.metrics.roughness import rough_share
+from ddpm_core.metrics.spectrum import mesh
 from ddpm_core.spec import DataSpec
 from pipelines.tools.controls import ControlFeatures
-from pipelines.tools.features import Extractor, Features, extract, open_extractors
+from pipelines.tools.features import Extractor, extract, open_extractors
 from pipelines.tools.fidelity import inception_score, kernel_distance
 from pipelines.tools.reference_store import Reference
 
-Images = NDArray[np.uint8]
-Labels = NDArray[np.int64]
-PerClass = dict[str, NDArray[np.float64]]
+
+def scores(data: EvalData) -> Iterator[Metric]:
+    """The Inception Score of samples and of unseen images."""
+    splits, seed = data.settings.is_splits, data.settings.seed
+    for view in data.views:
+        if view.score is None:
+            continue
+        score = Metric(
+            view.score, "score: 1 at worst, the number of classes at best", "higher", floor=f"{view.score}_real",
+            tile=(f"{view.score}; of unseen images {{floor:.4g}}", ".4g"),
+        )  # fmt: skip
+        if (fewest := min(len(view.logits), len(view.unseen_logits))) < splits:
+            reason = f"it takes evaluate.is_splits = {splits} samples, there are {fewest}"
+            yield Metric(score.name, score.meaning, left_out=reason)
+            continue
+        value, deviation = inception_score(view.logits, splits, seed)
+        yield score.measured(value)
+        yield Metric(f"{score.name}_std", "its standard deviation over subsets", value=deviation)
+        unseen, _ = inception_score(view.unseen_logits, splits, seed)
+        yield Metric(score.floor, "the same of unseen images", value=unseen)
 
 
-@dataclass(frozen=True, eq=False)
-class Judged:
-    """An extractor, real images in its eyes, and the regions of them that samples have lost."""
+def kernels(data: EvalData) -> Iterator[Metric]:
+    """KID to the unseen images over subsets, with an interval from all pairs of images."""
+    config = data.settings
+    for view in data.views:
+        if view.kernel is None:
+            continue
+        real, size = view.judge.real.test_rows, config.kid_subset_size
+        kernel = Metric(view.kernel, "kernel distance to unseen images, 0 at best, unbiased", "lower")
+        if (fewest := min(len(view.rows), len(real))) < size:
+            reason = (
+                f"it takes evaluate.kid_subset_size = {size} samples and as many unseen real images, there are {fewest}"
+            )
+            yield Metric(kernel.name, kernel.meaning, left_out=reason)
+            continue
+        value, deviation = kernel_distance(view.rows, real, config.kid_subsets, size, config.seed)
+        yield kernel.measured(value, all_pairs(view.rows, real).interval(config.confidence) if fewest > 2 else None)
+        yield Metric(f"{kernel.name}_std", "its standard deviation over subsets", value=deviation)
 
-    extractor: Extractor
-    judge: Judge
-    lost: tuple[int, ...]
+
+def counts(data: EvalData) -> Iterator[Metric]:
+    """How many there are of everything."""
+    yield Metric("n", "samples", tile=("samples judged", "g"), value=len(data.images))
+    yield Metric("n_heldout", "unseen real images", value=len(data.unseen))
+    yield Metric("n_train", "training images", value=len(data.training))
+
+
+# In this order the headlines of the report and the rules of the gate come.
+MEASURES: tuple[Callable[[EvalData], Iterable[Metric]], ...] = (
+    distances,
+    scores,
+    likeness,
+    rough_share,
+    pixel_faults,
+    accuracy,
+    mesh,
+    copies,
+    reach,
+    kernels,
+    counts,
+)
 
 
 def open_all(reference: Reference, spec: DataSpec, device: torch.device) -> list[Extractor]:
@@ -37,77 +92,22 @@ def open_all(reference: Reference, spec: DataSpec, device: torch.device) -> list
     return open_extractors(reference.files, facts["classifier"]["used"], facts["efficientnet_side"], spec, device)
 
 
-def trust(config: EvaluateConfig) -> Trust:
-    return Trust(config.resamples, config.seed, config.confidence)
-
-
-def judged_by(
+def view_of(
     extractor: Extractor,
     images: Images,
     asked: Labels,
     reference: Reference,
-    classes: int,
     config: EvaluateConfig,
     device: torch.device,
-) -> tuple[Judged, Found, PerClass]:
-    """What one extractor says of the samples; a judge alone says how much they look like the data, and no more."""
-    real, test_logits = reference.real(extractor.name)
-    features = extract(extractor, images, config.batch_size, device, "samples")
+) -> FeatureView:
+    """Samples beside real images in one extractor's features."""
+    real, unseen_logits = reference.real(extractor.name)
+    made = extract(extractor, images, config.batch_size, device, "samples")
     judge = Judge.of(extractor.name, real, asked, config.floor_draws, config.seed)
-    found, lost = judge.measure(features.features, asked, trust(config))
-    per_class: PerClass = {}
-    if classes and (asked >= 0).all():
-        per_class[f"energy_{judge.name}"] = judge.by_class(features.features, asked, classes)
-    if not extractor.judge_alone:
-        per_class |= _distances(found, extractor, features, test_logits, judge, asked, classes, config)
-    return Judged(extractor, judge, lost), found, per_class
+    names = (None, None, None) if extractor.judge_alone else extractor.names
+    return FeatureView(judge, extractor.judges, made.features, made.logits, unseen_logits, *names)
 
 
-def seen_controls(judged: Sequence[Judged], reference: Reference) -> list[ControlFeatures]:
+def control_features(views: Iterable[FeatureView], reference: Reference) -> list[ControlFeatures]:
     """What each extractor made of the controls."""
-    return [
-        ControlFeatures(each.judge, *reference.controls(each.extractor.name), each.extractor.distance)
-        for each in judged
-    ]
-
-
-def _distances(
-    found: Found,
-    extractor: Extractor,
-    features: Features,
-    test_logits: NDArray[np.float32],
-    judge: Judge,
-    asked: Labels,
-    classes: int,
-    config: EvaluateConfig,
-) -> PerClass:
-    """Add the distances and scores that one extractor gives, and why it does not give others."""
-    names, rows, real = extractor.names, features.features, judge.real
-    found.add(measure.distances(names.distance, rows, asked, real, config.floor_draws, trust(config)))
-    found.metrics.update(measure.kernel(names.kernel, rows, real, config.confidence))
-    reach, covered = measure.reach(names.distance, rows, real, config.coverage_k)
-    found.metrics.update(reach)
-    fewest = min(len(rows), len(real.test_rows))
-    if fewest >= config.kid_subset_size:
-        found.metrics[names.kernel], found.metrics[f"{names.kernel}_std"] = kernel_distance(
-            rows, real.test_rows, config.kid_subsets, config.kid_subset_size, config.seed
-        )
-    else:
-        found.left_out[names.kernel] = (
-            f"it takes evaluate.kid_subset_size = {config.kid_subset_size} samples and as many unseen real images, "
-            f"there are {fewest}"
-        )
-    if names.score is not None:
-        found.add(_scored(names.score, features.logits, test_logits, config))
-    if not reach or not classes:
-        return {}
-    return measure.by_labels(names.distance, rows, asked, real, real.test_labels, covered, classes)
-
-
-def _scored(name: str, logits: NDArray[np.float32], real: NDArray[np.float32], config: EvaluateConfig) -> Found:
-    """The Inception Score of samples and of unseen images."""
-    if (fewest := min(len(logits), len(real))) < config.is_splits:
-        return Found({}, {}, {name: f"it takes evaluate.is_splits = {config.is_splits} samples, there are {fewest}"})
-    value, deviation = inception_score(logits, config.is_splits, config.seed)
-    unseen, _ = inception_score(real, config.is_splits, config.seed)
-    return Found({name: value, f"{name}_std": deviation, f"{name}_real": unseen}, {}, {})
+    return [ControlFeatures(view.judge, *reference.controls(view.judge.name), view.distance) for view in views]

@@ -36,10 +36,10 @@ def read_measurement(metrics: Path, record: Path, samples: Path | None = None, *
     """What stage evaluate wrote of one model; where `samples` are not `whole`, only the files that are there count."""
     found = read_measured(metrics, record, samples, whole=whole)
     try:
-        _ = found.bundle, found.conditions["distances"], found.confidence
+        _ = found.bundle, found.confidence, found.listed
     except (KeyError, TypeError, ValueError) as error:
         raise DataError(
-            f"{record}: must say conditions.distances, conditions.settings.confidence and provenance.bundle, but "
+            f"{record}: must say conditions.settings.confidence and provenance.bundle, but "
             f"{type(error).__name__}: {error}; run `ddpm evaluate` again"
         ) from error
     return found

@@ -16,18 +16,19 @@ from numpy.typing import NDArray
 from ddpm_core.errors import ParamsError
 from ddpm_core.files import json_bytes
 from ddpm_core.metrics.config import EvaluateConfig
+from ddpm_core.metrics.data import FeatureView
+from ddpm_core.metrics.intervals import Resampling
 from ddpm_core.metrics.labels import even_part
-from ddpm_core.metrics.measure import Trust
 from ddpm_core.metrics.pixels import level_shares
+from ddpm_core.metrics.regions import lost_regions as regions_lost
 from ddpm_core.metrics.roughness import roughness
 from pipelines.tools.decode import grid
-from pipelines.tools.features import Extractor, Features
+from pipelines.tools.features import Features
 from pipelines.tools.shards import Split
 
 if TYPE_CHECKING:
     from ddpm_core.nll_tables import TermOfLevel
     from pipelines.serving.sampler import Recipe, Sampler
-    from pipelines.tools.judging import Judged
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +43,7 @@ _REGIONS_SHOWN = 3
 
 
 @dataclass(frozen=True, eq=False)
-class Made:
+class SampleSet:
     """The samples that were measured, and how they were made."""
 
     sampler: "Sampler"
@@ -51,8 +52,8 @@ class Made:
     labels: Labels  # -1 where none was asked for
     seeds: Labels
 
-    def only(self, rows: NDArray[np.int64]) -> "Made":
-        return Made(self.sampler, self.recipe, self.images[rows], self.labels[rows], self.seeds[rows])
+    def only(self, rows: NDArray[np.int64]) -> "SampleSet":
+        return SampleSet(self.sampler, self.recipe, self.images[rows], self.labels[rows], self.seeds[rows])
 
     def each_class_first(self, count: int) -> NDArray[np.int64]:
         """The first sample of each class, then the second of each, and so on: not chosen."""
@@ -71,25 +72,25 @@ class Made:
 
 
 @dataclass(frozen=True, eq=False)
-class Measuring:
-    """What one extractor said of the samples, and how it looks at pictures (that are called so for a person)."""
+class Probe:
+    """One extractor: samples and real images in its features, and how it looks at pictures (called so for a person)."""
 
-    judged: "Judged"
+    view: FeatureView
     see: Callable[[Images, str], Features]
 
     @property
     def name(self) -> str:
-        return self.judged.judge.name
+        return self.view.judge.name
 
 
 def panel_files(
-    made: Made, unseen: Split, terms: Sequence["TermOfLevel"], measuring: Sequence[Measuring], config: EvaluateConfig
+    made: SampleSet, unseen: Split, terms: Sequence["TermOfLevel"], probes: Sequence[Probe], config: EvaluateConfig
 ) -> dict[str, bytes]:
     """All of them, by name."""
     top = made.sampler.bundle.spec.top
     return {
-        **by_steps(made, measuring, config),
-        **lost_regions(unseen.images, measuring, config.grid_columns, _scale(made)),
+        **by_steps(made, probes, config),
+        **lost_regions(unseen.images, probes, config.grid_columns, _scale(made)),
         "roughness.png": roughest(made.images, top, config.grid_columns, _scale(made)),
         **trajectories(made, config),
         **levels(made.images, unseen.images, top),
@@ -97,7 +98,7 @@ def panel_files(
     }
 
 
-def by_steps(made: Made, measuring: Sequence[Measuring], config: EvaluateConfig) -> dict[str, bytes]:
+def by_steps(made: SampleSet, probes: Sequence[Probe], config: EvaluateConfig) -> dict[str, bytes]:
     """A row of samples for each number of steps, and by_steps.csv: how far they are from the data, at what cost.
 
     The energy distance is the verdict's, of fewer samples, which its mean does not depend on.
@@ -105,33 +106,33 @@ def by_steps(made: Made, measuring: Sequence[Measuring], config: EvaluateConfig)
     if not config.panels.steps:
         return {}
     few = made.only(even_part(made.labels, min(config.panels.images, len(made.images))))
-    trust = Trust(config.resamples, config.seed, config.confidence)
+    how = Resampling(config.resamples, config.seed, config.confidence)
     shown, scale = few.each_class_first(config.grid_columns), _scale(made)
     files, rows = {}, []
     for steps, recipe, images in _each_number_of_steps(few, config):
         files[f"steps_{steps}.png"] = grid(images[shown], len(shown), scale)
         cost: list[Any] = [steps, recipe.cost(1), len(images), int(recipe is made.recipe)]
-        for by in measuring:
-            seen = by.see(images, f"{steps} steps")
-            found = by.judged.judge.measure(seen.features, few.labels, trust)[0].metrics
-            numbers = [found[f"energy_{by.name}{end}"] for end in ("", "_low", "_high")]
-            rows.append([*cost, by.name, *numbers, _right_labels(by.judged.extractor, seen, few.labels)])
+        for probe in probes:
+            seen = probe.see(images, f"{steps} steps")
+            numbers = probe.view.judge.energy(seen.features, few.labels, how).flat(config.confidence)
+            energy, low, high, _ = numbers.values()
+            rows.append([*cost, probe.name, energy, low, high, _right_labels(probe.name, seen, few.labels)])
     files["by_steps.csv"] = _csv(BY_STEPS, rows)
     return files
 
 
-def lost_regions(unseen: Images, measuring: Sequence[Measuring], columns: int, scale: int) -> dict[str, bytes]:
+def lost_regions(unseen: Images, probes: Sequence[Probe], columns: int, scale: int) -> dict[str, bytes]:
     """lost_JUDGE.png: unseen pictures of the fullest regions that the samples have lost, a row a region."""
     files = {}
-    for by in measuring:
-        judge = by.judged.judge
-        regions = judge.regions.of(judge.real.test_rows)[0]
-        rows = [np.flatnonzero(regions == region)[:columns] for region in by.judged.lost[:_REGIONS_SHOWN]]
+    for probe in probes:
+        judge = probe.view.judge
+        regions = regions_lost(probe.view.rows, judge.real.test_rows, judge.regions)
+        rows = [row[:columns] for row in regions[:_REGIONS_SHOWN]]
         if rows:
             canvas = np.zeros((len(rows) * columns, *unseen.shape[1:]), dtype=np.uint8)
             for row, places in enumerate(rows):
                 canvas[row * columns : row * columns + len(places)] = unseen[places]
-            files[f"lost_{by.name}.png"] = grid(canvas, columns, scale)
+            files[f"lost_{probe.name}.png"] = grid(canvas, columns, scale)
     return files
 
 
@@ -142,7 +143,7 @@ def roughest(images: Images, top: int, columns: int, scale: int) -> bytes:
     return grid(images[np.concatenate([order[::-1][:count], order[:count]])], count, scale)
 
 
-def _each_number_of_steps(few: Made, config: EvaluateConfig) -> Iterator[tuple[int, "Recipe", Images]]:
+def _each_number_of_steps(few: SampleSet, config: EvaluateConfig) -> Iterator[tuple[int, "Recipe", Images]]:
     """Rising; at the bundle's own number the samples are at hand. What the sampler cannot do is left out."""
     own = few.recipe.sampler.steps
     for steps in sorted({*config.panels.steps, own}):
@@ -157,14 +158,14 @@ def _each_number_of_steps(few: Made, config: EvaluateConfig) -> Iterator[tuple[i
         yield steps, recipe, few.again(recipe, config.batch_size)
 
 
-def _right_labels(extractor: Extractor, seen: Features, asked: Labels) -> float | str:
+def _right_labels(extractor: str, seen: Features, asked: Labels) -> float | str:
     """The share that the classifier calls by the label asked for; nothing where there is no such answer."""
-    if extractor.name != "classifier" or (asked < 0).any():
+    if extractor != "classifier" or (asked < 0).any():
         return ""
     return float((seen.logits.argmax(axis=1) == asked).mean())
 
 
-def trajectories(made: Made, config: EvaluateConfig) -> dict[str, bytes]:
+def trajectories(made: SampleSet, config: EvaluateConfig) -> dict[str, bytes]:
     """Some samples on their way, from left to right: above x_t, below it the x0_hat that the network sees in it."""
     count = config.panels.trajectories
     if count == 0:
@@ -216,7 +217,7 @@ def _known(value: float | None) -> float | str:
     return "" if value is None else value
 
 
-def _scale(made: Made) -> int:
+def _scale(made: SampleSet) -> int:
     return max(1, 56 // max(made.sampler.bundle.spec.shape[1:]))
 
 

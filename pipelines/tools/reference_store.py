@@ -17,9 +17,8 @@ from numpy.typing import NDArray
 
 from ddpm_core.errors import DataError, IntegrityError
 from ddpm_core.files import atomic_write_bytes, json_bytes, sha256_bytes
-from ddpm_core.metrics.frechet import Gaussian
+from ddpm_core.metrics.frechet import Gaussian, RealFeatures
 from ddpm_core.metrics.labels import Labels, Rows, even_order, rows_like
-from ddpm_core.metrics.measure import RealFeatures
 
 REFERENCE_NAME = "reference.json"
 _FORMAT = 3

@@ -2,48 +2,64 @@
 
 from collections.abc import Mapping, Sequence
 
-from ddpm_core.metrics.gate_config import GateConfig
+from ddpm_core.metrics.gate_config import GateConfig, limit_of
+from ddpm_core.metrics.metric import Metric
 from ddpm_core.metrics.rules import number
 from ddpm_core.metrics.verdict import ControlResult, Verdict
 from pipelines.tools.report_page import Picture, Row
 from pipelines.tools.report_plots import Mark, ruler_picture
 
-Metrics = Mapping[str, float]
 
-
-def rulers(verdict: Verdict, metrics: Metrics, judges: Sequence[str], gate: GateConfig) -> list[Picture]:
-    """A ruler for each judge: the model and every control by e."""
-    found = []
-    for judge in judges:
-        name = f"energy_{judge}"
-        marks = [_mark("the model", metrics, name, is_model=True, is_blocked=not verdict.passed)]
+def rulers(verdict: Verdict, metrics: Sequence[Metric], gate: GateConfig) -> list[Picture]:
+    """A ruler for each measure that the verdict begins with: the model and every control."""
+    pictures = []
+    for metric, limit in _first(metrics, gate):
+        marks = [_mark("the model", metric, is_model=True, is_blocked=not verdict.passed)]
         marks += [
-            _mark(control.name, control.metrics, name, is_model=False, is_blocked=control.blocked)
+            _mark(control.name, metric.of(control.metrics), is_model=False, is_blocked=control.blocked)
             for control in verdict.controls
         ]
-        found.append(ruler_picture(judge, marks, gate.max_energy))
-    return found
+        pictures.append(ruler_picture(metric.features, [mark for mark in marks if mark is not None], limit))
+    return pictures
 
 
-def _mark(words: str, metrics: Metrics, name: str, *, is_model: bool, is_blocked: bool) -> Mark:
-    value, low, high = (metrics[f"{name}{end}"] for end in ("", "_low", "_high"))
-    return Mark(words, value, low, high, is_model, is_blocked)
+def _first(metrics: Sequence[Metric], gate: GateConfig) -> list[tuple[Metric, float]]:
+    """The measures that the verdict begins with, and their limits."""
+    ruled = [(metric, metric.rule) for metric in metrics if metric.rule is not None and metric.rule.says]
+    limits = [(metric, limit_of(gate, rule.limit)) for metric, rule in ruled if metric.features]
+    return [(metric, limit) for metric, limit in limits if limit is not None]
 
 
-def control_rows(verdict: Verdict, metrics: Metrics, judges: Sequence[str]) -> list[Row]:
-    """The model and every control, by the measures that the rules about likeness look at."""
-    head: Row = ("", *(f"{what} in {judge}" for judge in judges for what in ("e", "lost")), "rough", "refused by")
-    rows: list[Row] = [head, ("the model", *_cells(metrics, judges), "")]
-    names = [f"energy_{judge}" for judge in judges]
-    by_distance = sorted(verdict.controls, key=lambda control: -max(control.metrics[name] for name in names))
-    return rows + [(control.words, *_cells(control.metrics, judges), _refused(control)) for control in by_distance]
+def _mark(words: str, metric: Metric, *, is_model: bool, is_blocked: bool) -> Mark | None:
+    ends = metric.interval
+    if metric.value is None or ends is None:
+        return None
+    return Mark(words, metric.value, ends.low, ends.high, is_model, is_blocked)
 
 
-def _cells(metrics: Metrics, judges: Sequence[str]) -> Row:
-    cells = [
-        cell for judge in judges for cell in (number(metrics[f"energy_{judge}"]), f"{metrics[f'lost_{judge}']:.0%}")
+def control_rows(verdict: Verdict, metrics: Sequence[Metric], gate: GateConfig) -> list[Row]:
+    """The model and every control, by those measures with a rule that controls are tried on which have a short name."""
+    shown = [metric for metric in metrics if metric.rule is not None and metric.rule.controls and metric.short]
+    first = [metric.name for metric, _ in _first(metrics, gate)]
+
+    def farthest(control: ControlResult) -> float:
+        return max((control.metrics[name] for name in first if name in control.metrics), default=0.0)
+
+    def cells(of: Mapping[str, float]) -> Row:
+        return tuple(_cell(metric.of(of)) for metric in shown)
+
+    return [
+        ("", *(metric.short for metric in shown), "refused by"),
+        ("the model", *map(_cell, shown), ""),
+        *(
+            (control.words, *cells(control.metrics), _refused(control))
+            for control in sorted(verdict.controls, key=farthest, reverse=True)
+        ),
     ]
-    return (*cells, f"{metrics['rough_share']:.0%}")
+
+
+def _cell(metric: Metric) -> str:
+    return f"{metric.value:.0%}" if metric.share and metric.value is not None else number(metric.value)
 
 
 def _refused(control: ControlResult) -> str:

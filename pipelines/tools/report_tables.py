@@ -1,66 +1,50 @@
-"""The tables of the report, from the numbers of metrics.json and the columns of out/samples."""
+"""The tables of the report, from the metrics of the measurement and the columns of out/samples."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from ddpm_core.metrics.metric import Metric
 from ddpm_core.metrics.rules import number
 from pipelines.tools.report_page import Row
-from pipelines.tools.report_words import meaning
 
-Metrics = Mapping[str, float]
 PerClass = Mapping[str, Sequence[float | None]]
 _ALIKE = 0.2  # a value that differs from that of real pictures by less than this share of it is called alike
 _LOW = 1 / 32  # of the levels, from the lowest: what a black background with a little noise stays within
 
 
-def headline(metrics: Mapping[str, float], distances: Sequence[str], judges: Sequence[str]) -> list[Row]:
-    """The numbers of the tiles: the distances and scores of the field, then the gate's own scale."""
-    tiles: list[Row] = [
-        (f"{name} to {words}", number(metrics[f"{name}_{split}"]))
-        for name in distances
-        for split, words in (("train", "training images"), ("test", "unseen images"))
+def headline(metrics: Sequence[Metric]) -> list[Row]:
+    """The numbers of the tiles: a headline and the number, of each metric that has one."""
+    values = {metric.name: metric.value for metric in metrics if metric.value is not None}
+    return [
+        (metric.tile[0].format(floor=values.get(metric.floor, math.nan)), format(metric.value + 0.0, metric.tile[1]))
+        for metric in metrics
+        if metric.tile is not None and metric.value is not None
     ]
-    tiles += [
-        (f"{score}; of unseen images {number(metrics[f'{score}_real'])}", number(metrics[score]))
-        for score in ("is", "cis", "score_efficientnet_lite0")
-        if score in metrics
-    ]
-    tiles += [(f"e in {judge}: 0 real, 1 one image repeated", f"{metrics[f'energy_{judge}']:.3f}") for judge in judges]
-    if "accuracy_asked" in metrics:
-        tiles.append(("classified as the class asked for", f"{metrics['accuracy_asked']:.1%}"))
-    tiles.append(("suspected copies of training images", f"{metrics['near_share']:.2%}"))
-    tiles.append(("samples judged", f"{metrics['n']:g}"))
-    return tiles
 
 
-def distance_rows(metrics: Mapping[str, float], distances: Sequence[str]) -> list[Row]:
-    """Each distance to each split, beside its floor."""
+def distance_rows(metrics: Sequence[Metric]) -> list[Row]:
+    """Each distance beside its floor."""
+    named = {metric.name: metric for metric in metrics}
     rows: list[Row] = [("distance", "to", "samples", "floor", "ratio", "without bias")]
-    for name in distances:
-        for split, words in (("train", "training images"), ("test", "unseen images")):
-            plain = (number(metrics[f"{name}{kind}_{split}"]) for kind in ("", "_floor"))
-            ratio = f"{name}_ratio_{split}"
+    for metric in metrics:
+        if metric.distance is not None:
+            floor, ratio = named[metric.floor].value, _with_ends(named[metric.ratio])
             rows.append(
-                (
-                    name,
-                    words,
-                    *plain,
-                    _with_ends(metrics, ratio),
-                    _ends(metrics, f"{name}_{split}") or "too few samples",
-                )
+                (*metric.distance, number(metric.value), number(floor), ratio, _ends(metric) or "too few samples")
             )
     return rows
 
 
-def _ends(metrics: Mapping[str, float], name: str) -> str:
-    """The interval of a number, where it has one."""
-    low, high = metrics.get(f"{name}_low"), metrics.get(f"{name}_high")
-    return "" if low is None or high is None else f"{number(low)} to {number(high)}"
+def _ends(metric: Metric) -> str:
+    """The interval of a number, where it has one with two ends."""
+    ends = metric.interval
+    return "" if ends is None or math.isinf(ends.high - ends.low) else f"{number(ends.low)} to {number(ends.high)}"
 
 
-def _with_ends(metrics: Mapping[str, float], name: str) -> str:
-    ends = _ends(metrics, name)
-    return f"{number(metrics[name])} ({ends})" if ends else number(metrics[name])
+def _with_ends(metric: Metric) -> str:
+    ends = _ends(metric)
+    return f"{number(metric.value)} ({ends})" if ends else number(metric.value)
 
 
 def class_rows(per_class: Mapping[str, Sequence[float | None]], classes: Sequence[str]) -> list[Row]:
@@ -73,20 +57,11 @@ def class_rows(per_class: Mapping[str, Sequence[float | None]], classes: Sequenc
     ]
 
 
-def measure_rows(metrics: Mapping[str, float], distances: Sequence[str]) -> list[Row]:
-    """All numbers that the other tables do not show, with a word about each."""
-    shown = {f"{name}{end}" for name in distances for end in _distance_endings()}
-    rest = [name for name in sorted(metrics) if name not in shown and not _is_end(name, metrics)]
-    return [("measure", "value", ""), *((name, _with_ends(metrics, name), meaning(name)) for name in rest)]
-
-
-def _is_end(name: str, metrics: Mapping[str, float]) -> bool:
-    """Whether a number belongs to another one: an end of its interval, or the difference that it tells."""
-    return any(name.removesuffix(end) in metrics for end in ("_low", "_high", "_detectable") if name.endswith(end))
-
-
-def _distance_endings() -> list[str]:
-    return [f"{kind}_{split}" for kind in ("", "_floor", "_ratio") for split in ("train", "test")]
+def measure_rows(metrics: Sequence[Metric]) -> list[Row]:
+    """All numbers that the table of distances does not show, with a word about each."""
+    shown = {name for metric in metrics if metric.distance for name in (metric.name, metric.floor, metric.ratio)}
+    rest = [m for m in sorted(metrics, key=lambda m: m.name) if m.name not in shown and m.value is not None]
+    return [("measure", "value", ""), *((metric.name, _with_ends(metric), metric.meaning) for metric in rest)]
 
 
 # ---- samples beside real pictures
@@ -118,36 +93,23 @@ class Difference:
 
 
 def differences(
-    metrics: Metrics,
-    distances: Sequence[str],
+    metrics: Sequence[Metric],
     per_class: PerClass,
     classes: Sequence[str],
     samples: Sequence[float],
     unseen: Sequence[float],
 ) -> list[Difference]:
     """The same measures of samples and of real pictures; `samples` and `unseen` are each level's shares in them."""
-    found = _of_levels(samples, unseen)
-    pairs = (
-        ("images of one colour", "constant_share", "constant_share_heldout"),
-        ("repeated images", "duplicate_share", "duplicate_share_heldout"),
-        ("classified as their class", "accuracy_asked", "accuracy_heldout"),
-    )
-    for words, mine, its in pairs:
-        if mine in metrics and its in metrics:
-            found.append(Difference(words, metrics[mine], metrics[its], is_share=True))
-    if "nyquist_energy" in metrics:
-        energy, real = metrics["nyquist_energy"], metrics["nyquist_energy_heldout"]
-        what = "energy at the Nyquist frequency" + (": a mesh of every second pixel" if energy > real else "")
-        words = "against that of the frequencies beside it, 1 = white noise"
-        found.append(Difference(what, energy, real, is_share=False, words=words))
-    for name in distances:
-        for what in ("coverage", "density", "precision", "recall"):
-            if f"{name}_{what}_real" in metrics:
-                both = [metrics[f"{name}_{what}{end}"] for end in ("", "_real")]
-                words = f"{meaning(f'{name}_{what}')}; real: as many training images"
-                found.append(Difference(f"{what} in {name}", both[0], both[1], is_share=what != "density", words=words))
-        found += _of_diversity(name, per_class.get(f"{name}_diversity", ()), classes)
-    return found
+    rows, real = _of_levels(samples, unseen), {metric.name: metric.value for metric in metrics}
+    for metric in metrics:
+        if metric.contrast is None or metric.value is None:
+            continue
+        if metric.by_class:
+            rows += _of_classes(metric.contrast, per_class.get(metric.by_class, ()), classes)
+        elif (floor := real.get(metric.floor)) is not None:
+            what, words = metric.contrast
+            rows.append(Difference(what, metric.value, floor, is_share=metric.share, words=words))
+    return rows
 
 
 def _of_levels(samples: Sequence[float], unseen: Sequence[float]) -> list[Difference]:
@@ -169,14 +131,11 @@ def _of_levels(samples: Sequence[float], unseen: Sequence[float]) -> list[Differ
     ]
 
 
-def _of_diversity(name: str, values: Sequence[float | None], classes: Sequence[str]) -> list[Difference]:
-    """Every class whose samples are less, or more, diverse than real pictures; of none, the least diverse."""
-    known = [(value, label) for value, label in zip(values, classes, strict=False) if value is not None]
-    words = "how far two samples of the class lie apart, 1 = as far as two unseen real ones"
-    rows = [
-        Difference(f"diversity of class {label} in {name}", value, 1.0, is_share=False, words=words)
-        for value, label in sorted(known)
-    ]
+def _of_classes(contrast: tuple[str, str], values: Sequence[float | None], classes: Sequence[str]) -> list[Difference]:
+    """Every class that differs from real pictures, which have 1; of none, the class with the least."""
+    what, words = contrast
+    known = sorted((value, label) for value, label in zip(values, classes, strict=False) if value is not None)
+    rows = [Difference(what.format(label=label), value, 1.0, is_share=False, words=words) for value, label in known]
     return [row for row in rows if not row.is_alike] or rows[:1]
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ddpm_core.files import atomic_folder, atomic_write_bytes, atomic_write_json
 from ddpm_core.metrics.config import EvaluateConfig
-from ddpm_core.metrics.measure import by_class
+from ddpm_core.metrics.labels import by_class
 from ddpm_core.metrics.memorisation import Nearest
 from ddpm_core.spec import DataSpec
 from pipelines.tools.decode import grid

@@ -8,7 +8,7 @@ import pytest
 
 from ddpm_core.errors import DataError, ParamsError, TrackingError
 from pipelines import cli
-from pipelines.comparing import Compared, found_runs
+from pipelines.comparing import Compared, open_runs
 from pipelines.paths import Paths
 from pipelines.promotion import promote
 from pipelines.tools.tracking import connect, open_tracker
@@ -17,7 +17,7 @@ from tests.support.tracked import FewParams, judged_project
 
 
 def compared(one: Any, other: Any, paths: Paths) -> Compared:
-    with found_runs((str(one), str(other)), FewParams(), paths) as runs:
+    with open_runs((str(one), str(other)), FewParams(), paths) as runs:
         return Compared.of(runs, FewParams())
 
 

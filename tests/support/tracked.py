@@ -19,6 +19,7 @@ from pipelines.tools.decode import encode_png
 from pipelines.tools.dvc_repo import DvcRepo
 from pipelines.tools.gate_file import write_verdict
 from pipelines.tools.measurement import judge
+from tests.support.described import described
 from tests.support.tiny_bundle import tiny_bundle, tiny_graph, tiny_spec
 
 GATE = GateConfig(
@@ -124,16 +125,13 @@ def judged_project(
     record = {
         "conditions": {
             "n": 100,
-            "distances": ["fcd"],
-            "judges": ["classifier"],
             "resampling": RESAMPLING,
-            "conditional": True,
-            "classes": 3,
             "classifier": {"usable": True},
             "settings": {"confidence": 0.95},
             **conditions,
         },
         "provenance": {"bundle": bundle.digest},
+        "metrics": described(classes=3),
         "replicates": REPLICATES,
         "controls": CONTROLS,
     }

@@ -10,6 +10,7 @@ from ddpm_core.errors import DataError
 from ddpm_core.metrics.comparison import compare
 from ddpm_core.metrics.intervals import Replicates
 from ddpm_core.metrics.measurement import Measurement, encoded, refuse_unless_alike
+from tests.support.described import described
 from tests.support.tracked import GATE, GOOD
 
 NAMES = ("energy_classifier", "energy_efficientnet_lite0", "accuracy_asked")
@@ -29,8 +30,9 @@ def measured(
     return Measurement(
         {**BOTH, **(metrics or {})},
         {
-            "conditions": {"judges": list(JUDGES), "n": 100, "settings": {"confidence": 0.95, "seed": 0}, **conditions},
+            "conditions": {"n": 100, "settings": {"confidence": 0.95, "seed": 0}, **conditions},
             "provenance": {"bundle": f"b{seed}"},
+            "metrics": described(JUDGES),
             "replicates": encoded({name: replicates(seed, of) for name, of in spreads.items()}),
         },
     )
@@ -114,6 +116,18 @@ def test_unequal_conditions_are_refused_by_name_with_both_values():
 
 def test_what_the_model_brings_may_differ():
     refuse_unless_alike(measured(sampler={"steps": 15}), measured(sampler={"steps": 4}, guidance={"weight": 1}))
+
+
+def test_models_held_by_other_metrics_are_not_measured_alike() -> None:
+    one = measured()
+    other = Measurement(one.metrics, {**one.record, "metrics": described(("classifier",))})
+    (name,) = one.differs_from(other)
+    assert "metrics" in name
+
+
+def test_a_champion_that_takes_no_label_is_not_held_by_labels() -> None:
+    champion = Measurement(measured().metrics, {**measured().record, "metrics": described(JUDGES, classes=0)})
+    assert set(outcomes(measured(), champion)) == {f"energy in {judge}" for judge in JUDGES}
 
 
 def test_replicates_travel_through_the_record():

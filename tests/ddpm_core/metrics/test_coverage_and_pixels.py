@@ -4,13 +4,16 @@ import numpy as np
 import pytest
 
 from ddpm_core.errors import DataError
-from ddpm_core.metrics.coverage import class_accuracy, class_coverage, coverage
+from ddpm_core.metrics.coverage import class_coverage, class_shares, neighbours
 from ddpm_core.metrics.pixels import constant_share, duplicate_share, saturated_share
 
 
-def test_class_accuracy_is_by_class_and_not_a_number_where_none_was_asked():
-    got = class_accuracy(np.array([0, 0, 1, 1]), np.array([0, 1, 1, 1]), 3)
-    np.testing.assert_array_equal(got, [0.5, 1.0, np.nan])
+def coverage(reference: np.ndarray, samples: np.ndarray, k: int) -> np.ndarray:
+    return neighbours(reference, samples, k).covered
+
+
+def test_a_share_is_by_class_and_not_a_number_where_a_class_has_none():
+    np.testing.assert_array_equal(class_shares(np.array([1, 2, 0]), np.array([2, 2, 0])), [0.5, 1.0, np.nan])
 
 
 def test_a_set_covers_itself_and_a_far_one_covers_nothing():
@@ -29,8 +32,8 @@ def test_coverage_is_that_of_the_plain_definition():
 
 def test_a_sample_just_as_far_as_the_neighbour_does_not_cover():
     real = np.array([[0], [1], [2]], np.float32)
-    assert coverage(real, np.array([[-1]], np.float32), 1).tolist() == [False, False, False]
-    assert coverage(real, np.array([[-0.9]], np.float32), 1).tolist() == [True, False, False]
+    assert coverage(real, np.array([[-1], [99]], np.float32), 1).tolist() == [False, False, False]
+    assert coverage(real, np.array([[-0.9], [99]], np.float32), 1).tolist() == [True, False, False]
 
 
 def test_a_class_that_no_sample_reaches_is_seen():

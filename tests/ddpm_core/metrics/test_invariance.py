@@ -3,14 +3,21 @@
 import numpy as np
 import pytest
 
-from ddpm_core.metrics import measure
-from ddpm_core.metrics.frechet import Moments, distance, gaussian_of
-from ddpm_core.metrics.measure import RealFeatures, Trust
-from ddpm_core.metrics.memorisation import nearest
+from ddpm_core.metrics.accuracy import accuracy
+from ddpm_core.metrics.coverage import reach
+from ddpm_core.metrics.data import FeatureView
+from ddpm_core.metrics.distances import distances
+from ddpm_core.metrics.frechet import Moments, RealFeatures, distance, gaussian_of
+from ddpm_core.metrics.intervals import Resampling
+from ddpm_core.metrics.kernel import kernel_distance
+from ddpm_core.metrics.likeness import Judge, likeness
+from ddpm_core.metrics.memorisation import copies, nearest
+from ddpm_core.metrics.pixels import pixel_faults
+from ddpm_core.metrics.roughness import Grain, rough_share
+from ddpm_core.metrics.spectrum import mesh
+from tests.support.described import eval_data, numbers
 
 N, DIMS, CLASSES = 120, 6, 3
-# Ends of intervals come from weightings of samples by their place, for two models must be weighted alike.
-_BY_PLACE = ("_low", "_high", "_detectable")
 
 
 def rows(n: int, seed: int) -> np.ndarray:
@@ -22,22 +29,27 @@ def pictures(n: int, seed: int) -> np.ndarray:
 
 
 def all_measures(order: np.ndarray) -> dict[str, float]:
-    """Every number of the numbers' room, of samples in this order."""
-    trust, labels = Trust(30, 0, 0.95), np.arange(N) % CLASSES
+    """Every number of the numbers' room, of samples in this order.
+
+    Ends of intervals come from weightings of samples by their place, for two models must be weighted alike.
+    """
+    labels = np.arange(N) % CLASSES
     # Some samples are the same picture, asked for by other labels.
     features, images, asked = rows(N, 0)[np.arange(N) % 90][order], pictures(N, 1)[order], labels[order]
-    train = rows(400, 2)
+    train, unseen, training = rows(400, 2), pictures(N, 5), pictures(200, 4)
     real = RealFeatures(gaussian_of(train), train, np.arange(400) % CLASSES, rows(N, 3), labels)
-    found = measure.distances("fd", features, asked, real, 3, trust)
-    found.add(measure.accuracy(asked, features[:, :CLASSES].argmax(axis=1), trust))
-    kernel = measure.kernel("kd", features, real, 0.95)
-    reach, covered = measure.reach("fd", features, real, 5)
-    worst = measure.worst(measure.by_labels("fd", features, asked, real, labels, covered, CLASSES))
-    seen, unseen = nearest(images, pictures(200, 4), 1), nearest(pictures(N, 5), pictures(200, 4), 1)
-    copies = measure.copies(seen, unseen, 0.05, 0.9, 0.95)
-    faults = measure.pixel_faults(images, pictures(N, 5), 255)
-    placed = {name: value for name, value in found.metrics.items() if not name.endswith(_BY_PLACE)}
-    return {**placed, **kernel, **reach, **worst, **copies, **faults}
+    view = FeatureView(Judge.of("x", real, labels, 1, 0), True, features, features, features, "fd", None, None)
+    data = eval_data(
+        images=images, asked=asked, unseen=unseen, top=255, classes=CLASSES, conditional=True, labelled=True,
+        views=(view,), grain=Grain.of(unseen, training, 255), nearest=nearest(images, training, 1),
+        unseen_nearest=nearest(unseen, training, 1), classified=features[:, :CLASSES].argmax(axis=1),
+        unseen_accuracy=0.5, resampling=Resampling(30, 0, 0.95),
+        settings=eval_data(floor_draws=3, coverage_k=5, copy_quantile=0.05, copy_ratio=0.9, confidence=0.95),
+    )  # fmt: skip
+    measures = (distances, likeness, rough_share, pixel_faults, accuracy, mesh, copies, reach)
+    plain = {m.name: m.value for measure in measures for m in measure(data) if m.value is not None}
+    ends = kernel_distance(features, real.test_rows).interval(0.95)
+    return {**plain, **numbers(copies(data)), "kd_low": ends.low, "kd_high": ends.high}
 
 
 def test_the_order_of_the_samples_changes_no_measure():

@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 
-from ddpm_core.metrics.frechet import distance, gaussian_of, infinity, subset_floor
-from ddpm_core.metrics.labels import as_many_like, asked_labels, even_order, even_part, rows_like
-from ddpm_core.metrics.measure import RealFeatures, Trust, distances
+from ddpm_core.metrics.distances import frechet_distances
+from ddpm_core.metrics.frechet import RealFeatures, distance, gaussian_of, infinity, subset_floor
+from ddpm_core.metrics.intervals import Resampling
+from ddpm_core.metrics.labels import as_many_like, asked_labels, by_class, even_order, even_part, rows_like
+from tests.support.described import numbers
 
 
 def rng() -> np.random.Generator:
@@ -83,9 +85,9 @@ def test_a_floor_whose_labels_are_wanting_is_of_fewer_or_told():
     for kept, told in ((np.arange(200) % 3, False), (np.zeros(200, dtype=np.int64), True)):
         train = classes_apart(kept, 2)
         real = RealFeatures(gaussian_of(test), train, kept, test, asked)
-        found = distances("fd", classes_apart(asked, 3), asked, real, 3, Trust(2, 0, 0.95))
-        assert ("fd_floor_test of the labels asked" in found.left_out) is told
-        assert (found.metrics["fd_floor_test"] > 10) is told
+        metrics = frechet_distances("fd", classes_apart(asked, 3), asked, real, 3, Resampling(2, 0, 0.95))
+        assert ("fd_floor_test of the labels asked" in {m.name for m in metrics if m.left_out}) is told
+        assert (numbers(metrics)["fd_floor_test"] > 10) is told
 
 
 def test_the_extrapolation_is_not_led_by_the_chance_of_labels():
@@ -105,7 +107,7 @@ def test_a_model_as_good_as_real_images_scores_one_to_splits_of_unlike_shares():
     real = RealFeatures(gaussian_of(rows), rows, train, classes_apart(test, 5), test)
     asked = asked_labels(test, 900, 0)
     found = [
-        distances("fd", classes_apart(asked, seed), asked, real, 10, Trust(2, 0, 0.95)).metrics
+        numbers(frechet_distances("fd", classes_apart(asked, seed), asked, real, 10, Resampling(2, 0, 0.95)))
         for seed in range(10, 30)
     ]
     for split in ("train", "test"):
@@ -113,3 +115,9 @@ def test_a_model_as_good_as_real_images_scores_one_to_splits_of_unlike_shares():
     any_label = subset_floor(rows, train, np.full(900, -1), gaussian_of(real.test_rows), 10, 0)
     assert any_label > 5 * found[0]["fd_floor_test"]
     assert found[0]["fd_floor_train"] == distance(gaussian_of(real.test_rows), real.train)
+
+
+def test_groups_of_a_grid_are_by_class_or_one():
+    labels = np.array([1, 0, 1, 1])
+    assert by_class(labels, ("a", "b"), 2) == [("a", [1]), ("b", [0, 2])]
+    assert by_class(np.full(10, -1), (), 2) == [("", [0, 1, 2, 3])]

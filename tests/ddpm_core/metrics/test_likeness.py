@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from ddpm_core.metrics.frechet import gaussian_of
-from ddpm_core.metrics.likeness import Grain, Judge
-from ddpm_core.metrics.measure import RealFeatures
+from ddpm_core.metrics.frechet import RealFeatures, gaussian_of
+from ddpm_core.metrics.likeness import Judge
+from ddpm_core.metrics.roughness import Grain
 
 CENTRES = np.array([[0.0, 0.0], [60.0, 0.0], [0.0, 60.0]])
 

@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 
 from ddpm_core.metrics.intervals import clopper_pearson
-from ddpm_core.metrics.measure import copies, pixel_faults, rounded
-from ddpm_core.metrics.memorisation import Nearest, chance
+from ddpm_core.metrics.memorisation import Nearest, chance, copies
+from ddpm_core.metrics.metric import rounded
+from ddpm_core.metrics.pixels import pixel_faults
+from tests.support.described import eval_data, numbers
 
 
 def test_each_fault_is_told_of_samples_and_of_unseen_images_by_its_own_name():
@@ -15,7 +17,7 @@ def test_each_fault_is_told_of_samples_and_of_unseen_images_by_its_own_name():
     samples[3, 0, 0, 0] = 15
     unseen[:2] = 5
     unseen[2, 0, 0] = 0
-    assert pixel_faults(samples, unseen, 15) == {
+    assert numbers(pixel_faults(eval_data(images=samples, unseen=unseen, top=15))) == {
         "constant_share": 0.1,
         "constant_share_heldout": 0.2,
         "duplicate_share": pytest.approx(0.2),
@@ -39,7 +41,8 @@ def test_both_counts_of_copies_are_told_by_name_with_their_bounds_and_chances():
 
     samples = found([1, 1, 1, 9, 9], [8, 2, 2, 10, 10])
     unseen = found([3, 4, 5, 6], [4, 5, 6, 7])
-    got = copies(samples, unseen, 0.1, 0.3, 0.9)
+    settings = eval_data(copy_quantile=0.1, copy_ratio=0.3, confidence=0.9)
+    got = numbers(copies(eval_data(nearest=samples, unseen_nearest=unseen, settings=settings)))
     # Nearer than 3, the least of the unseen: three samples of five. Nearer than 0.3 of the second nearest: one.
     assert got == pytest.approx(
         {

@@ -7,6 +7,7 @@ import pytest
 
 from ddpm_core.metrics.intervals import Replicates, around, clopper_pearson, detectable, reflected, wilson
 from ddpm_core.metrics.measurement import Measurement, encoded
+from ddpm_core.metrics.metric import Metric
 from ddpm_core.metrics.recompute import WAYS, disagreements, ways
 
 CONFIDENCE, N = 0.95, 200
@@ -24,11 +25,16 @@ def measured() -> Measurement:
     metrics["off_low"], metrics["off_high"] = ends(reflected(0.2, near, CONFIDENCE))
     metrics["right_low"], metrics["right_high"] = ends(wilson(194, N, CONFIDENCE))
     metrics["near_share"], metrics["near_share_high"] = 0.01, clopper_pearson(2, N, CONFIDENCE).high
-    metrics["by_label_class_min"] = 0.25
+    metrics["by_label_class_min"], metrics["rising_class_max"] = 0.25, 0.5
     record: dict[str, Any] = {
         "conditions": {"settings": {"confidence": CONFIDENCE}},
         "replicates": encoded({"far": far, "near": near, "off": near}),
-        "per_class": {"by_label": [0.5, None, 0.25]},
+        "per_class": {"by_label": [0.5, None, 0.25], "rising": [0.5, None, 0.25]},
+        "metrics": [
+            *(Metric(name, "").described() for name in ("n", "far", "near", "off", "right", "odd", "near_share")),
+            Metric("by_label_class_min", "", "higher", by_class="by_label").described(),
+            Metric("rising_class_max", "", "lower", by_class="rising").described(),
+        ],
     }
     return Measurement({name: float(f"{value:.9g}") for name, value in metrics.items()}, record)
 
@@ -51,6 +57,7 @@ def test_the_way_of_each_number_is_found_and_of_what_follows_from_nothing_none()
         "right_high": "wilson",
         "near_share_high": "clopper-pearson",
         "by_label_class_min": "worst class",
+        "rising_class_max": "worst class",
     }
     assert disagreements(measured(), found) == {}
     assert set(found.values()) <= set(WAYS)

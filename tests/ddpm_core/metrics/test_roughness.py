@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from ddpm_core.metrics.likeness import Grain
-from ddpm_core.metrics.roughness import outside, roughness, usual_range
+from ddpm_core.metrics.roughness import Grain, outside, roughness, usual_range
+from tests.support.described import numbers
 
 
 def test_flat_pictures_have_none_and_a_ramp_has_it_at_its_edges_alone():
@@ -38,7 +38,7 @@ def test_grain_sees_a_quarter_of_noise_among_real_pictures():
         )
 
     noise = rng.integers(0, 256, (100, 1, 8, 8)).astype(np.uint8)
-    found = Grain.of(smooth(400), smooth(800), 255).measure(np.concatenate([smooth(300), noise]), 0.95)
+    found = numbers(Grain.of(smooth(400), smooth(800), 255).measure(np.concatenate([smooth(300), noise]), 0.95))
     assert found["rough_share"] == pytest.approx(0.25 + 0.75 * 0.02, abs=0.03)
     assert found["rough_share_low"] > 0.2 < found["rough_share_high"]
     assert found["rough_share_heldout"] < 0.05

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from ddpm_core.metrics.measure import pixel_faults
-from ddpm_core.metrics.spectrum import SHORTEST, nyquist_energy
+from ddpm_core.metrics.spectrum import SHORTEST, mesh, nyquist_energy
+from tests.support.described import eval_data, numbers
 
 ROUNDING = 1 / 12
 
@@ -79,13 +79,23 @@ def test_a_side_too_short_is_left_out_and_with_both_there_is_no_number() -> None
     stripes = np.broadcast_to(np.tile(np.array([90, 110], np.uint8), 4), (1, 1, SHORTEST - 1, 8))
     assert nyquist_energy(stripes) == pytest.approx(10**2 * 8 / ROUNDING + 1)
     assert nyquist_energy(noise((5, 1, SHORTEST - 1, SHORTEST - 1))) is None
-    assert not any("nyquist" in name for name in pixel_faults(*[noise((5, 1, 4, 4))] * 2, 255))
+    small = noise((5, 1, 4, 4))
+    assert numbers(mesh(eval_data(images=small, unseen=small))) == {}
 
 
 def test_samples_stand_beside_unseen_images() -> None:
     unseen = noise((50, 1, 8, 8))
-    mesh = np.broadcast_to(checkerboard((8, 8), 30), (50, 1, 8, 8))
-    found = pixel_faults(mesh, unseen, 255)
-    assert found["nyquist_energy"] == nyquist_energy(mesh)
+    meshed = np.broadcast_to(checkerboard((8, 8), 30), (50, 1, 8, 8))
+    found = numbers(mesh(eval_data(images=meshed, unseen=unseen)))
+    assert found["nyquist_energy"] == nyquist_energy(meshed)
     assert found["nyquist_energy_heldout"] == nyquist_energy(unseen)
     assert found["nyquist_energy"] > 1000 * found["nyquist_energy_heldout"]
+
+
+def test_a_mesh_is_named_and_blur_is_not_called_one() -> None:
+    unseen, meshed = noise((50, 1, 8, 8)), np.broadcast_to(checkerboard((8, 8), 30), (50, 1, 8, 8))
+    smooth = np.full((50, 1, 8, 8), 9, np.uint8) + np.arange(8, dtype=np.uint8)
+    for images, is_mesh in ((meshed, True), (smooth, False)):
+        metric, _ = mesh(eval_data(images=images, unseen=unseen))
+        assert metric.contrast is not None
+        assert ("mesh" in metric.contrast[0]) is is_mesh

@@ -2,14 +2,17 @@
 
 import re
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from ddpm_core.errors import DataError, ParamsError
 from ddpm_core.metrics.gate_config import GateConfig, Limit
 from ddpm_core.metrics.intervals import RESAMPLING
+from ddpm_core.metrics.metric import Metric, Rule
 from ddpm_core.metrics.rules import number
 from ddpm_core.metrics.verdict import verdict
+from tests.support.described import described
 
 GATE = GateConfig(
     model_name="digits",
@@ -54,14 +57,11 @@ NOISE = {"words": "uniform noise", "gross": True, "metrics": FAR}
 PATCHES = {"words": "shuffled parts", "gross": False, "metrics": {**FAR, **LIKE}}
 RECORD = {
     "conditions": {
-        "distances": ["fcd"],
-        "judges": ["classifier"],
-        "conditional": True,
-        "classes": 10,
         "resampling": RESAMPLING,
         "settings": {"confidence": 0.95},
     },
     "provenance": {"bundle": "b" * 64},
+    "metrics": described(),
     "controls": {"noise": NOISE},
 }
 OLDER, UNSAID = ({**RECORD, "conditions": {**RECORD["conditions"], "resampling": kind}} for kind in ("halves", None))
@@ -83,8 +83,9 @@ def without(name: str) -> dict[str, float]:
     return {key: value for key, value in GOOD.items() if key != name}
 
 
-def conditions(**changes: object) -> dict[str, object]:
-    return {**RECORD, "conditions": {**RECORD["conditions"], **changes}}
+def of(**changes: Any) -> dict[str, Any]:
+    """A record of other metrics."""
+    return {**RECORD, "metrics": described(**changes)}
 
 
 def test_a_good_model_passes_and_the_verdict_names_its_bundle():
@@ -124,7 +125,7 @@ def test_a_good_model_passes_and_the_verdict_names_its_bundle():
             "not measured",
             "energy_classifier_h",
         ),
-        ("energy in inception", GOOD, conditions(judges=["inception"]), GATE, "not measured", "energy_inception"),
+        ("energy in inception", GOOD, of(judges=("inception",)), GATE, "not measured", "energy_inception"),
         ("lost regions in classifier", interval("lost_classifier", 0.1, 0.2), RECORD, GATE, "pass", "15.0%"),
         ("lost regions in classifier", interval("lost_classifier", 0.1, 0.3), RECORD, GATE, "not enough evidence", ""),
         ("lost regions in classifier", interval("lost_classifier", 0.21, 0.3), RECORD, GATE, "fail", "allowed 0.2"),
@@ -147,8 +148,8 @@ def test_a_good_model_passes_and_the_verdict_names_its_bundle():
             "not enough evidence",
             "mere chance reaches .10.00%.: the classifier is too weak",
         ),
-        ("asked label", GOOD, conditions(conditional=False), GATE, "not applicable", "takes no label"),
-        ("asked label", GOOD, conditions(classes=1), GATE, "not applicable", "there is but one"),
+        ("asked label", GOOD, of(classes=0), GATE, "not applicable", "takes no label"),
+        ("asked label", GOOD, of(classes=1), GATE, "not applicable", "there is but one"),
         (
             "asked label",
             GOOD,
@@ -213,7 +214,7 @@ def test_a_good_model_passes_and_the_verdict_names_its_bundle():
         (
             "golden image",
             without("golden_difference"),
-            {**RECORD, "provenance": {"bundle": "b", "golden": False}},
+            of(golden=False),
             GATE,
             "not applicable",
             "made without one",
@@ -321,7 +322,7 @@ def test_how_many_images_would_be_enough_follows_the_root_of_n():
 
 
 def test_without_labels_every_other_rule_still_holds():
-    unlabelled = conditions(conditional=False, classes=0)
+    unlabelled = of(classes=0)
     metrics = without("accuracy_asked")
     assert verdict(metrics, unlabelled, GATE).passed
     metrics |= {f"energy_classifier{end}": 3.5 for end in ("", "_low", "_high")}
@@ -329,7 +330,7 @@ def test_without_labels_every_other_rule_still_holds():
 
 
 def test_both_judges_must_pass():
-    two = conditions(judges=["classifier", "efficientnet_lite0"])
+    two = of(judges=("classifier", "efficientnet_lite0"))
     other = {key.replace("classifier", "efficientnet_lite0"): value for key, value in LIKE.items()}
     control = {**NOISE, "metrics": {**FAR, **other}}
     both = {**two, "controls": {"noise": control}}
@@ -403,14 +404,50 @@ def test_the_headline_says_yes_partly_or_no_and_why():
         {"conditions": {}, "provenance": {"bundle": "b"}},
         {"conditions": None, "provenance": None},
         {**RECORD, "provenance": {"bundle": ""}},
-        conditions(distances=[]),
-        conditions(judges=[]),
-        conditions(settings={}),
-        conditions(conditional=None),
+        {**RECORD, "metrics": []},
+        {**RECORD, "metrics": None},
+        {**RECORD, "metrics": [{"name": "n", "meaning": "samples"}]},
+        {**RECORD, "metrics": [{"name": "n", "meaning": "samples", "rule": {"kind": "absolute"}}]},
+        {**RECORD, "conditions": {"settings": {}}},
     ],
 )
 def test_a_record_that_leaves_open_which_rules_apply_is_refused(record):
-    with pytest.raises(DataError, match=r"must say conditions.distances, .judges.*`ddpm evaluate`"):
+    with pytest.raises(DataError, match=r"must say conditions\.settings\.confidence.*metrics.*`ddpm evaluate`"):
+        verdict(GOOD, record, GATE)
+
+
+def test_a_metric_of_any_data_is_judged_by_the_rule_that_it_brings() -> None:
+    """A forecast, say: no features, no labels, no controls."""
+    rule = Rule("interval", "max_energy", "forecast", "a CRPS of {value:.3g}", says="the forecast scores {value:.2g}")
+    record = {
+        "conditions": {"settings": {"confidence": 0.95}, "resampling": RESAMPLING},
+        "provenance": {"bundle": "b" * 64},
+        "metrics": [Metric("crps", "mean score of the forecasts", "lower", rule=rule).described()],
+    }
+    counts = {"n": 300.0, "n_heldout": 300.0}
+    good = verdict({**counts, "crps": 0.05, "crps_low": 0.04, "crps_high": 0.06}, record, GATE)
+    assert (good.outcome, good.headline) == (
+        "pass", "looks like the data: yes, because the forecast scores 0.05, and no rule finds a fault"
+    )  # fmt: skip
+    assert [(rule.rule, rule.outcome) for rule in good.rules] == [
+        ("images", "pass"), ("forecast", "pass"), ("controls", "not applicable"),
+    ]  # fmt: skip
+    bad = verdict({**counts, "crps": 0.3, "crps_low": 0.25, "crps_high": 0.35}, record, GATE)
+    assert (bad.outcome, bad.looks, bad.rules[1].text) == ("fail", "no", "a CRPS of 0.3; allowed 0.1")
+    assert verdict(counts, record, GATE).outcome == "not measured"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"limit": "max_forecast"}, "a number of section gate, got 'max_forecast'"),
+        ({"kind": "best"}, "of a kind that the gate has, got 'best'"),
+    ],
+)
+def test_a_rule_that_the_gate_does_not_have_is_refused(change: dict[str, str], message: str) -> None:
+    rule = {"kind": "absolute", "limit": "max_energy", "title": "a", "words": "b", **change}
+    record = {**RECORD, "metrics": [{"name": "fcd_train", "meaning": "c", "rule": rule}]}
+    with pytest.raises(DataError, match=message):
         verdict(GOOD, record, GATE)
 
 

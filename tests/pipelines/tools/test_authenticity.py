@@ -27,7 +27,8 @@ def measured(out: Path, value: float) -> Path:
     found = Replicates(np.random.default_rng(0).normal(0, 0.2, 40), np.zeros(40))
     ends = around(value, found, 0.95)
     record: dict[str, Any] = {
-        "conditions": {"distances": ["fcd"], "settings": {"confidence": 0.95}},
+        "conditions": {"settings": {"confidence": 0.95}},
+        "metrics": [{"name": name, "meaning": "a number"} for name in ("n", "fcd")],
         "provenance": {"bundle": "b" * 64},
         "replicates": encoded({"fcd": found}),
     }

@@ -8,14 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ddpm_core.metrics.frechet import gaussian_of
+from ddpm_core.metrics.data import FeatureView
+from ddpm_core.metrics.frechet import RealFeatures, gaussian_of
 from ddpm_core.metrics.likeness import Judge
-from ddpm_core.metrics.measure import RealFeatures
 from pipelines.serving.sampler import Sampler
 from pipelines.tools.decode import decode_png
-from pipelines.tools.features import Extractor, Features
-from pipelines.tools.judging import Judged
-from pipelines.tools.panels import Made, Measuring, bound_terms, by_steps, levels, lost_regions, roughest, trajectories
+from pipelines.tools.features import Features
+from pipelines.tools.panels import Probe, SampleSet, bound_terms, by_steps, levels, lost_regions, roughest, trajectories
 from tests.support.measured import EVALUATE
 from tests.support.tiny_bundle import tiny_bundle
 
@@ -23,16 +22,16 @@ PANELS = EVALUATE.panels
 LABELS = np.array([2, 0, 0, 1, 2, 1, 0, 2])
 
 
-def made(folder: Path, *, conditional: bool = True) -> Made:
+def made(folder: Path, *, conditional: bool = True) -> SampleSet:
     sampler = Sampler(tiny_bundle(folder / "bundle", conditional=conditional), "cpu")
     seeds, recipe = np.arange(8), sampler.recipe()
     labels = LABELS if conditional else np.full(8, -1)
     images = sampler.sample(recipe, [int(label) if conditional else None for label in labels], seeds.tolist())
-    return Made(sampler, recipe, images, labels, seeds)
+    return SampleSet(sampler, recipe, images, labels, seeds)
 
 
-def measuring(name: str = "classifier", lost: tuple[int, ...] = ()) -> list[Measuring]:
-    """Two means of pixels as features; logits that call everything class 0."""
+def probes(name: str = "classifier", without: tuple[int, ...] = ()) -> list[Probe]:
+    """Two means of pixels as features; logits that call everything class 0; no sample lies in the regions `without`."""
 
     def see(images: np.ndarray, what: str) -> Features:
         flat = images.reshape(len(images), -1).astype(np.float32)
@@ -40,10 +39,10 @@ def measuring(name: str = "classifier", lost: tuple[int, ...] = ()) -> list[Meas
         return Features(np.stack([flat[:, :32].mean(1), flat[:, 32:].mean(1)], axis=1), logits)
 
     rows = np.random.default_rng(0).normal(100, 20, (200, 2)).astype(np.float32)
-    extractor = Extractor(name, "0", "", lambda images: images, at_once=16)
     real = RealFeatures(gaussian_of(rows), rows, np.arange(200) % 3, rows[:40], np.arange(40) % 3)
     judge = Judge.of(name, real, LABELS, 1, 0)
-    return [Measuring(Judged(extractor, judge, lost), see)]
+    samples = rows[~np.isin(judge.regions.of(rows)[0], without)]
+    return [Probe(FeatureView(judge, True, samples, samples, samples, None, None, None), see)]
 
 
 def tile(canvas: np.ndarray, line: int, column: int) -> np.ndarray:
@@ -56,7 +55,7 @@ def table(content: bytes) -> list[dict[str, str]]:
 
 def test_a_row_a_number_of_steps_its_own_among_them_and_nothing_sampled_twice(tmp_path: Path) -> None:
     config = replace(EVALUATE, panels=replace(PANELS, steps=(8, 2), images=6))
-    files = by_steps(made(tmp_path), measuring(), config)
+    files = by_steps(made(tmp_path), probes(), config)
     rows = table(files["by_steps.csv"])
     assert [row["steps"] for row in rows] == ["2", "4", "8"]
     assert [row["evaluations"] for row in rows] == ["2", "4", "8"]
@@ -71,14 +70,14 @@ def test_numbers_of_steps_that_the_schedule_has_not_are_left_out_with_a_warning(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     config = replace(EVALUATE, panels=replace(PANELS, steps=(10_000,)))
-    rows = table(by_steps(made(tmp_path), measuring(), config)["by_steps.csv"])
+    rows = table(by_steps(made(tmp_path), probes(), config)["by_steps.csv"])
     assert [row["steps"] for row in rows] == ["4"]
     assert "evaluate.panels.steps: 10000 was left out" in caplog.text
 
 
 def test_without_labels_or_a_classifier_nothing_is_said_of_labels(tmp_path: Path) -> None:
     for what in (made(tmp_path / "a", conditional=False), made(tmp_path / "b")):
-        by = measuring("efficientnet_lite0")
+        by = probes("efficientnet_lite0")
         assert {row["accuracy"] for row in table(by_steps(what, by, EVALUATE)["by_steps.csv"])} == {""}
 
 
@@ -102,7 +101,7 @@ def test_a_trajectory_ends_with_the_sample_itself(tmp_path: Path) -> None:
 def test_what_is_switched_off_leaves_no_file(tmp_path: Path) -> None:
     off = replace(EVALUATE, panels=replace(PANELS, steps=(), trajectories=0))
     what = made(tmp_path)
-    assert by_steps(what, measuring(), off) == {}
+    assert by_steps(what, probes(), off) == {}
     assert trajectories(what, off) == {}
     assert bound_terms(()) == {}
 
@@ -116,13 +115,15 @@ def test_levels_are_shares_that_sum_to_one() -> None:
 
 def test_unseen_pictures_of_lost_regions_are_shown_a_row_a_region() -> None:
     unseen = np.random.default_rng(1).integers(0, 256, (40, 1, 8, 8)).astype(np.uint8)
-    (by,) = measuring(lost=(5, 2))
-    regions = by.judged.judge.regions.of(by.judged.judge.real.test_rows)[0]
-    canvas = decode_png(lost_regions(unseen, [by], 6, 1)["lost_classifier.png"])[0]
-    for row, region in enumerate((5, 2)):
+    (whole,) = probes()
+    regions = whole.view.judge.regions.of(whole.view.judge.real.test_rows)[0]
+    fullest = np.argsort(-np.bincount(regions), kind="stable")[:2].tolist()
+    (probe,) = probes(without=tuple(fullest))
+    canvas = decode_png(lost_regions(unseen, [probe], 6, 1)["lost_classifier.png"])[0]
+    for row, region in enumerate(fullest):
         first = np.flatnonzero(regions == region)[0]
         assert tile(canvas, row, 0).tolist() == unseen[first, 0].tolist()
-    assert lost_regions(unseen, measuring(), 6, 1) == {}
+    assert lost_regions(unseen, [whole], 6, 1) == {}
 
 
 def test_the_roughest_samples_stand_above_the_smoothest() -> None:

@@ -1,0 +1,44 @@
+"""How often samples are classified as the class that they were asked for."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from ddpm_core.metrics.coverage import class_shares
+from ddpm_core.metrics.data import EvalData, Labels
+from ddpm_core.metrics.intervals import Resampling, mean_replicates, resampled_within, wilson
+from ddpm_core.metrics.metric import Metric, Rule
+
+
+def accuracy(data: EvalData) -> Iterator[Metric]:
+    """By the classifier, even a weak one, where there is one and labels were asked for."""
+    metric = accuracy_metric(data.classes if data.conditional else 0)
+    if data.classified is None:
+        yield metric
+    else:
+        yield asked_accuracy(metric, data.asked, data.classified, data.resampling)
+        worst = Metric("accuracy_class_min", "the same, in the class where it is lowest", "higher", by_class="accuracy")
+        right = np.bincount(data.asked[data.asked == data.classified], minlength=data.classes)
+        yield worst.worst(class_shares(right, np.bincount(data.asked, minlength=data.classes)))
+    yield Metric(metric.floor, "unseen real images classified as their class", value=data.unseen_accuracy)
+
+
+def accuracy_metric(classes: int) -> Metric:
+    """Of a model that takes labels of so many classes; no rule judges it where there is nothing to choose from."""
+    words = (
+        "{value:.2%} of the samples are classified as the class asked for, {floor:.2%} of unseen real images as theirs"
+    )
+    guessing = 1.0 / classes if classes else 0.0
+    return Metric(
+        "accuracy_asked", "samples classified as the class asked for", "higher", floor="accuracy_heldout",
+        rule=Rule("loss", "max_accuracy_loss", "asked label", words, guessing=guessing), champion="max_accuracy_loss",
+        not_applicable="" if classes >= 2 else "the model takes no label, or there is but one", short="asked label",
+        share=True, tile=("classified as the class asked for", ".1%"), contrast=("classified as their class", ""),
+    )  # fmt: skip
+
+
+def asked_accuracy(metric: Metric, asked: Labels, classified: Labels, how: Resampling) -> Metric:
+    """The share, its interval and what each weighting of the samples adds to it."""
+    right = classified == asked
+    replicates = mean_replicates(right.astype(np.float64), resampled_within(asked, how.rounds, how.seed))
+    return metric.measured(float(right.mean()), wilson(int(right.sum()), len(right), how.confidence), replicates)
