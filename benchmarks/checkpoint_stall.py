@@ -18,7 +18,6 @@ import numpy as np
 import torch
 
 from ddpm_core.device import dtype_of, make_repeatable, pick_device, pick_precision, seed_network
-from ddpm_core.models import build_model
 from ddpm_core.objectives.batch import Batch, LabelDropout
 from ddpm_core.objectives.diffusion import build_objective
 from ddpm_core.spec import DataSpec
@@ -49,7 +48,7 @@ def trainer_in(folder: Path, params: Params) -> Trainer:
     config = replace(params.train, steps=1_000_000, checkpoint_every=1_000_000, sample_every=0)
     seed_network(0, 0)
     return Trainer(
-        build_model(replace(params.model, refine=0), SPEC, True, params.diffusion.learned_variance),
+        replace(params.model, refine=0).build(SPEC, True, params.diffusion.learned_variance),
         build_objective(params.diffusion, SPEC, LabelDropout({"label": len(SPEC.classes)}, 0.1)),
         config,
         lambda _start: noise(config.batch_size),

@@ -25,8 +25,6 @@ from ddpm_core.diffusion.bounds import operator
 from ddpm_core.diffusion.generate import generate
 from ddpm_core.diffusion.noise import initial, step_noise
 from ddpm_core.metrics.labels import asked_labels
-from ddpm_core.models import build_model
-from ddpm_core.models.refining import resolved
 from ddpm_core.objectives.batch import Batch, LabelDropout
 from ddpm_core.objectives.diffusion import build_objective
 from ddpm_core.training.trainer import Trainer
@@ -81,8 +79,8 @@ def trained(model: Model, data: DataSet, params: Params) -> torch.nn.Module:
             yield Batch(x0[rows], {"label": label[rows]} if conditional else {})
 
     seed_network(config.seed, 0)
-    network, _ = resolved(params.model, spec.channels, lambda: data.train[:1000])
-    net = build_model(network, spec, conditional, params.diffusion.learned_variance)
+    network, _ = params.model.resolved(spec, lambda: data.train[:1000])
+    net = network.build(spec, conditional, params.diffusion.learned_variance)
     dropout = LabelDropout({"label": data.classes}, config.label_dropout) if conditional else None
     objective = build_objective(params.diffusion, spec, dropout)
     trainer = Trainer(net, objective, config, batches, device=CPU, dtype=torch.float32)

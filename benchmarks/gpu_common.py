@@ -17,14 +17,14 @@ from networks import CIFAR10_DDPM
 from torch import Tensor, nn
 
 from ddpm_core.device import seed_network
-from ddpm_core.diffusion.config import DiffusionConfig
 from ddpm_core.diffusion.schedule import Cosine
 from ddpm_core.diffusion.time_law import Uniform
 from ddpm_core.diffusion.weighting import Simple
-from ddpm_core.models import UNetConfig, build_model
+from ddpm_core.models import UNetConfig
 from ddpm_core.objectives.base import Draw
 from ddpm_core.objectives.batch import Batch, LabelDropout
 from ddpm_core.objectives.diffusion import DiffusionObjective, build_objective
+from ddpm_core.objectives.diffusion_config import DiffusionConfig
 from ddpm_core.spec import DataSpec
 from ddpm_core.training.augmentation import AugmentConfig, Colour, Padded, Rotation
 from ddpm_core.training.checkpoint import Checkpoints
@@ -42,6 +42,7 @@ OPTIMISERS: dict[str, Adam | AdamW | Muon] = {
     "muon": Muon("muon", 10.0, 0.95, (0.9, 0.99), 1e-8, 0.0),
 }
 DIFFUSION = DiffusionConfig(
+    kind="diffusion",
     schedule=Cosine("cosine", 1000, 0.008, 0.999, False),
     target="v",
     variance="fixed_small",
@@ -161,7 +162,7 @@ def config_of(**changes: Any) -> TrainConfig:
 def network(config: UNetConfig, spec: DataSpec, device: torch.device, seed: int = 3) -> nn.Module:
     """As a training builds it: channels_last on a GPU."""
     seed_network(seed, 0)
-    model = build_model(config, spec, bool(spec.classes), False)
+    model = config.build(spec, bool(spec.classes), False)
     return model.to(memory_format=torch.channels_last) if device.type == "cuda" else model
 
 

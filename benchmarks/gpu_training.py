@@ -24,7 +24,6 @@ from torch import nn
 from ddpm_core.denoiser import bind_guided
 from ddpm_core.device import seed_network
 from ddpm_core.diffusion.bounds import operator
-from ddpm_core.diffusion.config import DiffusionConfig
 from ddpm_core.diffusion.generate import generate
 from ddpm_core.diffusion.noise import initial, step_noise
 from ddpm_core.metrics.distances import frechet_distances
@@ -33,10 +32,10 @@ from ddpm_core.metrics.intervals import Resampling
 from ddpm_core.metrics.labels import asked_labels
 from ddpm_core.metrics.likeness import Judge
 from ddpm_core.metrics.metric import flat
-from ddpm_core.models import UNetConfig, build_model
-from ddpm_core.models.refining import resolved
+from ddpm_core.models import UNetConfig
 from ddpm_core.objectives.batch import Batch, LabelDropout
 from ddpm_core.objectives.diffusion import build_objective
+from ddpm_core.objectives.diffusion_config import DiffusionConfig
 from ddpm_core.samplers.config import SampleConfig
 from ddpm_core.spec import DataSpec
 from ddpm_core.training.checkpoint import Checkpoints
@@ -73,7 +72,7 @@ def trains(context: Context, record: Record) -> None:
     if context.data is None:
         raise LeftOut("no data: make them with gpu_pack.py and give --data FILE.npz")
     data = Data.read(context.data)
-    diffusion = built(DiffusionConfig, data.sections["diffusion"])
+    diffusion = built(DiffusionConfig, DiffusionConfig.read(data.sections["diffusion"]))
     precision = "bf16" if context.cuda else "fp32"
     dtype = prepare(precision)
     with scratch() as place:
@@ -102,9 +101,9 @@ def trainer_on(context: Context, data: Data, diffusion: DiffusionConfig, dtype: 
     config = built(TrainConfig, data.sections["train"])
     if context.tiny:
         config = replace(config, steps=16, warmup_steps=2, log_every=4, batch_size=8)
-    model, _ = resolved(built(UNetConfig, data.sections["model"]), data.spec.channels, lambda: data.train[0][:1000])
+    model, _ = built(UNetConfig, data.sections["model"]).resolved(data.spec, lambda: data.train[0][:1000])
     seed_network(config.seed, 0)
-    net = build_model(model, data.spec, True, diffusion.learned_variance)
+    net = model.build(data.spec, True, diffusion.learned_variance)
     return Trainer(
         net.to(memory_format=torch.channels_last) if context.cuda else net,
         build_objective(diffusion, data.spec, LabelDropout({"label": len(data.spec.classes)}, config.label_dropout)),

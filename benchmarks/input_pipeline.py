@@ -123,14 +123,13 @@ def from_shards(spec: DataSpec, args: argparse.Namespace, scratch: Path) -> dict
 def trainer(spec: DataSpec, batch_size: int) -> Reader:
     """One update of the default network on one batch, without its data."""
     from ddpm_core.device import pick_device, pick_precision, precision_name
-    from ddpm_core.models import build_model
     from ddpm_core.objectives.batch import LabelDropout
     from ddpm_core.objectives.diffusion import build_objective
     from pipelines.params import load_params
 
     params = load_params(ROOT / "params.yaml")
     dtype = pick_precision(params.train.precision, pick_device("cpu"))
-    model = build_model(replace(params.model, refine=0), spec, True, params.diffusion.learned_variance).train()
+    model = replace(params.model, refine=0).build(spec, True, params.diffusion.learned_variance).train()
     objective = build_objective(params.diffusion, spec, LabelDropout({"label": len(spec.classes)}, 0.1))
     optimiser = torch.optim.AdamW(model.parameters(), lr=1e-3, fused=True)
     batch = Batch(torch.rand(batch_size, *spec.shape) * 2 - 1, {"label": torch.zeros(batch_size, dtype=torch.int64)})

@@ -78,7 +78,7 @@ def trained(params: Params, paths: Paths, spec: DataSpec, count: int) -> tuple[I
         device=making.device,
         dtype=making.dtype,
     )
-    return spec.decode(made), seconds, sum(weight.numel() for weight in making.model.parameters())
+    return spec.decode(made), seconds, sum(weight.numel() for weight in trainer.model.parameters())
 
 
 def main() -> None:

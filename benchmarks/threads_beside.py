@@ -23,7 +23,6 @@ import common
 import torch
 
 from ddpm_core.device import dtype_of, keep_memory, pick_precision
-from ddpm_core.models import build_model
 from ddpm_core.spec import DataSpec
 from pipelines.params import load_params
 from pipelines.threads import measured
@@ -57,7 +56,7 @@ class Training:
     def __init__(self) -> None:
         torch.manual_seed(0)
         keep_memory()
-        self.net = build_model(PARAMS.model, SPEC, True, PARAMS.diffusion.learned_variance)
+        self.net = PARAMS.model.build(SPEC, True, PARAMS.diffusion.learned_variance)
         self.optimiser = torch.optim.AdamW(self.net.parameters(), lr=1e-4, fused=True)
         size = PARAMS.train.batch_size
         self.x, self.target = torch.randn(2, size, *SPEC.shape).unbind()

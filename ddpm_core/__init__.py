@@ -1,6 +1,6 @@
 """Diffusion models as tables of floats: schedules, parameterisations, samplers and losses, without a framework.
 
-The numbers room (diffusion, samplers, metrics) needs numpy alone; the torch room (process, denoiser, objective,
+The numbers room (diffusion, samplers, metrics) needs numpy alone; the torch room (process, denoiser, objectives,
 likelihood, models, training) needs torch and is imported from its modules.
 
     import ddpm_core as d

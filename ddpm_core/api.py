@@ -2,7 +2,6 @@
 
 from ddpm_core.diffusion.bounds import clip_to as clip_to
 from ddpm_core.diffusion.bounds import dynamic_threshold as dynamic_threshold
-from ddpm_core.diffusion.config import DiffusionConfig as DiffusionConfig
 from ddpm_core.diffusion.edits import known_region as known_region
 from ddpm_core.diffusion.edits import levels_from as levels_from
 from ddpm_core.diffusion.edits import noised as noised

@@ -34,6 +34,11 @@ class Config:
         if lines:
             raise ParamsError(f"{type(self).__name__}: " + "; ".join(lines))
 
+    @classmethod
+    def read(cls, kept: Mapping[str, Any]) -> dict[str, Any]:
+        """The keys of a configuration that an older version kept with a model, as they are called today."""
+        return dict(kept)
+
 
 at_least_1: Check = (lambda v: v >= 1, "at least 1")
 not_negative: Check = (lambda v: v >= 0, "0 or more")

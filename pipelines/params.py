@@ -18,11 +18,11 @@ from ddpm_core.errors import ParamsError
 from pipelines.parsing import Faults, missing, parse_value, unknown_keys
 
 if TYPE_CHECKING:
-    from ddpm_core.diffusion.config import DiffusionConfig
     from ddpm_core.export_config import ExportConfig
     from ddpm_core.metrics.config import EvaluateConfig
     from ddpm_core.metrics.gate_config import GateConfig
-    from ddpm_core.models.config import UNetConfig
+    from ddpm_core.models.config import ModelConfig
+    from ddpm_core.objectives.config import ObjectiveConfig
     from ddpm_core.samplers.config import SampleConfig
     from ddpm_core.training.config import TrainConfig
     from pipelines.sources import SourceConfig
@@ -64,8 +64,8 @@ class Params:
     contract: ContractConfig
     shard: ShardConfig
     reference: ReferenceConfig
-    model: UNetConfig
-    diffusion: DiffusionConfig
+    model: ModelConfig
+    diffusion: ObjectiveConfig
     train: TrainConfig
     export: ExportConfig
     sample: SampleConfig
@@ -106,11 +106,11 @@ class _View:
 
 def section_types() -> dict[str, Any]:
     """The dataclass (or the union of them) that each section of params.yaml becomes."""
-    from ddpm_core.diffusion.config import DiffusionConfig
     from ddpm_core.export_config import ExportConfig
     from ddpm_core.metrics.config import EvaluateConfig
     from ddpm_core.metrics.gate_config import GateConfig
-    from ddpm_core.models.config import UNetConfig
+    from ddpm_core.models.config import ModelConfig
+    from ddpm_core.objectives.config import ObjectiveConfig
     from ddpm_core.samplers.config import SampleConfig
     from ddpm_core.training.config import TrainConfig
     from pipelines.sources import SourceConfig
@@ -126,8 +126,8 @@ def section_types() -> dict[str, Any]:
         "contract": ContractConfig,
         "shard": ShardConfig,
         "reference": ReferenceConfig,
-        "model": UNetConfig,
-        "diffusion": DiffusionConfig,
+        "model": ModelConfig,
+        "diffusion": ObjectiveConfig,
         "train": TrainConfig,
         "export": ExportConfig,
         "sample": SampleConfig,

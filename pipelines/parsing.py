@@ -45,6 +45,16 @@ def parse_value(kind: Any, value: Any, where: str, faults: Faults) -> Any:
     return _parse_leaf(kind, value, where, faults)
 
 
+def parse_kept(kind: Any, kept: Mapping[str, Any], where: str) -> Any:
+    """A configuration that was kept with a model, whatever the version; without a `kind` the first there was."""
+    members = [kind] if is_dataclass(kind) else dataclasses_of(kind)
+    chosen = next((member for member in members if kept.get("kind") in kinds_of(member)), members[0])
+    faults = Faults()
+    config = parse_value(kind, chosen.read(kept), "", faults)
+    faults.raise_if_any(where)
+    return config
+
+
 def parse_fields(kind: Any, value: Any, where: str, faults: Faults) -> Any:
     """A dataclass from a mapping that names each of its fields and no other."""
     if not isinstance(value, Mapping):

@@ -6,12 +6,9 @@ without colour, as of digits and letters, no mesh is seen and none is needed.
 """
 
 from collections.abc import Callable
-from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
-
-from ddpm_core.models.config import UNetConfig
 
 CHANNELS = 16
 """Of the branch, where `auto` takes one."""
@@ -26,20 +23,13 @@ def plain_share(images: NDArray[np.uint8]) -> float:
     return sum(int(part.sum()) for part in equal) / count if count else 1.0
 
 
-def resolved(
-    config: UNetConfig, channels: int, pictures: Callable[[], NDArray[np.uint8]]
-) -> tuple[UNetConfig, str | None]:
-    """The configuration with a number for `refine`, and why that one; `pictures` of training are looked at if need be.
-
-    None where the number was given.
-    """
-    if config.refine != "auto":
-        return config, None
-    if config.patch == 1:
-        return replace(config, refine=0), "pixels are seen one by one"
+def refined_channels(patch: int, channels: int, pictures: Callable[[], NDArray[np.uint8]]) -> tuple[int, str]:
+    """What `refine: auto` is, and why; `pictures` of training are looked at if need be."""
+    if patch == 1:
+        return 0, "pixels are seen one by one"
     if channels >= 3:
-        return replace(config, refine=CHANNELS), "the pictures are in colour"
+        return CHANNELS, "the pictures are in colour"
     plain = plain_share(pictures())
     if plain < MOST_PLAIN:
-        return replace(config, refine=CHANNELS), f"{plain:.0%} of neighbouring pixels are equal: textured pictures"
-    return replace(config, refine=0), f"{plain:.0%} of neighbouring pixels are equal: grey pictures on a plain ground"
+        return CHANNELS, f"{plain:.0%} of neighbouring pixels are equal: textured pictures"
+    return 0, f"{plain:.0%} of neighbouring pixels are equal: grey pictures on a plain ground"

@@ -7,7 +7,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from ddpm_core.errors import DataError, ParamsError
-from ddpm_core.models.config import UNetConfig
 from ddpm_core.models.layers import (
     Attention,
     Downsample,
@@ -20,6 +19,7 @@ from ddpm_core.models.layers import (
     sinusoidal_embedding,
     zero_init,
 )
+from ddpm_core.models.unet_config import UNetConfig
 
 
 class Stage(nn.Module):
@@ -72,7 +72,7 @@ class UNet(nn.Module):
         if channels == "auto":
             raise ParamsError(
                 "model.refine: a network is built with a number of channels, got auto; resolve it by the training "
-                "pictures (ddpm_core.models.refining.resolved), or give 0 or 16"
+                "pictures (UNetConfig.resolved), or give 0 or 16"
             )
         return Refine(
             self._width(0),

@@ -14,9 +14,9 @@ from ddpm_core.device import describe, pick_device, set_precision
 from ddpm_core.diffusion.generate import OnStep
 from ddpm_core.errors import IntegrityError, ParamsError
 from ddpm_core.graph_weights import weights_in
-from ddpm_core.models import UNetConfig, build_model
+from ddpm_core.models import ModelConfig
 from ddpm_core.torch_sampling import sample
-from pipelines.parsing import Faults, parse_value
+from pipelines.parsing import parse_kept
 
 if TYPE_CHECKING:
     from pipelines.serving.sampler import Recipe
@@ -89,10 +89,8 @@ def network_of(bundle: Bundle) -> nn.Module:
             f"engine torch: must be given a bundle that tells its network and which weight is which, but bundle "
             f"{bundle.digest[:16]} lacks {lacks} (an older version made it, or another program); {_MEND}"
         )
-    faults = Faults()
-    config = parse_value(UNetConfig, UNetConfig.read(told), "", faults)
-    faults.raise_if_any("bundle.json: provenance.model")
-    net = build_model(config, bundle.spec, bundle.conditional, bundle.learned_variance)
+    config: ModelConfig = parse_kept(ModelConfig, told, "bundle.json: provenance.model")
+    net = config.build(bundle.spec, bundle.conditional, bundle.learned_variance)
     try:
         net.load_state_dict(weights)
     except RuntimeError as error:

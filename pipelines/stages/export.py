@@ -14,15 +14,15 @@ from torch import nn
 
 import ddpm_core
 from ddpm_core.bundle import Bundle
-from ddpm_core.diffusion.config import DiffusionConfig
 from ddpm_core.errors import IntegrityError, ParamsError
 from ddpm_core.export import PARITY_BATCHES, assert_parity, export_onnx
 from ddpm_core.export_config import ExportConfig
 from ddpm_core.files import json_bytes, sha256_bytes, sha256_file
-from ddpm_core.models import UNetConfig, build_model
+from ddpm_core.models import ModelConfig
+from ddpm_core.objectives.config import ObjectiveConfig
 from ddpm_core.spec import DataSpec
 from ddpm_core.training.ema import average_of
-from pipelines.params import parse
+from pipelines.parsing import parse_kept
 from pipelines.paths import Paths
 from pipelines.serving.onnx_denoiser import OnnxDenoiser
 from pipelines.serving.sampler import Sampler
@@ -37,7 +37,7 @@ log = logging.getLogger(__name__)
 _PACKAGES = ("ddpm-pipeline", "torch", "onnx", "onnxscript", "numpy")
 # One of these two runs the graph, by platform.
 _RUNTIMES = ("onnxruntime-gpu", "onnxruntime")
-_CODE = ("export.py", "graph_weights.py", "bundle.py", "diffusion", "models", "samplers", "spec.py")
+_CODE = ("export.py", "graph_weights.py", "bundle.py", "diffusion", "models", "objectives", "samplers", "spec.py")
 
 
 def run(params: "Params", paths: Paths, tracker: "Tracker") -> None:
@@ -87,7 +87,7 @@ def export_weights(
 
 def read_weights(
     weights: Path, ema: float | None = None, *, best: bool = False
-) -> tuple[nn.Module, dict[str, Any], DataSpec, DiffusionConfig]:
+) -> tuple[nn.Module, dict[str, Any], DataSpec, ObjectiveConfig]:
     """The network of a weights file with one of its averages, on the CPU, and what the file says about itself."""
     from safetensors import SafetensorError, safe_open
 
@@ -105,9 +105,9 @@ def read_weights(
             f"{weights}: must be a safetensors file that `ddpm train` wrote, got one that does not read as such "
             f"({type(error).__name__}: {error}); {mend}"
         ) from error
-    diffusion: DiffusionConfig = parse(DiffusionConfig, diffusion_content, f"{weights.name}: diffusion")
-    config: UNetConfig = parse(UNetConfig, UNetConfig.read(model_content), f"{weights.name}: model")
-    net = build_model(config, spec, conditional, diffusion.learned_variance)
+    diffusion: ObjectiveConfig = parse_kept(ObjectiveConfig, diffusion_content, f"{weights.name}: diffusion")
+    config: ModelConfig = parse_kept(ModelConfig, model_content, f"{weights.name}: model")
+    net = config.build(spec, conditional, diffusion.learned_variance)
     try:
         net.load_state_dict(average_of(tensors, _decay(ema, about), best=best and _best_step(about) != about["steps"]))
     except RuntimeError as error:
@@ -115,6 +115,7 @@ def read_weights(
     bad = [name for name, value in tensors.items() if value.is_floating_point() and not torch.isfinite(value).all()]
     if bad:
         raise IntegrityError(f"{weights}: every weight must be a finite number, {', '.join(bad[:5])} is not; {mend}")
+    about |= {"model": asdict(config), "diffusion": asdict(diffusion)}
     return net.eval(), about, spec, diffusion
 
 
@@ -157,7 +158,7 @@ def _provenance(
         "train_threads": about.get("threads"),
         "train_computed": about.get("computed"),
         "train_steps": _best_step(about) if config.weights == "best" else about["steps"],
-        "model": UNetConfig.read(about["model"]),
+        "model": about["model"],
         "params_digest": sha256_bytes(
             json_bytes(
                 {

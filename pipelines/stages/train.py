@@ -7,7 +7,7 @@ import json
 import logging
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, closing
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 from itertools import repeat
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -19,6 +19,7 @@ from torch import nn
 from ddpm_core.device import describe, machine, peak_memory, set_order
 from ddpm_core.errors import DdpmError, ParamsError
 from ddpm_core.files import atomic_write_bytes, atomic_write_text, sha256_file
+from ddpm_core.models import ModelConfig
 from ddpm_core.objectives.base import BANDS
 from ddpm_core.training.checkpoint import Checkpoints
 from ddpm_core.training.distributed import ALONE, is_launched, is_waiting, joined, left_alone
@@ -74,15 +75,15 @@ def run_first(
         shelf = Shelf(paths.checkpoints, config.keep_trainings)
         place = stack.enter_context(shelf.held(making.identity, machine(device), should_stop=should_stop))
         checkpoints = Checkpoints(place, config.keep_checkpoints)
+        trainer = making.trainer(checkpoints, should_stop)
         if (before := outputs_of(place)) is not None and committed(before, paths):
             begin_anew(place)  # DVC has those outputs, so a training anew is what was asked for
-        trainer = making.trainer(checkpoints, should_stop)
         resumed = trainer.resume()
         done = trainer.step == config.steps  # a finished training, whose outputs are written again
         threads = (
             shelf.threads(making.identity) if done else shelf.goes_on(making.identity, trainer.step, making.threads)
         )
-        size = sum(parameter.numel() for parameter in making.model.parameters())
+        size = sum(parameter.numel() for parameter in trainer.model.parameters())
         log.info("training %s parameters on %s", f"{size:,}", making)
         tags = {
             "git.commit": commit_of(paths.root) or "none",
@@ -93,9 +94,9 @@ def run_first(
             "deterministic": str(making.identity["deterministic"]).lower(),
             "threads": ", ".join(str(number) for _, number in threads),
             "processes": str(making.processes.count),
-            "compiled": str(making.is_compiled).lower(),
+            "compiled": str(making.identity["compiled"]).lower(),
             "parameters": str(size),
-            "refine": str(making.model_config.refine),
+            **resolved_keys(params.model, making.model_config),
             "torch": torch.__version__,
             "resumed": str(resumed).lower(),
         }
@@ -135,7 +136,7 @@ def profile(params: "Params", paths: Paths) -> str:
 
     making = Making.of(params, paths, ALONE)
     needed = _PROFILE_WARM_UP + _PROFILE_STEPS + 1
-    making = replace(making, config=replace(making.config, steps=max(needed, making.config.steps)), held_out=None)
+    making = replace(making, config=replace(making.config, steps=max(needed, making.config.steps), hold_out=0))
     with closing(making.trainer(None, lambda: False).run()) as reports:
         return profiled(reports, paths.profile, warm_up=_PROFILE_WARM_UP, steps=_PROFILE_STEPS, device=making.device)
 
@@ -146,15 +147,14 @@ def probe(params: "Params", paths: Paths) -> str:
 
     making = Making.of(params, paths, ALONE)
     batch = next(making.batches(0))
-    making = replace(
-        making,
-        config=probing(making.config),
-        objective=OneDraw(making.objective),
-        batches=lambda _start: repeat(batch),
-        held_out=None,
-        is_compiled=False,
+    trainer = Trainer(
+        making.network(),
+        OneDraw(making.objective()),
+        probing(making.config),
+        lambda _start: repeat(batch),
+        device=making.device,
+        dtype=making.dtype,
     )
-    trainer = making.trainer(None, lambda: False)
     for _ in trainer.run():
         pass
     return judged(trainer.history)
@@ -180,6 +180,12 @@ def follow(trainer: Trainer, per_epoch: int, settled: Settled, run: "Run", previ
                 file = Path(scratch) / f"step-{report.step:07d}.png"
                 file.write_bytes(preview.png())
                 run.log_file(file, "samples")
+
+
+def resolved_keys(asked: ModelConfig, built: ModelConfig) -> dict[str, str]:
+    """What `auto` came to in section `model`, by key."""
+    values = {field.name: getattr(built, field.name) for field in fields(built)}
+    return {name: str(value) for name, value in values.items() if value != getattr(asked, name)}
 
 
 def in_parts(trainer: Trainer) -> dict[str, float]:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
@@ -23,14 +23,12 @@ from ddpm_core.device import (
     pick_precision,
     seed_network,
 )
-from ddpm_core.diffusion.time_law import Uniform
 from ddpm_core.errors import ParamsError
 from ddpm_core.files import sha256_file
-from ddpm_core.models import UNetConfig, build_model
-from ddpm_core.models.refining import resolved
+from ddpm_core.models import ModelConfig
 from ddpm_core.objectives.base import Objective
 from ddpm_core.objectives.batch import Batch, LabelDropout, Share
-from ddpm_core.objectives.diffusion import build_objective
+from ddpm_core.objectives.config import ObjectiveConfig
 from ddpm_core.training.checkpoint import Checkpoints
 from ddpm_core.training.compiled import compiler, is_compiled, operations
 from ddpm_core.training.config import TrainConfig
@@ -53,82 +51,52 @@ _log = logging.getLogger(__name__)
 # Keys of section train without which the same bits come out. Where a roll back leads to, and which steps are judged,
 # depends on the saves; what stopped at a step may go on by leaving it out.
 _CHANGES_NO_BIT = ("sample_every", "keep_checkpoints", "keep_trainings", "nonfinite_limit", "compile")
-
-
-_LOOKED_AT = 1000  # training pictures by which model.refine: auto is resolved
-_log = logging.getLogger(__name__)
+_LOOKED_AT = 1000  # training pictures by which `auto` in section model is resolved
 
 
 @dataclass(frozen=True)
 class Making:
-    """All that a training is made of, as one of its processes has it."""
+    """What a training is made of, as one of its processes has it; `config` is section `train`, and may be changed."""
 
-    config: TrainConfig
-    model_config: UNetConfig  # as it is built: no `auto`
-    model: nn.Module
-    objective: Objective
-    index: ShardIndex
-    conditional: bool
-    batches: Callable[[int], Iterator[Batch]]
-    held_out: HeldOut | None
+    params: "Params"
+    paths: Paths
     processes: Processes
-    device: torch.device
-    precision: Precision
-    is_compiled: bool
-    code: Path  # where compiled code is kept
+    config: TrainConfig
+    index: ShardIndex
+    conditional: bool  # the network is told labels
+    model_config: ModelConfig  # as it is built: no `auto`
     identity: dict[str, Any]
     threads: int  # of this machine
 
     @classmethod
     def of(cls, params: "Params", paths: Paths, processes: Processes) -> "Making":
+        """Everything looked at and settled before the first step; sets threads, precision and the order of sums."""
         config: TrainConfig = params.train
         check_parts(config, processes.count)
         device = pick_device(params.runtime.device)
         precision = pick_precision(config.precision, device)
-        dtype = dtype_of(precision)
         index = read_index(paths.shards)
         conditional = is_conditional(config.conditioning, index.spec)
         check_data(index, paths.shards, config)
         model_config = _resolved(params.model, index)
-
-        def built() -> nn.Module:
-            return build_model(model_config, index.spec, conditional, params.diffusion.learned_variance)
-
-        share = Share(processes.number, processes.count)
-        batches = batch_source(config, index, paths.shards, conditional, params.runtime.workers, share)
-
-        def work() -> float:
-            return operations(built, next(batches(0)), config.batch_size)
-
-        compiling = is_compiled(config.compile, config.steps, device, work)
+        model_config.check(index.spec)
+        made = cls(params, paths, processes, config, index, conditional, model_config, {}, 0)
+        compiled = is_compiled(config.compile, config.steps, device, made._operations)
         identity = training_identity(
-            params, index.digest, device, precision, processes.count, compiling, model=model_config
+            params, index.digest, device, precision, processes.count, compiled, model=model_config
         )
         shelf = Shelf(paths.checkpoints, config.keep_trainings)
         threads = processes.from_first(lambda: threads_to_train_with(params.runtime.threads, shelf.threads(identity)))
         make_repeatable(max(1, threads // on_this_machine()), precision, order_of(params))
-        seed_network(config.seed, 0)
-        model = built()
-        if config.init_from is not None:
-            begin_from(model, config.init_from, paths.root, index.spec.classes if conditional else ())
-        dropout = LabelDropout({"label": len(index.spec.classes)}, config.label_dropout) if conditional else None
-        return cls(
-            config=config,
-            model_config=model_config,
-            model=laid_out(model, device),
-            objective=build_objective(params.diffusion, index.spec, dropout),
-            index=index,
-            conditional=conditional,
-            batches=batches,
-            held_out=_held_out(params, index, paths, conditional, device, dtype),
-            processes=processes,
-            device=device,
-            precision=precision,
-            is_compiled=compiling,
-            code=paths.compiled,
-            identity=identity,
-            threads=threads,
-        )
+        return replace(made, identity=identity, threads=threads)
+
+    @property
+    def device(self) -> torch.device:
+        return pick_device(self.params.runtime.device)
+
+    @property
+    def precision(self) -> Precision:
+        return cast(Precision, self.identity["precision"])
 
     @property
     def dtype(self) -> torch.dtype:
@@ -142,13 +110,37 @@ class Making:
 
     @property
     def shown(self) -> int:
-        """Pictures that the network learns from."""
+        """Data that the network learns from."""
         return self.index.count("train") - self.config.hold_out
+
+    @property
+    def objective_config(self) -> ObjectiveConfig:
+        return self.params.diffusion
+
+    def network(self) -> nn.Module:
+        """The network with its first weights: fresh, or those of another training."""
+        config, spec = self.config, self.index.spec
+        seed_network(config.seed, 0)
+        model = self._built()
+        if config.init_from is not None:
+            begin_from(model, config.init_from, self.paths.root, spec.classes if self.conditional else ())
+        return laid_out(model, self.device)
+
+    def objective(self) -> Objective:
+        classes = len(self.index.spec.classes)
+        dropout = LabelDropout({"label": classes}, self.config.label_dropout) if self.conditional else None
+        return self.objective_config.build(self.index.spec, dropout)
+
+    def batches(self, start: int) -> Iterator[Batch]:
+        """The endless stream from batch `start` on, of each the rows of this process."""
+        share = Share(self.processes.number, self.processes.count)
+        workers = self.params.runtime.workers
+        return batch_source(self.config, self.index, self.paths.shards, self.conditional, workers, share)(start)
 
     def trainer(self, checkpoints: Checkpoints | None, should_stop: Callable[[], bool]) -> Trainer:
         return Trainer(
-            self.model,
-            self.objective,
+            self.network(),
+            self.objective(),
             self.config,
             self.batches,
             device=self.device,
@@ -156,38 +148,41 @@ class Making:
             checkpoints=checkpoints,
             should_stop=should_stop,
             processes=self.processes,
-            compiled=compiler(self.code) if self.is_compiled else None,
-            held_out=self.held_out,
+            compiled=compiler(self.paths.compiled) if self.identity["compiled"] else None,
+            held_out=self._held_out(),
         )
 
     def __str__(self) -> str:
+        count, held = self.processes.count, self.config.hold_out
         words = [
-            describe(self.device) + (f" by {self.processes.count} processes" if self.processes.count > 1 else ""),
-            self.precision + (", compiled" if self.is_compiled else ""),
+            describe(self.device) + (f" by {count} processes" if count > 1 else ""),
+            self.precision + (", compiled" if self.identity["compiled"] else ""),
             "with labels" if self.conditional else "without labels",
-            f"{self.shown} pictures" + (f" beside {self.config.hold_out} held out" if self.held_out else ""),
+            f"{self.shown} pictures" + (f" beside {held} held out" if held else ""),
             f"{self.config.steps} steps of {self.config.batch_size}",
         ]
         return ", ".join(words)
 
+    def _built(self) -> nn.Module:
+        return self.model_config.build(self.index.spec, self.conditional, self.objective_config.learned_variance)
 
-def _held_out(
-    params: "Params", index: ShardIndex, paths: Paths, conditional: bool, device: torch.device, dtype: torch.dtype
-) -> HeldOut | None:
-    """The loss by which steps are compared: the training's, at levels spread evenly and with every label shown."""
-    config: TrainConfig = params.train
-    if not config.hold_out:
-        return None
-    even = replace(params.diffusion, time_law=Uniform("uniform", stratified=True))
-    batches = held_out_batches(config, index, paths.shards, conditional)
-    return HeldOut(build_objective(even, index.spec, None), batches, config.seed, device=device, dtype=dtype)
+    def _operations(self) -> float:
+        return operations(self._built, next(self.batches(0)), self.config.batch_size)
+
+    def _held_out(self) -> HeldOut | None:
+        """The loss by which steps are compared."""
+        if not self.config.hold_out:
+            return None
+        objective = self.objective_config.build_held_out(self.index.spec)
+        batches = held_out_batches(self.config, self.index, self.paths.shards, self.conditional)
+        return HeldOut(objective, batches, self.config.seed, device=self.device, dtype=self.dtype)
 
 
-def _resolved(config: UNetConfig, index: ShardIndex) -> UNetConfig:
+def _resolved(config: ModelConfig, index: ShardIndex) -> ModelConfig:
     """Section `model` for these data: what `auto` comes to is said."""
-    found, why = resolved(config, index.spec.channels, lambda: _first_pictures(index))
+    found, why = config.resolved(index.spec, lambda: _first_pictures(index))
     if why is not None:
-        _log.info("model.refine: auto is %d here, for %s", found.refine, why)
+        _log.info("%s", why)
     return found
 
 
@@ -222,7 +217,7 @@ def training_identity(
     precision: Precision,
     processes: int,
     compiled: bool,
-    model: UNetConfig | None = None,
+    model: ModelConfig | None = None,
 ) -> dict[str, Any]:
     """All that the bits of a training depend on; its checkpoints lie under the digest of this.
 

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from ddpm_core.diffusion.config import DiffusionConfig
+from ddpm_core.objectives.config import ObjectiveConfig
 from ddpm_core.samplers.config import named
 from ddpm_core.spec import DataSpec
 from ddpm_core.torch_sampling import sample
@@ -22,7 +22,7 @@ class Preview:
     def __init__(
         self,
         model: nn.Module,
-        diffusion: DiffusionConfig,
+        diffusion: ObjectiveConfig,
         spec: DataSpec,
         conditional: bool,
         device: torch.device,

@@ -141,8 +141,8 @@ def test_a_picture_is_a_png_of_its_pixels(script: ModuleType) -> None:
 
 def test_sections_become_the_configurations_that_the_pipeline_reads(script: ModuleType) -> None:
     training = importlib.import_module("gpu_training")
-    from ddpm_core.diffusion.config import DiffusionConfig
     from ddpm_core.models import UNetConfig
+    from ddpm_core.objectives.diffusion_config import DiffusionConfig
     from ddpm_core.samplers.config import SampleConfig
     from ddpm_core.training.config import TrainConfig
     from pipelines.params import load_params, read_yaml

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from ddpm_core.diffusion.config import DiffusionConfig
 from ddpm_core.diffusion.schedule import Cosine
 from ddpm_core.diffusion.time_law import Uniform
 from ddpm_core.diffusion.weighting import Simple
 from ddpm_core.models.config import UNetConfig
+from ddpm_core.objectives.diffusion_config import DiffusionConfig
 from ddpm_core.spec import DataSpec
 from ddpm_core.training.config import AdamW, Constant, TrainConfig
 from pipelines.params import RuntimeConfig
@@ -55,7 +55,13 @@ TRAIN = TrainConfig(
 HELD = {"hold_out": 10, "log_every": 2, "checkpoint_every": 2}
 MODEL = UNetConfig("unet", 2, 8, (1, 1), 1, (), 1, 2, 0.1, True, False, 0)
 DIFFUSION = DiffusionConfig(
-    Cosine("cosine", 50, 0.008, 0.999, False), "v", "fixed_small", Simple("simple"), Uniform("uniform", True), 0.001
+    "diffusion",
+    Cosine("cosine", 50, 0.008, 0.999, False),
+    "v",
+    "fixed_small",
+    Simple("simple"),
+    Uniform("uniform", True),
+    0.001,
 )
 
 

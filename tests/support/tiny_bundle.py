@@ -107,11 +107,11 @@ def tiny_unet(spec: DataSpec, conditional: bool = True, learned_variance: bool =
     """A U-Net of a few thousand weights, none of them zero, so that its answers say something."""
     import torch
 
-    from ddpm_core.models import UNetConfig, build_model
+    from ddpm_core.models import UNetConfig
 
     torch.manual_seed(0)
     config = UNetConfig("unet", 2, 16, (1, 2), 1, (1,), 2, 4, 0.0, True, False, 0)
-    model = build_model(config, spec, conditional, learned_variance)
+    model = config.build(spec, conditional, learned_variance)
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(torch.randn_like(parameter) * 0.05)

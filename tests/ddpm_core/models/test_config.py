@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from ddpm_core.errors import DataError, ParamsError
-from ddpm_core.models import UNetConfig, build_model
+from ddpm_core.models import UNetConfig
 from ddpm_core.spec import DataSpec
 
 VALID: dict[str, Any] = {
@@ -91,13 +91,13 @@ def test_data_that_are_no_pictures_of_one_to_four_channels_are_refused(shape: tu
 def test_a_conditional_model_of_data_without_labels_is_refused() -> None:
     spec = DataSpec((1, 8, 8), (-1.0, 1.0), 256, ())
     with pytest.raises(ParamsError, match="a conditional model needs data with labels"):
-        build_model(config(), spec, conditional=True, learned_variance=False)
+        config().build(spec, conditional=True, learned_variance=False)
 
 
 def test_auto_is_no_network() -> None:
     spec = DataSpec((1, 8, 8), (-1.0, 1.0), 256, ("a",))
     with pytest.raises(ParamsError, match=r"model.refine: .* a number of channels, got auto; .* or give 0 or 16"):
-        build_model(config(refine="auto"), spec, conditional=False, learned_variance=False)
+        config(refine="auto").build(spec, conditional=False, learned_variance=False)
 
 
 def test_a_network_kept_before_there_was_refine_has_none() -> None:

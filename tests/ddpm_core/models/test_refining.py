@@ -8,7 +8,7 @@ import torch
 
 from ddpm_core.export import assert_parity, export_onnx
 from ddpm_core.models import UNetConfig
-from ddpm_core.models.refining import plain_share, resolved
+from ddpm_core.models.refining import plain_share
 from ddpm_core.models.unet import UNet
 from ddpm_core.spec import DataSpec
 from pipelines.serving.onnx_denoiser import OnnxDenoiser
@@ -82,6 +82,10 @@ def colour(n: int = 3) -> np.ndarray:
     return np.zeros((n, 3, 8, 8), np.uint8)
 
 
+def spec_of(images: np.ndarray) -> DataSpec:
+    return DataSpec(images.shape[1:], (-1.0, 1.0), 256, ())
+
+
 def textured() -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (3, 1, 8, 8), dtype=np.uint8)
 
@@ -98,14 +102,15 @@ def plain() -> np.ndarray:
     ids=["colour", "textured", "plain", "colour-pixels", "textured-pixels"],
 )
 def test_auto_refines_colour_and_textures_seen_in_patches(images: np.ndarray, patch: int, channels: int) -> None:
-    found, why = resolved(config(patch=patch), images.shape[1], lambda: images)
+    found, why = config(patch=patch).resolved(spec_of(images), lambda: images)
     assert found == config(patch=patch, refine=channels)
     assert why
 
 
 @pytest.mark.parametrize("given", [0, 4])
 def test_a_number_is_kept_and_no_picture_is_looked_at(given: int) -> None:
-    assert resolved(config(refine=given), 1, lambda: pytest.fail("looked")) == (config(refine=given), None)
+    ours = config(refine=given)
+    assert ours.resolved(spec_of(plain()), lambda: pytest.fail("looked")) == (ours, None)
 
 
 def test_the_plain_share_counts_neighbours_equal_in_every_channel() -> None:

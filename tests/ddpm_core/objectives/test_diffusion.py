@@ -5,7 +5,6 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from ddpm_core.diffusion.config import DiffusionConfig
 from ddpm_core.diffusion.levels import Floats
 from ddpm_core.diffusion.parameterisation import Parameterisation
 from ddpm_core.diffusion.schedule import Cosine, Edm, Linear
@@ -14,6 +13,7 @@ from ddpm_core.diffusion.weighting import Simple, Vlb, vlb_weights
 from ddpm_core.errors import DataError, ParamsError
 from ddpm_core.objectives.batch import Batch, LabelDropout
 from ddpm_core.objectives.diffusion import Bound, DiffusionObjective, build_objective
+from ddpm_core.objectives.diffusion_config import DiffusionConfig
 from ddpm_core.process import Process
 from ddpm_core.spec import DataSpec
 from tests.support.close import assert_close
@@ -224,7 +224,7 @@ def test_hybrid_stops_the_gradient_of_the_mean_in_the_bound() -> None:
 
 def config(variance: str, weighting: Simple | Vlb) -> DiffusionConfig:
     cosine = Cosine("cosine", 20, 0.008, 0.999, False)
-    return DiffusionConfig(cosine, "v", variance, weighting, Uniform("uniform", True), 0.001)
+    return DiffusionConfig("diffusion", cosine, "v", variance, weighting, Uniform("uniform", True), 0.001)
 
 
 def test_build_objective_makes_simple_hybrid_and_bound() -> None:

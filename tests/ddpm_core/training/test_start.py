@@ -16,7 +16,7 @@ from ddpm_core.errors import IntegrityError, ParamsError
 from ddpm_core.export import export_onnx
 from ddpm_core.files import sha256_bytes
 from ddpm_core.graph_weights import tell_places, weights_in
-from ddpm_core.models import CLASS_ROWS, UNetConfig, build_model
+from ddpm_core.models import CLASS_ROWS, UNetConfig
 from ddpm_core.spec import DataSpec
 from ddpm_core.training.config import InitFrom
 from ddpm_core.training.start import begin_from
@@ -31,7 +31,7 @@ def spec(*classes: str) -> DataSpec:
 
 def network(*classes: str, seed: int = 0, config: UNetConfig = CONFIG) -> nn.Module:
     torch.manual_seed(seed)
-    return build_model(config, spec(*classes), bool(classes), False)
+    return config.build(spec(*classes), bool(classes), False)
 
 
 def written(folder: Path, net: nn.Module, classes: tuple[str, ...] | None = None, **more: torch.Tensor) -> InitFrom:

@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 import torch
 
-from ddpm_core.diffusion.config import DiffusionConfig
 from ddpm_core.diffusion.noise import Purpose, generator
 from ddpm_core.diffusion.schedule import Cosine
 from ddpm_core.diffusion.time_law import Uniform
 from ddpm_core.diffusion.weighting import Simple
 from ddpm_core.models import UNetConfig
 from ddpm_core.nll import Data, bound_table, ode_table
+from ddpm_core.objectives.diffusion_config import DiffusionConfig
 from ddpm_core.spec import DataSpec
 from pipelines.cli import main
 from pipelines.stages.train import weights_bytes
@@ -28,7 +28,13 @@ from tests.support.tiny_bundle import tiny_spec, tiny_unet
 
 TEST = 40
 DIFFUSION = DiffusionConfig(
-    Cosine("cosine", 20, 0.008, 0.999, False), "v", "fixed_small", Simple("simple"), Uniform("uniform", True), 0.001
+    "diffusion",
+    Cosine("cosine", 20, 0.008, 0.999, False),
+    "v",
+    "fixed_small",
+    Simple("simple"),
+    Uniform("uniform", True),
+    0.001,
 )
 
 

@@ -9,13 +9,13 @@ import pytest
 import torch
 
 from ddpm_core.bundle import Bundle, read_bundle
-from ddpm_core.diffusion.config import DiffusionConfig
 from ddpm_core.diffusion.schedule import Cosine
 from ddpm_core.diffusion.time_law import Uniform
 from ddpm_core.diffusion.weighting import Simple
 from ddpm_core.errors import ExportError, IntegrityError, ParamsError
 from ddpm_core.export_config import ExportConfig
 from ddpm_core.files import sha256_file
+from ddpm_core.objectives.diffusion_config import DiffusionConfig
 from pipelines.serving.sampler import Sampler
 from pipelines.stages import export as stage
 from pipelines.stages.export import export_weights, read_weights
@@ -23,7 +23,13 @@ from tests.support.tiny_bundle import tiny_sample_config, tiny_spec, tiny_unet
 
 CONFIG = ExportConfig(20, 1e-4, 4, 1.0, None, "last")
 DIFFUSION = DiffusionConfig(
-    Cosine("cosine", 50, 0.008, 0.999, False), "v", "fixed_small", Simple("simple"), Uniform("uniform", True), 0.001
+    "diffusion",
+    Cosine("cosine", 50, 0.008, 0.999, False),
+    "v",
+    "fixed_small",
+    Simple("simple"),
+    Uniform("uniform", True),
+    0.001,
 )
 
 
@@ -64,7 +70,7 @@ def test_weights_of_before_there_was_refine_are_read_and_the_bundle_says_which_n
     net, about, *_ = read_weights(file)
     assert asdict(net.config) == {**model, "refine": 0}
     said = stage._provenance(file, about, CONFIG, asdict(tiny_sample_config()))["model"]
-    assert said == json.loads(json.dumps({**model, "refine": 0}))
+    assert said == {**model, "refine": 0}
 
 
 def test_the_best_step_ships_where_it_is_asked_for(tmp_path: Path) -> None:

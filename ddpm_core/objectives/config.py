@@ -1,0 +1,5 @@
+"""The objectives that section `diffusion` chooses from by `kind`: a new one is a file beside this and its name here."""
+
+from ddpm_core.objectives.diffusion_config import DiffusionConfig
+
+ObjectiveConfig = DiffusionConfig  # | AnotherConfig

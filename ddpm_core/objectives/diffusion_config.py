@@ -1,0 +1,53 @@
+"""Section `diffusion`: the process, what the network predicts of it, and how its errors are weighed."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from ddpm_core.checks import Checks, not_negative
+from ddpm_core.diffusion.parameterisation import Parameterisation, Target
+from ddpm_core.diffusion.schedule import ScheduleConfig
+from ddpm_core.diffusion.time_law import TimeLawConfig, Uniform
+from ddpm_core.diffusion.variance import VarianceName
+from ddpm_core.diffusion.weighting import WeightingConfig
+from ddpm_core.objectives.base_config import BaseObjectiveConfig
+from ddpm_core.spec import DataSpec
+
+if TYPE_CHECKING:
+    from ddpm_core.objectives.batch import LabelDropout
+    from ddpm_core.objectives.diffusion import DiffusionObjective
+
+
+@dataclass(frozen=True)
+class DiffusionConfig(BaseObjectiveConfig):
+    """`vlb_weight` is L_hybrid's share of the bound (0.001 in Nichol & Dhariwal 2021), for a learned variance."""
+
+    kind: Literal["diffusion"]
+    schedule: ScheduleConfig
+    target: Target
+    variance: VarianceName
+    weighting: WeightingConfig
+    time_law: TimeLawConfig
+    vlb_weight: float
+    __checks__: ClassVar[Checks] = {"vlb_weight": not_negative}
+
+    @classmethod
+    def read(cls, kept: Mapping[str, Any]) -> dict[str, Any]:
+        """Before there were kinds this was the only one."""
+        return {"kind": "diffusion", **kept}
+
+    @property
+    def learned_variance(self) -> bool:
+        return self.variance == "learned"
+
+    def parameterisation(self) -> Parameterisation:
+        return Parameterisation(self.target, self.schedule.build())
+
+    def build(self, spec: DataSpec, dropout: "LabelDropout | None") -> "DiffusionObjective":
+        from ddpm_core.objectives.diffusion import build_objective
+
+        return build_objective(self, spec, dropout)
+
+    def build_held_out(self, spec: DataSpec) -> "DiffusionObjective":
+        """At levels spread evenly, whatever the training's law."""
+        return replace(self, time_law=Uniform("uniform", stratified=True)).build(spec, None)
