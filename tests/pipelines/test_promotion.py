@@ -16,6 +16,7 @@ from pipelines.promotion import Promotion, promote
 from pipelines.tools.authenticity import with_own_digest, write_measured
 from pipelines.tools.mlflow_registry import Registry, Version
 from pipelines.tools.tracking import connect, open_tracker
+from tests.support.described import described
 from tests.support.tracked import GATE, GOOD, FewParams, judged_by, judged_project, lock_as_run, with_ends
 
 
@@ -164,17 +165,11 @@ def test_a_champion_that_cannot_be_measured_alike_is_told_with_what_differs(
 
 
 def _measure_under_other_conditions(params: Any, paths: Any, bundle: Path, out: Path, *, panels: bool) -> None:
-    conditions = {
-        "n": 100,
-        "distances": ["fcd"],
-        "judges": ["classifier"],
-        "conditional": True,
-        "classes": 3,
-        "classifier": {"usable": True},
-    }
-    conditions |= {"settings": {"confidence": 0.95}, "data": "yet another", "resampling": RESAMPLING}
+    conditions = {"n": 100, "classifier": {"usable": True}, "settings": {"confidence": 0.95}}
+    conditions |= {"data": "yet another", "resampling": RESAMPLING}
     (out / "samples").mkdir(parents=True)
-    write_measured(out, GOOD, {"conditions": conditions, "provenance": {"bundle": "b"}})
+    record = {"conditions": conditions, "provenance": {"bundle": "b"}, "metrics": described(classes=3)}
+    write_measured(out, GOOD, record)
 
 
 def test_a_champion_that_moved_meanwhile_is_not_written_over(
