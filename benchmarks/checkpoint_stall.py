@@ -20,7 +20,7 @@ import torch
 from ddpm_core.device import dtype_of, make_repeatable, pick_device, pick_precision, seed_network
 from ddpm_core.objectives.batch import Batch, LabelDropout
 from ddpm_core.objectives.diffusion import build_objective
-from ddpm_core.spec import DataSpec
+from ddpm_core.spec import labelled
 from ddpm_core.training.checkpoint import Checkpoints
 from ddpm_core.training.trainer import Trainer
 from pipelines.params import Params, load_params
@@ -32,7 +32,7 @@ TEXTS = {
     "beside": "a step beside a save",
     "waited": "a save that is waited for",
 }
-SPEC = DataSpec((1, 28, 28), (-1.0, 1.0), 256, tuple("0123456789"))
+SPEC = labelled((1, 28, 28), (-1.0, 1.0), 256, tuple("0123456789"))
 
 
 def noise(size: int) -> Iterator[Batch]:
@@ -48,7 +48,7 @@ def trainer_in(folder: Path, params: Params) -> Trainer:
     config = replace(params.train, steps=1_000_000, checkpoint_every=1_000_000, sample_every=0)
     seed_network(0, 0)
     return Trainer(
-        replace(params.model, refine=0).build(SPEC, True, params.diffusion.learned_variance),
+        replace(params.model, refine=0).build(SPEC, params.diffusion.learned_variance),
         build_objective(params.diffusion, SPEC, LabelDropout({"label": len(SPEC.classes)}, 0.1)),
         config,
         lambda _start: noise(config.batch_size),

@@ -20,7 +20,7 @@ import torch
 from gate_controls import ALIKE, CHANGES
 from gate_data import SETS, DataSet
 
-from ddpm_core.spec import DataSpec
+from ddpm_core.spec import DataSpec, labelled
 from pipelines.params import load_params
 from pipelines.tools.classifier import train_classifier
 from pipelines.tools.features import (
@@ -39,7 +39,7 @@ See = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray | None]]  # pictures t
 
 def spec_of(data: DataSet) -> DataSpec:
     classes = tuple(str(label) for label in range(data.classes))
-    return DataSpec(data.train.shape[1:], (-1.0, 1.0), 256, classes)
+    return labelled(data.train.shape[1:], (-1.0, 1.0), 256, classes)
 
 
 def changed(data: DataSet, name: str, most: int) -> np.ndarray:

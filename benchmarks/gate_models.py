@@ -80,7 +80,7 @@ def trained(model: Model, data: DataSet, params: Params) -> torch.nn.Module:
 
     seed_network(config.seed, 0)
     network, _ = params.model.resolved(spec, lambda: data.train[:1000])
-    net = network.build(spec, conditional, params.diffusion.learned_variance)
+    net = network.build(spec if conditional else spec.told(()), params.diffusion.learned_variance)
     dropout = LabelDropout({"label": data.classes}, config.label_dropout) if conditional else None
     objective = build_objective(params.diffusion, spec, dropout)
     trainer = Trainer(net, objective, config, batches, device=CPU, dtype=torch.float32)
@@ -101,9 +101,9 @@ def sampled(net: torch.nn.Module, data: DataSet, params: Params, labels: np.ndar
         if data.classes >= 2:
             denoise = bind_guided(
                 net,
-                asked,
+                {"label": asked},
                 guidance.weight,
-                null_label=data.classes,
+                null={"label": data.classes},
                 channels=spec.channels,
                 interval=guidance.time_interval(parameterisation.schedule),
                 rescale=guidance.rescale,

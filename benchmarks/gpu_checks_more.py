@@ -294,7 +294,15 @@ def _pictures(net: nn.Module, spec: Any, device: torch.device, dtype: torch.dtyp
     plan = named("dpmpp_2m", 20, None).plan(parameterisation.schedule, DIFFUSION.variance)
     labels = np.arange(20, dtype=np.int64) % len(spec.classes)
     x0 = sample(
-        net, plan, parameterisation, spec, seeds=range(20), labels=labels, guidance=0.5, device=device, dtype=dtype
+        net,
+        plan,
+        parameterisation,
+        spec,
+        seeds=range(20),
+        cond={"label": labels},
+        guidance=0.5,
+        device=device,
+        dtype=dtype,
     )
     return spec.decode(x0)
 
@@ -303,7 +311,7 @@ def _bits(net: nn.Module, spec: Any, device: torch.device, context: Context) -> 
     count = context.size(32, 4)
     batch = batch_of(spec, count, 2000)
     images = spec.decode(batch.x0.numpy())
-    data = Data.encoded(spec, images, batch.cond["label"].numpy(), range(count), device)
+    data = Data.encoded(spec, images, {"label": batch.cond["label"].numpy()}, range(count), device)
     with torch.inference_mode():
         found = bound_table(
             net, DIFFUSION.parameterisation(), DIFFUSION.variance, data, levels=10, seed=0, on_call=lambda: None

@@ -25,7 +25,7 @@ from ddpm_core.objectives.base import Draw
 from ddpm_core.objectives.batch import Batch, LabelDropout
 from ddpm_core.objectives.diffusion import DiffusionObjective, build_objective
 from ddpm_core.objectives.diffusion_config import DiffusionConfig
-from ddpm_core.spec import DataSpec
+from ddpm_core.spec import DataSpec, labelled
 from ddpm_core.training.augmentation import AugmentConfig, Colour, Padded, Rotation
 from ddpm_core.training.checkpoint import Checkpoints
 from ddpm_core.training.config import Adam, AdamW, Constant, Muon, TrainConfig
@@ -54,10 +54,10 @@ DEFAULT = UNetConfig("unet", 2, 32, (1, 2), 2, (1,), 4, 8, 0.0, True, False, 0)
 """That of params.yaml."""
 PLAIN = UNetConfig("unet", 1, 16, (1, 2), 1, (1,), 2, 8, 0.0, False, True, 0)
 """Of other choices: no patches, no scale and shift, blocks that halve; attention at the coarser level."""
-GREY = DataSpec((1, 28, 28), (-1.0, 1.0), 256, tuple("0123456789"))
-COLOUR = DataSpec((3, 32, 32), (-1.0, 1.0), 256, ())
-SMALL_GREY = DataSpec((1, 8, 8), (-1.0, 1.0), 256, tuple("0123456789"))
-SMALL_COLOUR = DataSpec((3, 8, 8), (-1.0, 1.0), 256, ())
+GREY = labelled((1, 28, 28), (-1.0, 1.0), 256, tuple("0123456789"))
+COLOUR = labelled((3, 32, 32), (-1.0, 1.0), 256, ())
+SMALL_GREY = labelled((1, 8, 8), (-1.0, 1.0), 256, tuple("0123456789"))
+SMALL_COLOUR = labelled((3, 8, 8), (-1.0, 1.0), 256, ())
 
 
 def prepare(precision: Precision, *, deterministic: bool = True) -> torch.dtype:
@@ -162,7 +162,7 @@ def config_of(**changes: Any) -> TrainConfig:
 def network(config: UNetConfig, spec: DataSpec, device: torch.device, seed: int = 3) -> nn.Module:
     """As a training builds it: channels_last on a GPU."""
     seed_network(seed, 0)
-    model = config.build(spec, bool(spec.classes), False)
+    model = config.build(spec, False)
     return model.to(memory_format=torch.channels_last) if device.type == "cuda" else model
 
 

@@ -37,7 +37,7 @@ from ddpm_core.objectives.batch import Batch, LabelDropout
 from ddpm_core.objectives.diffusion import build_objective
 from ddpm_core.objectives.diffusion_config import DiffusionConfig
 from ddpm_core.samplers.config import SampleConfig
-from ddpm_core.spec import DataSpec
+from ddpm_core.spec import DataSpec, labelled
 from ddpm_core.training.checkpoint import Checkpoints
 from ddpm_core.training.config import TrainConfig
 from ddpm_core.training.trainer import Trainer
@@ -60,7 +60,7 @@ class Data:
         with np.load(path, allow_pickle=False) as file:
             about = json.loads(str(file["about"]))
             sides = [(file[f"{side}_images"], file[f"{side}_labels"]) for side in ("train", "test")]
-        spec = DataSpec(tuple(sides[0][0].shape[1:]), (-1.0, 1.0), 256, tuple(about["classes"]))
+        spec = labelled(tuple(sides[0][0].shape[1:]), (-1.0, 1.0), 256, tuple(about["classes"]))
         return cls(sides[0], sides[1], spec, about["sections"])
 
 
@@ -103,7 +103,7 @@ def trainer_on(context: Context, data: Data, diffusion: DiffusionConfig, dtype: 
         config = replace(config, steps=16, warmup_steps=2, log_every=4, batch_size=8)
     model, _ = built(UNetConfig, data.sections["model"]).resolved(data.spec, lambda: data.train[0][:1000])
     seed_network(config.seed, 0)
-    net = model.build(data.spec, True, diffusion.learned_variance)
+    net = model.build(data.spec, diffusion.learned_variance)
     return Trainer(
         net.to(memory_format=torch.channels_last) if context.cuda else net,
         build_objective(diffusion, data.spec, LabelDropout({"label": len(data.spec.classes)}, config.label_dropout)),
@@ -202,9 +202,9 @@ def samples(
     plan = settings.sampler.plan(schedule, diffusion.variance)
     denoise = bind_guided(
         net,
-        torch.from_numpy(labels).to(context.device),
+        {"label": torch.from_numpy(labels).to(context.device)},
         guidance.weight,
-        null_label=len(spec.classes),
+        null=spec.null,
         channels=spec.channels,
         dtype=dtype,
         interval=guidance.time_interval(schedule),

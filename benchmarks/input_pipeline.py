@@ -26,7 +26,7 @@ import numpy as np
 import torch
 
 from ddpm_core.objectives.batch import Batch, Share
-from ddpm_core.spec import DataSpec
+from ddpm_core.spec import DataSpec, labelled
 from ddpm_core.training.augmentation import AugmentConfig, Colour, Padded, Resized, Rotation
 
 ROOT = Path(__file__).parents[1]
@@ -129,7 +129,7 @@ def trainer(spec: DataSpec, batch_size: int) -> Reader:
 
     params = load_params(ROOT / "params.yaml")
     dtype = pick_precision(params.train.precision, pick_device("cpu"))
-    model = replace(params.model, refine=0).build(spec, True, params.diffusion.learned_variance).train()
+    model = replace(params.model, refine=0).build(spec, params.diffusion.learned_variance).train()
     objective = build_objective(params.diffusion, spec, LabelDropout({"label": len(spec.classes)}, 0.1))
     optimiser = torch.optim.AdamW(model.parameters(), lr=1e-3, fused=True)
     batch = Batch(torch.rand(batch_size, *spec.shape) * 2 - 1, {"label": torch.zeros(batch_size, dtype=torch.int64)})
@@ -171,7 +171,7 @@ def main() -> None:
     args = arguments()
     torch.set_num_threads(int(common.os.environ["OMP_NUM_THREADS"]))
     print(common.machine("numpy", "torch", "torchvision", "webdataset"))
-    spec = DataSpec((args.channels, args.side, args.side), (-1.0, 1.0), 256, tuple("0123456789"))
+    spec = labelled((args.channels, args.side, args.side), (-1.0, 1.0), 256, tuple("0123456789"))
     with tempfile.TemporaryDirectory() as scratch:
         sides = from_memory(spec, args) if args.memory else from_shards(spec, args, Path(scratch))
         times = common.interleaved(sides, args.repeats)

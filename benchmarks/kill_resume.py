@@ -26,7 +26,7 @@ import torch
 from torch import nn
 
 from ddpm_core.files import atomic_write_json, sha256_file
-from ddpm_core.spec import DataSpec
+from ddpm_core.spec import labelled
 from ddpm_core.training.lr import build_optimiser
 from pipelines.params import Params, load_params
 from pipelines.paths import Paths
@@ -100,7 +100,7 @@ def small(params: Params) -> Any:
 def project(root: Path) -> Paths:
     paths = Paths(root=root, home=root / ".ddpm")
     if not paths.shards.exists():
-        spec = DataSpec((1, 8, 8), (-1.0, 1.0), 256, ("a", "b"))
+        spec = labelled((1, 8, 8), (-1.0, 1.0), 256, ("a", "b"))
         splits = {"train": list(pictures(64)), "test": list(pictures(8))}
         write_shards(paths.shards, spec, splits, ShardConfig(32, 8, 1000))
     return paths

@@ -22,7 +22,7 @@ from PIL import Image
 
 from ddpm_core.metrics.spectrum import nyquist_energy
 from ddpm_core.samplers.config import named
-from ddpm_core.spec import DataSpec
+from ddpm_core.spec import DataSpec, labelled
 from ddpm_core.torch_sampling import sample
 from ddpm_core.training.distributed import ALONE
 from pipelines.params import Params, load_params
@@ -73,7 +73,7 @@ def trained(params: Params, paths: Paths, spec: DataSpec, count: int) -> tuple[I
         parameterisation,
         spec,
         seeds=range(count),
-        labels=np.arange(count, dtype=np.int64) % len(spec.classes),
+        cond={"label": np.arange(count, dtype=np.int64) % len(spec.classes)},
         guidance=params.sample.guidance.weight,
         device=making.device,
         dtype=making.dtype,
@@ -92,7 +92,7 @@ def main() -> None:
     parser.add_argument("--samples", type=int, default=60)
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
-    spec = DataSpec((3, SIDE, SIDE), (-1.0, 1.0), 256, tuple(file.stem for file in args.photographs))
+    spec = labelled((3, SIDE, SIDE), (-1.0, 1.0), 256, tuple(file.stem for file in args.photographs))
     params = load_params(ROOT / "params.yaml")
     params = replace(
         params,

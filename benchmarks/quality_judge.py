@@ -63,9 +63,9 @@ class Scale:
             guidance = self._sample.guidance
             denoise = bind_guided(
                 net,
-                torch.from_numpy(self._whole.labels[seeds.start : seeds.stop]),
+                {"label": torch.from_numpy(self._whole.labels[seeds.start : seeds.stop])},
                 guidance.weight,
-                null_label=len(spec.classes),
+                null=spec.null,
                 channels=spec.channels,
                 dtype=side.sampled_in,
                 interval=guidance.time_interval(schedule),

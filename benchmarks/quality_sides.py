@@ -64,7 +64,7 @@ class Ours(Side):
             params = replace(params, **{section: replace(getattr(params, section), **values)})
         making = Making.of(params, paths, ALONE)
         self.parameterisation = params.diffusion.parameterisation()
-        self.conditional, self._size = making.conditional, params.train.batch_size
+        self.conditional, self._size = bool(making.spec.conditions), params.train.batch_size
         self._trainer = making.trainer(Checkpoints(folder / "checkpoints", 1), lambda: False)
         self._run = self._trainer.run()
 

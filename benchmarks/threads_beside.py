@@ -23,12 +23,12 @@ import common
 import torch
 
 from ddpm_core.device import dtype_of, keep_memory, pick_precision
-from ddpm_core.spec import DataSpec
+from ddpm_core.spec import labelled
 from pipelines.params import load_params
 from pipelines.threads import measured
 
 PARAMS = load_params(Path(__file__).parents[1] / "params.yaml")
-SPEC = DataSpec((1, 28, 28), (-1.0, 1.0), 256, tuple("0123456789"))
+SPEC = labelled((1, 28, 28), (-1.0, 1.0), 256, tuple("0123456789"))
 
 
 def loop() -> None:
@@ -56,7 +56,7 @@ class Training:
     def __init__(self) -> None:
         torch.manual_seed(0)
         keep_memory()
-        self.net = PARAMS.model.build(SPEC, True, PARAMS.diffusion.learned_variance)
+        self.net = PARAMS.model.build(SPEC, PARAMS.diffusion.learned_variance)
         self.optimiser = torch.optim.AdamW(self.net.parameters(), lr=1e-4, fused=True)
         size = PARAMS.train.batch_size
         self.x, self.target = torch.randn(2, size, *SPEC.shape).unbind()

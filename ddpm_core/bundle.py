@@ -1,9 +1,10 @@
 """What ships: a folder with `model.onnx` and `bundle.json`, which says everything a sampler must know about the model.
 
-`bundle.json` holds the DataSpec, the schedule's tables as exact floats, what the network predicts, the default way to
-sample, the digest of `model.onnx`, a golden sample to try the model by, and where it all came from: digests and
-versions, never a date, a host or a path. It is one canonical JSON text with its own digest inside, so a flipped bit in
-either file is found when the bundle is read; nothing in the folder beside the two files is ever looked at.
+`bundle.json` holds the DataSpec with the conditions that the network is told, the schedule's tables as exact floats,
+what the network predicts, the default way to sample, the digest of `model.onnx`, a golden sample to try the model by,
+and where it all came from: digests and versions, never a date, a host or a path. It is one canonical JSON text with its
+own digest inside, so a flipped bit in either file is found when the bundle is read; nothing in the folder beside the
+two files is ever looked at.
 """
 
 import json
@@ -11,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +24,7 @@ from ddpm_core.errors import DdpmError, IntegrityError, ParamsError
 from ddpm_core.files import atomic_folder, json_bytes, sha256_bytes
 from ddpm_core.spec import DataSpec
 
-FORMAT = 1
+FORMAT = 2
 MODEL_FILE = "model.onnx"
 BUNDLE_FILE = "bundle.json"
 OUTPUT = "out"
@@ -90,6 +91,13 @@ class Golden:
         )
 
 
+class Input(NamedTuple):
+    """One input of the graph; `shape` is that of one datum."""
+
+    shape: tuple[int, ...]
+    dtype: str
+
+
 @dataclass(frozen=True, eq=False)
 class Bundle:
     """A model and all that is needed to sample from it. `model` is the verified content of model.onnx."""
@@ -98,7 +106,6 @@ class Bundle:
     schedule: Schedule
     target: Target
     variance: VarianceName
-    conditional: bool
     sample: Mapping[str, Any]
     golden: Golden | None
     provenance: Mapping[str, Any]
@@ -108,8 +115,6 @@ class Bundle:
         known = get_args(VarianceName)
         if self.variance not in known:
             raise ParamsError(f"variance: must be one of {', '.join(known)}, got {self.variance!r}")
-        if self.conditional and not self.spec.classes:
-            raise ParamsError("conditional: a model with labels needs a DataSpec with classes, and this one has none")
         if not isinstance(self.sample, Mapping) or not isinstance(self.provenance, Mapping):
             raise ParamsError("sample, provenance: must be mappings")
 
@@ -128,13 +133,14 @@ class Bundle:
         return self.spec.channels * (2 if self.learned_variance else 1)
 
     @property
-    def null_label(self) -> int:
-        """The label that stands for no label: the number of classes."""
-        return len(self.spec.classes)
+    def inputs(self) -> dict[str, Input]:
+        """What the graph takes: the data, the time, and each condition of the spec."""
+        conditions = {name: Input(each.shape, each.dtype) for name, each in self.spec.conditions.items()}
+        return {"x": Input(self.spec.shape, "float32"), "t": Input((), "float32"), **conditions}
 
-    @property
-    def input_names(self) -> tuple[str, ...]:
-        return ("x", "t", "label") if self.conditional else ("x", "t")
+    def blank(self, count: int) -> dict[str, NDArray[Any]]:
+        """So many data of zeros with all that the graph takes, to try it or to time it with."""
+        return {name: np.zeros((count, *each.shape), dtype=each.dtype) for name, each in self.inputs.items()}
 
     @cached_property
     def model_sha256(self) -> str:
@@ -153,13 +159,14 @@ class Bundle:
             "schedule": self.schedule.to_dict(),
             "target": self.target,
             "variance": self.variance,
-            "conditional": self.conditional,
             "sample": dict(self.sample),
             "model": {
                 "file": MODEL_FILE,
                 "sha256": self.model_sha256,
                 "bytes": len(self.model),
-                "inputs": list(self.input_names),
+                "inputs": [
+                    {"name": name, "shape": list(each.shape), "dtype": each.dtype} for name, each in self.inputs.items()
+                ],
                 "output": OUTPUT,
             },
             "golden": None if self.golden is None else self.golden.to_dict(),
@@ -187,7 +194,6 @@ def read_bundle(path: Path) -> Bundle:
             schedule=Schedule.from_dict(content["schedule"]),
             target=content["target"],
             variance=content["variance"],
-            conditional=content["conditional"],
             sample=content["sample"],
             golden=None if golden is None else Golden.from_dict(golden),
             provenance=content["provenance"],

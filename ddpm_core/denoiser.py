@@ -1,7 +1,7 @@
 """A network as a sampler sees it: condition bound, framework hidden."""
 
 from collections.abc import Mapping
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -29,27 +29,26 @@ def bind(net: nn.Module, cond: Mapping[str, Tensor], dtype: torch.dtype = torch.
 
 def bind_guided(
     net: nn.Module,
-    label: Tensor,
+    cond: Mapping[str, Tensor],
     weight: float,
     *,
-    null_label: int,
+    null: Mapping[str, Any],
     channels: int,
     dtype: torch.dtype = torch.float32,
     interval: tuple[float, float] | None = None,
     rescale: float = 0.0,
 ) -> Denoise:
-    """The same with labels [B] and classifier-free guidance of this weight (0 = off)."""
+    """The same with classifier-free guidance of this weight (0 = off); `null`: "not told", a condition by its name."""
     _check(net, dtype)
-    classes = getattr(net, "classes", null_label)
-    if isinstance(classes, int) and classes != null_label:
-        raise ParamsError(
-            f"null_label: this network's label for none is {classes}, its number of classes; got {null_label}"
-        )
+    own: Mapping[str, Any] = getattr(net, "null", {})
+    for name, value in null.items():
+        if own.get(name, value) != value:
+            raise ParamsError(f"null: this network's {name} for none is {own[name]}, got {value}")
 
-    def ask(x: Array, time: Array, labels: Array) -> Array:
-        return _ask(net, x, time, {"label": labels}, dtype)
+    def ask(x: Array, time: Array, told: Mapping[str, Array]) -> Array:
+        return _ask(net, x, time, told, dtype)
 
-    return guided(ask, label, weight, null_label=null_label, channels=channels, interval=interval, rescale=rescale)
+    return guided(ask, cond, weight, null=null, channels=channels, interval=interval, rescale=rescale)
 
 
 def _ask(net: nn.Module, x: Tensor, time: Tensor, cond: Mapping[str, Tensor], dtype: torch.dtype) -> Tensor:

@@ -6,7 +6,7 @@ onnx is imported here and in graph_weights.py, nowhere else in this library.
 import contextlib
 import logging
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -18,42 +18,34 @@ from torch import Tensor, nn
 from ddpm_core.diffusion.noise import step_noise
 from ddpm_core.errors import ExportError
 from ddpm_core.graph_weights import tell_places
-from ddpm_core.spec import DataSpec
+from ddpm_core.spec import Condition, DataSpec
 
 _log = logging.getLogger(__name__)
 
-Net = Callable[[NDArray[np.float32], NDArray[np.float32], NDArray[np.int64]], NDArray[np.float32]]
-"""(x, t, label) -> out, as a runtime runs the exported graph."""
+Net = Callable[[NDArray[np.float32], NDArray[np.float32], Mapping[str, NDArray[Any]]], NDArray[np.float32]]
+"""(x, t, conditions by name) -> out, as a runtime runs the exported graph."""
 
 PARITY_BATCHES = (1, 3, 16)
 # More than all that the graphs of the largest networks here hold; protobuf itself ends at 2 GiB.
 _BYTES_LIMIT = 2 << 30
 
 
-class _Labelled(nn.Module):
-    def __init__(self, net: nn.Module) -> None:
-        super().__init__()
-        self.net = net
+class _Told(nn.Module):
+    """The network with its conditions as one argument, in the order of their names; the exporter takes no keywords."""
 
-    def forward(self, x: Tensor, t: Tensor, label: Tensor) -> Tensor:
-        out: Tensor = self.net(x, t, label=label)
+    def __init__(self, net: nn.Module, names: Iterable[str]) -> None:
+        super().__init__()
+        self.net, self.names = net, tuple(names)
+
+    def forward(self, x: Tensor, t: Tensor, cond: tuple[Tensor, ...] = ()) -> Tensor:
+        out: Tensor = self.net(x, t, **dict(zip(self.names, cond, strict=True)))
         return out
 
 
-class _Unlabelled(nn.Module):
-    def __init__(self, net: nn.Module) -> None:
-        super().__init__()
-        self.net = net
+def export_onnx(net: nn.Module, spec: DataSpec, *, opset: int) -> bytes:
+    """The bytes of model.onnx: x, t and the conditions of the spec, by name -> out, in float32, the batch free.
 
-    def forward(self, x: Tensor, t: Tensor) -> Tensor:
-        out: Tensor = self.net(x, t)
-        return out
-
-
-def export_onnx(net: nn.Module, spec: DataSpec, *, conditional: bool, opset: int) -> bytes:
-    """The bytes of model.onnx: x, t (and label) -> out, in float32, the batch free.
-
-    Any `net(x, t, label=...)` on data of any shape will do; of the spec only the shape is looked at.
+    Any `net(x, t, **cond)` on data of any shape will do.
     """
     net = net.eval().to(device="cpu", dtype=torch.float32)
     size = sum(value.numel() * value.element_size() for value in net.state_dict().values())
@@ -61,23 +53,20 @@ def export_onnx(net: nn.Module, spec: DataSpec, *, conditional: bool, opset: int
         raise ExportError(
             f"model: an ONNX file holds less than 2 GiB of weights, got {size} bytes; take fewer channels"
         )
-    wrapped = (_Labelled if conditional else _Unlabelled)(net)
-    # Two images: a batch of one would be taken for a constant.
-    example: tuple[Tensor, ...] = (torch.zeros(2, *spec.shape), torch.ones(2))
-    names = ["x", "t"]
-    if conditional:
-        example, names = (*example, torch.zeros(2, dtype=torch.int64)), [*names, "label"]
-    batch = torch.export.Dim("batch", min=1)
+    # Two data: a batch of one would be taken for a constant.
+    cond = tuple(torch.zeros(2, *each.shape, dtype=getattr(torch, each.dtype)) for each in spec.conditions.values())
+    batch = {0: torch.export.Dim("batch", min=1)}
+    told = {"cond": (batch,) * len(cond)} if cond else {}  # the exporter takes no empty tuple
     try:
         with _quiet():
             program = torch.onnx.export(
-                wrapped,
-                example,
+                _Told(net, spec.conditions),
+                (torch.zeros(2, *spec.shape), torch.ones(2), *([cond] if cond else [])),
                 dynamo=True,
                 opset_version=opset,
-                input_names=names,
+                input_names=["x", "t", *spec.conditions],
                 output_names=["out"],
-                dynamic_shapes={name: {0: batch} for name in names},
+                dynamic_shapes={"x": batch, "t": batch, **told},
                 verbose=False,
             )
     except (torch.onnx.errors.OnnxExporterError, RuntimeError, ValueError, TypeError) as error:
@@ -90,9 +79,7 @@ def export_onnx(net: nn.Module, spec: DataSpec, *, conditional: bool, opset: int
     return _plain_bytes(program.model_proto, net.state_dict())
 
 
-def assert_parity(
-    net: nn.Module, run: Net, spec: DataSpec, *, conditional: bool, top_time: float, tolerance: float
-) -> float:
+def assert_parity(net: nn.Module, run: Net, spec: DataSpec, *, top_time: float, tolerance: float) -> float:
     """The largest difference between torch and the exported graph, over the answer's own scale (1 at least).
 
     ExportError where it is above the tolerance at any batch size.
@@ -102,11 +89,11 @@ def assert_parity(
     for batch in PARITY_BATCHES:
         x = step_noise(range(batch), 0, spec.shape)
         t = np.linspace(top_time, top_time / max(batch, 2), batch).astype(np.float32)
-        label = np.arange(batch, dtype=np.int64) % (len(spec.classes) + 1)  # the null label is among them
-        cond = {"label": torch.from_numpy(label)} if conditional else {}
+        cond = {name: _example(each, batch) for name, each in spec.conditions.items()}
         with torch.no_grad():
-            expected = net(torch.from_numpy(x), torch.from_numpy(t), **cond).numpy()
-        got = run(x, t, label)
+            told = {name: torch.from_numpy(value) for name, value in cond.items()}
+            expected = net(torch.from_numpy(x), torch.from_numpy(t), **told).numpy()
+        got = run(x, t, cond)
         if got.shape != expected.shape or not np.isfinite(got).all():
             raise ExportError(
                 f"model.onnx must answer a batch of {batch} with finite values {expected.shape}, got {got.shape}; "
@@ -120,6 +107,13 @@ def assert_parity(
             )
         worst = max(worst, difference)
     return worst
+
+
+def _example(condition: Condition, batch: int) -> NDArray[Any]:
+    """Values of a condition to ask with: of classes each in turn, the null one among them; else normal noise."""
+    if condition.classes:
+        return np.arange(batch, dtype=np.int64) % (len(condition.classes) + 1)
+    return step_noise(range(batch), 1, condition.shape).astype(condition.dtype)
 
 
 def _plain_bytes(model: Any, weights: Mapping[str, Tensor]) -> bytes:

@@ -7,6 +7,7 @@ at fewer levels than all it is an estimate without bias, and its standard error 
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -53,15 +54,13 @@ class Data:
         cls,
         spec: DataSpec,
         images: NDArray[np.uint8],
-        labels: NDArray[np.int64] | None,
+        cond: Mapping[str, NDArray[Any]],
         numbers: Sequence[int],
         device: torch.device,
     ) -> "Data":
-        """Levels [n, *shape] and labels (-1: none, which the network knows as the number of classes) on the device."""
-        cond = {}
-        if labels is not None:
-            cond["label"] = torch.from_numpy(np.where(labels < 0, len(spec.classes), labels)).to(device)
-        return cls(spec, torch.from_numpy(spec.encode(images)).to(device), cond, numbers)
+        """Levels [n, *shape] and conditions on the device."""
+        told = {name: torch.from_numpy(values).to(device) for name, values in cond.items()}
+        return cls(spec, torch.from_numpy(spec.encode(images)).to(device), told, numbers)
 
     def __len__(self) -> int:
         return len(self.x0)

@@ -1,8 +1,9 @@
-"""What one datum is: its shape, its range, its levels, its labels. The only place that knows 3, 32 or 255."""
+"""What one datum is: its shape, its range, its levels, its conditions. The only place that knows 3, 32 or 255."""
 
 import math
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,14 +13,54 @@ from ddpm_core.errors import DataError
 _MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
 
 
+LABEL = "label"  # what the condition is called that says a datum's class
+
+
+@dataclass(frozen=True)
+class Condition:
+    """What a network is told of each datum beside the datum: an array of this shape, by its name in the DataSpec.
+
+    `classes` names the values where they are classes. `null` is the value for "not told"; None: it must be told.
+    """
+
+    shape: tuple[int, ...]
+    dtype: Literal["int64", "float32"]
+    classes: tuple[str, ...]
+    null: int | float | None
+
+    def __post_init__(self) -> None:
+        if self.dtype not in ("int64", "float32"):
+            raise DataError(f"Condition.dtype: must be int64 or float32, got {self.dtype!r}")
+        if self.classes and (self.shape or self.dtype != "int64"):
+            raise DataError(
+                f"Condition.classes: a class is one int64 a datum, got {self.dtype} of the shape {self.shape}"
+            )
+
+    @classmethod
+    def of_classes(cls, names: Iterable[str]) -> "Condition":
+        """One class a datum; the number of classes stands for none."""
+        classes = tuple(names)
+        return cls((), "int64", classes, len(classes))
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"shape": list(self.shape), "dtype": self.dtype, "classes": list(self.classes), "null": self.null}
+
+    @classmethod
+    def from_dict(cls, value: Mapping[str, Any]) -> "Condition":
+        return cls(tuple(value["shape"]), value["dtype"], tuple(value["classes"]), value["null"])
+
+
 @dataclass(frozen=True)
 class DataSpec:
-    """What the network sees. `range` and `levels` are None for data that are no pictures (latents, series)."""
+    """What the network sees, and what it is told beside it, by name.
+
+    `range` and `levels` are None for data that are no pictures (latents, series).
+    """
 
     shape: tuple[int, ...]
     range: tuple[float, float] | None
     levels: int | None
-    classes: tuple[str, ...]
+    conditions: Mapping[str, Condition]
 
     def __post_init__(self) -> None:
         if not self.shape or any(side < 1 for side in self.shape):
@@ -34,6 +75,20 @@ class DataSpec:
     @property
     def channels(self) -> int:
         return self.shape[0]
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The names of the classes of the condition `label`; none where there is no such condition."""
+        return self.conditions[LABEL].classes if LABEL in self.conditions else ()
+
+    @property
+    def null(self) -> dict[str, int | float]:
+        """The value for "not told" of each condition that need not be told."""
+        return {name: condition.null for name, condition in self.conditions.items() if condition.null is not None}
+
+    def told(self, names: Iterable[str]) -> "DataSpec":
+        """The same data for a network that is told these conditions and no other."""
+        return replace(self, conditions={name: self.conditions[name] for name in names})
 
     @property
     def top(self) -> int:
@@ -78,14 +133,31 @@ class DataSpec:
             "shape": list(self.shape),
             "range": None if self.range is None else list(self.range),
             "levels": self.levels,
-            "classes": list(self.classes),
+            "conditions": {name: condition.to_dict() for name, condition in self.conditions.items()},
         }
 
     @classmethod
-    def from_dict(cls, value: dict[str, Any]) -> "DataSpec":
+    def from_dict(cls, value: Mapping[str, Any]) -> "DataSpec":
+        if "conditions" in value:
+            conditions = {name: Condition.from_dict(each) for name, each in value["conditions"].items()}
+        else:  # as it was when a label was the only condition there could be
+            conditions = {LABEL: Condition.of_classes(value["classes"])} if value["classes"] else {}
         return cls(
             shape=tuple(value["shape"]),
             range=None if value["range"] is None else (value["range"][0], value["range"][1]),
             levels=value["levels"],
-            classes=tuple(value["classes"]),
+            conditions=conditions,
         )
+
+
+def conditions_of(spec: DataSpec, labels: NDArray[np.int64]) -> dict[str, NDArray[np.int64]]:
+    """The conditions of data with these labels [n], -1 for none: as a network of this spec is told them."""
+    return {LABEL: np.where(labels < 0, len(spec.classes), labels)} if LABEL in spec.conditions else {}
+
+
+def labelled(
+    shape: tuple[int, ...], range: tuple[float, float] | None, levels: int | None, classes: Iterable[str]
+) -> DataSpec:
+    """Data of which each has one of these classes as its condition `label`; without classes there is no condition."""
+    names = tuple(classes)
+    return DataSpec(shape, range, levels, {LABEL: Condition.of_classes(names)} if names else {})

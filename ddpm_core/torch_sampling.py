@@ -1,6 +1,6 @@
 """Sampling through a network in torch: for a look at a training as it goes, and for large evaluations on a GPU."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from ddpm_core.denoiser import bind, bind_guided
+from ddpm_core.denoiser import bind_guided
 from ddpm_core.diffusion.bounds import operator
 from ddpm_core.diffusion.generate import OnStep, generate
 from ddpm_core.diffusion.noise import initial, step_noise
@@ -24,7 +24,7 @@ def sample(
     spec: DataSpec,
     *,
     seeds: Sequence[int],
-    labels: NDArray[np.int64] | None,
+    cond: Mapping[str, NDArray[Any]],
     guidance: float,
     device: torch.device,
     dtype: torch.dtype,
@@ -32,22 +32,17 @@ def sample(
     rescale: float = 0.0,
     on_step: OnStep | None = None,
 ) -> NDArray[np.float32]:
-    """Data [n, *shape], one for each seed; with labels (the number of classes is the null one) or without."""
-    if labels is None:
-        denoise = bind(net, {}, dtype)
-    else:
-        label = torch.from_numpy(labels).to(device)
-        null = len(spec.classes)
-        denoise = bind_guided(
-            net,
-            label,
-            guidance,
-            null_label=null,
-            channels=spec.channels,
-            dtype=dtype,
-            interval=interval,
-            rescale=rescale,
-        )
+    """Data [n, *shape], one for each seed, under the conditions of the spec, [n, ...] by name."""
+    denoise = bind_guided(
+        net,
+        {name: torch.from_numpy(value).to(device) for name, value in cond.items()},
+        guidance if spec.null else 0.0,
+        null=spec.null,
+        channels=spec.channels,
+        dtype=dtype,
+        interval=interval,
+        rescale=rescale,
+    )
 
     def noise(step: int) -> Any:
         return torch.from_numpy(step_noise(seeds, step, spec.shape)).to(device)

@@ -47,7 +47,7 @@ def parse_value(kind: Any, value: Any, where: str, faults: Faults) -> Any:
 
 def parse_kept(kind: Any, kept: Mapping[str, Any], where: str) -> Any:
     """A configuration that was kept with a model, whatever the version; without a `kind` the first there was."""
-    members = [kind] if is_dataclass(kind) else dataclasses_of(kind)
+    members: list[Any] = [kind] if is_dataclass(kind) else dataclasses_of(kind)
     chosen = next((member for member in members if kept.get("kind") in kinds_of(member)), members[0])
     faults = Faults()
     config = parse_value(kind, chosen.read(kept), "", faults)

@@ -3,41 +3,44 @@
 Guidance w, 0 = off, is out_c + w (out_c - out_null) on the first C channels; a learned variance comes from out_c.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from ddpm_core.diffusion.arrays import Array, Denoise, concat, per_image, std_per_image
 from ddpm_core.errors import ParamsError
 
-Net = Callable[[Array, Array, Array], Array]
-"""(x [B, C, ...], time [B], label [B]) -> out, [B, C, ...] or [B, 2 C, ...]."""
+Net = Callable[[Array, Array, Mapping[str, Array]], Array]
+"""(x [B, C, ...], time [B], conditions [B, ...] by name) -> out, [B, C, ...] or [B, 2 C, ...]."""
 
 
 def guided(
     net: Net,
-    label: Array,
+    cond: Mapping[str, Array],
     weight: Any,
     *,
-    null_label: int,
+    null: Mapping[str, Any],
     channels: int,
     interval: tuple[float, float] | None = None,
     rescale: float = 0.0,
 ) -> Denoise:
-    """`net` with its labels bound and guided: what a sampler sees.
+    """`net` with its conditions bound and guided: what a sampler sees.
 
+    `null` has the value for "not told" of each condition that guidance strengthens; the others are always told.
     `weight` is a number or [B]; `interval` (low, high) in the network's time, both included, says where guidance acts
     (Kynkäänniemi et al. 2024); `rescale` 0..1 draws the answer's spread to the conditional one's (Lin et al. 2024).
     """
-    _check(label, weight, null_label, interval, rescale)
+    _check(cond, weight, null, interval, rescale)
     everywhere_off = not hasattr(weight, "shape") and weight == 0
 
     def denoise(x: Array, time: Array) -> Array:
         if everywhere_off or not _inside(time, interval).any():
-            return net(x, time, label)
-        both = net(concat([x, x]), concat([time, time]), concat([label, label * 0 + null_label]))
-        given, null = both[: x.shape[0]], both[x.shape[0] :]
+            return net(x, time, cond)
+        untold = {name: value * 0 + null[name] if name in null else value for name, value in cond.items()}
+        twice = {name: concat([value, untold[name]]) for name, value in cond.items()}
+        both = net(concat([x, x]), concat([time, time]), twice)
+        given, without = both[: x.shape[0]], both[x.shape[0] :]
         w = weight if interval is None else weight * (time * 0 + 1) * _inside(time, interval)
-        mixed = combine(given[:, :channels], null[:, :channels], w, rescale)
+        mixed = combine(given[:, :channels], without[:, :channels], w, rescale)
         return mixed if given.shape[1] == channels else _join(mixed, given, channels)
 
     return denoise
@@ -58,17 +61,24 @@ def combine(given: Array, null: Array, weight: Any, rescale: float) -> Array:
     return mixed * (rescale * back + (1 - rescale))
 
 
-def _check(label: Array, weight: Any, null_label: int, interval: tuple[float, float] | None, rescale: float) -> None:
-    shape, kind = tuple(label.shape), str(label.dtype).removeprefix("torch.")
-    if len(shape) != 1 or not kind.lstrip("u").startswith("int"):
-        raise ParamsError(f"label: must be whole numbers [B], one an image, got {kind} of shape {shape}")
-    if shape[0] and not 0 <= int(label.min()) <= int(label.max()) <= null_label:
-        found = sorted({int(value) for value in label.tolist() if not 0 <= value <= null_label})[:5]
-        raise ParamsError(f"label: must be from 0 to {null_label} (which is none), got {found}")
-    if getattr(weight, "ndim", 0) and tuple(weight.shape) != shape:
-        raise ParamsError(
-            f"guidance weight: must be a number or one an image, {shape}, got shape {tuple(weight.shape)}"
-        )
+def _check(
+    cond: Mapping[str, Array],
+    weight: Any,
+    null: Mapping[str, Any],
+    interval: tuple[float, float] | None,
+    rescale: float,
+) -> None:
+    for name in null:
+        if name not in cond:
+            raise ParamsError(f"{name}: guidance strengthens this condition, so it must be given; got {sorted(cond)}")
+        if isinstance(null[name], int):
+            _check_classes(name, cond[name], null[name])
+    if getattr(weight, "ndim", 0):
+        sizes = {tuple(value.shape[:1]) for value in cond.values()} or {tuple(weight.shape)}
+        if sizes != {tuple(weight.shape)}:
+            raise ParamsError(
+                f"guidance weight: must be a number or one a datum, {sorted(sizes)[0]}, got shape {tuple(weight.shape)}"
+            )
     finite = abs(weight) < float("inf")
     if not (finite.all() if hasattr(finite, "all") else finite):
         raise ParamsError(f"guidance weight: must be finite, got {weight}")
@@ -76,6 +86,15 @@ def _check(label: Array, weight: Any, null_label: int, interval: tuple[float, fl
         raise ParamsError(f"guidance rescale: must be between 0 and 1, got {rescale}")
     if interval is not None and not interval[0] <= interval[1]:
         raise ParamsError(f"guidance interval: must be two times that rise, (low, high), got {interval}")
+
+
+def _check_classes(name: str, value: Array, null: int) -> None:
+    shape, kind = tuple(value.shape), str(value.dtype).removeprefix("torch.")
+    if len(shape) != 1 or not kind.lstrip("u").startswith("int"):
+        raise ParamsError(f"{name}: must be whole numbers [B], one a datum, got {kind} of shape {shape}")
+    if shape[0] and not 0 <= int(value.min()) <= int(value.max()) <= null:
+        found = sorted({int(number) for number in value.tolist() if not 0 <= number <= null})[:5]
+        raise ParamsError(f"{name}: must be from 0 to {null} (which is none), got {found}")
 
 
 def _inside(time: Array, interval: tuple[float, float] | None) -> Array:

@@ -25,9 +25,9 @@ class NetworkConfig(Config):
         """The same without `auto`, and why it came to what it did; `examples`: data of training, if it must look."""
         return self, None
 
-    def build(self, spec: DataSpec, conditional: bool, learned_variance: bool) -> "nn.Module":
-        """`net(x_t, t, **cond)`, its first weights drawn by torch's global generator; torch is imported here.
+    def build(self, spec: DataSpec, learned_variance: bool) -> "nn.Module":
+        """`net(x_t, t, **cond)`, told the conditions of the spec; torch, imported here, draws its first weights.
 
-        A learned variance takes twice the channels of the data.
+        They come from torch's global generator. A learned variance takes twice the channels of the data.
         """
         raise NotImplementedError

@@ -1,6 +1,6 @@
 """The U-Net of Ho et al. 2020 (Appendix B) and Nichol & Dhariwal 2021, on patches of pixels."""
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import Tensor, nn
@@ -19,7 +19,9 @@ from ddpm_core.models.layers import (
     sinusoidal_embedding,
     zero_init,
 )
-from ddpm_core.models.unet_config import UNetConfig
+
+if TYPE_CHECKING:
+    from ddpm_core.models.unet_config import UNetConfig
 
 
 class Stage(nn.Module):
@@ -42,10 +44,11 @@ class UNet(nn.Module):
     channels speak of the variance. The output is float32 and, before any training, zero.
     """
 
-    def __init__(self, config: UNetConfig, shape: tuple[int, int, int], classes: int, learned_variance: bool) -> None:
+    def __init__(self, config: "UNetConfig", shape: tuple[int, int, int], classes: int, learned_variance: bool) -> None:
         super().__init__()
         config.check_shape(shape)
         self.config, self.shape, self.classes = config, shape, classes
+        self.null = {"label": classes} if classes else {}
         self.out_channels = shape[0] * (2 if learned_variance else 1)
         self.levels = len(config.multipliers)
         self.embedding_width = 4 * config.channels

@@ -11,7 +11,7 @@ from ddpm_core.checks import Checks, at_least_1
 from ddpm_core.errors import DataError, ParamsError
 from ddpm_core.models.base import NetworkConfig
 from ddpm_core.models.refining import refined_channels
-from ddpm_core.spec import DataSpec
+from ddpm_core.spec import LABEL, DataSpec
 
 if TYPE_CHECKING:
     from ddpm_core.models.unet import UNet
@@ -90,20 +90,21 @@ class UNetConfig(NetworkConfig):
         refine, why = refined_channels(self.patch, spec.channels, examples)
         return replace(self, refine=refine), f"model.refine: auto is {refine} here, for {why}"
 
-    def build(self, spec: DataSpec, conditional: bool, learned_variance: bool) -> "UNet":
+    def build(self, spec: DataSpec, learned_variance: bool) -> "UNet":
         from ddpm_core.models.unet import UNet
 
-        if conditional and not spec.classes:
-            raise ParamsError(
-                "a conditional model needs data with labels, and these have none; train an unconditional one"
-            )
         self.check(spec)
         channels, height, width = spec.shape
-        return UNet(self, (channels, height, width), len(spec.classes) if conditional else 0, learned_variance)
+        return UNet(self, (channels, height, width), len(spec.classes), learned_variance)
 
     def check(self, spec: DataSpec) -> None:
-        """Pictures, whose sides divide by the patch and by each halving."""
+        """Pictures, whose sides divide by the patch and by each halving, with a label or no condition."""
         self.check_shape(spec.shape)
+        others = sorted(set(spec.conditions) - {LABEL})
+        if others or (LABEL in spec.conditions and not spec.classes):
+            raise ParamsError(
+                f"model: this U-Net is told classes, as `{LABEL}`, and nothing else; got {others or LABEL}"
+            )
 
     def check_shape(self, shape: tuple[int, ...]) -> None:
         """Refuse a shape of data that this network cannot take."""

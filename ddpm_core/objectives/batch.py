@@ -65,7 +65,7 @@ WHOLE = Share(0, 1)
 class LabelDropout:
     """Ho & Salimans 2022, for guidance: a share of the data is shown with the null value of its conditions."""
 
-    null: Mapping[str, int]
+    null: Mapping[str, int | float]
     probability: float
 
     def __post_init__(self) -> None:

@@ -8,7 +8,7 @@ the importance weight 1 / (T p_t) cancels. Every random number is a function of 
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -24,9 +24,11 @@ from ddpm_core.errors import DataError, ParamsError
 from ddpm_core.likelihood import kl_normal, negative_log_bin, negative_log_normal
 from ddpm_core.objectives.base import BANDS, Draw, Loss
 from ddpm_core.objectives.batch import WHOLE, Batch, LabelDropout, Share
-from ddpm_core.objectives.diffusion_config import DiffusionConfig
 from ddpm_core.process import Process, look_up, per_item, to_device
 from ddpm_core.spec import DataSpec
+
+if TYPE_CHECKING:
+    from ddpm_core.objectives.diffusion_config import DiffusionConfig
 
 
 @dataclass(frozen=True)
@@ -175,7 +177,7 @@ class DiffusionObjective:
         self.law.load_state_dict(state)
 
 
-def build_objective(config: DiffusionConfig, spec: DataSpec, dropout: LabelDropout | None) -> DiffusionObjective:
+def build_objective(config: "DiffusionConfig", spec: DataSpec, dropout: LabelDropout | None) -> DiffusionObjective:
     """The objective of section `diffusion`. With a learned variance, weighting `vlb` is the bound and nothing else."""
     parameterisation = config.parameterisation()
     process, schedule = Process(parameterisation), parameterisation.schedule

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from ddpm_core.errors import IntegrityError, ParamsError
 from ddpm_core.files import sha256_bytes
 from ddpm_core.models import CLASS_ROWS
+from ddpm_core.spec import DataSpec
 from ddpm_core.training.config import InitFrom
 from ddpm_core.training.ema import average_of
 
@@ -47,7 +48,7 @@ def _read_file(start: InitFrom, place: Path) -> tuple[dict[str, Tensor], Sequenc
         tensors = average_of(load(data), None)
         header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
         about = json.loads(header.get("__metadata__", {}).get("ddpm", "{}"))
-        classes = about["spec"]["classes"] if about else None
+        classes = DataSpec.from_dict(about["spec"]).classes if about else None
     except (SafetensorError, ValueError, KeyError, TypeError) as error:
         raise ParamsError(
             f"train.init_from.path: must be a safetensors file such as out/weights.safetensors, but {place} does not "

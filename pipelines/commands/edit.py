@@ -74,9 +74,8 @@ def edit(args: argparse.Namespace) -> None:
 
     sampler = Sampler.open(bundle, args.device, args.threads)
     spec = sampler.bundle.spec
-    classes = spec.classes if sampler.bundle.conditional else ()
     asked = [word.strip() for word in args.label.split(",")]
-    labels = labels_for(asked[0] if len(asked) == 1 else asked, args.n, classes, "--label")
+    labels = labels_for(asked[0] if len(asked) == 1 else asked, args.n, spec.classes, "--label")
     recipe = sampler.recipe(args.sampler, args.steps, args.guidance)
     editor = Editor(sampler, recipe, labels, progress=True)
     seeds = [args.seed + i for i in range(args.n)]
@@ -88,7 +87,7 @@ def edit(args: argparse.Namespace) -> None:
         seeds = [args.seed if 2 * i < args.n - 1 else own["to_seed"] for i in range(args.n)]  # the nearer of the two
         images = editor.interpolate(args.seed, own["to_seed"])
     elif own["invert"]:
-        told = own["picture_label"], "--picture-label"
+        told, classes = (own["picture_label"], "--picture-label"), spec.classes
         label = label_of(told[0], classes, told[1]) if classes else labels_for(told[0], 1, classes, told[1])[0]
         images = editor.vary_by_inversion(_picture(files["picture"], spec), label, own["strength"])
     else:

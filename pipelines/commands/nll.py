@@ -75,13 +75,13 @@ def nll(args: argparse.Namespace) -> None:
 
     make_repeatable(in_use(runtime.threads))
     device = pick_device(runtime.device)
-    net, about, spec, diffusion = read_weights(asked.weights, None if args.weights else params.export.ema)
+    net, _, spec, diffusion = read_weights(asked.weights, None if args.weights else params.export.ema)
     net = laid_out(net.requires_grad_(False), device)
     parameterisation = diffusion.parameterisation()
     T = parameterisation.schedule.T
     if asked.levels is not None and not min(2, T) <= asked.levels <= T:
         raise ParamsError(f"--levels: must be `all`, or from {min(2, T)} to the schedule's {T}, got {asked.levels}")
-    data = _read(paths, asked, spec, conditional=about["conditional"], device=device)
+    data = _read(paths, asked, spec, device=device)
     total = bound_calls(data, T, asked.levels) + (ode_calls(data, asked.ode) if asked.ode else 0)
     with Progress(total, "nll", "calls", quiet=args.quiet) as bar:
 
@@ -119,14 +119,15 @@ def _asked(args: argparse.Namespace, paths: "Paths") -> Asked:
     return Asked(weights, args.split, args.n, levels, args.ode, args.probes, args.seed, out)
 
 
-def _read(paths: "Paths", asked: Asked, spec: "DataSpec", *, conditional: bool, device: object) -> "Data":
+def _read(paths: "Paths", asked: Asked, spec: "DataSpec", *, device: object) -> "Data":
     """n pictures of the split that fit the network."""
     from ddpm_core.diffusion.noise import Purpose, generator
     from ddpm_core.nll import Data
+    from ddpm_core.spec import conditions_of
     from pipelines.tools.shards import read_index, read_split
 
     index = read_index(paths.shards)
-    _refuse_other_data(asked.weights, spec, index.spec, conditional)
+    _refuse_other_data(asked.weights, spec, index.spec)
     if asked.split not in index.splits:
         raise ParamsError(f"--split: must be one of {', '.join(sorted(index.splits))}, got {asked.split!r}")
     count = index.count(asked.split)
@@ -135,11 +136,11 @@ def _read(paths: "Paths", asked: Asked, spec: "DataSpec", *, conditional: bool, 
     split = read_split(paths.shards, asked.split)
     order = generator(asked.seed, Purpose.EVALUATE).permutation(count)
     chosen = sorted(order[: asked.n].tolist())
-    labels = split.labels[chosen] if conditional else None
-    return Data.encoded(spec, split.images[chosen], labels, chosen, device)  # type: ignore[arg-type]
+    cond = conditions_of(spec, split.labels[chosen])
+    return Data.encoded(spec, split.images[chosen], cond, chosen, device)  # type: ignore[arg-type]
 
 
-def _refuse_other_data(weights: Path, own: "DataSpec", found: "DataSpec", conditional: bool) -> None:
+def _refuse_other_data(weights: Path, own: "DataSpec", found: "DataSpec") -> None:
     """The bits of pictures mean something only for a network of such pictures."""
     mend = "give the --project that it was trained in, or other --weights"
     for what, ours, theirs in (
@@ -149,7 +150,7 @@ def _refuse_other_data(weights: Path, own: "DataSpec", found: "DataSpec", condit
     ):
         if ours != theirs:
             raise DataError(f"{weights}: trained on pictures of {what} {ours}, but data/shards hold {theirs}; {mend}")
-    if conditional and own.classes != found.classes:
+    if own.classes and own.classes != found.classes:
         raise DataError(
             f"{weights}: trained with labels of the {len(own.classes)} classes {_few(own.classes)}, but data/shards "
             f"hold {len(found.classes)}: {_few(found.classes)}; {mend}"

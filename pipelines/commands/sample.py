@@ -64,7 +64,7 @@ def sample(args: argparse.Namespace) -> None:
     from pipelines.serving.sampler import Sampler
 
     sampler = Sampler.open(bundle, args.device, args.threads)
-    classes = sampler.bundle.spec.classes if sampler.bundle.conditional else ()
+    classes = sampler.bundle.spec.classes
     asked = [word.strip() for word in args.label.split(",")]
     labels = labels_for(asked[0] if len(asked) == 1 else asked, args.n, classes, "--label")
     seeds = [args.seed + i for i in range(args.n)]

@@ -216,7 +216,7 @@ def _model_info(sampler: Sampler, limits: Limits) -> dict[str, Any]:
         "bundle": bundle.digest,
         "shape": list(bundle.spec.shape),
         "classes": list(bundle.spec.classes),
-        "conditional": bundle.conditional,
+        "conditional": bool(bundle.spec.conditions),
         "defaults": asdict(sampler.defaults),
         "samplers": list(sampler_kinds()),
         "levels": bundle.schedule.T,

@@ -4,8 +4,6 @@ import logging
 import time
 from typing import Literal
 
-import numpy as np
-
 from ddpm_core.diffusion import noise
 from ddpm_core.metrics.config import EvaluateConfig
 from pipelines.progress import duration
@@ -43,11 +41,11 @@ def log_cost(
 def seconds_an_evaluation(sampler: Sampler, batch_size: int) -> float:
     """Of one network evaluation of one image: the second of two equal calls, as the first includes the set-up."""
     count = min(batch_size, _TIMED_IMAGES)
-    x = noise.initial(range(count), sampler.bundle.spec.shape)
-    t, labels = np.ones(count, dtype=np.float32), np.zeros(count, dtype=np.int64)
-    sampler.network(x, t, labels)
+    cond = sampler.bundle.blank(count)
+    x, t = noise.initial(range(count), cond.pop("x").shape[1:]), cond.pop("t") + 1
+    sampler.network(x, t, cond)
     began = _now()
-    sampler.network(x, t, labels)
+    sampler.network(x, t, cond)
     return (_now() - began) / count
 
 

@@ -4,7 +4,7 @@ import contextlib
 import ctypes
 import io
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -16,10 +16,11 @@ from ddpm_core.errors import DeviceError, IntegrityError, ParamsError
 
 log = logging.getLogger(__name__)
 
-Net = Callable[[NDArray[np.float32], NDArray[np.float32], NDArray[np.int64]], NDArray[np.float32]]
-"""(x, t, label) -> out."""
+Net = Callable[[NDArray[np.float32], NDArray[np.float32], Mapping[str, NDArray[Any]]], NDArray[np.float32]]
+"""(x, t, conditions by name) -> out."""
 
 _CPU, _CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
+_TENSORS = {"float32": "tensor(float)", "int64": "tensor(int64)"}  # as onnxruntime calls them
 _SILENT = 4
 # float32 without TF32, so that a GPU's picture is near the CPU's. The heuristic picks a convolution by its shape and
 # no stopwatch. That repeats give equal bits is tested where there is a GPU; onnxruntime itself does not promise it.
@@ -36,7 +37,7 @@ MEND = (
 
 
 class OnnxDenoiser:
-    """`net(x, t, label) -> out` on a device: auto, cpu or cuda; `gpu` is the number of the GPU.
+    """`net(x, t, cond) -> out` on a device: auto, cpu or cuda; `gpu` is the number of the GPU.
 
     A GPU is tried with one image first, since cuDNN is loaded only at the first convolution. Where that fails, `auto`
     takes the CPU and warns, and `cuda` raises DeviceError.
@@ -45,7 +46,6 @@ class OnnxDenoiser:
     def __init__(self, bundle: Bundle, device: str = "auto", threads: int = 1, gpu: int = 0) -> None:
         if threads < 1:
             raise ParamsError(f"threads: must be at least 1, got {threads}")
-        self._conditional = bundle.conditional
         session = _on_gpu(bundle, device, threads, gpu) if _wants_cuda(device) else None
         self._session = session or _open(bundle.model, threads, None)
         self.device = "cpu" if session is None else "cuda"
@@ -53,8 +53,10 @@ class OnnxDenoiser:
         _check(self._session, bundle)
         log.info("sampling on %s", "the GPU" if self.device == "cuda" else f"the CPU, threads: {threads}")
 
-    def __call__(self, x: NDArray[np.float32], t: NDArray[np.float32], label: NDArray[np.int64]) -> NDArray[np.float32]:
-        return _run(self._session, x, t, label if self._conditional else None)
+    def __call__(
+        self, x: NDArray[np.float32], t: NDArray[np.float32], cond: Mapping[str, NDArray[Any]]
+    ) -> NDArray[np.float32]:
+        return _run(self._session, {"x": x, "t": t, **cond})
 
 
 def _wants_cuda(device: str) -> bool:
@@ -84,7 +86,7 @@ def _on_gpu(bundle: Bundle, device: str, threads: int, gpu: int) -> onnxruntime.
         session = _session(bundle.model, threads, gpu)
         if _CUDA in session.get_providers():
             _check(session, bundle)
-            _run(session, *_one_image(bundle))
+            _run(session, bundle.blank(1))
             return session
         why = "onnxruntime could not start its CUDA provider"
     except IntegrityError:
@@ -107,15 +109,8 @@ def preload() -> str:
     return said.getvalue()
 
 
-def _one_image(bundle: Bundle) -> tuple[Any, Any, Any]:
-    """The smallest input that runs the whole graph."""
-    label = np.full(1, bundle.null_label, dtype=np.int64) if bundle.conditional else None
-    return np.zeros((1, *bundle.spec.shape), dtype=np.float32), np.ones(1, dtype=np.float32), label
-
-
-def _run(session: onnxruntime.InferenceSession, x: Any, t: Any, label: Any) -> NDArray[np.float32]:
-    feeds = {"x": x, "t": t} if label is None else {"x": x, "t": t, "label": label}
-    out: NDArray[np.float32] = session.run([OUTPUT], feeds)[0]
+def _run(session: onnxruntime.InferenceSession, feeds: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
+    out: NDArray[np.float32] = session.run([OUTPUT], dict(feeds))[0]
     return out
 
 
@@ -125,10 +120,13 @@ def in_one_shape(net: Net, size: int) -> Net:
     On a GPU each new batch size costs a search for kernels, and kernels of another size round differently.
     """
 
-    def ask(x: NDArray[np.float32], t: NDArray[np.float32], label: NDArray[np.int64]) -> NDArray[np.float32]:
+    def ask(x: NDArray[np.float32], t: NDArray[np.float32], cond: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
         n = len(x)
         rows = np.minimum(np.arange(-(-n // size) * size), n - 1)
-        parts = [net(x[part], t[part], label[part]) for part in rows.reshape(-1, size)]
+        parts = [
+            net(x[part], t[part], {name: value[part] for name, value in cond.items()})
+            for part in rows.reshape(-1, size)
+        ]
         return np.concatenate(parts)[:n]
 
     return ask
@@ -177,12 +175,7 @@ def _check(session: onnxruntime.InferenceSession, bundle: Bundle) -> None:
     """Refuse a graph whose inputs and output are not those of bundle.json."""
     inputs = {node.name: (node.type, node.shape[1:]) for node in session.get_inputs()}
     outputs = {node.name: (node.type, node.shape[1:]) for node in session.get_outputs()}
-    must: dict[str, tuple[str, list[int]]] = {
-        "x": ("tensor(float)", list(bundle.spec.shape)),
-        "t": ("tensor(float)", []),
-        "label": ("tensor(int64)", []),
-    }
-    wanted = {name: must[name] for name in bundle.input_names}
+    wanted = {name: (_TENSORS[each.dtype], list(each.shape)) for name, each in bundle.inputs.items()}
     gives = {OUTPUT: ("tensor(float)", [bundle.out_channels, *bundle.spec.shape[1:]])}
     if inputs != wanted or outputs != gives:
         raise IntegrityError(

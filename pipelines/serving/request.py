@@ -82,7 +82,7 @@ class ImageRequest(BaseModel):
         return [self.seed + i for i in range(self.count)]
 
     def labels_for(self, sampler: Sampler) -> list[int | None]:
-        classes = sampler.bundle.spec.classes if sampler.bundle.conditional else ()
+        classes = sampler.bundle.spec.classes
         asked: LabelChoice | list[LabelChoice] = self.label if self.labels is None else list(self.labels)
         return labels_for(asked, self.count, classes, "label" if self.labels is None else "labels")
 

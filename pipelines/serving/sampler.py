@@ -1,7 +1,7 @@
 """Sampling from a bundle. The image of a (label, seed) does not depend on its batch, place or neighbours."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -18,6 +18,7 @@ from ddpm_core.diffusion.plan import SamplingPlan
 from ddpm_core.errors import IntegrityError, ParamsError
 from ddpm_core.samplers import SamplerConfig
 from ddpm_core.samplers.config import GuidanceConfig, SampleConfig, named
+from ddpm_core.spec import conditions_of
 from pipelines.parsing import Faults, parse_value
 from pipelines.progress import Progress
 from pipelines.serving.onnx_denoiser import Net, OnnxDenoiser, in_one_shape
@@ -31,6 +32,8 @@ Engine = Literal["onnxruntime", "torch"]
 """What runs the network: onnxruntime everywhere; torch, for large evaluations on a GPU, where it is installed."""
 OnStep = Callable[[int, int], None]
 """(rows of the plan done, rows in all batches), called after each row; an exception of it ends the sampling."""
+Conditions = Mapping[str, NDArray[Any]]
+"""What the network is told of each datum of a batch, [n, ...] by name."""
 Watch = Callable[[int, Array, Array], None]
 """(row of the plan, the batch's x after it, its x0_hat), to show how samples form."""
 
@@ -131,11 +134,9 @@ class Sampler:
 
         On a GPU onnxruntime is asked in batches of one size alone: `gpu_batch`, or the size of the first batch.
         """
-        classes = self._classes(labels)
-        if len(classes) != len(seeds):
-            raise ParamsError(
-                f"labels and seeds must be equally many, got {len(classes)} labels and {len(seeds)} seeds"
-            )
+        if len(labels) != len(seeds):
+            raise ParamsError(f"labels and seeds must be equally many, got {len(labels)} labels and {len(seeds)} seeds")
+        cond = self._conditions(labels)
         if batch_size < 1:
             raise ParamsError(f"batch_size: must be at least 1, got {batch_size}")
         images = np.empty((len(seeds), *self.bundle.spec.shape), dtype=np.uint8)
@@ -156,7 +157,9 @@ class Sampler:
 
             for start in range(0, len(seeds), batch_size):
                 part = slice(start, start + batch_size)
-                x0 = self._batch(net, recipe, classes[part], list(seeds[part]), after_row)
+                x0 = self._batch(
+                    net, recipe, {name: value[part] for name, value in cond.items()}, list(seeds[part]), after_row
+                )
                 images[part] = self.bundle.spec.decode(x0)
         return images
 
@@ -164,14 +167,14 @@ class Sampler:
         self,
         net: Net,
         recipe: Recipe,
-        labels: NDArray[np.int64],
+        cond: Conditions,
         seeds: list[int],
         after_row: Callable[[int, Array, Array], None],
     ) -> NDArray[np.float32]:
         if self._torch is None:
-            x0 = self._numpy_batch(net, recipe, labels, seeds, after_row)
+            x0 = self._numpy_batch(net, recipe, cond, seeds, after_row)
         else:
-            x0 = self._torch.sample(recipe, labels, seeds, after_row)
+            x0 = self._torch.sample(recipe, cond, seeds, after_row)
         if not np.isfinite(x0).all():
             raise IntegrityError(
                 "the model gave a non-finite value; choose more steps or less guidance, or train again"
@@ -182,7 +185,7 @@ class Sampler:
         self,
         net: Net,
         recipe: Recipe,
-        labels: NDArray[np.int64],
+        cond: Conditions,
         seeds: list[int],
         after_row: Callable[[int, Array, Array], None],
     ) -> NDArray[np.float32]:
@@ -190,7 +193,7 @@ class Sampler:
         x0: NDArray[np.float32] = generate(
             plan,
             self.bundle.parameterisation,
-            self._guided(net, recipe, labels),
+            self._guided(net, recipe, cond),
             noise.initial(seeds, spec.shape) * plan.start_scale,
             lambda step: noise.step_noise(seeds, step, spec.shape),
             bound=bounds.operator(plan.bound, spec.range),
@@ -200,14 +203,14 @@ class Sampler:
 
     def denoiser(self, recipe: Recipe, labels: Sequence[int | None]) -> Denoise:
         """What the loop asks: the network with these labels bound, guided as the recipe says."""
-        return self._guided(self._net, recipe, self._classes(labels))
+        return self._guided(self._net, recipe, self._conditions(labels))
 
-    def _guided(self, net: Net, recipe: Recipe, labels: NDArray[np.int64]) -> Denoise:
+    def _guided(self, net: Net, recipe: Recipe, cond: Conditions) -> Denoise:
         return guided(
             net,
-            labels,
+            cond,
             recipe.guidance.weight,
-            null_label=self.bundle.null_label,
+            null=self.bundle.spec.null,
             channels=self.bundle.spec.channels,
             interval=recipe.interval,
             rescale=recipe.guidance.rescale,
@@ -220,7 +223,7 @@ class Sampler:
             chosen = asked
         else:
             chosen = replace(self.defaults.guidance, weight=float(asked))
-        if self.bundle.conditional or chosen.weight == 0:
+        if self.bundle.spec.null or chosen.weight == 0:
             return chosen
         if asked is not None:
             raise ParamsError(
@@ -229,25 +232,26 @@ class Sampler:
             )
         return replace(chosen, weight=0.0)
 
-    def _classes(self, labels: Sequence[int | None]) -> NDArray[np.int64]:
+    def _conditions(self, labels: Sequence[int | None]) -> Conditions:
         """Labels for the network; None becomes the null label."""
-        null = self.bundle.null_label
-        if not self.bundle.conditional:
+        spec = self.bundle.spec
+        null = len(spec.classes)
+        if not spec.conditions:
             asked = sorted({label for label in labels if label is not None})
             if asked:
                 raise ParamsError(f"label: this model was trained without labels, got {asked[:5]}; leave the label out")
-            return np.full(len(labels), null, dtype=np.int64)
+            return {}
         wrong = sorted({label for label in labels if label is not None and not 0 <= label < null})
         if wrong:
             raise ParamsError(f"label: must be from 0 to {null - 1}, or none, got {wrong[:5]}")
-        return np.array([null if label is None else label for label in labels], dtype=np.int64)
+        return conditions_of(spec, np.array([-1 if label is None else label for label in labels], dtype=np.int64))
 
     # ------------------------------------------------------------------------------------------------- golden
 
     def make_golden(self, steps: int, tolerance: float) -> Golden:
         """An image to recognise this model by: the first class, seed 0, a few steps of DDIM."""
         sampler = named("ddim", steps, self.defaults.sampler)
-        label = 0 if self.bundle.conditional else None
+        label = 0 if self.bundle.spec.classes else None
         image = self.sample(self.recipe(sampler, guidance=0.0), [label], [0])[0]
         return Golden.of(image, seed=0, label=label, sampler=asdict(sampler), tolerance=tolerance)
 

@@ -1,7 +1,7 @@
 """The network of a bundle, run by torch: for large evaluations on a GPU. The service never imports this module."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -45,19 +45,21 @@ class TorchDenoiser:
         self._net = network_of(bundle).to(self._device)
         log.info("sampling by torch on %s", describe(self._device))
 
-    def __call__(self, x: NDArray[np.float32], t: NDArray[np.float32], label: NDArray[np.int64]) -> NDArray[np.float32]:
+    def __call__(
+        self, x: NDArray[np.float32], t: NDArray[np.float32], cond: Mapping[str, NDArray[Any]]
+    ) -> NDArray[np.float32]:
         def there(values: NDArray[Any]) -> torch.Tensor:
             return torch.from_numpy(np.ascontiguousarray(values)).to(self._device)
 
-        cond = {"label": there(label)} if self._bundle.conditional else {}
+        told = {name: there(value) for name, value in cond.items()}
         with torch.inference_mode():
-            out: NDArray[np.float32] = self._net(there(x), there(t), **cond).cpu().numpy()
+            out: NDArray[np.float32] = self._net(there(x), there(t), **told).cpu().numpy()
         return out
 
     def sample(
         self,
         recipe: "Recipe",
-        labels: NDArray[np.int64],
+        cond: Mapping[str, NDArray[Any]],
         seeds: Sequence[int],
         on_step: OnStep,
     ) -> NDArray[np.float32]:
@@ -70,7 +72,7 @@ class TorchDenoiser:
                 bundle.parameterisation,
                 bundle.spec,
                 seeds=seeds,
-                labels=labels if bundle.conditional else None,
+                cond=cond,
                 guidance=recipe.guidance.weight,
                 interval=recipe.interval,
                 rescale=recipe.guidance.rescale,
@@ -90,7 +92,7 @@ def network_of(bundle: Bundle) -> nn.Module:
             f"{bundle.digest[:16]} lacks {lacks} (an older version made it, or another program); {_MEND}"
         )
     config: ModelConfig = parse_kept(ModelConfig, told, "bundle.json: provenance.model")
-    net = config.build(bundle.spec, bundle.conditional, bundle.learned_variance)
+    net = config.build(bundle.spec, bundle.learned_variance)
     try:
         net.load_state_dict(weights)
     except RuntimeError as error:

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ddpm_core.errors import DataError
-from ddpm_core.spec import DataSpec
+from ddpm_core.spec import DataSpec, labelled
 
 Channels = Literal["grey", "rgb"]
 Fit = Literal["crop", "pad", "stretch"]
@@ -38,7 +38,7 @@ class Rules:
 
     def spec(self, classes: Sequence[str]) -> DataSpec:
         shape = (1 if self.channels == "grey" else 3, self.size, self.size)
-        return DataSpec(shape=shape, range=(-1.0, 1.0), levels=256, classes=tuple(classes))
+        return labelled(shape=shape, range=(-1.0, 1.0), levels=256, classes=tuple(classes))
 
 
 @dataclass(frozen=True)

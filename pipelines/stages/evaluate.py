@@ -96,7 +96,7 @@ def measure_bundle(params: "Params", paths: Paths, folder: Path, out: Path, *, p
         data.unseen_nearest,
         data.grain,
         config,
-        labels=bundle.conditional,
+        labels=bool(bundle.spec.conditions),
     )
     record = {
         "conditions": {
@@ -142,7 +142,7 @@ def _refuse_other_data(index: ShardIndex, reference: Reference, bundle: Bundle) 
             f"out/reference must be about the data in data/shards (digest {index.digest}), it is about "
             f"{reference.content['data']}; run `ddpm reference` again"
         )
-    if bundle.spec.shape != index.spec.shape or (bundle.conditional and bundle.spec.classes != index.spec.classes):
+    if bundle.spec.shape != index.spec.shape or not (bundle.spec.conditions.items() <= index.spec.conditions.items()):
         raise DataError(
             f"a bundle can be measured beside data of its own shape and classes: it makes {bundle.spec.shape} of "
             f"{len(bundle.spec.classes)} classes, data/shards holds {index.spec.shape} of {len(index.spec.classes)}; "
@@ -152,7 +152,7 @@ def _refuse_other_data(index: ShardIndex, reference: Reference, bundle: Bundle) 
 
 def _sampled(params: "Params", sampler: Sampler, test: Split) -> SampleSet:
     """The samples: labels as the test split has them, -1 where the model takes none, and seeds one after the other."""
-    config, conditional = params.evaluate, sampler.bundle.conditional
+    config, conditional = params.evaluate, bool(sampler.bundle.spec.conditions)
     n = config.samples(len(test.images))
     labels = asked_labels(test.labels, n, config.seed) if conditional else np.full(n, -1)
     seeds = np.arange(config.seed, config.seed + n, dtype=np.int64)
@@ -180,7 +180,7 @@ def _eval_data(
     device: torch.device,
 ) -> EvalData:
     """All that measures look at. A classifier, even a weak one, classifies the samples where labels were asked for."""
-    (train, test), conditional, classified = splits, made.sampler.bundle.conditional, None
+    (train, test), conditional, classified = splits, bool(made.sampler.bundle.spec.conditions), None
     weights = reference.files.get(CLASSIFIER_NAME)
     if weights is not None and conditional:
         classifier = classifier_extractor(weights, spec, device)

@@ -54,8 +54,7 @@ def export_weights(
 ) -> Bundle:
     """The bundle of a weights file: graph, proof of parity, golden image, all written at once."""
     net, about, spec, diffusion = read_weights(weights, config.ema, best=config.weights == "best")
-    conditional = about["conditional"]
-    model = export_onnx(net, spec, conditional=conditional, opset=config.opset)
+    model = export_onnx(net, spec, opset=config.opset)
     parameterisation = diffusion.parameterisation()
     schedule = parameterisation.schedule
     draft = Bundle(
@@ -63,7 +62,6 @@ def export_weights(
         schedule=schedule,
         target=diffusion.target,
         variance=diffusion.variance,
-        conditional=conditional,
         sample=sample,
         golden=None,
         provenance=_provenance(weights, about, config, sample),
@@ -73,7 +71,6 @@ def export_weights(
         net,
         OnnxDenoiser(draft, "cpu", threads),
         spec,
-        conditional=conditional,
         top_time=float(schedule.time[-1]),
         tolerance=config.parity_tolerance,
     )
@@ -98,7 +95,9 @@ def read_weights(
         with safe_open(weights, framework="pt", device="cpu") as file:
             about = json.loads((file.metadata() or {})["ddpm"])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
-        spec, conditional = DataSpec.from_dict(about["spec"]), about["conditional"]
+        spec = DataSpec.from_dict(about["spec"])
+        if not about.get("conditional", True):  # as it was when a label was the only condition there could be
+            spec = spec.told(())
         model_content, diffusion_content = about["model"], about["diffusion"]
     except (SafetensorError, KeyError, TypeError, ValueError) as error:
         raise IntegrityError(
@@ -107,7 +106,7 @@ def read_weights(
         ) from error
     diffusion: ObjectiveConfig = parse_kept(ObjectiveConfig, diffusion_content, f"{weights.name}: diffusion")
     config: ModelConfig = parse_kept(ModelConfig, model_content, f"{weights.name}: model")
-    net = config.build(spec, conditional, diffusion.learned_variance)
+    net = config.build(spec, diffusion.learned_variance)
     try:
         net.load_state_dict(average_of(tensors, _decay(ema, about), best=best and _best_step(about) != about["steps"]))
     except RuntimeError as error:

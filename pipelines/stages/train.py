@@ -101,7 +101,7 @@ def run_first(
             "resumed": str(resumed).lower(),
         }
         run_of_tracker = stack.enter_context(tracker.training_run(key, as_flat(params), tags))
-        preview = Preview(trainer.ema.model, params.diffusion, index.spec, making.conditional, device, making.dtype)
+        preview = Preview(trainer.ema.model, params.diffusion, making.spec, device, making.dtype)
         settled = Settled(
             run_of_tracker, lambda: max(checkpoints.steps(), default=0), waits=config.on_nonfinite == "roll_back"
         )
@@ -109,10 +109,9 @@ def run_first(
             follow(trainer, making.shown // config.batch_size, settled, run_of_tracker, preview)
         keep_last_step(trainer, checkpoints)
         metadata = {
-            "spec": index.spec.to_dict(),
+            "spec": making.spec.to_dict(),
             "model": asdict(making.model_config),
             "diffusion": asdict(params.diffusion),
-            "conditional": making.conditional,
             "train_digest": key,
             "data_digest": index.digest,
             "steps": config.steps,

@@ -3,26 +3,26 @@
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from ddpm_core.errors import DataError, ParamsError
 from ddpm_core.objectives.batch import WHOLE, Batch, Share
-from ddpm_core.spec import DataSpec
+from ddpm_core.spec import DataSpec, conditions_of
 from ddpm_core.training.config import Conditioning, TrainConfig
 from pipelines.tools.augment import Augment, augmenter
 from pipelines.tools.shard_stream import held_out, stream
 from pipelines.tools.shards import Images, Labels, ShardIndex
 
 
-def is_conditional(conditioning: Conditioning, spec: DataSpec) -> bool:
-    """Whether the network is told labels; `auto`: where there are two or more classes to tell apart."""
+def spec_of_network(conditioning: Conditioning, spec: DataSpec) -> DataSpec:
+    """The data as the network sees them: told labels or not; `auto`: where there are two or more classes."""
     if conditioning == "labels" and not spec.classes:
         raise ParamsError(
             "train.conditioning: labels needs data with classes, and these have none; set it to auto or none, or put "
             "the pictures of each class into a folder of its own"
         )
-    return conditioning == "labels" or (conditioning == "auto" and len(spec.classes) >= 2)
+    labels = conditioning == "labels" or (conditioning == "auto" and len(spec.classes) >= 2)
+    return spec if labels else spec.told(())
 
 
 def check_data(index: ShardIndex, folder: Path, config: TrainConfig) -> None:
@@ -45,10 +45,10 @@ def check_data(index: ShardIndex, folder: Path, config: TrainConfig) -> None:
 
 
 def batch_source(
-    config: TrainConfig, index: ShardIndex, folder: Path, conditional: bool, workers: int, share: Share = WHOLE
+    config: TrainConfig, folder: Path, spec: DataSpec, workers: int, share: Share = WHOLE
 ) -> Callable[[int], Iterator[Batch]]:
     """`batches(k)`: the endless stream from batch k on, a function of (seed, k); of each batch the rows of a share."""
-    augment = augmenter(config.augment, config.seed, index.spec)
+    augment = augmenter(config.augment, config.seed, spec)
     own = share.rows(config.batch_size)
 
     def batches(start: int) -> Iterator[Batch]:
@@ -61,7 +61,7 @@ def batch_source(
             workers=workers,
             hold_out=config.hold_out,
         )
-        return made_ready(source, start, augment, own, index.spec, conditional)
+        return made_ready(source, start, augment, own, spec)
 
     return batches
 
@@ -72,7 +72,6 @@ def made_ready(
     augment: Augment,
     own: slice,
     spec: DataSpec,
-    conditional: bool,
 ) -> Iterator[Batch]:
     """Of whole batches, the first of which is number `start`, the rows `own`: changed, encoded, with their labels.
 
@@ -80,18 +79,17 @@ def made_ready(
     slower than one.
     """
     for step, (images, labels) in enumerate(source, start):
-        yield _batch(augment(images, step, own), labels[own], spec, conditional)
+        yield _batch(augment(images, step, own), labels[own], spec)
 
 
-def held_out_batches(config: TrainConfig, index: ShardIndex, folder: Path, conditional: bool) -> list[Batch]:
+def held_out_batches(config: TrainConfig, folder: Path, spec: DataSpec) -> list[Batch]:
     """The pictures that the stream never shows, as they are, in batches of at most the training's size."""
     images, labels = held_out(folder, "train", config.hold_out)
     cuts = range(0, len(images), config.batch_size)
     parts = ((images[start : start + config.batch_size], labels[start : start + config.batch_size]) for start in cuts)
-    return [_batch(*part, index.spec, conditional) for part in parts]
+    return [_batch(*part, spec) for part in parts]
 
 
-def _batch(images: Images, labels: Labels, spec: DataSpec, conditional: bool) -> Batch:
-    x0 = torch.from_numpy(spec.encode(images))
-    label = torch.from_numpy(np.where(labels < 0, len(spec.classes), labels))
-    return Batch(x0, {"label": label} if conditional else {})
+def _batch(images: Images, labels: Labels, spec: DataSpec) -> Batch:
+    cond = {name: torch.from_numpy(value) for name, value in conditions_of(spec, labels).items()}
+    return Batch(torch.from_numpy(spec.encode(images)), cond)

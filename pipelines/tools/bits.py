@@ -1,7 +1,8 @@
 """Bits per dimension of unseen pictures, by the very network that ships: the variational bound at drawn levels."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,9 +14,10 @@ from ddpm_core.diffusion.noise import Purpose, generator
 from ddpm_core.metrics.metric import Metric
 from ddpm_core.nll import Data, bound_table
 from ddpm_core.nll_tables import TermOfLevel
+from ddpm_core.spec import conditions_of
 
 Floats32 = NDArray[np.float32]
-Network = Callable[[Floats32, Floats32, NDArray[np.int64]], Floats32]
+Network = Callable[[Floats32, Floats32, Mapping[str, NDArray[Any]]], Floats32]
 
 
 @dataclass(frozen=True)
@@ -33,9 +35,9 @@ class _Asked(nn.Module):
         super().__init__()
         self._network = network
 
-    def forward(self, x: Tensor, t: Tensor, label: Tensor | None = None) -> Tensor:
-        labels = np.zeros(len(x), dtype=np.int64) if label is None else label.numpy()
-        return torch.from_numpy(self._network(x.numpy(), t.numpy(), labels))
+    def forward(self, x: Tensor, t: Tensor, **cond: Tensor) -> Tensor:
+        told = {name: value.numpy() for name, value in cond.items()}
+        return torch.from_numpy(self._network(x.numpy(), t.numpy(), told))
 
 
 def held_out_bits(
@@ -58,7 +60,7 @@ def held_out_bits(
     data = Data.encoded(
         bundle.spec,
         images[chosen],
-        labels[chosen] if bundle.conditional else None,
+        conditions_of(bundle.spec, labels[chosen]),
         chosen.tolist(),
         torch.device("cpu"),
     )

@@ -29,6 +29,7 @@ from ddpm_core.models import ModelConfig
 from ddpm_core.objectives.base import Objective
 from ddpm_core.objectives.batch import Batch, LabelDropout, Share
 from ddpm_core.objectives.config import ObjectiveConfig
+from ddpm_core.spec import DataSpec
 from ddpm_core.training.checkpoint import Checkpoints
 from ddpm_core.training.compiled import compiler, is_compiled, operations
 from ddpm_core.training.config import TrainConfig
@@ -40,7 +41,7 @@ from ddpm_core.training.trainer import Trainer
 from pipelines.paths import Paths
 from pipelines.threads import Asked, in_use, is_users
 from pipelines.tools import code_files
-from pipelines.tools.batches import batch_source, check_data, held_out_batches, is_conditional
+from pipelines.tools.batches import batch_source, check_data, held_out_batches, spec_of_network
 from pipelines.tools.shards import ShardIndex, read_index, read_shard
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ class Making:
     processes: Processes
     config: TrainConfig
     index: ShardIndex
-    conditional: bool  # the network is told labels
+    spec: DataSpec  # of the data as the network is told of them
     model_config: ModelConfig  # as it is built: no `auto`
     identity: dict[str, Any]
     threads: int  # of this machine
@@ -76,11 +77,11 @@ class Making:
         device = pick_device(params.runtime.device)
         precision = pick_precision(config.precision, device)
         index = read_index(paths.shards)
-        conditional = is_conditional(config.conditioning, index.spec)
+        spec = spec_of_network(config.conditioning, index.spec)
         check_data(index, paths.shards, config)
         model_config = _resolved(params.model, index)
-        model_config.check(index.spec)
-        made = cls(params, paths, processes, config, index, conditional, model_config, {}, 0)
+        model_config.check(spec)
+        made = cls(params, paths, processes, config, index, spec, model_config, {}, 0)
         compiled = is_compiled(config.compile, config.steps, device, made._operations)
         identity = training_identity(
             params, index.digest, device, precision, processes.count, compiled, model=model_config
@@ -119,23 +120,22 @@ class Making:
 
     def network(self) -> nn.Module:
         """The network with its first weights: fresh, or those of another training."""
-        config, spec = self.config, self.index.spec
+        config = self.config
         seed_network(config.seed, 0)
         model = self._built()
         if config.init_from is not None:
-            begin_from(model, config.init_from, self.paths.root, spec.classes if self.conditional else ())
+            begin_from(model, config.init_from, self.paths.root, self.spec.classes)
         return laid_out(model, self.device)
 
     def objective(self) -> Objective:
-        classes = len(self.index.spec.classes)
-        dropout = LabelDropout({"label": classes}, self.config.label_dropout) if self.conditional else None
-        return self.objective_config.build(self.index.spec, dropout)
+        dropout = LabelDropout(self.spec.null, self.config.label_dropout) if self.spec.null else None
+        return self.objective_config.build(self.spec, dropout)
 
     def batches(self, start: int) -> Iterator[Batch]:
         """The endless stream from batch `start` on, of each the rows of this process."""
         share = Share(self.processes.number, self.processes.count)
         workers = self.params.runtime.workers
-        return batch_source(self.config, self.index, self.paths.shards, self.conditional, workers, share)(start)
+        return batch_source(self.config, self.paths.shards, self.spec, workers, share)(start)
 
     def trainer(self, checkpoints: Checkpoints | None, should_stop: Callable[[], bool]) -> Trainer:
         return Trainer(
@@ -157,14 +157,14 @@ class Making:
         words = [
             describe(self.device) + (f" by {count} processes" if count > 1 else ""),
             self.precision + (", compiled" if self.identity["compiled"] else ""),
-            "with labels" if self.conditional else "without labels",
+            "with labels" if self.spec.classes else "without labels",
             f"{self.shown} pictures" + (f" beside {held} held out" if held else ""),
             f"{self.config.steps} steps of {self.config.batch_size}",
         ]
         return ", ".join(words)
 
     def _built(self) -> nn.Module:
-        return self.model_config.build(self.index.spec, self.conditional, self.objective_config.learned_variance)
+        return self.model_config.build(self.spec, self.objective_config.learned_variance)
 
     def _operations(self) -> float:
         return operations(self._built, next(self.batches(0)), self.config.batch_size)
@@ -173,8 +173,8 @@ class Making:
         """The loss by which steps are compared."""
         if not self.config.hold_out:
             return None
-        objective = self.objective_config.build_held_out(self.index.spec)
-        batches = held_out_batches(self.config, self.index, self.paths.shards, self.conditional)
+        objective = self.objective_config.build_held_out(self.spec)
+        batches = held_out_batches(self.config, self.paths.shards, self.spec)
         return HeldOut(objective, batches, self.config.seed, device=self.device, dtype=self.dtype)
 
 

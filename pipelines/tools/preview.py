@@ -8,7 +8,7 @@ from torch import nn
 
 from ddpm_core.objectives.config import ObjectiveConfig
 from ddpm_core.samplers.config import named
-from ddpm_core.spec import DataSpec
+from ddpm_core.spec import DataSpec, conditions_of
 from ddpm_core.torch_sampling import sample
 from pipelines.tools.decode import grid
 
@@ -24,7 +24,6 @@ class Preview:
         model: nn.Module,
         diffusion: ObjectiveConfig,
         spec: DataSpec,
-        conditional: bool,
         device: torch.device,
         dtype: torch.dtype,
     ) -> None:
@@ -33,7 +32,7 @@ class Preview:
         sampler = named("dpmpp_2m", min(_STEPS, schedule.T), None)
         self._plan = sampler.plan(schedule, diffusion.variance)
         self._model, self._spec, self._device, self._dtype = model, spec, device, dtype
-        self._labels = np.arange(_IMAGES, dtype=np.int64) % len(spec.classes) if conditional else None
+        self._cond = conditions_of(spec, np.arange(_IMAGES, dtype=np.int64) % max(1, len(spec.classes)))
 
     def png(self) -> bytes:
         x0 = sample(
@@ -42,8 +41,8 @@ class Preview:
             self._parameterisation,
             self._spec,
             seeds=range(_IMAGES),
-            labels=self._labels,
-            guidance=_GUIDANCE if self._labels is not None else 0.0,
+            cond=self._cond,
+            guidance=_GUIDANCE,
             device=self._device,
             dtype=self._dtype,
         )

@@ -35,7 +35,7 @@ class Asked(nn.Module):
 
     def __init__(self, dropout: float = 0.0, classes: int = 3) -> None:
         super().__init__()
-        self.classes = classes
+        self.null = {"label": classes}
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: Tensor, t: Tensor, label: Tensor) -> Tensor:
@@ -114,7 +114,7 @@ def test_double_precision_stays_double(schedule_of):
 
 def test_a_network_that_drops_is_refused_until_it_is_in_evaluation_mode():
     net = Asked(dropout=0.5)
-    for wrong in (lambda: bind(net, {}), lambda: bind_guided(net, torch.zeros(3), 1.0, null_label=3, channels=2)):
+    for wrong in (lambda: bind(net, {}), lambda: bind_guided(net, {}, 1.0, null={}, channels=2)):
         with pytest.raises(ParamsError, match=r"dropout.*eval\(\)"):
             wrong()
     bind(net.eval(), {})
@@ -137,7 +137,7 @@ def test_a_condition_has_one_value_for_each_datum():
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"null_label": 0}, "null_label.*3.*0"),
+        ({"null": {"label": 0}}, "null.*label.*3.*0"),
         ({"weight": float("nan")}, "weight.*nan"),
         ({"rescale": 1.5}, r"rescale.*1\.5"),
         ({"interval": (5.0, 1.0)}, "interval"),
@@ -149,6 +149,6 @@ def test_a_condition_has_one_value_for_each_datum():
     ],
 )
 def test_guidance_that_would_mislead_is_refused_when_it_is_bound(changes, words):
-    asked = {"label": torch.tensor([0, 1, 2]), "weight": 1.0, "null_label": 3, "channels": 2, **changes}
+    asked = {"label": torch.tensor([0, 1, 2]), "weight": 1.0, "null": {"label": 3}, "channels": 2, **changes}
     with pytest.raises(ParamsError, match=words):
-        bind_guided(Asked(), asked.pop("label"), asked.pop("weight"), **asked)
+        bind_guided(Asked(), {"label": asked.pop("label")}, asked.pop("weight"), **asked)

@@ -14,13 +14,13 @@ from ddpm_core.diffusion.parameterisation import Parameterisation
 from ddpm_core.diffusion.schedule import Cosine
 from ddpm_core.errors import ParamsError
 from ddpm_core.nll import Data, bound_calls, bound_table, ode_calls, ode_table
-from ddpm_core.spec import DataSpec
+from ddpm_core.spec import conditions_of, labelled
 
 SCHEDULE = Cosine("cosine", 40, 0.008, 0.999, False).build()
 P = Parameterisation("v", SCHEDULE)
 MEAN, VARIANCE = 0.3, 0.25
-SERIES = DataSpec((2, 3), None, None, ())
-PICTURES = DataSpec((1, 4, 4), (-1.0, 1.0), 256, ("a", "b"))
+SERIES = labelled((2, 3), None, None, ())
+PICTURES = labelled((1, 4, 4), (-1.0, 1.0), 256, ("a", "b"))
 
 
 class Exact(nn.Module):
@@ -43,7 +43,7 @@ def pictures(n: int) -> Data:
     draw = np.random.default_rng(0)
     images = draw.integers(0, 256, (n, *PICTURES.shape)).astype(np.uint8)
     labels = draw.integers(-1, 2, n)
-    return Data.encoded(PICTURES, images, labels, list(range(n)), torch.device("cpu"))
+    return Data.encoded(PICTURES, images, conditions_of(PICTURES, labels), list(range(n)), torch.device("cpu"))
 
 
 def table(data: Data, levels: int | None, seed: int = 0):

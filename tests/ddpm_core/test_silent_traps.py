@@ -23,11 +23,11 @@ from ddpm_core.objectives.batch import Batch, LabelDropout
 from ddpm_core.objectives.diffusion import DiffusionObjective
 from ddpm_core.process import Process
 from ddpm_core.samplers.config import named
-from ddpm_core.spec import DataSpec
+from ddpm_core.spec import labelled
 from ddpm_core.torch_sampling import sample
 
 SHAPE = (4, 3, 4, 4)  # as many images as columns
-SPEC = DataSpec((3, 4, 4), (-1.0, 1.0), 256, ("a", "b"))
+SPEC = labelled((3, 4, 4), (-1.0, 1.0), 256, ("a", "b"))
 
 
 @pytest.fixture
@@ -102,8 +102,8 @@ def test_torch_sampling_refuses_labels_that_are_none(v, labels):
     plan = named("ddim", 3, None).plan(v.schedule, "fixed_small")
     with pytest.raises(ParamsError, match="label"):
         sample(
-            net, plan, v, SPEC, seeds=[0, 1], labels=np.array(labels), guidance=0.5, device=torch.device("cpu"),
-            dtype=torch.float32,
+            net, plan, v, SPEC, seeds=[0, 1], cond={"label": np.array(labels)}, guidance=0.5,
+            device=torch.device("cpu"), dtype=torch.float32,
         )  # fmt: skip
 
 
@@ -124,7 +124,7 @@ def test_a_range_rises(ends):
     with pytest.raises(ParamsError, match="data_range"):
         clip_to(ends)
     with pytest.raises(DataError, match="range"):
-        DataSpec((1, 2, 2), ends, 256, ())
+        labelled((1, 2, 2), ends, 256, ())
 
 
 # ------------------------------------------------------------------------------------------------------ levels

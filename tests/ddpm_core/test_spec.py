@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from ddpm_core.errors import DataError
-from ddpm_core.spec import DataSpec
+from ddpm_core.spec import DataSpec, labelled
 
 
 def spec(levels: int | None = 256, ends: tuple[float, float] | None = (-1.0, 1.0)) -> DataSpec:
-    return DataSpec((1, 2, 2), ends, levels, ("a", "b"))
+    return labelled((1, 2, 2), ends, levels, ("a", "b"))
 
 
 @pytest.mark.parametrize("levels", [2, 17, 256])
@@ -41,11 +41,11 @@ def test_data_without_levels_are_not_encoded() -> None:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: DataSpec((1, 0, 2), None, None, ()), "every side must be at least 1"),
-        (lambda: DataSpec((), None, None, ()), "every side must be at least 1"),
+        (lambda: labelled((1, 0, 2), None, None, ()), "every side must be at least 1"),
+        (lambda: labelled((), None, None, ()), "every side must be at least 1"),
         (lambda: spec(1), "at least 2 levels and a range, got levels=1"),
         (lambda: spec(256, None), "at least 2 levels and a range, got levels=256, range=None"),
-        (lambda: DataSpec((3, 4), None, None, ()).mode, r"\(1 to 4, height, width\), got \(3, 4\)"),
+        (lambda: labelled((3, 4), None, None, ()).mode, r"\(1 to 4, height, width\), got \(3, 4\)"),
     ],
 )
 def test_errors_say_what_must_hold(make, message: str) -> None:

@@ -1,5 +1,7 @@
 """A look at a training samples as the bundle will: by the one loop, each picture by its own seed."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import pytest
 import torch
@@ -12,10 +14,10 @@ from ddpm_core.diffusion.guidance import guided
 from ddpm_core.diffusion.noise import initial, step_noise
 from ddpm_core.diffusion.parameterisation import Parameterisation
 from ddpm_core.samplers.config import named
-from ddpm_core.spec import DataSpec
+from ddpm_core.spec import labelled
 from ddpm_core.torch_sampling import sample
 
-SPEC = DataSpec((1, 3, 3), (-1.0, 1.0), 256, ("a", "b"))
+SPEC = labelled((1, 3, 3), (-1.0, 1.0), 256, ("a", "b"))
 SEEDS, LABELS = [5, 2, 9], np.array([0, 1, 0])
 CASES = [("cosine", "v", "ancestral"), ("cosine", "v", "dpmpp_2m"), ("edm", "edm", "ancestral"), ("edm", "edm", "heun")]
 CASES += [("cosine", "v", "unipc_2"), ("edm", "edm", "dpmpp_3m")]
@@ -34,8 +36,8 @@ class Net(nn.Module):
 def images(parameterisation: Parameterisation, kind: str, seeds: list[int], labels: np.ndarray | None) -> np.ndarray:
     plan = named(kind, 6, None).plan(parameterisation.schedule, "fixed_small")
     return sample(
-        Net(), plan, parameterisation, SPEC, seeds=seeds, labels=labels, guidance=0.7, device=torch.device("cpu"),
-        dtype=torch.float32,
+        Net(), plan, parameterisation, SPEC if labels is not None else SPEC.told(()), seeds=seeds,
+        cond={} if labels is None else {"label": labels}, guidance=0.7, device=torch.device("cpu"), dtype=torch.float32,
     )  # fmt: skip
 
 
@@ -44,7 +46,11 @@ def images(parameterisation: Parameterisation, kind: str, seeds: list[int], labe
 def test_torch_makes_of_a_seed_what_numpy_makes_of_it(schedule_of, name, target, kind, labels) -> None:
     p = Parameterisation(target, schedule_of(name, 50))
     plan = named(kind, 6, None).plan(p.schedule, "fixed_small")
-    plain = guided(lambda x, t, label: answer(x, t, label.astype(np.float32)), LABELS, 0.7, null_label=2, channels=1)
+
+    def net(x: Array, t: Array, cond: Mapping[str, Array]) -> Array:
+        return answer(x, t, cond["label"].astype(np.float32))
+
+    plain = guided(net, {"label": LABELS}, 0.7, null={"label": 2}, channels=1)
     want = generate(
         plan,
         p,

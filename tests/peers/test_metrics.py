@@ -17,14 +17,14 @@ from PIL import Image
 from torch import Tensor
 
 from ddpm_core.metrics.frechet import distance, gaussian_of
-from ddpm_core.spec import DataSpec
+from ddpm_core.spec import labelled
 from pipelines.tools.classifier import FEATURES, Classifier
 from pipelines.tools.features import Extractor, Features, extract
 from pipelines.tools.fidelity import inception_score, kernel_distance
 from tests.peers.peer import peer
 
 N, SIDE, CLASSES, SUBSETS, SUBSET_SIZE, SPLITS = 240, 16, 8, 20, 100, 10
-SPEC = DataSpec((3, SIDE, SIDE), (-1.0, 1.0), 256, tuple(str(label) for label in range(CLASSES)))
+SPEC = labelled((3, SIDE, SIDE), (-1.0, 1.0), 256, tuple(str(label) for label in range(CLASSES)))
 
 
 def network() -> Classifier:

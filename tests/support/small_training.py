@@ -15,14 +15,14 @@ from ddpm_core.diffusion.time_law import Uniform
 from ddpm_core.diffusion.weighting import Simple
 from ddpm_core.models.config import UNetConfig
 from ddpm_core.objectives.diffusion_config import DiffusionConfig
-from ddpm_core.spec import DataSpec
+from ddpm_core.spec import DataSpec, labelled
 from ddpm_core.training.config import AdamW, Constant, TrainConfig
 from pipelines.params import RuntimeConfig
 from pipelines.paths import Paths
 from pipelines.tools.shards import Sample, ShardConfig, write_shards
 from tests.support.augmenting import augmenting
 
-SPEC = DataSpec((1, 8, 8), (-1.0, 1.0), 256, ("rows", "columns"))
+SPEC = labelled((1, 8, 8), (-1.0, 1.0), 256, ("rows", "columns"))
 CPU = torch.device("cpu")
 TRAIN = TrainConfig(
     seed=0,

@@ -10,13 +10,13 @@ import numpy as np
 from ddpm_core.bundle import Bundle
 from ddpm_core.diffusion.schedule import Cosine
 from ddpm_core.samplers.config import GuidanceConfig, SampleConfig, named
-from ddpm_core.spec import DataSpec
+from ddpm_core.spec import DataSpec, labelled
 
 CLASSES = ("zero", "one", "two")
 
 
 def tiny_spec(channels: int = 1, side: int = 8, classes: tuple[str, ...] = CLASSES) -> DataSpec:
-    return DataSpec(shape=(channels, side, side), range=(-1.0, 1.0), levels=256, classes=classes)
+    return labelled(shape=(channels, side, side), range=(-1.0, 1.0), levels=256, classes=classes)
 
 
 def tiny_sample_config(kind: str = "ddim", steps: int = 4, guidance: float = 0.0) -> SampleConfig:
@@ -82,14 +82,14 @@ def tiny_bundle(
     provenance: Mapping[str, Any] | None = None,
 ) -> Bundle:
     """Write a bundle that samples in milliseconds and needs no torch; with `golden` it holds a golden image."""
-    spec = spec or tiny_spec(classes=CLASSES if conditional else ())
+    spec = spec or tiny_spec()
+    spec = spec if conditional else spec.told(())
     width = spec.channels * (2 if variance == "learned" else 1)
     bundle = Bundle(
         spec=spec,
         schedule=Cosine("cosine", T, 0.008, 0.999, False).build(),
         target="v",
         variance=variance,
-        conditional=conditional,
         sample=asdict(sample or tiny_sample_config()),
         golden=None,
         provenance=provenance or {"weights_digest": "0" * 64},
@@ -103,7 +103,7 @@ def tiny_bundle(
     return bundle
 
 
-def tiny_unet(spec: DataSpec, conditional: bool = True, learned_variance: bool = False) -> Any:
+def tiny_unet(spec: DataSpec, *, learned_variance: bool = False) -> Any:
     """A U-Net of a few thousand weights, none of them zero, so that its answers say something."""
     import torch
 
@@ -111,7 +111,7 @@ def tiny_unet(spec: DataSpec, conditional: bool = True, learned_variance: bool =
 
     torch.manual_seed(0)
     config = UNetConfig("unet", 2, 16, (1, 2), 1, (1,), 2, 4, 0.0, True, False, 0)
-    model = config.build(spec, conditional, learned_variance)
+    model = config.build(spec, learned_variance)
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(torch.randn_like(parameter) * 0.05)
@@ -123,13 +123,13 @@ def exported_bundle(folder: Path, *, conditional: bool = True, variance: Any = "
     from ddpm_core.export import export_onnx
 
     spec = tiny_spec(classes=CLASSES if conditional else ())
-    net = tiny_unet(spec, conditional, variance == "learned")
+    net = tiny_unet(spec, learned_variance=variance == "learned")
     return tiny_bundle(
         folder,
         conditional=conditional,
         spec=spec,
         variance=variance,
         sample=tiny_sample_config("ancestral", 5),
-        model=export_onnx(net, spec, conditional=conditional, opset=20),
+        model=export_onnx(net, spec, opset=20),
         provenance={"model": asdict(net.config)},
     )

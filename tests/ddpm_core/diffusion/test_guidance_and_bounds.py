@@ -10,34 +10,36 @@ from ddpm_core.errors import ParamsError
 X = np.random.default_rng(0).standard_normal((3, 2, 4, 4)).astype(np.float32)
 TIME = np.array([10, 500, 900], np.float32)
 LABEL = np.array([0, 1, 2])
+COND, NONE = {"label": LABEL}, {"label": LABEL * 0 + 10}
 
 
-def net(x, time, label):
+def net(x, time, cond):
     """2 channels of mean that grow with the label and with time, 2 of variance that name it."""
+    label = cond["label"]
     mean = x * (1 + label[:, None, None, None].astype(np.float32)) + time[:, None, None, None] / 1000
     variance = np.broadcast_to(label[:, None, None, None].astype(np.float32), x.shape)
     return np.concatenate([mean, variance], axis=1)
 
 
 def guide(weight, **others):
-    return guided(net, LABEL, weight, null_label=10, channels=2, **others)(X, TIME)
+    return guided(net, COND, weight, null={"label": 10}, channels=2, **others)(X, TIME)
 
 
 def test_off_is_one_call_of_the_conditional_network():
     calls = []
 
-    def counting(x, time, label):
+    def counting(x, time, cond):
         calls.append(len(x))
-        return net(x, time, label)
+        return net(x, time, cond)
 
-    out = guided(counting, LABEL, 0.0, null_label=10, channels=2)(X, TIME)
+    out = guided(counting, COND, 0.0, null={"label": 10}, channels=2)(X, TIME)
     assert calls == [3]
-    assert (out == net(X, TIME, LABEL)).all()
+    assert (out == net(X, TIME, COND)).all()
 
 
 def test_formula_and_variance_from_the_condition():
     """out_c + w (out_c - out_null) on the mean; the variance half is the conditional one."""
-    out, c, null = guide(1.5), net(X, TIME, LABEL), net(X, TIME, LABEL * 0 + 10)
+    out, c, null = guide(1.5), net(X, TIME, COND), net(X, TIME, NONE)
     assert out.dtype == np.float32
     assert out[:, :2] == pytest.approx(c[:, :2] + 1.5 * (c[:, :2] - null[:, :2]), abs=1e-5)
     assert (out[:, 2:] == c[:, 2:]).all()
@@ -45,7 +47,7 @@ def test_formula_and_variance_from_the_condition():
 
 def test_outside_the_interval_nothing_is_guided():
     out = guide(1.5, interval=(400.0, 900.0))
-    assert (out[0] == net(X, TIME, LABEL)[0]).all()
+    assert (out[0] == net(X, TIME, COND)[0]).all()
     assert (out[1:] == guide(1.5)[1:]).all()
     assert out.dtype == np.float32
 
@@ -58,13 +60,13 @@ def test_the_network_is_asked_twice_where_guidance_acts():
 
 def test_a_weight_for_each_image():
     out = guide(np.array([0.0, 1.5, 3.0], np.float32))
-    assert (out[0] == net(X, TIME, LABEL)[0]).all()
+    assert (out[0] == net(X, TIME, COND)[0]).all()
     assert out[1] == pytest.approx(guide(1.5)[1])
     assert out[2] == pytest.approx(guide(3.0)[2])
 
 
 def test_rescale_gives_back_the_spread():
-    given, null = net(X, TIME, LABEL)[:, :2], net(X, TIME, LABEL * 0 + 10)[:, :2]
+    given, null = net(X, TIME, COND)[:, :2], net(X, TIME, NONE)[:, :2]
     full, half = combine(given, null, 3.0, 1.0), combine(given, null, 3.0, 0.5)
     axes = (1, 2, 3)
     assert full.std(axis=axes) == pytest.approx(given.std(axis=axes), rel=1e-5)
@@ -74,14 +76,40 @@ def test_rescale_gives_back_the_spread():
 def test_torch_agrees_with_numpy():
     torch = pytest.importorskip("torch")
 
-    def torch_net(x, time, label):
-        return torch.from_numpy(net(x.numpy(), time.numpy(), label.numpy()))
+    def torch_net(x, time, cond):
+        return torch.from_numpy(net(x.numpy(), time.numpy(), {"label": cond["label"].numpy()}))
 
     inputs = torch.from_numpy(X), torch.from_numpy(TIME)
     out = guided(
-        torch_net, torch.from_numpy(LABEL), 2.0, null_label=10, channels=2, interval=(1.0, 600.0), rescale=0.7
+        torch_net,
+        {"label": torch.from_numpy(LABEL)},
+        2.0,
+        null={"label": 10},
+        channels=2,
+        interval=(1.0, 600.0),
+        rescale=0.7,
     )(*inputs)
     assert out.numpy() == pytest.approx(guide(2.0, interval=(1.0, 600.0), rescale=0.7), abs=1e-5)
+
+
+def test_a_condition_that_must_be_told_is_the_same_in_both_answers():
+    history = np.arange(6, dtype=np.float32).reshape(3, 2)
+    asked = []
+
+    def seen(x, time, cond):
+        asked.append(cond)
+        return net(x, time, cond)
+
+    out = guided(seen, {**COND, "history": history}, 1.5, null={"label": 10}, channels=2)(X, TIME)
+    assert (out == guide(1.5)).all()
+    (cond,) = asked
+    assert (cond["history"] == np.concatenate([history, history])).all()
+    assert cond["label"].tolist() == [0, 1, 2, 10, 10, 10]
+
+
+def test_guidance_without_the_condition_that_it_strengthens_is_refused():
+    with pytest.raises(ParamsError, match=r"label.*history"):
+        guided(net, {"history": X}, 1.5, null={"label": 10}, channels=2)
 
 
 # ---- bounds

@@ -9,7 +9,7 @@ import pytest
 
 from ddpm_core.errors import DataError, ParamsError
 from ddpm_core.models import UNetConfig
-from ddpm_core.spec import DataSpec
+from ddpm_core.spec import Condition, DataSpec, labelled
 
 VALID: dict[str, Any] = {
     "kind": "unet",
@@ -88,16 +88,20 @@ def test_data_that_are_no_pictures_of_one_to_four_channels_are_refused(shape: tu
         config().check_shape(shape)
 
 
-def test_a_conditional_model_of_data_without_labels_is_refused() -> None:
-    spec = DataSpec((1, 8, 8), (-1.0, 1.0), 256, ())
-    with pytest.raises(ParamsError, match="a conditional model needs data with labels"):
-        config().build(spec, conditional=True, learned_variance=False)
+@pytest.mark.parametrize(
+    ("name", "condition"),
+    [("history", Condition((2,), "float32", (), None)), ("label", Condition((), "float32", (), None))],
+)
+def test_a_unet_is_told_classes_and_nothing_else(name: str, condition: Condition) -> None:
+    spec = DataSpec((1, 8, 8), (-1.0, 1.0), 256, {name: condition})
+    with pytest.raises(ParamsError, match=rf"U-Net is told classes.*{name}"):
+        config().build(spec, learned_variance=False)
 
 
 def test_auto_is_no_network() -> None:
-    spec = DataSpec((1, 8, 8), (-1.0, 1.0), 256, ("a",))
+    spec = labelled((1, 8, 8), (-1.0, 1.0), 256, ("a",))
     with pytest.raises(ParamsError, match=r"model.refine: .* a number of channels, got auto; .* or give 0 or 16"):
-        config(refine="auto").build(spec, conditional=False, learned_variance=False)
+        config(refine="auto").build(spec, learned_variance=False)
 
 
 def test_a_network_kept_before_there_was_refine_has_none() -> None:

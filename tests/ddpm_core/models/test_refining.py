@@ -10,7 +10,7 @@ from ddpm_core.export import assert_parity, export_onnx
 from ddpm_core.models import UNetConfig
 from ddpm_core.models.refining import plain_share
 from ddpm_core.models.unet import UNet
-from ddpm_core.spec import DataSpec
+from ddpm_core.spec import DataSpec, labelled
 from pipelines.serving.onnx_denoiser import OnnxDenoiser
 from tests.ddpm_core.models.test_unet import TINY, inputs, net, parameters
 from tests.support.tiny_bundle import tiny_bundle
@@ -67,12 +67,12 @@ def test_neighbours_across_the_edge_of_a_patch_touch_the_answer() -> None:
 
 def test_onnxruntime_answers_as_torch(tmp_path: Any) -> None:
     shape, patch = (3, 6, 10), 2
-    spec = DataSpec(shape, (-1.0, 1.0), 256, ("a", "b", "c"))
+    spec = labelled(shape, (-1.0, 1.0), 256, ("a", "b", "c"))
     model = net(shape, patch=patch, refine=4, multipliers=(1,), attention_levels=(), learned_variance=False)
-    graph = export_onnx(model, spec, conditional=True, opset=20)
+    graph = export_onnx(model, spec, opset=20)
     bundle = tiny_bundle(tmp_path, spec=spec, model=graph)
     run = OnnxDenoiser(bundle, "cpu", 1)
-    assert assert_parity(model, run, spec, conditional=True, top_time=1000.0, tolerance=1e-4) < 1e-4
+    assert assert_parity(model, run, spec, top_time=1000.0, tolerance=1e-4) < 1e-4
 
 
 # ---- auto
@@ -83,7 +83,7 @@ def colour(n: int = 3) -> np.ndarray:
 
 
 def spec_of(images: np.ndarray) -> DataSpec:
-    return DataSpec(images.shape[1:], (-1.0, 1.0), 256, ())
+    return labelled(images.shape[1:], (-1.0, 1.0), 256, ())
 
 
 def textured() -> np.ndarray:

@@ -10,7 +10,7 @@ from ddpm_core.errors import DataError, ParamsError
 from ddpm_core.models import UNetConfig
 from ddpm_core.models.layers import Attention, modulated, sinusoidal_embedding
 from ddpm_core.models.unet import UNet
-from ddpm_core.spec import DataSpec
+from ddpm_core.spec import labelled
 
 TINY: dict[str, Any] = {
     "kind": "unet",
@@ -47,8 +47,8 @@ def net(
 ) -> UNet:
     """A tiny network with random weights everywhere, so that nothing hides behind a zero output."""
     torch.manual_seed(0)
-    spec = DataSpec(shape, (-1.0, 1.0), 256, tuple(str(i) for i in range(classes)))
-    model = UNetConfig(**{**TINY, **changes}).build(spec, classes > 0, learned_variance)
+    spec = labelled(shape, (-1.0, 1.0), 256, tuple(str(i) for i in range(classes)))
+    model = UNetConfig(**{**TINY, **changes}).build(spec, learned_variance)
     for parameter in model.parameters():
         if not parameter.any():
             nn.init.normal_(parameter, std=0.1)
@@ -103,8 +103,8 @@ def test_a_learned_variance_doubles_the_channels() -> None:
     ],
 )
 def test_a_new_network_answers_zero(changes: dict[str, Any]) -> None:
-    spec = DataSpec((1, 8, 8), (-1.0, 1.0), 256, ("a", "b", "c"))
-    model = UNetConfig(**{**TINY, **changes}).build(spec, True, True)
+    spec = labelled((1, 8, 8), (-1.0, 1.0), 256, ("a", "b", "c"))
+    model = UNetConfig(**{**TINY, **changes}).build(spec, True)
     x, t, label = inputs()
     assert torch.equal(model(x, t, label), torch.zeros(3, 2, 8, 8))
 

@@ -15,11 +15,11 @@ from ddpm_core.objectives.batch import Batch, LabelDropout
 from ddpm_core.objectives.diffusion import Bound, DiffusionObjective, build_objective
 from ddpm_core.objectives.diffusion_config import DiffusionConfig
 from ddpm_core.process import Process
-from ddpm_core.spec import DataSpec
+from ddpm_core.spec import labelled
 from tests.support.close import assert_close
 
 LINEAR = Linear("linear", 10, 1e-3, 0.6, False, False)
-PICTURES = DataSpec((1, 2, 2), (-1.0, 1.0), 256, ("a", "b"))
+PICTURES = labelled((1, 2, 2), (-1.0, 1.0), 256, ("a", "b"))
 
 
 class Fixed(nn.Module):

@@ -25,13 +25,13 @@ from ddpm_core.objectives.batch import Batch, LabelDropout
 from ddpm_core.objectives.diffusion import DiffusionObjective
 from ddpm_core.process import Process
 from ddpm_core.samplers.config import GuidanceConfig, SampleConfig, named
-from ddpm_core.spec import DataSpec
+from ddpm_core.spec import labelled
 from ddpm_core.training.trainer import Trainer
 from pipelines.serving.onnx_denoiser import OnnxDenoiser
 
 SCHEDULE = Cosine("cosine", 50, 0.008, 0.999, False).build()
 V = Parameterisation("v", SCHEDULE)
-SPEC = DataSpec((2,), None, None, ("left", "right"))
+SPEC = labelled((2,), None, None, ("left", "right"))
 MEANS = np.array([[-1.0, 0.5], [1.0, 0.5]], dtype=np.float32)  # of the two classes
 SPREAD = 0.2
 
@@ -96,22 +96,21 @@ def test_a_conditional_network_on_vectors_trains_and_samples_its_classes(trained
     x_T = torch.from_numpy(X_T)
     for denoise in (
         bind(trained.ema.model, {"label": LABEL}),
-        bind_guided(trained.ema.model, LABEL, 0.0, null_label=2, channels=2),
+        bind_guided(trained.ema.model, {"label": LABEL}, 0.0, null={"label": 2}, channels=2),
     ):
         assert_classes(generate(PLAN, V, denoise, x_T, lambda _step: torch.zeros_like(x_T)).numpy())
 
 
 def test_it_exports_and_its_bundle_samples_the_same_vectors(trained: Trainer, tmp_path: Path) -> None:
     net = trained.ema.model
-    model = export_onnx(net, SPEC, conditional=True, opset=20)
-    assert model == export_onnx(net, SPEC, conditional=True, opset=20)
+    model = export_onnx(net, SPEC, opset=20)
+    assert model == export_onnx(net, SPEC, opset=20)
     sample = asdict(SampleConfig(named("ddim", 25, None), GuidanceConfig(0.0, None, 0.0), 0))
     Bundle(
         spec=SPEC,
         schedule=SCHEDULE,
         target="v",
         variance="fixed_small",
-        conditional=True,
         sample=sample,
         golden=None,
         provenance={},
@@ -119,11 +118,11 @@ def test_it_exports_and_its_bundle_samples_the_same_vectors(trained: Trainer, tm
     ).write(tmp_path / "bundle")
     bundle = read_bundle(tmp_path / "bundle")
     run = OnnxDenoiser(bundle, "cpu")
-    assert assert_parity(net, run, bundle.spec, conditional=True, top_time=50.0, tolerance=1e-4) < 1e-5
+    assert assert_parity(net, run, bundle.spec, top_time=50.0, tolerance=1e-4) < 1e-5
     for weight, interval in ((0.0, None), (1.5, None), (1.5, (10.0, 40.0))):
-        served = guided(run, LABEL.numpy(), weight, null_label=bundle.null_label, channels=2, interval=interval)
+        served = guided(run, {"label": LABEL.numpy()}, weight, null=bundle.spec.null, channels=2, interval=interval)
         x = generate(PLAN, bundle.parameterisation, served, X_T, lambda _step: np.zeros_like(X_T))
-        in_torch = bind_guided(net, LABEL, weight, null_label=2, channels=2, interval=interval)
+        in_torch = bind_guided(net, {"label": LABEL}, weight, null={"label": 2}, channels=2, interval=interval)
         expected = generate(PLAN, V, in_torch, torch.from_numpy(X_T), lambda _step: torch.zeros(200, 2)).numpy()
         np.testing.assert_allclose(x, expected, atol=1e-5)
         if weight == 0:

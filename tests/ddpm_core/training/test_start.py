@@ -17,7 +17,7 @@ from ddpm_core.export import export_onnx
 from ddpm_core.files import sha256_bytes
 from ddpm_core.graph_weights import tell_places, weights_in
 from ddpm_core.models import CLASS_ROWS, UNetConfig
-from ddpm_core.spec import DataSpec
+from ddpm_core.spec import DataSpec, labelled
 from ddpm_core.training.config import InitFrom
 from ddpm_core.training.start import begin_from
 from tests.support.tiny_bundle import tiny_bundle, tiny_graph, tiny_spec
@@ -26,12 +26,12 @@ CONFIG = UNetConfig("unet", 2, 8, (1, 1), 1, (), 1, 2, 0.0, True, False, 0)
 
 
 def spec(*classes: str) -> DataSpec:
-    return DataSpec((1, 8, 8), (-1.0, 1.0), 256, classes)
+    return labelled((1, 8, 8), (-1.0, 1.0), 256, classes)
 
 
 def network(*classes: str, seed: int = 0, config: UNetConfig = CONFIG) -> nn.Module:
     torch.manual_seed(seed)
-    return config.build(spec(*classes), bool(classes), False)
+    return config.build(spec(*classes), False)
 
 
 def written(folder: Path, net: nn.Module, classes: tuple[str, ...] | None = None, **more: torch.Tensor) -> InitFrom:
@@ -114,7 +114,7 @@ def test_another_file_than_the_one_that_was_meant_is_refused(tmp_path: Path) -> 
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> tuple[nn.Module, Path, InitFrom]:
     """A network with classes a, b and c and its bundle, exported as stage export does."""
     net, folder = network("a", "b", "c", seed=5), tmp_path_factory.mktemp("bundle")
-    graph = export_onnx(net, spec("a", "b", "c"), conditional=True, opset=20)
+    graph = export_onnx(net, spec("a", "b", "c"), opset=20)
     made = tiny_bundle(folder / "bundle", spec=spec("a", "b", "c"), model=graph)
     return net, folder, InitFrom("bundle", made.digest)
 

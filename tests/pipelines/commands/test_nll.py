@@ -78,7 +78,7 @@ def nll(project: Path, *options: str) -> int:
 def measured(project: Path, n: int) -> Data:
     split = read_split(project / "data" / "shards", "test")
     rows = sorted(generator(0, Purpose.EVALUATE).permutation(TEST)[:n].tolist())
-    return Data.encoded(tiny_spec(), split.images[rows], split.labels[rows], rows, torch.device("cpu"))
+    return Data.encoded(tiny_spec(), split.images[rows], {"label": split.labels[rows]}, rows, torch.device("cpu"))
 
 
 def test_table_and_files_hold_the_librarys_numbers(project: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -19,10 +19,10 @@ class Network:
     def __init__(self) -> None:
         self.calls, self.seconds = 0, 0.0
 
-    def __call__(self, x: Any, t: Any, labels: Any) -> Any:
+    def __call__(self, x: Any, t: Any, cond: Any) -> Any:
         self.calls += 1
         self.seconds += 100.0 if self.calls == 1 else 2.0
-        assert len(x) == len(t) == len(labels) == 16
+        assert len(x) == len(t) == len(cond["label"]) == 16
         return np.zeros_like(x)
 
 

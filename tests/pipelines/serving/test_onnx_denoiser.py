@@ -144,13 +144,14 @@ def test_a_graph_of_another_shape_is_the_graph_s_fault(tmp_path: Path, machine: 
 def test_questions_of_any_length_are_asked_in_one_shape(size: int, asked: list[int]) -> None:
     seen = []
 
-    def net(x: Any, t: Any, label: Any) -> Any:
+    def net(x: Any, t: Any, cond: Any) -> Any:
+        label = cond["label"]
         seen.append(len(x))
         assert len(t) == len(label) == len(x)
         return x * t[:, None] + label[:, None]
 
     x, t, label = np.arange(6.0).reshape(3, 2), np.array([1.0, 2.0, 3.0]), np.array([5, 6, 7])
-    got = in_one_shape(net, size)(x, t, label)  # type: ignore[arg-type]
+    got = in_one_shape(net, size)(x, t, {"label": label})  # type: ignore[arg-type]
     assert seen == asked
     assert np.array_equal(got, x * t[:, None] + label[:, None])
 
@@ -186,8 +187,8 @@ def repeats(bundle: Bundle, device: str) -> None:
     x = draw.normal(size=(16, *bundle.spec.shape)).astype(np.float32)
     t, label = np.linspace(1, 40, 16, dtype=np.float32), np.arange(16, dtype=np.int64) % 4
     first, second = OnnxDenoiser(bundle, device), OnnxDenoiser(bundle, device)
-    want = first(x, t, label).tobytes()
-    assert [net(x, t, label).tobytes() for net in (first, first, first, second, second)] == [want] * 5
+    want = first(x, t, {"label": label}).tobytes()
+    assert [net(x, t, {"label": label}).tobytes() for net in (first, first, first, second, second)] == [want] * 5
     sampler = Sampler(bundle, device)
     first_made, second_made = (sampler.sample(sampler.recipe(guidance=1.0), LABELS, SEEDS) for _ in range(2))
     assert np.array_equal(first_made, second_made)

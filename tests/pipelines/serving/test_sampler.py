@@ -61,9 +61,7 @@ def test_the_graph_run_by_numpy_gives_what_onnxruntime_gives(
     chosen = named(kind, 6, None)
     by_runtime = sampler.sample(sampler.recipe(chosen, guidance=0.0), LABELS, SEEDS)
     graph = ReferenceEvaluator(onnx.load_from_string(sampler.bundle.model))
-    monkeypatch.setattr(
-        sampler, "_net", lambda x, t, label: graph.run(None, {"x": x, "t": t, "label": np.asarray(label)})[0]
-    )
+    monkeypatch.setattr(sampler, "_net", lambda x, t, cond: graph.run(None, {"x": x, "t": t, **cond})[0])
     by_numpy = sampler.sample(sampler.recipe(chosen, guidance=0.0), LABELS, SEEDS)
     assert np.abs(by_runtime.astype(int) - by_numpy).max() <= 1
     assert by_runtime.std() > 5
@@ -153,9 +151,9 @@ def test_cost_is_what_the_network_is_asked(
     asked = []
     run = sampler._net
 
-    def counting(x: Any, t: Any, label: Any) -> Any:
+    def counting(x: Any, t: Any, cond: Any) -> Any:
         asked.append(len(x))
-        return run(x, t, label)
+        return run(x, t, cond)
 
     monkeypatch.setattr(sampler, "_net", counting)
     chosen, guidance = named(kind, 10, None), GuidanceConfig(weight, interval, 0.0)

@@ -67,8 +67,8 @@ def test_a_picture_tells_its_engine_where_that_is_torch(bundle: Bundle) -> None:
 def test_the_network_answers_arrays_and_steps_are_watched_as_arrays(bundle: Bundle) -> None:
     sampler, runtime = Sampler(bundle, "cpu", engine="torch"), Sampler(bundle, "cpu")
     x = np.random.default_rng(0).normal(size=(3, *bundle.spec.shape)).astype(np.float32)
-    t, label = np.array([1, 20, 40], dtype=np.float32), np.array([0, 1, 3])
-    np.testing.assert_allclose(sampler.network(x, t, label), runtime.network(x, t, label), atol=1e-5)
+    t, cond = np.array([1, 20, 40], dtype=np.float32), {"label": np.array([0, 1, 3])}
+    np.testing.assert_allclose(sampler.network(x, t, cond), runtime.network(x, t, cond), atol=1e-5)
     seen: list[Any] = []
     sampler.sample(sampler.recipe(), LABELS, SEEDS, watch=lambda row, x, D: seen.append((x, D)), batch_size=3)
     assert {type(value) for pair in seen for value in pair} == {np.ndarray}

@@ -14,7 +14,7 @@ class PixelwiseConfig(NetworkConfig):
     kind: Literal["pixelwise"]
     width: int
 
-    def build(self, spec: DataSpec, conditional: bool, learned_variance: bool) -> Any:
+    def build(self, spec: DataSpec, learned_variance: bool) -> Any:
         import torch
         from torch import nn
 
@@ -22,7 +22,7 @@ class PixelwiseConfig(NetworkConfig):
             def __init__(self, width: int) -> None:
                 super().__init__()
                 out = spec.channels * (2 if learned_variance else 1)
-                self.label = nn.Embedding(len(spec.classes) + 1, width) if conditional else None
+                self.label = nn.Embedding(len(spec.classes) + 1, width) if spec.classes else None
                 self.first, self.last = nn.Conv2d(spec.channels + 1, width, 1), nn.Conv2d(width, out, 1)
 
             def forward(self, x: torch.Tensor, t: torch.Tensor, label: Any = None) -> torch.Tensor:

@@ -57,7 +57,7 @@ def test_a_classifier_that_is_too_weak_gives_way_to_efficientnet(tmp_path: Path)
 
 
 def test_data_without_labels_get_efficientnet_and_no_classifier(tmp_path: Path):
-    paths = measured_project(tmp_path, labelled=False, train=60, test=30)
+    paths = measured_project(tmp_path, labels=False, train=60, test=30)
     reference.run(MeasuredParams(), paths, NullTracker())
     found = read_reference(paths.reference)
     assert [extractor["name"] for extractor in found.content["extractors"]] == ["efficientnet_lite0"]
@@ -67,11 +67,11 @@ def test_data_without_labels_get_efficientnet_and_no_classifier(tmp_path: Path):
 
 
 def test_one_class_is_nothing_to_classify():
-    from ddpm_core.spec import DataSpec
+    from ddpm_core.spec import labelled
     from pipelines.tools.shards import Split
 
     split = Split(np.zeros((2, 1, 8, 8), np.uint8), np.zeros(2, np.int64), ["a", "b"])
-    assert reference._nothing_to_classify(DataSpec((1, 8, 8), (-1, 1), 256, ("a",)), split) == "the data have one class"
+    assert reference._nothing_to_classify(labelled((1, 8, 8), (-1, 1), 256, ("a",)), split) == "the data have one class"
 
 
 def test_an_inception_path_that_is_wrong_stops_the_stage(tmp_path: Path):

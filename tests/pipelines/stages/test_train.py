@@ -13,11 +13,11 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 
 from ddpm_core.files import sha256_file
-from ddpm_core.spec import DataSpec
+from ddpm_core.spec import DataSpec, labelled
 from ddpm_core.training.config import InitFrom
 from pipelines.paths import Paths
 from pipelines.stages import train
-from pipelines.tools.batches import is_conditional
+from pipelines.tools.batches import spec_of_network
 from pipelines.tools.decode import decode_png
 from tests.support.small_training import (
     DIFFUSION,
@@ -60,7 +60,6 @@ def test_weights_say_what_they_are_under_one_metadata_key(trained: tuple[Paths, 
         "averages",
     }
     assert said["computed"] == {"device": "cpu", "precision": "fp32", "deterministic": True, "compiled": False}
-    assert said["conditional"] is True
     assert DataSpec.from_dict(said["spec"]) == SPEC
     assert said["train_digest"] == recorder.key
     assert recorder.weights == sha256_file(paths.weights)
@@ -104,7 +103,7 @@ def test_without_labels_and_with_a_learned_variance(tmp_path: Path) -> None:
     learned = replace(DIFFUSION, variance="learned")
     train.run(params(diffusion=learned, conditioning="none", steps=3, accumulate=2), paths, Recorder())
     with safe_open(paths.weights, "pt") as file:
-        assert json.loads(file.metadata()["ddpm"])["conditional"] is False
+        assert json.loads(file.metadata()["ddpm"])["spec"]["conditions"] == {}
         assert not any("label" in name for name in file.keys())  # noqa: SIM118
 
 
@@ -115,9 +114,9 @@ def test_without_labels_and_with_a_learned_variance(tmp_path: Path) -> None:
 def test_conditioning_is_auto_where_there_is_something_to_tell_apart(
     conditioning: Any, classes: tuple[str, ...], expected: bool
 ) -> None:
-    spec = replace(SPEC, classes=classes)
-    assert is_conditional(conditioning, spec) is expected
-    assert is_conditional("none", spec) is False
+    spec = labelled(SPEC.shape, SPEC.range, SPEC.levels, classes)
+    assert bool(spec_of_network(conditioning, spec).conditions) is expected
+    assert spec_of_network("none", spec).conditions == {}
 
 
 @pytest.mark.parametrize(("textured", "refine"), [(True, 16), (False, 0)])

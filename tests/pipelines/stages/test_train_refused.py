@@ -8,7 +8,7 @@ import pytest
 
 from ddpm_core.errors import DataError, NonFiniteError, ParamsError
 from pipelines.stages import train
-from pipelines.tools.batches import is_conditional
+from pipelines.tools.batches import spec_of_network
 from pipelines.tools.making import check_parts
 from pipelines.tools.shards import Sample
 from tests.support.small_training import SPEC, TRAIN, Recorder, params, pictures, project
@@ -16,7 +16,7 @@ from tests.support.small_training import SPEC, TRAIN, Recorder, params, pictures
 
 def test_labels_asked_for_where_there_are_none_are_refused() -> None:
     with pytest.raises(ParamsError, match="labels needs data with classes, and these have none; set it to auto"):
-        is_conditional("labels", replace(SPEC, classes=()))
+        spec_of_network("labels", SPEC.told(()))
 
 
 def test_a_size_that_does_not_divide_is_refused_before_any_step(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import torch
 
 from ddpm_core.errors import ParamsError
 from ddpm_core.objectives.batch import Share
-from ddpm_core.spec import DataSpec
+from ddpm_core.spec import labelled
 from ddpm_core.training.augmentation import AugmentConfig, Colour, Padded, Resized, Rotation
 from pipelines.params import load_params
 from pipelines.tools.augment import _Changes, augmenter
@@ -26,8 +26,8 @@ RNG = np.random.default_rng(0)
 IMAGES = RNG.integers(0, 256, (400, 1, 3, 4)).astype(np.uint8)
 LARGE = RNG.integers(0, 256, (12, 3, 70, 90)).astype(np.uint8)
 PICTURES = RNG.integers(0, 256, (40, 3, 12, 10)).astype(np.uint8)
-GREY = DataSpec((1, 3, 4), (-1.0, 1.0), 256, ())
-COLOUR = DataSpec((3, 12, 10), (-1.0, 1.0), 256, ())
+GREY = labelled((1, 3, 4), (-1.0, 1.0), 256, ())
+COLOUR = labelled((3, 12, 10), (-1.0, 1.0), 256, ())
 ALL = replace(EVERYTHING, colour=Colour(0.7, 0.5, 0.5, 0.5, 0.3))
 
 CHANGES = {
@@ -120,7 +120,7 @@ def test_many_at_once_are_torchvision_one_by_one_to_the_bit(config: AugmentConfi
     for images in (PICTURES[:, :, :11], LARGE):
         given = (images // (256 // levels)).clip(max=levels - 1)
         given[:3] = np.array([0, levels - 1, 3])[:, None, None, None]
-        spec = DataSpec(given.shape[1:], (-1.0, 1.0), levels, ())
+        spec = labelled(given.shape[1:], (-1.0, 1.0), levels, ())
         found = augmenter(config, 4, spec)(given, 2)
         np.testing.assert_array_equal(found, by_torchvision(config, given, 4, 2, levels))
 
@@ -231,7 +231,7 @@ def test_a_padded_crop_moves_the_picture_and_every_way_comes(fill: Any, mode: An
 def test_a_resized_crop_of_a_slope_is_a_gentler_slope_within_it() -> None:
     """A window of a linear ramp, enlarged, is linear with a slope smaller by the enlargement, away from the ends."""
     ramp = np.broadcast_to(np.arange(0, 240, 4, dtype=np.uint8), (50, 1, 60, 60)).copy()
-    spec = DataSpec((1, 60, 60), (-1.0, 1.0), 256, ())
+    spec = labelled((1, 60, 60), (-1.0, 1.0), 256, ())
     enlarged = augmenter(augmenting(crop=Resized("resized", 1.0, 0.25, 1.0)), 0, spec)(ramp, 0).astype(float)
     slope = (enlarged[:, 0, 30, 50] - enlarged[:, 0, 30, 10]) / 40 / 4
     assert slope.min() > 0.5 - 0.02
@@ -245,7 +245,7 @@ def test_a_rotation_turns_about_the_middle_and_fills_as_told() -> None:
     disc = np.zeros((1, 33, 33), np.uint8)
     disc[0, 14:19, 14:19] = 200
     disc[0, 16, 26] = 255
-    spec = DataSpec((1, 33, 33), (-1.0, 1.0), 256, ())
+    spec = labelled((1, 33, 33), (-1.0, 1.0), 256, ())
     turned = augmenter(augmenting(rotation=Rotation(1.0, 40.0, "black")), 0, spec)(np.stack([disc] * 60), 0)
     assert (turned[:, 0, 16, 16] == 200).all()
     far = np.argwhere(turned[:, 0] * (np.hypot(*np.mgrid[-16:17, -16:17]) > 7) > 40)

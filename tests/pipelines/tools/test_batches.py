@@ -9,15 +9,15 @@ import pytest
 import torch
 
 from ddpm_core.objectives.batch import Share
-from ddpm_core.spec import DataSpec
+from ddpm_core.spec import labelled
 from ddpm_core.training.config import TrainConfig
 from pipelines.params import load_params
 from pipelines.tools.batches import batch_source, held_out_batches
-from pipelines.tools.shards import Sample, ShardConfig, read_index, read_split, write_shards
+from pipelines.tools.shards import Sample, ShardConfig, read_split, write_shards
 from tests.support.augmenting import EVERYTHING, augmenting
 from tests.support.imports import ROOT
 
-SPEC = DataSpec((1, 4, 4), (-1.0, 1.0), 256, ("a", "b"))
+SPEC = labelled((1, 4, 4), (-1.0, 1.0), 256, ("a", "b"))
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +37,7 @@ def config() -> TrainConfig:
 
 def test_a_picture_keeps_its_label_and_one_without_has_the_null_class(folder: Path, config: TrainConfig) -> None:
     """The null class is the number of classes: what label dropout shows, and what a sampler asks for no label with."""
-    index, plain = read_index(folder), replace(config, augment=augmenting(), hold_out=9)
+    plain = replace(config, augment=augmenting(), hold_out=9)
     split = read_split(folder, "train")
     null = len(SPEC.classes)
     wanted = {
@@ -45,20 +45,19 @@ def test_a_picture_keeps_its_label_and_one_without_has_the_null_class(folder: Pa
         for image, label in zip(split.images, split.labels.tolist(), strict=True)
     }
     assert set(wanted.values()) == {0, 1, null}
-    shown = list(islice(batch_source(plain, index, folder, True, 0)(0), 4))
-    for batch in (*shown, *held_out_batches(plain, index, folder, True)):
+    shown = list(islice(batch_source(plain, folder, SPEC, 0)(0), 4))
+    for batch in (*shown, *held_out_batches(plain, folder, SPEC)):
         assert batch.cond["label"].tolist() == [wanted[image.numpy().tobytes()] for image in batch.x0]
 
 
 def test_a_network_without_labels_is_told_none(folder: Path, config: TrainConfig) -> None:
-    assert next(batch_source(config, read_index(folder), folder, False, 0)(0)).cond == {}
+    assert next(batch_source(config, folder, SPEC.told(()), 0)(0)).cond == {}
 
 
 @pytest.mark.parametrize("count", [2, 3, 4])
 def test_the_rows_of_the_processes_are_the_batch_of_one(folder: Path, config: TrainConfig, count: int) -> None:
-    index = read_index(folder)
-    whole = batch_source(config, index, folder, True, 0)(3)
-    cut = [batch_source(config, index, folder, True, n, Share(n, count))(3) for n in range(count)]
+    whole = batch_source(config, folder, SPEC, 0)(3)
+    cut = [batch_source(config, folder, SPEC, n, Share(n, count))(3) for n in range(count)]
     for one, *parts in islice(zip(whole, *cut, strict=True), 9):
         assert torch.equal(torch.cat([part.x0 for part in parts]), one.x0)
         assert torch.equal(torch.cat([part.cond["label"] for part in parts]), one.cond["label"])

@@ -41,9 +41,9 @@ def test_each_picture_is_asked_about_with_its_own_label(tmp_path: Path) -> None:
     bundle = tiny_bundle(tmp_path / "bundle", conditional=True)
     asked, seen = OnnxDenoiser(bundle, "cpu", 1), []
 
-    def network(x: Any, t: Any, label: Any) -> Any:
-        seen.extend(zip(x.mean(axis=(1, 2, 3)).tolist(), label.tolist(), strict=True))
-        return asked(x, t, label)
+    def network(x: Any, t: Any, cond: Any) -> Any:
+        seen.extend(zip(x.mean(axis=(1, 2, 3)).tolist(), cond["label"].tolist(), strict=True))
+        return asked(x, t, cond)
 
     held_out_bits(network, bundle, images, labels, count=20, levels=4, seed=0)
     clear = [(int(mean > 0), label) for mean, label in seen if abs(mean) > 0.6]

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ddpm_core.errors import DataError, IntegrityError, ParamsError
 from ddpm_core.files import sha256_bytes
-from ddpm_core.spec import DataSpec
+from ddpm_core.spec import labelled
 from pipelines.params import parse
 from pipelines.tools.dinov2 import Size, VisionTransformer, load_dinov2, prepared, size_of
 from pipelines.tools.extractor_files import ExtractorFile
@@ -147,7 +147,7 @@ def test_a_listed_dinov2_gives_fd_dinov2_and_no_score(tmp_path: Path) -> None:
     listed = ExtractorFile(kind="dinov2_vits14", path="weights.pth", sha256=sha256_bytes(weights), download=False)
     name, read = read_extractor(listed, tmp_path)
     assert (name, read) == (DINOV2_NAME, weights)
-    first, _ = open_extractors({name: read}, False, 32, DataSpec((1, 8, 8), (-1.0, 1.0), 256, ()), CPU)
+    first, _ = open_extractors({name: read}, False, 32, labelled((1, 8, 8), (-1.0, 1.0), 256, ()), CPU)
     assert (first.names.distance, first.names.kernel, first.names.score) == ("fd_dinov2", "kd_dinov2", None)
     assert first.identity()["sha256"] == sha256_bytes(weights)
     seen = extract(first, np.zeros((2, 1, 8, 8), np.uint8), 2, CPU, "x")

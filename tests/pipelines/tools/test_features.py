@@ -10,7 +10,7 @@ import torch
 from ddpm_core.errors import DataError, IntegrityError, ParamsError, Unreachable
 from ddpm_core.files import sha256_bytes
 from ddpm_core.metrics.frechet import distance, gaussian_of
-from ddpm_core.spec import DataSpec
+from ddpm_core.spec import labelled
 from pipelines.tools import features, fidelity
 from pipelines.tools.classifier import Classifier, train_classifier
 from pipelines.tools.extractor_files import INCEPTION_SHA256, ExtractorFile
@@ -30,7 +30,7 @@ from tests.support.measured import REFERENCE, SIDE, pictures
 from tests.support.tiny_bundle import CLASSES
 
 CPU = torch.device("cpu")
-SPEC = DataSpec((1, SIDE, SIDE), (-1.0, 1.0), 256, CLASSES)
+SPEC = labelled((1, SIDE, SIDE), (-1.0, 1.0), 256, CLASSES)
 LABELS = np.arange(150) % 3
 
 
@@ -91,7 +91,7 @@ def test_on_a_cpu_a_network_never_sees_more_pictures_than_its_cache_holds():
 
 
 def test_large_pictures_are_averaged_down_before_the_classifier_sees_them():
-    model = Classifier(DataSpec((3, 100, 64), (-1.0, 1.0), 256, CLASSES), 4).eval()
+    model = Classifier(labelled((3, 100, 64), (-1.0, 1.0), 256, CLASSES), 4).eval()
     assert model.reduce == 4
     features_, logits = model(torch.zeros(2, 3, 100, 64, dtype=torch.uint8))
     assert (features_.shape, logits.shape) == ((2, 64), (2, 3))

@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 
 from ddpm_core.errors import IntegrityError
-from ddpm_core.spec import DataSpec
+from ddpm_core.spec import labelled
 from pipelines.tools.manifest import Counts, Manifest, Row, read_manifest, write_manifest
 
 ROW = Row("k", "0/k.png", 0, "猫", "train", 4, 4, "L", "a" * 64, "b" * 64, "c" * 64, 1.5, 0.25, 0, 255, "x\n.png")
-MANIFEST = Manifest([ROW], DataSpec((1, 4, 4), (-1.0, 1.0), 256, ("猫",)), Counts(3, 1, 2))
+MANIFEST = Manifest([ROW], labelled((1, 4, 4), (-1.0, 1.0), 256, ("猫",)), Counts(3, 1, 2))
 
 
 def test_a_manifest_comes_back_as_it_went_in(tmp_path: Path) -> None:

@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 
 from ddpm_core.metrics.memorisation import Nearest
-from ddpm_core.spec import DataSpec
+from ddpm_core.spec import labelled
 from pipelines.tools.sample_files import write_samples
 from pipelines.tools.shards import Split
 from tests.support.measured import EVALUATE
 
-SPEC = DataSpec((1, 8, 8), (-1.0, 1.0), 256, ("a",))
+SPEC = labelled((1, 8, 8), (-1.0, 1.0), 256, ("a",))
 
 
 def test_the_samples_nearest_to_a_training_picture_are_shown_the_nearest_first(tmp_path: Path) -> None:

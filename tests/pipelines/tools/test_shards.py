@@ -8,7 +8,7 @@ import pytest
 
 from ddpm_core.errors import DataError, IntegrityError, ParamsError
 from ddpm_core.files import json_bytes, sha256_bytes
-from ddpm_core.spec import DataSpec
+from ddpm_core.spec import labelled
 from pipelines.tools import shards
 from pipelines.tools.shard_stream import stream
 from pipelines.tools.shards import Sample, ShardConfig, read_index, read_split, write_shards
@@ -58,7 +58,7 @@ def test_an_empty_split_is_an_empty_split(tmp_path: Path) -> None:
 
 
 def test_pictures_without_labels_need_no_classes(tmp_path: Path) -> None:
-    spec = DataSpec((1, 4, 4), (-1.0, 1.0), 256, ())
+    spec = labelled((1, 4, 4), (-1.0, 1.0), 256, ())
     unlabelled = [Sample(sample.key, sample.image, -1) for sample in samples(3)]
     write_shards(tmp_path / "u", spec, {"train": unlabelled}, ShardConfig(20, 6, 45))
     assert read_split(tmp_path / "u", "train").labels.tolist() == [-1, -1, -1]
