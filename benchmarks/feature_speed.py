@@ -25,14 +25,8 @@ from torch.nn import functional as F  # noqa: N812
 
 from ddpm_core.metrics.frechet import distance, gaussian_of
 from ddpm_core.metrics.intervals import around, frechet_replicates, resampled
-from pipelines.tools.features import (
-    CLASSIFIER_NAME,
-    Extractor,
-    classifier_extractor,
-    efficientnet_extractor,
-    extract,
-    read_classifier,
-)
+from pipelines.tools.extractor import Extractor, extract
+from pipelines.tools.features import CLASSIFIER_NAME, classifier_extractor, efficientnet_extractor, read_classifier
 from pipelines.tools.reference_store import read_reference
 from pipelines.tools.shards import read_index, read_split
 

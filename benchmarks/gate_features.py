@@ -23,13 +23,8 @@ from gate_data import SETS, DataSet
 from ddpm_core.spec import DataSpec, labelled
 from pipelines.params import load_params
 from pipelines.tools.classifier import train_classifier
-from pipelines.tools.features import (
-    Extractor,
-    classifier_bytes,
-    classifier_extractor,
-    efficientnet_extractor,
-    extract,
-)
+from pipelines.tools.extractor import Extractor, extract
+from pipelines.tools.features import classifier_bytes, classifier_extractor, efficientnet_extractor
 
 CPU, SIDE = torch.device("cpu"), 128
 PARAMS = Path(__file__).parents[1] / "params.yaml"

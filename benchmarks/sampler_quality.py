@@ -95,7 +95,7 @@ class Judge:
 
     def measures(self, images: Any) -> dict[str, float]:
         from ddpm_core.metrics.frechet import distance, gaussian_of, subset_floor
-        from pipelines.tools.features import extract
+        from pipelines.tools.extractor import extract
 
         real, like = self._real, self._of_floors
         made = gaussian_of(self._seen(images))
@@ -119,7 +119,7 @@ class Judge:
         return np.asarray(diversity(self._seen(images), self.labels, classes) / real)
 
     def _seen(self, images: Any) -> np.ndarray:
-        from pipelines.tools.features import extract
+        from pipelines.tools.extractor import extract
 
         return extract(self._extractor, images, 256, self._device, "features").features
 

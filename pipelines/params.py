@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from pipelines.sources.split import SplitConfig
     from pipelines.tools.contract import ContractConfig
     from pipelines.tools.reference_config import ReferenceConfig
-    from pipelines.tools.report_page import ReportConfig
+    from pipelines.tools.report_config import ReportConfig
     from pipelines.tools.shards import ShardConfig
 
 Scalar = str | int | float | bool
@@ -117,7 +117,7 @@ def section_types() -> dict[str, Any]:
     from pipelines.sources.split import SplitConfig
     from pipelines.tools.contract import ContractConfig
     from pipelines.tools.reference_config import ReferenceConfig
-    from pipelines.tools.report_page import ReportConfig
+    from pipelines.tools.report_config import ReportConfig
     from pipelines.tools.shards import ShardConfig
 
     return {

@@ -71,6 +71,7 @@ FOREIGN: dict[str, tuple[str, ...]] = {
         "pipelines/tools/dinov2.py",
         "pipelines/tools/efficientnet.py",
         "pipelines/tools/efficientnet_graph.py",
+        "pipelines/tools/extractor.py",
         "pipelines/tools/features.py",
         "pipelines/tools/fidelity.py",
         "pipelines/tools/judging.py",

@@ -35,7 +35,8 @@ from pipelines.threads import in_use
 from pipelines.tools.authenticity import write_measured
 from pipelines.tools.bits import held_out_bits
 from pipelines.tools.controls import score_controls
-from pipelines.tools.features import CLASSIFIER_NAME, Extractor, classifier_extractor, extract, versions
+from pipelines.tools.extractor import Extractor, extract
+from pipelines.tools.features import CLASSIFIER_NAME, classifier_extractor, versions
 from pipelines.tools.judging import MEASURES, control_features, open_all, view_of
 from pipelines.tools.panels import Probe, SampleSet, panel_files
 from pipelines.tools.reference_store import Reference, read_reference

@@ -20,13 +20,11 @@ from pipelines.paths import Paths
 from pipelines.threads import in_use
 from pipelines.tools.classifier import train_classifier
 from pipelines.tools.controls import changed_features, control_rows
+from pipelines.tools.extractor import Extractor, Features, extract
 from pipelines.tools.features import (
     CLASSIFIER_NAME,
-    Extractor,
-    Features,
     classifier_bytes,
     classifier_extractor,
-    extract,
     open_extractors,
     read_extractor,
 )

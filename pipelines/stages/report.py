@@ -20,18 +20,9 @@ from ddpm_core.metrics.verdict import Verdict
 from pipelines.paths import Paths
 from pipelines.tools.manifest import Manifest, read_manifest
 from pipelines.tools.measurement import judge
+from pipelines.tools.report_config import ReportConfig
 from pipelines.tools.report_controls import control_rows, rulers
-from pipelines.tools.report_page import (
-    Captioned,
-    Differences,
-    Page,
-    Picture,
-    ReportConfig,
-    Row,
-    Steps,
-    render_html,
-    render_markdown,
-)
+from pipelines.tools.report_page import Captioned, Differences, Page, Picture, Row, Steps, render_html, render_markdown
 from pipelines.tools.report_plots import (
     QualityLine,
     bound_picture,

@@ -22,7 +22,7 @@ from ddpm_core.metrics.memorisation import Nearest, count_copies, nearest
 from ddpm_core.metrics.metric import Metric, flat
 from ddpm_core.metrics.pixels import CONSTANT, DUPLICATE, constant_share, duplicate_share
 from ddpm_core.metrics.roughness import Grain
-from pipelines.tools.features import Features as Looked
+from pipelines.tools.extractor import Features as Looked
 from pipelines.tools.shards import Split
 
 Images = NDArray[np.uint8]

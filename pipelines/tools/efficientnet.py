@@ -12,7 +12,7 @@ from torch.nn import functional as F  # noqa: N812
 from ddpm_core.errors import IntegrityError
 from ddpm_core.files import sha256_file
 from pipelines.tools.efficientnet_graph import on_cpu
-from pipelines.tools.features import ready
+from pipelines.tools.extractor import ready
 
 WEIGHTS_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 

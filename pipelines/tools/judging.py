@@ -18,7 +18,8 @@ from ddpm_core.metrics.roughness import rough_share
 from ddpm_core.metrics.spectrum import mesh
 from ddpm_core.spec import DataSpec
 from pipelines.tools.controls import ControlFeatures
-from pipelines.tools.features import Extractor, extract, open_extractors
+from pipelines.tools.extractor import Extractor, extract
+from pipelines.tools.features import open_extractors
 from pipelines.tools.fidelity import inception_score, kernel_distance
 from pipelines.tools.reference_store import Reference
 

@@ -23,7 +23,7 @@ from ddpm_core.metrics.pixels import level_shares
 from ddpm_core.metrics.regions import lost_regions as regions_lost
 from ddpm_core.metrics.roughness import roughness
 from pipelines.tools.decode import grid
-from pipelines.tools.features import Features
+from pipelines.tools.extractor import Features
 from pipelines.tools.shards import Split
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from torch import Tensor
 from ddpm_core.metrics.frechet import distance, gaussian_of
 from ddpm_core.spec import labelled
 from pipelines.tools.classifier import FEATURES, Classifier
-from pipelines.tools.features import Extractor, Features, extract
+from pipelines.tools.extractor import Extractor, Features, extract
 from pipelines.tools.fidelity import inception_score, kernel_distance
 from tests.peers.peer import peer
 

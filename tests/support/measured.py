@@ -14,7 +14,7 @@ from pipelines.params import RuntimeConfig
 from pipelines.paths import Paths
 from pipelines.tools.manifest import Counts, Manifest, Row, write_manifest
 from pipelines.tools.reference_config import ClassifierConfig, ReferenceConfig
-from pipelines.tools.report_page import ReportConfig
+from pipelines.tools.report_config import ReportConfig
 from pipelines.tools.shards import Sample, ShardConfig, write_shards
 from pipelines.tools.source_facts import SourceFacts, write_facts
 from tests.support.tiny_bundle import CLASSES, tiny_bundle

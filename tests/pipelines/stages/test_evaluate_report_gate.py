@@ -18,7 +18,7 @@ from pipelines.paths import Paths
 from pipelines.stages import evaluate, gate, reference, report
 from pipelines.tools.authenticity import FILES, OWN
 from pipelines.tools.measurement import read_measurement
-from pipelines.tools.report_page import ReportConfig
+from pipelines.tools.report_config import ReportConfig
 from pipelines.tools.shards import read_split
 from pipelines.tools.tracking import NullTracker
 from tests.support.imports import ROOT
@@ -271,7 +271,7 @@ def test_the_same_record_gives_the_same_page_in_fresh_processes(bad: Paths, time
     code = (
         "import json, sys\nfrom pathlib import Path\nfrom types import SimpleNamespace\n"
         "from ddpm_core.metrics.gate_config import GateConfig\nfrom pipelines.paths import Paths\n"
-        "from pipelines.stages import report\nfrom pipelines.tools.report_page import ReportConfig\n"
+        "from pipelines.stages import report\nfrom pipelines.tools.report_config import ReportConfig\n"
         "from pipelines.tools.tracking import NullTracker\nroot, said = Path(sys.argv[1]), json.loads(sys.argv[2])\n"
         "params = SimpleNamespace(report=ReportConfig(**said['report']), gate=GateConfig(**said['gate']))\n"
         "report.run(params, Paths(root, root / '.ddpm'), NullTracker())\n"

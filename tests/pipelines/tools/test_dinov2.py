@@ -15,8 +15,9 @@ from ddpm_core.files import sha256_bytes
 from ddpm_core.spec import labelled
 from pipelines.params import parse
 from pipelines.tools.dinov2 import Size, VisionTransformer, load_dinov2, prepared, size_of
+from pipelines.tools.extractor import extract
 from pipelines.tools.extractor_files import ExtractorFile
-from pipelines.tools.features import DINOV2_NAME, extract, open_extractors, read_extractor
+from pipelines.tools.features import DINOV2_NAME, open_extractors, read_extractor
 from pipelines.tools.reference_config import ReferenceConfig
 from tests.support.measured import REFERENCE
 

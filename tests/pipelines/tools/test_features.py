@@ -13,14 +13,12 @@ from ddpm_core.metrics.frechet import distance, gaussian_of
 from ddpm_core.spec import labelled
 from pipelines.tools import features, fidelity
 from pipelines.tools.classifier import Classifier, train_classifier
+from pipelines.tools.extractor import NAMES, Extractor, extract
 from pipelines.tools.extractor_files import INCEPTION_SHA256, ExtractorFile
 from pipelines.tools.features import (
-    NAMES,
-    Extractor,
     classifier_bytes,
     classifier_extractor,
     efficientnet_extractor,
-    extract,
     open_extractors,
     read_classifier,
     read_extractor,

@@ -13,7 +13,7 @@ from ddpm_core.metrics.frechet import RealFeatures, gaussian_of
 from ddpm_core.metrics.likeness import Judge
 from pipelines.serving.sampler import Sampler
 from pipelines.tools.decode import decode_png
-from pipelines.tools.features import Features
+from pipelines.tools.extractor import Features
 from pipelines.tools.panels import Probe, SampleSet, bound_terms, by_steps, levels, lost_regions, roughest, trajectories
 from tests.support.measured import EVALUATE
 from tests.support.tiny_bundle import tiny_bundle

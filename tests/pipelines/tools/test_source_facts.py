@@ -9,7 +9,7 @@ from ddpm_core.errors import IntegrityError
 from pipelines.params import load_params
 from pipelines.paths import Paths
 from pipelines.sources import EmbeddedDigits, SourceConfig, Torchvision
-from pipelines.tools.report_page import UNTITLED, ReportConfig
+from pipelines.tools.report_config import UNTITLED, ReportConfig
 from pipelines.tools.source_facts import SourceFacts, name_of, read_facts, registered_name, write_facts
 from tests.support.imports import ROOT
 from tests.support.measured import GATE
