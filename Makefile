@@ -12,7 +12,7 @@ JOBS ?= 2
 MIN_FREE_GB ?= 9
 INSTALL := $(PYTHON) infra/install.py --venv $(VENV) --free-gb $(MIN_FREE_GB)
 
-# No tool reports to its maker; waiting threads soon sleep (pipelines/quiet.py).
+# No tool reports to its maker; waiting threads soon sleep (pipelines/runtime/environment.py).
 export DO_NOT_TRACK := true
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
 export MLFLOW_DISABLE_TELEMETRY := true

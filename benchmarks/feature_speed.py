@@ -25,10 +25,15 @@ from torch.nn import functional as F  # noqa: N812
 
 from ddpm_core.metrics.frechet import distance, gaussian_of
 from ddpm_core.metrics.intervals import around, frechet_replicates, resampled
-from pipelines.tools.extractor import Extractor, extract
-from pipelines.tools.features import CLASSIFIER_NAME, classifier_extractor, efficientnet_extractor, read_classifier
-from pipelines.tools.reference_store import read_reference
-from pipelines.tools.shards import read_index, read_split
+from pipelines.kinds.pictures.features.extractor import Extractor, extract
+from pipelines.kinds.pictures.features.extractors import (
+    CLASSIFIER_NAME,
+    classifier_extractor,
+    efficientnet_extractor,
+    read_classifier,
+)
+from pipelines.kinds.pictures.features.store import read_reference
+from pipelines.shards.archive import read_index, read_split
 
 CPU, SIDE, PLAIN_BATCH, ROUNDS = torch.device("cpu"), 128, 250, 40
 WANTED = 3.5
@@ -36,7 +41,7 @@ Look = Callable[[Tensor], Tensor]
 
 
 class EfficientNetLite0(nn.Module):
-    """As pipelines/tools/efficientnet.py has it, without what that does to be fast."""
+    """As pipelines/kinds/pictures/features/efficientnet.py has it, without what that does to be fast."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -30,9 +30,9 @@ from ruamel.yaml import YAML
 from ddpm_core.errors import DdpmError
 from pipelines.params import load_params, read_yaml
 from pipelines.paths import Paths
-from pipelines.promotion import promote
-from pipelines.tools.dvc_lock import MEND
-from pipelines.tools.tracking import open_tracker
+from pipelines.release.promotion import promote
+from pipelines.tracking.tracker import open_tracker
+from pipelines.versioning.dvc_lock import MEND
 
 ROOT = Path(__file__).parents[1]
 TARGETS = ("metrics", "record", "gate", "bundle", "samples", "params", "lock")

@@ -21,10 +21,10 @@ from gate_controls import ALIKE, CHANGES
 from gate_data import SETS, DataSet
 
 from ddpm_core.spec import DataSpec, labelled
+from pipelines.kinds.pictures.features.classifier import train_classifier
+from pipelines.kinds.pictures.features.extractor import Extractor, extract
+from pipelines.kinds.pictures.features.extractors import classifier_bytes, classifier_extractor, efficientnet_extractor
 from pipelines.params import load_params
-from pipelines.tools.classifier import train_classifier
-from pipelines.tools.extractor import Extractor, extract
-from pipelines.tools.features import classifier_bytes, classifier_extractor, efficientnet_extractor
 
 CPU, SIDE = torch.device("cpu"), 128
 PARAMS = Path(__file__).parents[1] / "params.yaml"

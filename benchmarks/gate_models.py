@@ -19,7 +19,6 @@ from gate_data import DataSet
 from gate_features import CPU, save, spec_of
 from PIL import Image
 
-from ddpm_core.denoiser import bind, bind_guided
 from ddpm_core.device import seed_network
 from ddpm_core.diffusion.bounds import operator
 from ddpm_core.diffusion.generate import generate
@@ -27,6 +26,7 @@ from ddpm_core.diffusion.noise import initial, step_noise
 from ddpm_core.metrics.labels import asked_labels
 from ddpm_core.objectives.batch import Batch, LabelDropout
 from ddpm_core.objectives.diffusion import build_objective
+from ddpm_core.tensors.denoiser import bind, bind_guided
 from ddpm_core.training.trainer import Trainer
 from pipelines.params import Params, load_params
 

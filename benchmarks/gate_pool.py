@@ -16,6 +16,7 @@ from gate_controls import ALIKE
 from gate_data import DataSet
 from gate_features import EXTRACTORS, changed, seen_file
 
+from ddpm_core.gate.rules import Evidence, RuleResult, images_rule, overall
 from ddpm_core.metrics import energy as energies
 from ddpm_core.metrics import intervals
 from ddpm_core.metrics import regions as clusterings
@@ -28,7 +29,6 @@ from ddpm_core.metrics.metric import Metric
 from ddpm_core.metrics.pixels import CONSTANT, DUPLICATE, duplicate_share
 from ddpm_core.metrics.regions import Regions, make_regions
 from ddpm_core.metrics.roughness import ROUGH, outside, roughness, usual_range
-from ddpm_core.metrics.rules import Evidence, RuleResult, images_rule, overall
 
 _SIDE = 1_000_000  # a picture's number is its side times this and its place there
 

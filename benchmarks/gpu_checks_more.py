@@ -33,11 +33,11 @@ from gpu_common import (
 )
 from torch import nn
 
-from ddpm_core.nll import Data, bound_table
+from ddpm_core.likelihood.nll import Data, bound_table
 from ddpm_core.objectives.base import Draw, Loss
 from ddpm_core.objectives.diffusion import DiffusionObjective
 from ddpm_core.samplers.config import named
-from ddpm_core.torch_sampling import sample
+from ddpm_core.tensors.sampling import sample
 from ddpm_core.training.checkpoint import Checkpoints
 from ddpm_core.training.compiled import compiler
 from ddpm_core.training.distributed import ALONE, Group

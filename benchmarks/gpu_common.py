@@ -17,7 +17,7 @@ from networks import CIFAR10_DDPM
 from torch import Tensor, nn
 
 from ddpm_core.device import seed_network
-from ddpm_core.diffusion.schedule import Cosine
+from ddpm_core.diffusion.schedules import Cosine
 from ddpm_core.diffusion.time_law import Uniform
 from ddpm_core.diffusion.weighting import Simple
 from ddpm_core.models import UNetConfig

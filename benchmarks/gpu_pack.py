@@ -20,11 +20,11 @@ SECTIONS = ("model", "diffusion", "train", "sample", "evaluate", "reference", "g
 
 def pack(out: Path) -> str:
     """Write the file; says what is in it."""
+    from pipelines.kinds.pictures.decode import fit_pixels
+    from pipelines.kinds.pictures.rules import Pixels
+    from pipelines.kinds.pictures.sources.split import split_of
     from pipelines.params import load_params, read_yaml
-    from pipelines.sources.pictures import Pixels
-    from pipelines.sources.split import split_of
     from pipelines.stages.prepare import pixels_digest
-    from pipelines.tools.decode import fit_pixels
 
     params = load_params(ROOT / "params.yaml")
     listing = params.source.listing(ROOT)

@@ -21,7 +21,6 @@ from gpu_common import Context, digest, prepare, scratch
 from numpy.typing import NDArray
 from torch import nn
 
-from ddpm_core.denoiser import bind_guided
 from ddpm_core.device import seed_network
 from ddpm_core.diffusion.bounds import operator
 from ddpm_core.diffusion.generate import generate
@@ -38,6 +37,7 @@ from ddpm_core.objectives.diffusion import build_objective
 from ddpm_core.objectives.diffusion_config import DiffusionConfig
 from ddpm_core.samplers.config import SampleConfig
 from ddpm_core.spec import DataSpec, labelled
+from ddpm_core.tensors.denoiser import bind_guided
 from ddpm_core.training.checkpoint import Checkpoints
 from ddpm_core.training.config import TrainConfig
 from ddpm_core.training.trainer import Trainer
@@ -196,7 +196,7 @@ def samples(
     context: Context,
     dtype: torch.dtype,
 ) -> NDArray[np.float32]:
-    """As `ddpm_core.torch_sampling.sample`, with the interval and the rescaling of section `sample` besides."""
+    """As `ddpm_core.tensors.sampling.sample`, with the interval and the rescaling of section `sample` besides."""
     parameterisation = diffusion.parameterisation()
     schedule, guidance = parameterisation.schedule, settings.guidance
     plan = settings.sampler.plan(schedule, diffusion.variance)
@@ -222,7 +222,7 @@ def samples(
 def classifier_of(context: Context, data: Data) -> Callable[[Images], tuple[NDArray[np.float32], Labels]]:
     """The pipeline's classifier, trained here on the training split: pictures to features and classes."""
     try:
-        from pipelines.tools.classifier import ClassifierConfig, train_classifier
+        from pipelines.kinds.pictures.features.classifier import ClassifierConfig, train_classifier
     except ImportError as error:
         raise LeftOut(f"no {error.name}, which the classifier of the measures needs") from error
     prepare("fp32", deterministic=False)  # the backward pass of its pooling has no fixed order

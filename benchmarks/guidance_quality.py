@@ -12,7 +12,7 @@ from pathlib import Path
 
 from sampler_quality import Judge
 
-from pipelines.serving.sampler import Sampler
+from pipelines.sampling.bundle_sampler import Sampler
 
 WEIGHTS = (0.0, 0.15, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 1.0)
 

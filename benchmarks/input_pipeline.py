@@ -66,8 +66,8 @@ def pulled(batches: Callable[[], Iterator[Batch]], number: int) -> Reader:
 
 def from_memory(spec: DataSpec, args: argparse.Namespace) -> dict[str, Reader]:
     """Batches gathered from an array in a random order, then changed and encoded as a training has them."""
-    from pipelines.tools.augment import augmenter
-    from pipelines.tools.batches import made_ready
+    from pipelines.kinds.pictures.augment import augmenter
+    from pipelines.training.batches import made_ready
 
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (args.pictures, *spec.shape), dtype=np.uint8)
@@ -91,8 +91,8 @@ def from_memory(spec: DataSpec, args: argparse.Namespace) -> dict[str, Reader]:
 def from_shards(spec: DataSpec, args: argparse.Namespace, scratch: Path) -> dict[str, Reader]:
     """The reading of shards of noise, by pictures a block and a window, by changes and by workers."""
     from pipelines.params import load_params
-    from pipelines.tools.batches import batch_source
-    from pipelines.tools.shards import Sample, ShardConfig, write_shards
+    from pipelines.shards.archive import Sample, ShardConfig, write_shards
+    from pipelines.training.batches import batch_source
 
     def samples() -> Iterator[Sample]:
         rng = np.random.default_rng(0)

@@ -34,8 +34,8 @@ sys.modules["tests"] = ModuleType("tests")  # ours, not a package of that name t
 sys.modules["tests"].__path__ = [str(ROOT / "tests")]
 
 from ddpm_core.files import atomic_write_json, json_bytes, sha256_bytes, sha256_file  # noqa: E402
-from pipelines.lifetime import descendants, having  # noqa: E402
 from pipelines.params import read_yaml  # noqa: E402
+from pipelines.runtime.lifetime import descendants, having  # noqa: E402
 from tests.support.project import STAGES, Project, tiny_project, write_yaml  # noqa: E402
 
 MARK = "DDPM_KILLS"

@@ -30,8 +30,8 @@ from ddpm_core.spec import labelled
 from ddpm_core.training.lr import build_optimiser
 from pipelines.params import Params, load_params
 from pipelines.paths import Paths
+from pipelines.shards.archive import Sample, ShardConfig, write_shards
 from pipelines.stages import train
-from pipelines.tools.shards import Sample, ShardConfig, write_shards
 
 ROOT = Path(__file__).parents[1]
 STEPS, SAVED_EVERY = 60, 1

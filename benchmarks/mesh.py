@@ -23,13 +23,13 @@ from PIL import Image
 from ddpm_core.metrics.spectrum import nyquist_energy
 from ddpm_core.samplers.config import named
 from ddpm_core.spec import DataSpec, labelled
-from ddpm_core.torch_sampling import sample
+from ddpm_core.tensors.sampling import sample
 from ddpm_core.training.distributed import ALONE
+from pipelines.kinds.pictures.decode import grid
 from pipelines.params import Params, load_params
 from pipelines.paths import Paths
-from pipelines.tools.decode import grid
-from pipelines.tools.making import Making
-from pipelines.tools.shards import Sample, ShardConfig, write_shards
+from pipelines.shards.archive import Sample, ShardConfig, write_shards
+from pipelines.training.setup import Making
 
 ROOT = Path(__file__).parents[1]
 SIDE, SCALE = 32, 2

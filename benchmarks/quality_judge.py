@@ -11,13 +11,13 @@ from sampler_quality import Judge
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
-from ddpm_core.denoiser import bind, bind_guided
 from ddpm_core.diffusion.bounds import operator
 from ddpm_core.diffusion.generate import generate
 from ddpm_core.diffusion.noise import initial, step_noise
+from ddpm_core.tensors.denoiser import bind, bind_guided
 from pipelines.params import load_params
 from pipelines.paths import Paths
-from pipelines.tools.shards import read_index, read_split
+from pipelines.shards.archive import read_index, read_split
 
 EVALUATIONS, LOOK, BATCH = 25, 128, 64
 

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from quality_sides import DenoisingDiffusion, Diffusers, Ours, Recipe, Side
 
-from ddpm_core.diffusion.schedule import Linear
+from ddpm_core.diffusion.schedules import Linear
 from ddpm_core.training.config import AdamW
 
 OURS = "ours"

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from ddpm_core.diffusion.levels import Schedule
 from ddpm_core.diffusion.parameterisation import Parameterisation, Target
+from ddpm_core.diffusion.schedule import Schedule
 
 
 class Side:
@@ -55,7 +55,7 @@ class Ours(Side):
         from ddpm_core.training.distributed import ALONE
         from pipelines.params import load_params
         from pipelines.paths import Paths
-        from pipelines.tools.making import Making
+        from pipelines.training.setup import Making
 
         paths = Paths.of(project)
         params = load_params(paths.params)

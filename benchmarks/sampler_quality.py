@@ -18,8 +18,8 @@ import numpy as np
 import rows as results
 
 from ddpm_core.samplers.config import named
-from pipelines.serving.sampler import Recipe, Sampler
-from pipelines.tools.plots import Line, Panel, chart
+from pipelines.report.chart import Line, Panel, chart
+from pipelines.sampling.bundle_sampler import Recipe, Sampler
 
 HERE = Path(__file__).parent
 COLUMNS = (
@@ -72,11 +72,11 @@ class Judge:
         import torch
 
         from ddpm_core.metrics.labels import asked_labels
+        from pipelines.kinds.pictures.features.extractors import CLASSIFIER_NAME, classifier_extractor, open_extractors
+        from pipelines.kinds.pictures.features.store import read_reference
         from pipelines.params import load_params
         from pipelines.paths import Paths
-        from pipelines.tools.features import CLASSIFIER_NAME, classifier_extractor, open_extractors
-        from pipelines.tools.reference_store import read_reference
-        from pipelines.tools.shards import read_index, read_split
+        from pipelines.shards.archive import read_index, read_split
 
         torch.set_num_threads(1)
         paths = Paths.of(project)
@@ -95,7 +95,7 @@ class Judge:
 
     def measures(self, images: Any) -> dict[str, float]:
         from ddpm_core.metrics.frechet import distance, gaussian_of, subset_floor
-        from pipelines.tools.extractor import extract
+        from pipelines.kinds.pictures.features.extractor import extract
 
         real, like = self._real, self._of_floors
         made = gaussian_of(self._seen(images))
@@ -119,7 +119,7 @@ class Judge:
         return np.asarray(diversity(self._seen(images), self.labels, classes) / real)
 
     def _seen(self, images: Any) -> np.ndarray:
-        from pipelines.tools.extractor import extract
+        from pipelines.kinds.pictures.features.extractor import extract
 
         return extract(self._extractor, images, 256, self._device, "features").features
 

@@ -25,7 +25,7 @@ import torch
 from ddpm_core.device import dtype_of, keep_memory, pick_precision
 from ddpm_core.spec import labelled
 from pipelines.params import load_params
-from pipelines.threads import measured
+from pipelines.runtime.threads import measured
 
 PARAMS = load_params(Path(__file__).parents[1] / "params.yaml")
 SPEC = labelled((1, 28, 28), (-1.0, 1.0), 256, tuple("0123456789"))

@@ -92,7 +92,7 @@ def race(args: argparse.Namespace) -> bool:
     """Let the sides take turns while there is time; whether all are done."""
     from quality_judge import Scale
 
-    from pipelines.tools.shards import read_split
+    from pipelines.shards.archive import read_split
 
     torch.set_num_threads(int(common.os.environ["OMP_NUM_THREADS"]))
     images = read_split(args.project / "data" / "shards", "train").images
@@ -207,7 +207,7 @@ def crossing(own: list[dict[str, str]]) -> float | None:
 
 def plot(rows: list[dict[str, str]], names: Sequence[str]) -> bytes:
     """Distances over CPU seconds, to the training digits and to unseen ones, as multiples of what real digits score."""
-    from pipelines.tools.plots import Line, Panel, chart
+    from pipelines.report.chart import Line, Panel, chart
 
     panels = []
     for column, title in (("ratio_train", "distance to the training digits"), ("ratio_test", "to unseen digits")):

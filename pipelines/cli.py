@@ -23,10 +23,10 @@ from pipelines.commands import (
     stages,
     ui,
 )
-from pipelines.disk import told
-from pipelines.lifetime import end_with_owner
-from pipelines.quiet import quieten
-from pipelines.run_signals import Terminated, ending_on_sigterm
+from pipelines.runtime.disk import told
+from pipelines.runtime.environment import quieten
+from pipelines.runtime.lifetime import end_with_owner
+from pipelines.runtime.signals import Terminated, ending_on_sigterm
 
 log = logging.getLogger(__name__)
 

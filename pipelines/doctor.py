@@ -11,7 +11,7 @@ from pathlib import Path
 from ddpm_core.errors import DdpmError
 from pipelines.gpu_doctor import examine_gpu
 from pipelines.paths import Paths
-from pipelines.threads import Asked, in_use
+from pipelines.runtime.threads import Asked, in_use
 
 # What an installation is for, and the packages that it then needs.
 SAMPLING = ("numpy", "pillow", "pydantic", "ruamel.yaml", "tqdm")

@@ -32,14 +32,14 @@ from prefect.states import Crashed
 from prefect.tasks import Task
 
 from ddpm_core.errors import ParamsError, StoreUnreachable, TryAgain
-from pipelines.lifetime import GUARD, end_with_parent, own_children
+from pipelines.kinds.pictures.sources.watched import check_watched
 from pipelines.params import load_params
 from pipelines.paths import Paths
-from pipelines.promotion import promote
-from pipelines.quiet import quieten
-from pipelines.sources.watched import check_watched
-from pipelines.tools.dvc_repo import DvcRepo, StageFailed
-from pipelines.tools.tracking import open_tracker
+from pipelines.release.promotion import promote
+from pipelines.runtime.environment import quieten
+from pipelines.runtime.lifetime import GUARD, end_with_parent, own_children
+from pipelines.tracking.tracker import open_tracker
+from pipelines.versioning.dvc_repo import DvcRepo, StageFailed
 
 RETRIES = 2
 RETRY_SECONDS = 10

@@ -18,19 +18,19 @@ from ddpm_core.errors import ParamsError
 from pipelines.parsing import Faults, missing, parse_value, unknown_keys
 
 if TYPE_CHECKING:
-    from ddpm_core.export_config import ExportConfig
+    from ddpm_core.bundle.export_config import ExportConfig
+    from ddpm_core.gate.config import GateConfig
     from ddpm_core.metrics.config import EvaluateConfig
-    from ddpm_core.metrics.gate_config import GateConfig
     from ddpm_core.models.config import ModelConfig
     from ddpm_core.objectives.config import ObjectiveConfig
     from ddpm_core.samplers.config import SampleConfig
     from ddpm_core.training.config import TrainConfig
-    from pipelines.sources import SourceConfig
-    from pipelines.sources.split import SplitConfig
-    from pipelines.tools.contract import ContractConfig
-    from pipelines.tools.reference_config import ReferenceConfig
-    from pipelines.tools.report_config import ReportConfig
-    from pipelines.tools.shards import ShardConfig
+    from pipelines.kinds.pictures.contract.config import ContractConfig
+    from pipelines.kinds.pictures.features.config import ReferenceConfig
+    from pipelines.kinds.pictures.sources import SourceConfig
+    from pipelines.kinds.pictures.sources.split import SplitConfig
+    from pipelines.report.config import ReportConfig
+    from pipelines.shards.archive import ShardConfig
 
 Scalar = str | int | float | bool
 
@@ -106,19 +106,19 @@ class _View:
 
 def section_types() -> dict[str, Any]:
     """The dataclass (or the union of them) that each section of params.yaml becomes."""
-    from ddpm_core.export_config import ExportConfig
+    from ddpm_core.bundle.export_config import ExportConfig
+    from ddpm_core.gate.config import GateConfig
     from ddpm_core.metrics.config import EvaluateConfig
-    from ddpm_core.metrics.gate_config import GateConfig
     from ddpm_core.models.config import ModelConfig
     from ddpm_core.objectives.config import ObjectiveConfig
     from ddpm_core.samplers.config import SampleConfig
     from ddpm_core.training.config import TrainConfig
-    from pipelines.sources import SourceConfig
-    from pipelines.sources.split import SplitConfig
-    from pipelines.tools.contract import ContractConfig
-    from pipelines.tools.reference_config import ReferenceConfig
-    from pipelines.tools.report_config import ReportConfig
-    from pipelines.tools.shards import ShardConfig
+    from pipelines.kinds.pictures.contract.config import ContractConfig
+    from pipelines.kinds.pictures.features.config import ReferenceConfig
+    from pipelines.kinds.pictures.sources import SourceConfig
+    from pipelines.kinds.pictures.sources.split import SplitConfig
+    from pipelines.report.config import ReportConfig
+    from pipelines.shards.archive import ShardConfig
 
     return {
         "source": SourceConfig,

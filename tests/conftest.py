@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.quiet import limit_threads, quieten
+from pipelines.runtime.environment import limit_threads, quieten
 
 # Before any test module imports numpy or torch: their thread pools are made on import.
 quieten()

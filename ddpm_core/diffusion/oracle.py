@@ -12,9 +12,9 @@ import numpy as np
 
 from ddpm_core.diffusion.arrays import Array, Denoise
 from ddpm_core.diffusion.generate import generate
-from ddpm_core.diffusion.levels import Floats, Schedule
 from ddpm_core.diffusion.parameterisation import Parameterisation
 from ddpm_core.diffusion.plan import SamplingPlan
+from ddpm_core.diffusion.schedule import Floats, Schedule
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
-from ddpm_core.diffusion.levels import Floats, Schedule
+from ddpm_core.diffusion.schedule import Floats, Schedule
 from ddpm_core.errors import ParamsError
 
 Target = Literal["eps", "x0", "v", "mu", "score", "flow", "edm"]

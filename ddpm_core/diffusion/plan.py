@@ -13,8 +13,8 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from ddpm_core.diffusion.levels import Floats, Schedule
 from ddpm_core.diffusion.parameterisation import Parameterisation
+from ddpm_core.diffusion.schedule import Floats, Schedule
 from ddpm_core.errors import ParamsError
 
 Bound = Literal["none", "clip", "dynamic"]

@@ -1,303 +1,175 @@
-"""Schedules: each a frozen config with `build() -> Schedule`, and the union of them all.
+"""A process as two tables: x_t = a[t] x_0 + g[t] eps, for t = 0..T, with level 0 the clean data."""
 
-A new one is a class here and a name in `ScheduleConfig`; from outside, pass the `Schedule` itself.
-"""
-
-import logging
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from functools import cached_property
+from typing import Any, Literal, get_args
 
 import numpy as np
+from numpy.typing import NDArray
 
-from ddpm_core.checks import Check, Checks, Config, not_negative, open_fraction, positive
-from ddpm_core.diffusion.levels import Floats, Process, Schedule
 from ddpm_core.errors import ParamsError
 
-__all__ = [
-    "Cosine",
-    "Edm",
-    "GeometricVE",
-    "Linear",
-    "Process",
-    "Quadratic",
-    "RectifiedFlow",
-    "Schedule",
-    "ScheduleConfig",
-    "Sigmoid",
-    "VpContinuous",
-    "zero_terminal_snr",
-]
-
-_log = logging.getLogger(__name__)
-_REFUSED_SNR = 0.1
-_WARNED_SNR = 1e-3
-_levels: Check = (lambda v: v >= 2, "2 or more levels")
+Process = Literal["vp", "ve", "flow"]
+_LAWS = {"vp": "a^2 + g^2 = 1", "ve": "a = 1", "flow": "a + g = 1"}
+_NEAR = 1e-6
+Floats = NDArray[np.float64]
 
 
-@dataclass(frozen=True)
-class Linear(Config):
-    """Ho et al. 2020, section 4: beta rises linearly; the two ends belong to T = 1000 and are scaled for another T.
+@dataclass(frozen=True, eq=False)
+class Schedule:
+    """The levels of a process. VP has a^2 + g^2 = 1, VE has a = 1 and g = sigma, rectified flow a = 1 - t and g = t.
 
-    For comparing with papers. Of small pictures its last levels are nearly all noise.
-
-    >>> Linear("linear", T=1000, beta_start=1e-4, beta_end=0.02, scale_ends=True, zero_terminal_snr=False).build()
+    `time[t]` is what the network is told at level t; `sigma_data` is the spread of the data that a VE process
+    assumes (it scales the network's input and output there, and nothing anywhere else).
     """
 
-    kind: Literal["linear"]
-    T: int
-    beta_start: float
-    beta_end: float
-    scale_ends: bool
-    zero_terminal_snr: bool
-    __checks__: ClassVar[Checks] = {"T": _levels, "beta_start": open_fraction, "beta_end": open_fraction}
-
-    def build(self) -> Schedule:
-        start, end = _ends(self)
-        return _discrete(np.linspace(start, end, self.T), self.zero_terminal_snr)
-
-
-@dataclass(frozen=True)
-class Quadratic(Config):
-    """Linear in the root of beta (Song et al. 2021, DDIM, for CIFAR-10); ends scaled as in Linear.
-
-    For comparing with DDIM's CIFAR-10.
-
-    >>> Quadratic("quadratic", T=1000, beta_start=1e-4, beta_end=0.02, scale_ends=True, zero_terminal_snr=False).build()
-    """
-
-    kind: Literal["quadratic"]
-    T: int
-    beta_start: float
-    beta_end: float
-    scale_ends: bool
-    zero_terminal_snr: bool
-    __checks__: ClassVar[Checks] = {"T": _levels, "beta_start": open_fraction, "beta_end": open_fraction}
-
-    def build(self) -> Schedule:
-        start, end = _ends(self)
-        return _discrete(np.linspace(start**0.5, end**0.5, self.T) ** 2, self.zero_terminal_snr)
-
-
-@dataclass(frozen=True)
-class Cosine(Config):
-    """Nichol & Dhariwal 2021, eq. 17: alpha_bar falls as a squared cosine, beta capped.
-
-    For small pictures: the default. Not with target eps, which is divided by an a_T near 0; take v.
-
-    >>> Cosine("cosine", T=1000, s=0.008, beta_max=0.999, zero_terminal_snr=False).build()
-    """
-
-    kind: Literal["cosine"]
-    T: int
-    s: float
-    beta_max: float
-    zero_terminal_snr: bool
-    __checks__: ClassVar[Checks] = {"T": _levels, "s": not_negative, "beta_max": open_fraction}
-
-    def build(self) -> Schedule:
-        f = np.cos((np.arange(self.T + 1) / self.T + self.s) / (1 + self.s) * np.pi / 2) ** 2
-        return _discrete(np.minimum(1 - f[1:] / f[:-1], self.beta_max), self.zero_terminal_snr)
-
-
-@dataclass(frozen=True)
-class Sigmoid(Config):
-    """Chen 2023, "On the importance of noise scheduling": alpha_bar falls as a sigmoid from `start` to `end`.
-
-    For larger pictures, which need more noise: with a smaller `tau` alpha_bar falls more steeply in the middle.
-
-    >>> Sigmoid("sigmoid", T=1000, start=-3.0, end=3.0, tau=1.0, alpha_bar_min=1e-9, zero_terminal_snr=False).build()
-    """
-
-    kind: Literal["sigmoid"]
-    T: int
-    start: float
-    end: float
-    tau: float
-    alpha_bar_min: float
-    zero_terminal_snr: bool
-    __checks__: ClassVar[Checks] = {"T": _levels, "tau": positive, "alpha_bar_min": open_fraction}
+    a: Floats  # [T + 1]
+    g: Floats  # [T + 1]
+    time: NDArray[np.float32]  # [T + 1]
+    process: Process
+    sigma_data: float = 1.0
 
     def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.end <= self.start:
-            raise ParamsError(f"Sigmoid: end must be above start, got start={self.start}, end={self.end}")
+        object.__setattr__(self, "a", _floats(self.a))
+        object.__setattr__(self, "g", _floats(self.g))
+        object.__setattr__(self, "time", np.array(self.time, dtype=np.float32))
+        self.time.flags.writeable = False
+        wrong = [must for holds, must in self._laws() if not holds]
+        if wrong:
+            raise ParamsError(f"a schedule cannot be used: {'; '.join(wrong)}")
 
-    def build(self) -> Schedule:
-        i = np.arange(self.T + 1) / self.T
-        fall = 1 / (1 + np.exp(-(i * (self.end - self.start) + self.start) / self.tau))
-        alpha_bar = np.maximum((fall[-1] - fall) / (fall[-1] - fall[0]), self.alpha_bar_min)
-        return _variance_preserving(np.log(alpha_bar[1:]), np.arange(self.T + 1), self.zero_terminal_snr)
+    def _laws(self) -> list[tuple[bool, str]]:
+        a, g = self.a, self.g
+        if not (a.ndim == 1 and a.shape == g.shape == self.time.shape and len(a) >= 2):
+            shapes = f"got {a.shape}, {g.shape} and {self.time.shape}"
+            return [(False, f"a, g and time must be equally long, one value a level 0..T, T >= 1; {shapes}")]
+        finite = bool(np.isfinite(a).all() and np.isfinite(g).all() and np.isfinite(self.time).all())
+        with np.errstate(divide="ignore", invalid="ignore"):
+            ratio = g[1:] / a[1:]
+        return [
+            (self.process in get_args(Process), f"process must be vp, ve or flow, got {self.process!r}"),
+            (finite, "every value must be finite"),
+            (a[0] == 1 and g[0] == 0, f"level 0 must be clean data (a = 1, g = 0), got a = {a[0]}, g = {g[0]}"),
+            (bool((a >= 0).all() and (g[1:] > 0).all()), "a must not be negative and g must be above 0 after level 0"),
+            (bool((ratio[1:] > ratio[:-1]).all()), "the noise-to-signal ratio g / a must rise from level to level"),
+            (self.sigma_data > 0, f"sigma_data must be above 0, got {self.sigma_data}"),
+            (self._obeys_its_process(), f"{self.process} means {_LAWS.get(self.process)} at every level"),
+        ]
 
+    def _obeys_its_process(self) -> bool:
+        totals = {"vp": self.a**2 + self.g**2, "ve": self.a, "flow": self.a + self.g}
+        return bool((abs(totals.get(self.process, np.ones(1)) - 1) < _NEAR).all())
 
-@dataclass(frozen=True)
-class VpContinuous(Config):
-    """Song et al. 2021, eq. 32 (the VP SDE) at t = i / T; the network is told 1000 t.
+    @property
+    def T(self) -> int:
+        return len(self.a) - 1
 
-    For score models in VP.
+    @cached_property
+    def alpha_bar(self) -> Floats:
+        """The share of signal a^2 (under VP the paper's alpha-bar)."""
+        return _floats(self.a**2)
 
-    >>> VpContinuous("vp_continuous", T=1000, beta_min=0.1, beta_max=20.0, zero_terminal_snr=False).build()
-    """
+    @cached_property
+    def beta(self) -> Floats:
+        """Ho et al. 2020, section 2: beta_t of q(x_t | x_{t-1}); index 0 is 0."""
+        t = np.arange(1, self.T + 1)
+        return _floats(np.concatenate([[0.0], self.beta_between(t - 1, t)]))
 
-    kind: Literal["vp_continuous"]
-    T: int
-    beta_min: float
-    beta_max: float
-    zero_terminal_snr: bool
-    __checks__: ClassVar[Checks] = {"T": _levels, "beta_min": positive, "beta_max": positive}
+    @cached_property
+    def beta_tilde(self) -> Floats:
+        """Ho et al. 2020, eq. 7: the variance of q(x_{t-1} | x_t, x_0); 0 at t = 0 and t = 1."""
+        t = np.arange(1, self.T + 1)
+        return _floats(np.concatenate([[0.0], self.beta_tilde_between(t - 1, t)]))
 
-    def build(self) -> Schedule:
-        t = np.arange(self.T + 1) / self.T
-        log_alpha_bar = -(0.5 * t**2 * (self.beta_max - self.beta_min) + t * self.beta_min)
-        return _variance_preserving(log_alpha_bar[1:], 1000 * t, self.zero_terminal_snr)
+    @cached_property
+    def sigma(self) -> Floats:
+        """Noise over signal g / a; infinite where no signal is left."""
+        with np.errstate(divide="ignore"):
+            return _floats(self.g / self.a)
 
+    @cached_property
+    def snr(self) -> Floats:
+        """Signal over noise (a / g)^2; infinite at level 0."""
+        with np.errstate(divide="ignore"):
+            return _floats((self.a / self.g) ** 2)
 
-@dataclass(frozen=True)
-class GeometricVE(Config):
-    """Song & Ermon 2019: sigmas in geometric progression; the network is told the level's number.
+    @cached_property
+    def lam(self) -> Floats:
+        """Lu et al. 2022: lambda = ln(a / g), half the logarithm of the signal-to-noise ratio."""
+        with np.errstate(divide="ignore"):
+            return _floats(np.log(self.a) - np.log(self.g))
 
-    For score models in VE (NCSN), with target `score`.
+    @property
+    def start_scale(self) -> float:
+        """The standard deviation of x_T that sampling starts from: g_T under VE, else 1."""
+        return float(self.g[-1]) if self.process == "ve" else 1.0
 
-    >>> GeometricVE("geometric_ve", T=200, sigma_min=0.01, sigma_max=50.0, sigma_data=0.5).build()
-    """
+    def root_alpha_between(self, s: Any, t: Any) -> Any:
+        """The root of alpha_{t|s}, a_t / a_s: what is left at level t of the mean at level s < t."""
+        return self.a[t] / self.a[s]
 
-    kind: Literal["geometric_ve"]
-    T: int
-    sigma_min: float
-    sigma_max: float
-    sigma_data: float
-    __checks__: ClassVar[Checks] = {
-        "T": _levels,
-        "sigma_min": positive,
-        "sigma_max": positive,
-        "sigma_data": positive,
-    }
+    def beta_between(self, s: Any, t: Any) -> Any:
+        """The variance of q(x_t | x_s), g_t^2 - alpha_{t|s} g_s^2."""
+        return self.g[t] ** 2 - (self.root_alpha_between(s, t) * self.g[s]) ** 2
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        _rising_sigmas(self)
+    def beta_tilde_between(self, s: Any, t: Any) -> Any:
+        """The variance of q(x_s | x_t, x_0), for any s < t."""
+        return self.beta_between(s, t) * (self.g[s] / self.g[t]) ** 2
 
-    def build(self) -> Schedule:
-        sigma = np.exp(np.linspace(np.log(self.sigma_min), np.log(self.sigma_max), self.T))
-        return _variance_exploding(sigma, np.arange(self.T + 1), self.sigma_data)
+    def posterior_mean_between(self, s: Any, t: Any) -> tuple[Any, Any]:
+        """Ho et al. 2020, eq. 7, for any s < t: mu_tilde = first x_t + second x_0."""
+        of_x_t = self.root_alpha_between(s, t) * (self.g[s] / self.g[t]) ** 2
+        of_x_0 = self.a[s] * self.beta_between(s, t) / self.g[t] ** 2
+        return of_x_t, of_x_0
 
+    def log_variances_between(self, s: int, t: int) -> tuple[float, float]:
+        """ln beta_{t|s} and ln beta_tilde_{t|s}; at s = 0, where the latter is -inf, ln beta_tilde of a level later.
 
-@dataclass(frozen=True)
-class Edm(Config):
-    """Karras et al. 2022, eq. 5: sigma^(1/rho) in equal steps; the network is told ln(sigma) / 4.
+        Improved DDPM, section 3.1: at t = 1 the logarithm of beta_tilde_2 stands in for that of beta_tilde_1 = 0.
+        """
+        large = float(np.log(self.beta_between(s, t)))
+        if s > 0:
+            return large, float(np.log(self.beta_tilde_between(s, t)))
+        if t < self.T:
+            return large, float(np.log(self.beta_tilde_between(t, t + 1)))
+        return large, large
 
-    For EDM: with target `edm`, weighting `edm` and time law `log_normal`.
+    def level_at(self, fraction: float) -> int:
+        """The level that lies this far (0..1) on the way from clean data to noise."""
+        if not 0 <= fraction <= 1:
+            raise ParamsError(f"fraction of the way to noise: must be between 0 and 1, got {fraction}")
+        return round(fraction * self.T)
 
-    >>> Edm("edm", T=200, sigma_min=0.002, sigma_max=80.0, rho=7.0, sigma_data=0.5).build()
-    """
+    def must_hold(self, t: Any, lowest: int = 0) -> None:
+        """Refuse levels outside lowest..T: a negative one would quietly count from the end."""
+        levels = np.asarray(t)
+        if not np.issubdtype(levels.dtype, np.integer):
+            raise ParamsError(f"levels: must be whole numbers from {lowest} to {self.T}, got {levels.dtype}")
+        if levels.size and not (levels.min() >= lowest and levels.max() <= self.T):
+            raise ParamsError(f"levels: must be from {lowest} to {self.T}, got {levels.min()} to {levels.max()}")
 
-    kind: Literal["edm"]
-    T: int
-    sigma_min: float
-    sigma_max: float
-    rho: float
-    sigma_data: float
-    __checks__: ClassVar[Checks] = {
-        "T": _levels,
-        "sigma_min": positive,
-        "sigma_max": positive,
-        "rho": positive,
-        "sigma_data": positive,
-    }
+    def to_dict(self) -> dict[str, Any]:
+        """Plain numbers; `from_dict` gives back the very same bits, through JSON too."""
+        return {
+            "a": self.a.tolist(),
+            "g": self.g.tolist(),
+            "time": self.time.tolist(),
+            "process": self.process,
+            "sigma_data": self.sigma_data,
+        }
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        _rising_sigmas(self)
-
-    def build(self) -> Schedule:
-        ends = self.sigma_min ** (1 / self.rho), self.sigma_max ** (1 / self.rho)
-        sigma = np.linspace(*ends, self.T) ** self.rho
-        time = np.log(sigma) / 4
-        return _variance_exploding(sigma, np.concatenate([time[:1], time]), self.sigma_data)
-
-
-@dataclass(frozen=True)
-class RectifiedFlow(Config):
-    """Liu et al. 2022: the straight line x_t = (1 - t) x_0 + t eps at t = i / T; the network is told 1000 t.
-
-    For flow matching, with target `flow`.
-
-    >>> RectifiedFlow("rectified_flow", T=1000).build()
-    """
-
-    kind: Literal["rectified_flow"]
-    T: int
-    __checks__: ClassVar[Checks] = {"T": _levels}
-
-    def build(self) -> Schedule:
-        i = np.arange(self.T + 1)
-        return Schedule(
-            a=(self.T - i) / self.T, g=i / self.T, time=(1000 * i / self.T).astype(np.float32), process="flow"
+    @classmethod
+    def from_dict(cls, value: dict[str, Any]) -> "Schedule":
+        return cls(
+            a=np.array(value["a"], dtype=np.float64),
+            g=np.array(value["g"], dtype=np.float64),
+            time=np.array(value["time"], dtype=np.float32),
+            process=value["process"],
+            sigma_data=value["sigma_data"],
         )
 
 
-ScheduleConfig = Linear | Quadratic | Cosine | Sigmoid | VpContinuous | GeometricVE | Edm | RectifiedFlow
-
-
-def zero_terminal_snr(schedule: Schedule) -> Schedule:
-    """Lin et al. 2024, algorithm 1: shift and scale a so that a_T = 0 and a_1 stays."""
-    if schedule.process != "vp":
-        raise ParamsError(f"zero_terminal_snr: belongs to VP schedules, got a {schedule.process} one; leave it out")
-    a = schedule.a.copy()
-    a[1:] = (a[1:] - a[-1]) * a[1] / (a[1] - a[-1])
-    return Schedule(a=a, g=np.sqrt(1 - a**2), time=schedule.time, process="vp", sigma_data=schedule.sigma_data)
-
-
-def _ends(config: Linear | Quadratic) -> tuple[float, float]:
-    scale = 1000 / config.T if config.scale_ends else 1.0
-    start, end = config.beta_start * scale, config.beta_end * scale
-    if start >= end:
-        raise ParamsError(
-            f"{config.kind}: beta_end must be above beta_start, got {config.beta_start}, {config.beta_end}"
-        )
-    if end >= 1:
-        raise ParamsError(
-            f"{config.kind}: beta_end, scaled to T = {config.T}, must be below 1, got {end:g}; "
-            f"take T above {config.beta_end * 1000:.0f} or a cosine schedule"
-        )
-    return start, end
-
-
-def _rising_sigmas(config: GeometricVE | Edm) -> None:
-    if config.sigma_max <= config.sigma_min:
-        raise ParamsError(
-            f"{config.kind}: sigma_max must be above sigma_min, got {config.sigma_max} and {config.sigma_min}"
-        )
-
-
-def _discrete(beta: Floats, to_zero: bool) -> Schedule:
-    return _variance_preserving(np.cumsum(np.log1p(-beta)), np.arange(len(beta) + 1), to_zero)
-
-
-def _variance_preserving(log_alpha_bar: Floats, time: Any, to_zero: bool) -> Schedule:
-    log_alpha_bar = np.concatenate([[0.0], log_alpha_bar])
-    a, g = np.exp(0.5 * log_alpha_bar), np.sqrt(-np.expm1(log_alpha_bar))
-    schedule = Schedule(a=a, g=g, time=np.asarray(time, np.float32), process="vp")
-    return zero_terminal_snr(schedule) if to_zero else _ended(schedule)
-
-
-def _variance_exploding(sigma: Floats, time: Any, sigma_data: float) -> Schedule:
-    g = np.concatenate([[0.0], sigma])
-    return _ended(Schedule(np.ones_like(g), g, np.asarray(time, np.float32), "ve", sigma_data))
-
-
-def _ended(schedule: Schedule) -> Schedule:
-    """Sampling starts from pure noise: warn where the last level still holds signal, refuse where it holds much."""
-    snr = float(schedule.snr[-1]) * schedule.sigma_data**2
-    if snr > _REFUSED_SNR:
-        raise ParamsError(
-            f"a schedule must end in noise: at its last level the signal-to-noise ratio is {snr:.3g}, above "
-            f"{_REFUSED_SNR}; take more levels, stronger noise, scale_ends or zero_terminal_snr"
-        )
-    if snr > _WARNED_SNR:
-        _log.warning(
-            "the schedule's last level keeps a signal-to-noise ratio of %.3g (%.1f %% of the amplitude), "
-            "which sampling from pure noise ignores",
-            snr,
-            100 * snr**0.5,
-        )
-    return schedule
+def _floats(values: Any) -> Floats:
+    table = np.array(values, dtype=np.float64)
+    table.flags.writeable = False
+    return table

@@ -14,7 +14,7 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
-from ddpm_core.diffusion.levels import Schedule
+from ddpm_core.diffusion.schedule import Schedule
 from ddpm_core.errors import ParamsError
 
 Spacing = Literal["leading", "trailing", "linspace", "quadratic", "log_snr", "karras"]

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ddpm_core.checks import Checks, Config, at_least_1, open_fraction, positive
-from ddpm_core.diffusion.levels import Floats, Schedule
+from ddpm_core.diffusion.schedule import Floats, Schedule
 from ddpm_core.errors import IntegrityError, ParamsError
 
 

@@ -10,8 +10,8 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from ddpm_core.checks import Checks, Config, not_negative, positive
-from ddpm_core.diffusion.levels import Floats
 from ddpm_core.diffusion.parameterisation import Parameterisation
+from ddpm_core.diffusion.schedule import Floats
 from ddpm_core.diffusion.variance import VarianceName, likelihood_log_variance
 
 

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ddpm_core.diff import ABSENT, unequal
 from ddpm_core.errors import DataError
 from ddpm_core.metrics.intervals import Interval, Replicates, around
 from ddpm_core.metrics.metric import Metric
-from ddpm_core.nested import ABSENT, unequal
 
 # What the model itself brings: two models may differ in these and still be measured under equal conditions.
 _OF_THE_MODEL = ("sampler", "guidance", "not_measured")

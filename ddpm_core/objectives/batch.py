@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ddpm_core.diffusion.noise import Purpose, generator
 from ddpm_core.errors import DataError, ParamsError
-from ddpm_core.process import per_item, to_device
+from ddpm_core.tensors.process import per_item, to_device
 
 
 @dataclass(frozen=True)

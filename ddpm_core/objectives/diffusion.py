@@ -16,16 +16,16 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ddpm_core.device import normal, torch_generator
-from ddpm_core.diffusion.levels import Floats
 from ddpm_core.diffusion.noise import Purpose, generator
+from ddpm_core.diffusion.schedule import Floats
 from ddpm_core.diffusion.time_law import TimeLaw
 from ddpm_core.diffusion.weighting import Vlb
 from ddpm_core.errors import DataError, ParamsError
-from ddpm_core.likelihood import kl_normal, negative_log_bin, negative_log_normal
+from ddpm_core.likelihood.terms import kl_normal, negative_log_bin, negative_log_normal
 from ddpm_core.objectives.base import BANDS, Draw, Loss
 from ddpm_core.objectives.batch import WHOLE, Batch, LabelDropout, Share
-from ddpm_core.process import Process, look_up, per_item, to_device
 from ddpm_core.spec import DataSpec
+from ddpm_core.tensors.process import Process, look_up, per_item, to_device
 
 if TYPE_CHECKING:
     from ddpm_core.objectives.diffusion_config import DiffusionConfig

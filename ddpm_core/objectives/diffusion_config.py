@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from ddpm_core.checks import Checks, not_negative
 from ddpm_core.diffusion.parameterisation import Parameterisation, Target
-from ddpm_core.diffusion.schedule import ScheduleConfig
+from ddpm_core.diffusion.schedules import ScheduleConfig
 from ddpm_core.diffusion.time_law import TimeLawConfig, Uniform
 from ddpm_core.diffusion.variance import VarianceName
 from ddpm_core.diffusion.weighting import WeightingConfig

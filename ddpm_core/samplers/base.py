@@ -7,8 +7,8 @@ from itertools import pairwise
 from typing import Any, ClassVar
 
 from ddpm_core.checks import Checks, Config, at_least_1
-from ddpm_core.diffusion.levels import Schedule
 from ddpm_core.diffusion.plan import Bound, PlanBuilder, SamplingPlan
+from ddpm_core.diffusion.schedule import Schedule
 from ddpm_core.diffusion.spacing import Spacing, spaced_levels
 from ddpm_core.diffusion.variance import Variance, is_learned, step_variance
 from ddpm_core.errors import ParamsError

@@ -5,7 +5,7 @@ from difflib import get_close_matches
 from typing import Any, ClassVar, get_args
 
 from ddpm_core.checks import Checks, Config, fraction, not_negative
-from ddpm_core.diffusion.levels import Schedule
+from ddpm_core.diffusion.schedule import Schedule
 from ddpm_core.errors import ParamsError
 from ddpm_core.samplers import SamplerConfig
 

@@ -12,8 +12,8 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from ddpm_core.checks import Checks, not_negative, positive
-from ddpm_core.diffusion.levels import Schedule
 from ddpm_core.diffusion.plan import PlanBuilder, SamplingPlan
+from ddpm_core.diffusion.schedule import Schedule
 from ddpm_core.diffusion.variance import Variance
 from ddpm_core.samplers.base import SHARED_CHECKS, Sampler, steps_of
 from ddpm_core.samplers.heun import add_heun

@@ -7,8 +7,8 @@ differ by almost nothing; nothing is clipped, for a clipped step cannot be undon
 from collections.abc import Sequence
 from itertools import pairwise
 
-from ddpm_core.diffusion.levels import Schedule
 from ddpm_core.diffusion.plan import PlanBuilder, SamplingPlan
+from ddpm_core.diffusion.schedule import Schedule
 from ddpm_core.samplers.base import add_ddim, steps_of
 
 

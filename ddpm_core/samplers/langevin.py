@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from ddpm_core.checks import Checks, at_least_1, open_fraction
-from ddpm_core.diffusion.levels import Schedule
 from ddpm_core.diffusion.plan import PlanBuilder, SamplingPlan
+from ddpm_core.diffusion.schedule import Schedule
 from ddpm_core.diffusion.variance import Variance
 from ddpm_core.samplers.base import SHARED_CHECKS, Sampler, add_ancestral, steps_of
 

@@ -19,8 +19,8 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from ddpm_core.diffusion.levels import Floats, Schedule
 from ddpm_core.diffusion.plan import PlanBuilder, SamplingPlan
+from ddpm_core.diffusion.schedule import Floats, Schedule
 from ddpm_core.diffusion.variance import Variance
 from ddpm_core.samplers.base import Sampler, steps_of
 from ddpm_core.samplers.dpmpp import parabola, second_order, step_weight

@@ -18,6 +18,7 @@ from ddpm_core.device import seed_network
 from ddpm_core.errors import IntegrityError, NonFiniteError, Stopped
 from ddpm_core.objectives.base import Objective
 from ddpm_core.objectives.batch import Batch, Share
+from ddpm_core.training.accumulate import Passes
 from ddpm_core.training.checkpoint import Checkpoints, Snapshot
 from ddpm_core.training.config import TrainConfig
 from ddpm_core.training.distributed import ALONE, Processes
@@ -26,7 +27,6 @@ from ddpm_core.training.guard import Guard
 from ddpm_core.training.held_out import Best
 from ddpm_core.training.lr import build_optimiser, lr_at
 from ddpm_core.training.meter import Measures, Meter, Window
-from ddpm_core.training.passes import Passes
 from ddpm_core.training.prefetch import Prefetch
 from ddpm_core.training.spans import span
 from ddpm_core.training.state import load_optimiser, named, optimiser_tensors, under

@@ -41,7 +41,7 @@ def checked_params(paths: "Paths", *, computes: bool = False) -> "Params":
     For a verb that computes, threads are settled first, as numpy and torch read their number when they are imported.
     """
     from pipelines.params import load_params, read_yaml
-    from pipelines.threads import settle
+    from pipelines.runtime.threads import settle
 
     runtime = read_yaml(paths.params).get("runtime")
     asked = runtime.get("threads") if isinstance(runtime, dict) else None

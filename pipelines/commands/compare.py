@@ -33,7 +33,7 @@ def compare_runs(args: argparse.Namespace) -> None:
     paths = project_paths(args)
     params = checked_params(paths)
     from ddpm_core.files import atomic_write_text
-    from pipelines.comparing import Compared, open_runs
+    from pipelines.report.compare import Compared, open_runs
 
     with open_runs((args.run_a, args.run_b), params, paths) as runs:
         compared = Compared.of(runs, params)

@@ -63,14 +63,14 @@ def edit(args: argparse.Namespace) -> None:
     """Judge the options, open the bundle, edit, write."""
     own, out = _own_options(args), Path(args.out)
     bundle = Path(args.bundle) if args.bundle else project_paths(args).bundle
-    from pipelines.quiet import limit_threads
+    from pipelines.runtime.environment import limit_threads
 
     limit_threads(args.threads)
     from ddpm_core.files import sha256_file
-    from pipelines.serving.editing import Editor
+    from pipelines.sampling.bundle_sampler import Sampler
+    from pipelines.sampling.editing import Editor
     from pipelines.serving.labels import label_of, labels_for
     from pipelines.serving.outputs import Pictures
-    from pipelines.serving.sampler import Sampler
 
     sampler = Sampler.open(bundle, args.device, args.threads)
     spec = sampler.bundle.spec
@@ -157,7 +157,7 @@ def _kept(file: Path, spec: "DataSpec") -> Any:
 
 
 def _read(file: Path, option: str) -> Any:
-    from pipelines.tools.decode import read_png
+    from pipelines.kinds.pictures.decode import read_png
 
     if not file.is_file():
         raise ParamsError(f"{option}: file not found: {file}")

@@ -35,8 +35,8 @@ def done_otherwise(args: argparse.Namespace, params: "Params", paths: "Paths") -
     out = Path(args.out).resolve()
     if out == paths.root or out.is_relative_to(paths.root / "out") or out.is_relative_to(paths.root / "data"):
         raise ParamsError(f"--out: must be a folder outside the stages' own out/ and data/, got {args.out}")
+    from pipelines.gate.record import judged_in
     from pipelines.stages.evaluate import measure_bundle
-    from pipelines.tools.measurement import judged_in
 
     measure_bundle(params, paths, Path(args.bundle), out)
     sys.stdout.write(judged_in(out, params.gate).table() + "\n")

@@ -3,7 +3,7 @@
 import argparse
 
 from pipelines.commands.common import Verbs, checked_params, project_paths
-from pipelines.lifetime import guarded
+from pipelines.runtime.lifetime import guarded
 
 
 def add_to(verbs: Verbs) -> None:
@@ -15,7 +15,7 @@ def add_to(verbs: Verbs) -> None:
 def flow(args: argparse.Namespace) -> None:
     paths = project_paths(args)
     checked_params(paths)
-    from pipelines.quiet import prepare_prefect
+    from pipelines.runtime.environment import prepare_prefect
 
     prepare_prefect(paths.home)  # Prefect reads its settings when it is imported
     from pipelines.flows import pipeline

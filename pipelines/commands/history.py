@@ -20,15 +20,15 @@ def add_to(verbs: Verbs) -> None:
 def show(args: argparse.Namespace) -> None:
     paths = project_paths(args)
     params = checked_params(paths)
-    from pipelines.history import history, table
-    from pipelines.store_access import store_must_answer
-    from pipelines.tools.source_facts import registered_name
-    from pipelines.tools.tracking import open_tracker
+    from pipelines.kinds.facts import registered_name
+    from pipelines.release.history import history, table
+    from pipelines.release.store_access import store_must_answer
+    from pipelines.tracking.tracker import open_tracker
 
     name = registered_name(params.gate, paths)
     store = open_tracker(params.runtime.tracking, paths.home).store()
     with store_must_answer():
-        from pipelines.tools.mlflow_registry import Registry
+        from pipelines.tracking.mlflow_registry import Registry
 
         rows = history(Registry(store, name))
     if args.json:

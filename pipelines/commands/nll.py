@@ -11,7 +11,7 @@ from ddpm_core.errors import DataError, ParamsError
 from pipelines.commands.common import Verbs, checked_params, project_paths
 
 if TYPE_CHECKING:
-    from ddpm_core.nll import Data
+    from ddpm_core.likelihood.nll import Data
     from ddpm_core.spec import DataSpec
     from pipelines.paths import Paths
 
@@ -67,11 +67,11 @@ def nll(args: argparse.Namespace) -> None:
     params = checked_params(paths, computes=True)
     runtime = params.runtime
     from ddpm_core.device import laid_out, make_repeatable, pick_device
-    from ddpm_core.nll import bound_calls, bound_table, ode_calls, ode_table
+    from ddpm_core.likelihood.nll import bound_calls, bound_table, ode_calls, ode_table
     from pipelines.commands.nll_report import rows, table_text, write
-    from pipelines.progress import Progress
+    from pipelines.runtime.progress import Progress
+    from pipelines.runtime.threads import in_use
     from pipelines.stages.export import read_weights
-    from pipelines.threads import in_use
 
     make_repeatable(in_use(runtime.threads))
     device = pick_device(runtime.device)
@@ -122,9 +122,9 @@ def _asked(args: argparse.Namespace, paths: "Paths") -> Asked:
 def _read(paths: "Paths", asked: Asked, spec: "DataSpec", *, device: object) -> "Data":
     """n pictures of the split that fit the network."""
     from ddpm_core.diffusion.noise import Purpose, generator
-    from ddpm_core.nll import Data
+    from ddpm_core.likelihood.nll import Data
     from ddpm_core.spec import conditions_of
-    from pipelines.tools.shards import read_index, read_split
+    from pipelines.shards.archive import read_index, read_split
 
     index = read_index(paths.shards)
     _refuse_other_data(asked.weights, spec, index.spec)

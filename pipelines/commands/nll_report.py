@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from ddpm_core.errors import ParamsError
 from ddpm_core.files import atomic_write_bytes, atomic_write_text, json_bytes
-from pipelines.tools.plots import Line, Panel, chart
+from pipelines.report.chart import Line, Panel, chart
 
 if TYPE_CHECKING:
-    from ddpm_core.nll_tables import BoundTable, Estimate, OdeTable
+    from ddpm_core.likelihood.nll_tables import BoundTable, Estimate, OdeTable
 
 Row = tuple[str, float | None, float | None]
 COLUMNS = ("t", "bits_per_dim", "standard_error", "pictures")

@@ -20,9 +20,9 @@ def add_to(verbs: Verbs) -> None:
 def promote_bundle(args: argparse.Namespace) -> None:
     paths = project_paths(args)
     params = checked_params(paths)
-    from pipelines.history import required_why
-    from pipelines.promotion import promote
-    from pipelines.tools.tracking import open_tracker
+    from pipelines.release.history import required_why
+    from pipelines.release.promotion import promote
+    from pipelines.tracking.tracker import open_tracker
 
     if args.why is not None and not args.again:
         raise ParamsError("--why: must come with --again, which promotes what was rolled back; add it or leave both")

@@ -26,9 +26,9 @@ def add_to(verbs: Verbs) -> None:
 def roll_back_champion(args: argparse.Namespace) -> None:
     paths = project_paths(args)
     params = checked_params(paths)
-    from pipelines.history import required_why
-    from pipelines.rollback import roll_back
-    from pipelines.tools.tracking import open_tracker
+    from pipelines.release.history import required_why
+    from pipelines.release.rollback import roll_back
+    from pipelines.tracking.tracker import open_tracker
 
     why = required_why(args.why, "--why")
     tracker = open_tracker(params.runtime.tracking, paths.home)

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING
 
 from ddpm_core.errors import DdpmError, ParamsError, Stopped
 from pipelines.commands.common import Verbs, checked_params, project_paths
-from pipelines.lifetime import own_children
-from pipelines.run_signals import Passing, in_a_thread, passing_on
+from pipelines.runtime.lifetime import own_children
+from pipelines.runtime.signals import Passing, in_a_thread, passing_on
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from pipelines.params import Params
     from pipelines.paths import Paths
-    from pipelines.tools.dvc_repo import DvcRepo
+    from pipelines.versioning.dvc_repo import DvcRepo
 
 log = logging.getLogger(__name__)
 
@@ -35,8 +35,8 @@ def run(args: argparse.Namespace) -> None:
     """Nothing is started before the whole of params.yaml is found good."""
     paths = project_paths(args)
     params = checked_params(paths)
-    from pipelines.sources.watched import check_watched
-    from pipelines.tools.dvc_repo import DvcRepo
+    from pipelines.kinds.pictures.sources.watched import check_watched
+    from pipelines.versioning.dvc_repo import DvcRepo
 
     check_watched(params.source.path, paths.root)
 
@@ -59,8 +59,8 @@ def promote_judged(params: "Params", paths: "Paths") -> None:
     if not params.runtime.tracking:
         log.info("promotion  left out: runtime.tracking is false, so there is no registry")
         return
-    from pipelines.promotion import promote
-    from pipelines.tools.tracking import open_tracker
+    from pipelines.release.promotion import promote
+    from pipelines.tracking.tracker import open_tracker
 
     began = time.monotonic()
     log.info("%s", promote(params, paths, open_tracker(params.runtime.tracking, paths.home)))

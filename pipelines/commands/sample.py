@@ -55,13 +55,13 @@ def sample(args: argparse.Namespace) -> None:
     if out.suffix not in (".png", ".npz", ".zip", ""):
         raise ParamsError(f"--out: must end in .png, .npz or .zip, or name a folder without a dot, got {args.out}")
     bundle = Path(args.bundle) if args.bundle else project_paths(args).bundle
-    from pipelines.quiet import limit_threads
+    from pipelines.runtime.environment import limit_threads
 
     limit_threads(args.threads)
+    from pipelines.sampling.bundle_sampler import Sampler
+    from pipelines.sampling.parallel import sample_in_parallel
     from pipelines.serving.labels import labels_for
     from pipelines.serving.outputs import Pictures
-    from pipelines.serving.parallel import sample_in_parallel
-    from pipelines.serving.sampler import Sampler
 
     sampler = Sampler.open(bundle, args.device, args.threads)
     classes = sampler.bundle.spec.classes

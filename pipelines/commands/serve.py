@@ -38,7 +38,7 @@ def serve(args: argparse.Namespace) -> None:
     if not 0 <= args.port <= 65535:
         raise ParamsError(f"--port: must be from 0 to 65535, got {args.port}")
     bundle = Path(args.bundle) if args.bundle else project_paths(args).bundle
-    from pipelines.quiet import limit_threads
+    from pipelines.runtime.environment import limit_threads
 
     limit_threads(args.threads)
     from pipelines.serving.app import Limits, serve_bundle

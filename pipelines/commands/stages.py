@@ -37,7 +37,7 @@ def run_stage(args: argparse.Namespace) -> None:
     paths = project_paths(args)
     params = checked_params(paths, computes=args.stage in COMPUTING)
     from pipelines.params import stage_sections
-    from pipelines.tools.tracking import open_tracker
+    from pipelines.tracking.tracker import open_tracker
 
     seen = params.restrict(stage_sections(paths.root)[args.stage])
     if args.stage == "train" and training.done_otherwise(args, seen, paths):

@@ -5,8 +5,8 @@ import sys
 from typing import TYPE_CHECKING
 
 from ddpm_core.errors import ParamsError
-from pipelines.lifetime import own_children
-from pipelines.threads import in_use, share
+from pipelines.runtime.lifetime import own_children
+from pipelines.runtime.threads import in_use, share
 
 if TYPE_CHECKING:
     from pipelines.params import Params

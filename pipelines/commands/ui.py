@@ -7,8 +7,8 @@ import sys
 
 from ddpm_core.errors import TrackingError
 from pipelines.commands.common import Verbs, project_paths
-from pipelines.disk import damaged, damaged_store, sqlite_file
-from pipelines.lifetime import guarded
+from pipelines.runtime.disk import damaged, damaged_store, sqlite_file
+from pipelines.runtime.lifetime import guarded
 
 
 def add_to(verbs: Verbs) -> None:
@@ -21,7 +21,7 @@ def add_to(verbs: Verbs) -> None:
 
 def open_ui(args: argparse.Namespace) -> int:
     paths = project_paths(args)
-    from pipelines.tools.tracking import store_uri
+    from pipelines.tracking.tracker import store_uri
 
     file = sqlite_file(store_uri(paths.home))
     if file is not None and (fault := damaged(file)):

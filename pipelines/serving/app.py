@@ -19,10 +19,10 @@ from fastapi import FastAPI, Request, Response
 
 from ddpm_core.errors import DdpmError, ParamsError
 from ddpm_core.samplers.config import sampler_kinds
+from pipelines.sampling.bundle_sampler import Recipe, Sampler
 from pipelines.serving.openapi import image_responses, request_body
 from pipelines.serving.outputs import MEDIA, Pictures
 from pipelines.serving.request import MOST_PICTURES, ImageRequest, InvalidRequest
-from pipelines.serving.sampler import Recipe, Sampler
 from pipelines.serving.scheduler import Job, JobCancelled, JobTimeout, QueueFull, Scheduler, SchedulerClosed
 
 log = logging.getLogger(__name__)

@@ -7,8 +7,8 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from ddpm_core.errors import ParamsError
+from pipelines.sampling.bundle_sampler import Recipe, Sampler
 from pipelines.serving.labels import LabelChoice, labels_for
-from pipelines.serving.sampler import Recipe, Sampler
 
 MOST_PICTURES = 256
 MOST_STEPS = 10_000

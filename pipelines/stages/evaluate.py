@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ddpm_core.bundle import Bundle
+from ddpm_core.bundle.format import Bundle
 from ddpm_core.device import make_repeatable, pick_device
 from ddpm_core.errors import DataError, IntegrityError
 from ddpm_core.files import sha256_bytes
@@ -27,26 +27,26 @@ from ddpm_core.metrics.metric import flat
 from ddpm_core.metrics.pixels import golden_metric
 from ddpm_core.metrics.roughness import Grain
 from ddpm_core.spec import DataSpec
+from pipelines.evaluation.authenticity import write_measured
+from pipelines.evaluation.likelihood import held_out_bits
+from pipelines.kinds.pictures.features.controls import score_controls
+from pipelines.kinds.pictures.features.extractor import Extractor, extract
+from pipelines.kinds.pictures.features.extractors import CLASSIFIER_NAME, classifier_extractor, versions
+from pipelines.kinds.pictures.features.store import Reference, read_reference
+from pipelines.kinds.pictures.measures import MEASURES, control_features, open_all, view_of
+from pipelines.kinds.pictures.panels import Probe, SampleSet, panel_files
+from pipelines.kinds.pictures.sample_files import write_samples
 from pipelines.paths import Paths
-from pipelines.serving.cost import log_cost
-from pipelines.serving.parallel import sample_in_parallel
-from pipelines.serving.sampler import Sampler
-from pipelines.threads import in_use
-from pipelines.tools.authenticity import write_measured
-from pipelines.tools.bits import held_out_bits
-from pipelines.tools.controls import score_controls
-from pipelines.tools.extractor import Extractor, extract
-from pipelines.tools.features import CLASSIFIER_NAME, classifier_extractor, versions
-from pipelines.tools.judging import MEASURES, control_features, open_all, view_of
-from pipelines.tools.panels import Probe, SampleSet, panel_files
-from pipelines.tools.reference_store import Reference, read_reference
-from pipelines.tools.sample_files import write_samples
-from pipelines.tools.shard_index import ShardIndex
-from pipelines.tools.shards import Split, read_index, read_split
+from pipelines.runtime.threads import in_use
+from pipelines.sampling.bundle_sampler import Sampler
+from pipelines.sampling.cost import log_cost
+from pipelines.sampling.parallel import sample_in_parallel
+from pipelines.shards.archive import Split, read_index, read_split
+from pipelines.shards.index import ShardIndex
 
 if TYPE_CHECKING:
     from pipelines.params import Params
-    from pipelines.tools.tracking import Tracker
+    from pipelines.tracking.tracker import Tracker
 
 log = logging.getLogger(__name__)
 

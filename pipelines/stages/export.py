@@ -13,10 +13,10 @@ import torch
 from torch import nn
 
 import ddpm_core
-from ddpm_core.bundle import Bundle
+from ddpm_core.bundle.export import PARITY_BATCHES, assert_parity, export_onnx
+from ddpm_core.bundle.export_config import ExportConfig
+from ddpm_core.bundle.format import Bundle
 from ddpm_core.errors import IntegrityError, ParamsError
-from ddpm_core.export import PARITY_BATCHES, assert_parity, export_onnx
-from ddpm_core.export_config import ExportConfig
 from ddpm_core.files import json_bytes, sha256_bytes, sha256_file
 from ddpm_core.models import ModelConfig
 from ddpm_core.objectives.config import ObjectiveConfig
@@ -24,13 +24,13 @@ from ddpm_core.spec import DataSpec
 from ddpm_core.training.ema import average_of
 from pipelines.parsing import parse_kept
 from pipelines.paths import Paths
-from pipelines.serving.onnx_denoiser import OnnxDenoiser
-from pipelines.serving.sampler import Sampler
-from pipelines.threads import in_use
+from pipelines.runtime.threads import in_use
+from pipelines.sampling.bundle_sampler import Sampler
+from pipelines.sampling.onnx_denoiser import OnnxDenoiser
 
 if TYPE_CHECKING:
     from pipelines.params import Params
-    from pipelines.tools.tracking import Tracker
+    from pipelines.tracking.tracker import Tracker
 
 log = logging.getLogger(__name__)
 

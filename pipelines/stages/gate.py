@@ -4,14 +4,14 @@ import logging
 from typing import TYPE_CHECKING
 
 from ddpm_core.errors import GateFailed
-from ddpm_core.metrics.gate_config import GateConfig
+from ddpm_core.gate.config import GateConfig
+from pipelines.gate.gate_file import write_verdict
+from pipelines.gate.record import judge
 from pipelines.paths import Paths
-from pipelines.tools.gate_file import write_verdict
-from pipelines.tools.measurement import judge
 
 if TYPE_CHECKING:
     from pipelines.params import Params
-    from pipelines.tools.tracking import Tracker
+    from pipelines.tracking.tracker import Tracker
 
 log = logging.getLogger(__name__)
 

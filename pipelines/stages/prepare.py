@@ -15,18 +15,18 @@ from numpy.typing import NDArray
 from ddpm_core.errors import DataError
 from ddpm_core.files import atomic_folder, atomic_write_text, sha256_bytes
 from ddpm_core.spec import DataSpec
+from pipelines.kinds.facts import write_facts
+from pipelines.kinds.pictures.decode import decode, encode_png, fit_pixels
+from pipelines.kinds.pictures.manifest import Counts, Manifest, Row, write_manifest
+from pipelines.kinds.pictures.rules import File, Found, Listing, Member, Pixels, Rules
+from pipelines.kinds.pictures.sources.split import SplitConfig, SplitName, split_of
 from pipelines.paths import Paths
-from pipelines.progress import tracked
-from pipelines.sources.pictures import File, Found, Listing, Member, Pixels, Rules
-from pipelines.sources.split import SplitConfig, SplitName, split_of
-from pipelines.tools.decode import decode, encode_png, fit_pixels
-from pipelines.tools.manifest import Counts, Manifest, Row, write_manifest
-from pipelines.tools.source_facts import write_facts
-from pipelines.worker_pool import Died, map_in_workers, plain
+from pipelines.runtime.progress import tracked
+from pipelines.runtime.worker_pool import Died, map_in_workers, plain
 
 if TYPE_CHECKING:
     from pipelines.params import Params
-    from pipelines.tools.tracking import Tracker
+    from pipelines.tracking.tracker import Tracker
 
 _KEPT_BYTES = 1_000_000  # a rejected file up to this size is copied into the quarantine
 _KEPT_FILES = 1_000

@@ -16,25 +16,25 @@ from ddpm_core.metrics.frechet import RealFeatures, distance, gaussian_of, subse
 from ddpm_core.metrics.labels import as_many_like, asked_labels
 from ddpm_core.metrics.metric import rounded
 from ddpm_core.spec import DataSpec
-from pipelines.paths import Paths
-from pipelines.threads import in_use
-from pipelines.tools.classifier import train_classifier
-from pipelines.tools.controls import changed_features, control_rows
-from pipelines.tools.extractor import Extractor, Features, extract
-from pipelines.tools.features import (
+from pipelines.kinds.pictures.features.classifier import train_classifier
+from pipelines.kinds.pictures.features.config import ReferenceConfig
+from pipelines.kinds.pictures.features.controls import changed_features, control_rows
+from pipelines.kinds.pictures.features.extractor import Extractor, Features, extract
+from pipelines.kinds.pictures.features.extractors import (
     CLASSIFIER_NAME,
     classifier_bytes,
     classifier_extractor,
     open_extractors,
     read_extractor,
 )
-from pipelines.tools.reference_config import ReferenceConfig
-from pipelines.tools.reference_store import features_file, kept_rows, write_reference
-from pipelines.tools.shards import Split, read_index, read_split
+from pipelines.kinds.pictures.features.store import features_file, kept_rows, write_reference
+from pipelines.paths import Paths
+from pipelines.runtime.threads import in_use
+from pipelines.shards.archive import Split, read_index, read_split
 
 if TYPE_CHECKING:
     from pipelines.params import Params
-    from pipelines.tools.tracking import Tracker
+    from pipelines.tracking.tracker import Tracker
 
 log = logging.getLogger(__name__)
 

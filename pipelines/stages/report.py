@@ -12,18 +12,19 @@ from typing import TYPE_CHECKING, Any
 
 from ddpm_core.errors import DataError
 from ddpm_core.files import atomic_folder, atomic_write_bytes, atomic_write_text, sha256_file
-from ddpm_core.metrics.gate_config import GateConfig
+from ddpm_core.gate.config import GateConfig
+from ddpm_core.gate.rules import number
+from ddpm_core.gate.verdict import Verdict
 from ddpm_core.metrics.measurement import Measurement
 from ddpm_core.metrics.metric import Metric
-from ddpm_core.metrics.rules import number
-from ddpm_core.metrics.verdict import Verdict
+from pipelines.gate.record import judge
+from pipelines.kinds.facts import read_facts
+from pipelines.kinds.pictures.manifest import Manifest, read_manifest
 from pipelines.paths import Paths
-from pipelines.tools.manifest import Manifest, read_manifest
-from pipelines.tools.measurement import judge
-from pipelines.tools.report_config import ReportConfig
-from pipelines.tools.report_controls import control_rows, rulers
-from pipelines.tools.report_page import Captioned, Differences, Page, Picture, Row, Steps, render_html, render_markdown
-from pipelines.tools.report_plots import (
+from pipelines.report.config import ReportConfig
+from pipelines.report.controls import control_rows, rulers
+from pipelines.report.page import Captioned, Differences, Page, Picture, Row, Steps, render_html, render_markdown
+from pipelines.report.plots import (
     QualityLine,
     bound_picture,
     classes_picture,
@@ -32,7 +33,7 @@ from pipelines.tools.report_plots import (
     levels_picture,
     quality_picture,
 )
-from pipelines.tools.report_tables import (
+from pipelines.report.tables import (
     class_rows,
     difference_rows,
     difference_summary,
@@ -42,11 +43,10 @@ from pipelines.tools.report_tables import (
     measure_rows,
     steps_rows,
 )
-from pipelines.tools.source_facts import read_facts
 
 if TYPE_CHECKING:
     from pipelines.params import Params
-    from pipelines.tools.tracking import Tracker
+    from pipelines.tracking.tracker import Tracker
 
 log = logging.getLogger(__name__)
 

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 
 from ddpm_core.errors import ContractFailed, IntegrityError
 from ddpm_core.files import sha256_bytes
+from pipelines.kinds.pictures.decode import decode_png
+from pipelines.kinds.pictures.manifest import Row, read_manifest
 from pipelines.paths import Paths
-from pipelines.progress import tracked
-from pipelines.tools.decode import decode_png
-from pipelines.tools.manifest import Row, read_manifest
-from pipelines.tools.shards import Sample, write_shards
+from pipelines.runtime.progress import tracked
+from pipelines.shards.archive import Sample, write_shards
 
 if TYPE_CHECKING:
     from pipelines.params import Params
-    from pipelines.tools.tracking import Tracker
+    from pipelines.tracking.tracker import Tracker
 
 log = logging.getLogger(__name__)
 

@@ -25,21 +25,21 @@ from ddpm_core.training.checkpoint import Checkpoints
 from ddpm_core.training.distributed import ALONE, is_launched, is_waiting, joined, left_alone
 from ddpm_core.training.ema import BEST
 from ddpm_core.training.meter import Measures
-from ddpm_core.training.shelf import Shelf, begin_anew, finish, key_of, outputs_of
+from ddpm_core.training.run_folders import Shelf, begin_anew, finish, key_of, outputs_of
 from ddpm_core.training.signals import listening
 from ddpm_core.training.trainer import StepReport, Trainer
+from pipelines.kinds.pictures.preview import Preview
 from pipelines.params import as_flat, read_yaml
 from pipelines.paths import Paths
-from pipelines.progress import Progress
-from pipelines.tools.git import commit_of
-from pipelines.tools.making import Making, order_of
-from pipelines.tools.preview import Preview
-from pipelines.tools.settled import Settled
+from pipelines.runtime.progress import Progress
+from pipelines.training.rollback_log import Settled
+from pipelines.training.setup import Making, order_of
+from pipelines.versioning.git import commit_of
 
 if TYPE_CHECKING:
     from pipelines.params import Params
-    from pipelines.tools.outputs import Run
-    from pipelines.tools.tracking import Tracker
+    from pipelines.tracking.stage_records import Run
+    from pipelines.tracking.tracker import Tracker
 
 log = logging.getLogger(__name__)
 

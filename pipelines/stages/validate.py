@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 from ddpm_core.errors import ContractFailed
 from ddpm_core.files import atomic_write_json, sha256_file
+from pipelines.kinds.pictures.contract.config import ContractConfig, read_suite
+from pipelines.kinds.pictures.contract.expectations import Finding, Table, judge
+from pipelines.kinds.pictures.manifest import Manifest, Row, read_manifest
 from pipelines.paths import Paths
-from pipelines.progress import tracked
-from pipelines.tools.contract import ContractConfig, read_suite
-from pipelines.tools.expectations import Finding, Table, judge
-from pipelines.tools.manifest import Manifest, Row, read_manifest
+from pipelines.runtime.progress import tracked
 
 if TYPE_CHECKING:
     from pipelines.params import Params
-    from pipelines.tools.tracking import Tracker
+    from pipelines.tracking.tracker import Tracker
 
 # A row of each table is known by these columns.
 _NAMED_BY = {

@@ -10,7 +10,7 @@ from types import ModuleType
 import pytest
 
 from pipelines.paths import Paths
-from pipelines.promotion import judged_here
+from pipelines.release.promotion import judged_here
 from tests.support.imports import ROOT
 from tests.support.tracked import GATE, judged_project
 

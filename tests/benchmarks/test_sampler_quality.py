@@ -6,7 +6,7 @@ from types import ModuleType
 
 import pytest
 
-from pipelines.serving.sampler import Sampler
+from pipelines.sampling.bundle_sampler import Sampler
 from tests.support.imports import ROOT
 from tests.support.tiny_bundle import tiny_bundle, tiny_sample_config
 

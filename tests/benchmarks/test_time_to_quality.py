@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from ddpm_core.diffusion.schedule import Linear
+from ddpm_core.diffusion.schedules import Linear
 from tests.support.imports import ROOT
 
 

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from ddpm_core.diffusion import schedule as schedules
-from ddpm_core.diffusion.levels import Schedule
+from ddpm_core.diffusion import schedules
+from ddpm_core.diffusion.schedule import Schedule
 from ddpm_core.samplers import SamplerConfig
 from ddpm_core.samplers.config import named
 

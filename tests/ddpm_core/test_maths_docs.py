@@ -10,7 +10,8 @@ from typing import get_args
 import pytest
 
 import ddpm_core
-from ddpm_core.diffusion import schedule, time_law, weighting
+from ddpm_core.diffusion import schedules as schedule
+from ddpm_core.diffusion import time_law, weighting
 from ddpm_core.diffusion.parameterisation import Parameterisation
 from tests.mutants.table import full_path, slips
 

@@ -7,24 +7,24 @@ import numpy as np
 import pytest
 import torch
 
-from ddpm_core.bound import Bound, bound, estimate_x0_variance
-from ddpm_core.denoiser import bind
 from ddpm_core.device import pick_precision
 from ddpm_core.diffusion.bounds import clip_to
-from ddpm_core.diffusion.edits import known_region, noised
+from ddpm_core.diffusion.editing import known_region, noised
 from ddpm_core.diffusion.generate import generate
-from ddpm_core.diffusion.levels import Schedule
 from ddpm_core.diffusion.noise import Purpose, generator, step_noise
 from ddpm_core.diffusion.parameterisation import Parameterisation, eps_of, score_of
+from ddpm_core.diffusion.schedule import Schedule
 from ddpm_core.diffusion.spacing import spaced_levels
 from ddpm_core.diffusion.time_law import Uniform
 from ddpm_core.errors import DataError, DeviceError, ParamsError
+from ddpm_core.likelihood.bound import Bound, bound, estimate_x0_variance
 from ddpm_core.objectives.batch import Batch, LabelDropout
 from ddpm_core.objectives.diffusion import DiffusionObjective
-from ddpm_core.process import Process
 from ddpm_core.samplers.config import named
 from ddpm_core.spec import labelled
-from ddpm_core.torch_sampling import sample
+from ddpm_core.tensors.denoiser import bind
+from ddpm_core.tensors.process import Process
+from ddpm_core.tensors.sampling import sample
 
 SHAPE = (4, 3, 4, 4)  # as many images as columns
 SPEC = labelled((3, 4, 4), (-1.0, 1.0), 256, ("a", "b"))

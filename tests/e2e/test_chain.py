@@ -8,7 +8,7 @@ import pytest
 
 from pipelines.commands.stages import STAGES
 from pipelines.params import read_yaml
-from pipelines.tools.dvc_repo import DvcRepo
+from pipelines.versioning.dvc_repo import DvcRepo
 from tests.support.project import Done, Project, tiny_project
 
 pytestmark = pytest.mark.timeout(1200)  # the first of them waits for the whole chain

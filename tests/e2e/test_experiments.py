@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from ddpm_core.files import sha256_file
-from pipelines.tools.tracking import connect
+from pipelines.tracking.tracker import connect
 from tests.support.project import Project
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]

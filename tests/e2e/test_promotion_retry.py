@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.tools.tracking import connect
+from pipelines.tracking.tracker import connect
 from tests.support.mlflow_server import Server
 from tests.support.project import Project, tiny_project
 

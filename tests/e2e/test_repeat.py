@@ -45,7 +45,7 @@ def restored_run(project: Project) -> dict[str, set[str]]:
     """The names of what the one run in the project's store holds."""
     code = (
         "import json, sys\nfrom pathlib import Path\nfrom mlflow import MlflowClient\n"
-        "from pipelines.tools.tracking import store_uri\n"
+        "from pipelines.tracking.tracker import store_uri\n"
         "client = MlflowClient(store_uri(Path(sys.argv[1])))\n"
         "ids = [e.experiment_id for e in client.search_experiments()]\n"
         "(run,) = client.search_runs(ids)\n"

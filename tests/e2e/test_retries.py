@@ -15,7 +15,7 @@ FLOW = """
 import sys
 from prefect import flow
 from pipelines import flows
-from pipelines.tools.dvc_repo import StageFailed
+from pipelines.versioning.dvc_repo import StageFailed
 
 if __name__ == "__main__":
     stage = flows.run_stage.with_options(retry_delay_seconds=0)

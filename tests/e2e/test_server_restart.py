@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.tools.tracking import connect, open_tracker
+from pipelines.tracking.tracker import connect, open_tracker
 from tests.support.mlflow_server import Server
 
 pytestmark = pytest.mark.slow

@@ -62,13 +62,13 @@ def test_a_change_of_words_goes_unnoticed_and_a_fault_is_noticed_by_name(
     from importlib import import_module
 
     copies, run = import_module("copies"), import_module("run")
-    words = Fault("words", "ddpm_core/likelihood.py", "Terms of the variational bound", "Terms of the bound")
+    words = Fault("words", "ddpm_core/likelihood/terms.py", "Terms of the variational bound", "Terms of the bound")
     with copies.Copy(tmp_path / "tree") as copy:
         unnoticed, noticed = run.tried(words, copy), run.tried(named(["kl-plus-half"])[0], copy)
         before = (ROOT / words.file).read_text(encoding="utf-8")
         assert (copy.tree / words.file).read_text(encoding="utf-8") == before
     assert unnoticed.killer is None
-    assert noticed.killer.split("::")[0] == "tests/ddpm_core/test_likelihood.py"
+    assert noticed.killer.split("::")[0] == "tests/ddpm_core/likelihood/test_terms.py"
     assert noticed.as_documented
     assert run.verdict([noticed], 1.0) == 0
     assert run.verdict([noticed, unnoticed], 1.0) == 1

@@ -13,10 +13,10 @@ from torch import Tensor
 
 from ddpm_core.diffusion.bounds import operator
 from ddpm_core.diffusion.generate import generate
-from ddpm_core.diffusion.levels import Schedule
 from ddpm_core.diffusion.parameterisation import Parameterisation, Target
 from ddpm_core.diffusion.plan import SamplingPlan
-from ddpm_core.diffusion.schedule import Cosine, Linear
+from ddpm_core.diffusion.schedule import Schedule
+from ddpm_core.diffusion.schedules import Cosine, Linear
 
 Network = Callable[[Tensor, float], Tensor]
 """(x, what the network is told) -> its answer."""

@@ -12,10 +12,10 @@ from torch import Tensor, nn
 
 from ddpm_core.diffusion.bounds import clip_to
 from ddpm_core.diffusion.generate import generate
-from ddpm_core.diffusion.levels import Schedule
 from ddpm_core.diffusion.parameterisation import Parameterisation, Target
 from ddpm_core.diffusion.plan import SamplingPlan
-from ddpm_core.diffusion.schedule import Cosine, Linear, Sigmoid
+from ddpm_core.diffusion.schedule import Schedule
+from ddpm_core.diffusion.schedules import Cosine, Linear, Sigmoid
 from ddpm_core.diffusion.weighting import MinSnr, Snr
 from ddpm_core.samplers.ancestral import Ancestral
 from ddpm_core.samplers.ddim import Ddim

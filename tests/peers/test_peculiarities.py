@@ -15,19 +15,19 @@ import pytest
 import torch
 
 from ddpm_core.diffusion.bounds import operator
-from ddpm_core.diffusion.edits import chain, take
+from ddpm_core.diffusion.editing import chain, take
 from ddpm_core.diffusion.generate import begin, generate, step_once
-from ddpm_core.diffusion.levels import Schedule
 from ddpm_core.diffusion.oracle import GaussianOracle
 from ddpm_core.diffusion.parameterisation import Parameterisation
 from ddpm_core.diffusion.plan import SamplingPlan
-from ddpm_core.diffusion.schedule import Linear, Sigmoid
+from ddpm_core.diffusion.schedule import Schedule
+from ddpm_core.diffusion.schedules import Linear, Sigmoid
 from ddpm_core.errors import ParamsError
-from ddpm_core.process import Process
 from ddpm_core.samplers.ancestral import Ancestral
 from ddpm_core.samplers.ddim import Ddim
 from ddpm_core.samplers.dpmpp_3m import Dpmpp3m
 from ddpm_core.samplers.heun import Heun
+from ddpm_core.tensors.process import Process
 from tests.ddpm_core.samplers.test_orders import even_in_lambda
 from tests.peers.peer import peer
 from tests.peers.sampling import (

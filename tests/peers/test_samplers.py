@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from ddpm_core.diffusion.schedule import Edm, RectifiedFlow
+from ddpm_core.diffusion.schedules import Edm, RectifiedFlow
 from ddpm_core.diffusion.variance import Variance
 from ddpm_core.samplers.ancestral import Ancestral
 from ddpm_core.samplers.ddim import Ddim

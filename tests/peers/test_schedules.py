@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ddpm_core.diffusion.levels import Schedule
-from ddpm_core.diffusion.schedule import Cosine, Edm, GeometricVE, Linear, Quadratic
+from ddpm_core.diffusion.schedule import Schedule
+from ddpm_core.diffusion.schedules import Cosine, Edm, GeometricVE, Linear, Quadratic
 from ddpm_core.diffusion.spacing import Spacing, spaced_levels
 from tests.peers.peer import peer
 

@@ -9,7 +9,7 @@ import pytest
 from pipelines.commands.stages import STAGES
 from pipelines.params import Params, load_params, read_yaml, section_types, stage_sections
 from pipelines.paths import Paths
-from pipelines.tools.code_files import of_training
+from pipelines.training.code_files import of_training
 from tests.support.imports import ROOT, closure
 
 GRAPH = read_yaml(ROOT / "dvc.yaml")
@@ -21,29 +21,29 @@ CARRIERS = (
     "ddpm_core/checks.py",
     "ddpm_core/errors.py",
     "ddpm_core/files.py",
-    "ddpm_core/nested.py",
+    "ddpm_core/diff.py",
     "pipelines/__init__.py",
-    "pipelines/lifetime.py",
+    "pipelines/runtime/lifetime.py",
     "pipelines/paths.py",
     "pipelines/params.py",
     "pipelines/parsing.py",
-    "pipelines/progress.py",
-    "pipelines/quiet.py",
-    "pipelines/threads.py",
+    "pipelines/runtime/progress.py",
+    "pipelines/runtime/environment.py",
+    "pipelines/runtime/threads.py",
     "pipelines/stages/__init__.py",
     "pipelines/tools/__init__.py",
-    "pipelines/tools/git.py",
-    "pipelines/tools/spool.py",
-    "pipelines/tools/tracking.py",
+    "pipelines/versioning/git.py",
+    "pipelines/tracking/journal.py",
+    "pipelines/tracking/tracker.py",
 )
 
 # What a stage reaches and its outputs do not depend on. To list these would train anew for nothing.
 WITHOUT_EFFECT = {
     # The types of the sources' rules, imported by the reader of PNGs.
-    "shard": ("pipelines/sources", "pipelines/tools/source_facts.py"),
-    "evaluate": ("pipelines/sources", "pipelines/tools/source_facts.py"),
+    "shard": ("pipelines/kinds/pictures/sources", "pipelines/kinds/facts.py"),
+    "evaluate": ("pipelines/kinds/pictures/sources", "pipelines/kinds/facts.py"),
     # What a loss is computed with: of an objective export reads how a bundle samples.
-    "export": ("ddpm_core/likelihood.py", "ddpm_core/process.py"),
+    "export": ("ddpm_core/likelihood/terms.py", "ddpm_core/tensors/process.py"),
 }
 
 

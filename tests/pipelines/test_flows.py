@@ -22,8 +22,8 @@ from ddpm_core.errors import (
 )
 from pipelines import flows
 from pipelines.params import load_params
-from pipelines.tools.dvc_mending import LockBusy
-from pipelines.tools.dvc_repo import StageFailed
+from pipelines.versioning.dvc_repair import LockBusy
+from pipelines.versioning.dvc_repo import StageFailed
 from tests.support.imports import ROOT
 
 GATE = {
@@ -183,7 +183,7 @@ def test_flow_follows_the_graph_then_promotes(
 def test_failing_gate_shows_its_table_and_promotes_nothing(
     monkeypatch: pytest.MonkeyPatch, artifacts: dict[str, dict[str, Any]], tmp_path: Path
 ) -> None:
-    for name in ("params.yaml", "dvc.yaml", "pipelines/sources/embedded_digits.json"):
+    for name in ("params.yaml", "dvc.yaml", "pipelines/kinds/pictures/sources/embedded_digits.json"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes((ROOT / name).read_bytes())
     (tmp_path / "out").mkdir()

@@ -7,16 +7,16 @@ from typing import Any
 
 import numpy as np
 
+from ddpm_core.gate.config import GateConfig
 from ddpm_core.metrics.config import EvaluateConfig, PanelsConfig
-from ddpm_core.metrics.gate_config import GateConfig
 from ddpm_core.spec import labelled
+from pipelines.kinds.facts import SourceFacts, write_facts
+from pipelines.kinds.pictures.features.config import ClassifierConfig, ReferenceConfig
+from pipelines.kinds.pictures.manifest import Counts, Manifest, Row, write_manifest
 from pipelines.params import RuntimeConfig
 from pipelines.paths import Paths
-from pipelines.tools.manifest import Counts, Manifest, Row, write_manifest
-from pipelines.tools.reference_config import ClassifierConfig, ReferenceConfig
-from pipelines.tools.report_config import ReportConfig
-from pipelines.tools.shards import Sample, ShardConfig, write_shards
-from pipelines.tools.source_facts import SourceFacts, write_facts
+from pipelines.report.config import ReportConfig
+from pipelines.shards.archive import Sample, ShardConfig, write_shards
 from tests.support.tiny_bundle import CLASSES, tiny_bundle
 
 SIDE = 8

@@ -12,14 +12,14 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from pipelines.kinds.pictures.contract.config import ContractConfig
+from pipelines.kinds.pictures.manifest import Manifest, read_manifest
+from pipelines.kinds.pictures.rules import Rules
+from pipelines.kinds.pictures.sources import ImageFolder
+from pipelines.kinds.pictures.sources.split import SplitConfig
 from pipelines.paths import Paths
-from pipelines.sources import ImageFolder
-from pipelines.sources.pictures import Rules
-from pipelines.sources.split import SplitConfig
+from pipelines.shards.archive import ShardConfig
 from pipelines.stages import prepare, shard, validate
-from pipelines.tools.contract import ContractConfig
-from pipelines.tools.manifest import Manifest, read_manifest
-from pipelines.tools.shards import ShardConfig
 
 RULES = Rules(
     size=8,

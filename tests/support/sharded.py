@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from ddpm_core.spec import labelled
-from pipelines.tools.shards import Sample, ShardConfig, write_shards
+from pipelines.shards.archive import Sample, ShardConfig, write_shards
 
 SPEC = labelled((1, 4, 4), (-1.0, 1.0), 256, ("x", "y", "z"))
 TRAIN, TEST = 103, 11

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ddpm_core.diffusion.schedule import Cosine
+from ddpm_core.diffusion.schedules import Cosine
 from ddpm_core.diffusion.time_law import Uniform
 from ddpm_core.diffusion.weighting import Simple
 from ddpm_core.models.config import UNetConfig
@@ -19,7 +19,7 @@ from ddpm_core.spec import DataSpec, labelled
 from ddpm_core.training.config import AdamW, Constant, TrainConfig
 from pipelines.params import RuntimeConfig
 from pipelines.paths import Paths
-from pipelines.tools.shards import Sample, ShardConfig, write_shards
+from pipelines.shards.archive import Sample, ShardConfig, write_shards
 from tests.support.augmenting import augmenting
 
 SPEC = labelled((1, 8, 8), (-1.0, 1.0), 256, ("rows", "columns"))

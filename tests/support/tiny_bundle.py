@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from ddpm_core.bundle import Bundle
-from ddpm_core.diffusion.schedule import Cosine
+from ddpm_core.bundle.format import Bundle
+from ddpm_core.diffusion.schedules import Cosine
 from ddpm_core.samplers.config import GuidanceConfig, SampleConfig, named
 from ddpm_core.spec import DataSpec, labelled
 
@@ -96,7 +96,7 @@ def tiny_bundle(
         model=tiny_graph(spec, conditional, width) if model is None else model,
     )
     if golden:
-        from pipelines.serving.sampler import Sampler
+        from pipelines.sampling.bundle_sampler import Sampler
 
         bundle = replace(bundle, golden=Sampler(bundle, "cpu").make_golden(3, 1.0))
     bundle.write(folder)
@@ -120,7 +120,7 @@ def tiny_unet(spec: DataSpec, *, learned_variance: bool = False) -> Any:
 
 def exported_bundle(folder: Path, *, conditional: bool = True, variance: Any = "fixed_small") -> Bundle:
     """A bundle as `ddpm export` writes it: weights that can be found, and the network's configuration."""
-    from ddpm_core.export import export_onnx
+    from ddpm_core.bundle.export import export_onnx
 
     spec = tiny_spec(classes=CLASSES if conditional else ())
     net = tiny_unet(spec, learned_variance=variance == "learned")

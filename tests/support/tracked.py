@@ -9,16 +9,16 @@ from typing import Any
 import numpy as np
 from ruamel.yaml import YAML
 
-from ddpm_core.bundle import Bundle
-from ddpm_core.metrics.gate_config import GateConfig
+from ddpm_core.bundle.format import Bundle
+from ddpm_core.gate.config import GateConfig
 from ddpm_core.metrics.intervals import RESAMPLING, Replicates
 from ddpm_core.metrics.measurement import encoded
+from pipelines.evaluation.authenticity import write_measured
+from pipelines.gate.gate_file import write_verdict
+from pipelines.gate.record import judge
+from pipelines.kinds.pictures.decode import encode_png
 from pipelines.paths import Paths
-from pipelines.tools.authenticity import write_measured
-from pipelines.tools.decode import encode_png
-from pipelines.tools.dvc_repo import DvcRepo
-from pipelines.tools.gate_file import write_verdict
-from pipelines.tools.measurement import judge
+from pipelines.versioning.dvc_repo import DvcRepo
 from tests.support.described import described
 from tests.support.tiny_bundle import tiny_bundle, tiny_graph, tiny_spec
 

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ddpm_core.diffusion.levels import Schedule
 from ddpm_core.diffusion.oracle import GaussianOracle, moments
 from ddpm_core.diffusion.parameterisation import Parameterisation
+from ddpm_core.diffusion.schedule import Schedule
 from ddpm_core.diffusion.variance import OptimalVariance
 from ddpm_core.samplers.ancestral import Ancestral
 from ddpm_core.samplers.ddim import Ddim

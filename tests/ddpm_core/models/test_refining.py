@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from ddpm_core.export import assert_parity, export_onnx
+from ddpm_core.bundle.export import assert_parity, export_onnx
 from ddpm_core.models import UNetConfig
 from ddpm_core.models.refining import plain_share
 from ddpm_core.models.unet import UNet
 from ddpm_core.spec import DataSpec, labelled
-from pipelines.serving.onnx_denoiser import OnnxDenoiser
+from pipelines.sampling.onnx_denoiser import OnnxDenoiser
 from tests.ddpm_core.models.test_unet import TINY, inputs, net, parameters
 from tests.support.tiny_bundle import tiny_bundle
 

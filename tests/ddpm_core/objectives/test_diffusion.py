@@ -5,17 +5,17 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from ddpm_core.diffusion.levels import Floats
 from ddpm_core.diffusion.parameterisation import Parameterisation
-from ddpm_core.diffusion.schedule import Cosine, Edm, Linear
+from ddpm_core.diffusion.schedule import Floats
+from ddpm_core.diffusion.schedules import Cosine, Edm, Linear
 from ddpm_core.diffusion.time_law import FixedLaw, SecondMoment, Uniform
 from ddpm_core.diffusion.weighting import Simple, Vlb, vlb_weights
 from ddpm_core.errors import DataError, ParamsError
 from ddpm_core.objectives.batch import Batch, LabelDropout
 from ddpm_core.objectives.diffusion import Bound, DiffusionObjective, build_objective
 from ddpm_core.objectives.diffusion_config import DiffusionConfig
-from ddpm_core.process import Process
 from ddpm_core.spec import labelled
+from ddpm_core.tensors.process import Process
 from tests.support.close import assert_close
 
 LINEAR = Linear("linear", 10, 1e-3, 0.6, False, False)

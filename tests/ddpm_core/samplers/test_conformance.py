@@ -9,9 +9,9 @@ import pytest
 
 from ddpm_core.checks import Checks
 from ddpm_core.diffusion.generate import begin, generate, step_once
-from ddpm_core.diffusion.levels import Schedule
 from ddpm_core.diffusion.parameterisation import Parameterisation
 from ddpm_core.diffusion.plan import PlanBuilder, SamplingPlan
+from ddpm_core.diffusion.schedule import Schedule
 from ddpm_core.errors import ParamsError
 from ddpm_core.samplers.config import GuidanceConfig, SampleConfig, named, sampler_kinds
 

@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ddpm_core.diffusion.levels import Schedule
 from ddpm_core.diffusion.oracle import GaussianOracle, moments
 from ddpm_core.diffusion.parameterisation import Parameterisation
+from ddpm_core.diffusion.schedule import Schedule
 from ddpm_core.samplers.config import sampler_kinds
 
 ORACLE = GaussianOracle(0.3, 0.25)

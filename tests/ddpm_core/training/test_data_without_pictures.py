@@ -11,23 +11,23 @@ import tiny
 import torch
 from torch import Tensor, nn
 
-from ddpm_core.bundle import Bundle, read_bundle
-from ddpm_core.denoiser import bind, bind_guided
+from ddpm_core.bundle.export import assert_parity, export_onnx
+from ddpm_core.bundle.format import Bundle, read_bundle
 from ddpm_core.device import seed_network
 from ddpm_core.diffusion.generate import generate
 from ddpm_core.diffusion.guidance import guided
 from ddpm_core.diffusion.noise import initial
 from ddpm_core.diffusion.parameterisation import Parameterisation
-from ddpm_core.diffusion.schedule import Cosine
+from ddpm_core.diffusion.schedules import Cosine
 from ddpm_core.diffusion.time_law import Uniform
-from ddpm_core.export import assert_parity, export_onnx
 from ddpm_core.objectives.batch import Batch, LabelDropout
 from ddpm_core.objectives.diffusion import DiffusionObjective
-from ddpm_core.process import Process
 from ddpm_core.samplers.config import GuidanceConfig, SampleConfig, named
 from ddpm_core.spec import labelled
+from ddpm_core.tensors.denoiser import bind, bind_guided
+from ddpm_core.tensors.process import Process
 from ddpm_core.training.trainer import Trainer
-from pipelines.serving.onnx_denoiser import OnnxDenoiser
+from pipelines.sampling.onnx_denoiser import OnnxDenoiser
 
 SCHEDULE = Cosine("cosine", 50, 0.008, 0.999, False).build()
 V = Parameterisation("v", SCHEDULE)

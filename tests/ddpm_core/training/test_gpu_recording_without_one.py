@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from ddpm_core.objectives.base import Draw, Loss
 from ddpm_core.objectives.diffusion import DiffusionObjective
+from ddpm_core.training.accumulate import _Recorded
 from ddpm_core.training.held_out import HeldOut
-from ddpm_core.training.passes import _Recorded
 from ddpm_core.training.replayed import Replayed, _check_room
 
 # ------------------------------------------------------------------------------------------------------ recording

@@ -11,11 +11,11 @@ from torch import Tensor, nn
 
 from ddpm_core.device import seed_network
 from ddpm_core.diffusion.parameterisation import Parameterisation
-from ddpm_core.diffusion.schedule import Cosine
+from ddpm_core.diffusion.schedules import Cosine
 from ddpm_core.diffusion.time_law import SecondMoment, Uniform
 from ddpm_core.objectives.batch import Batch, LabelDropout
 from ddpm_core.objectives.diffusion import DiffusionObjective
-from ddpm_core.process import Process
+from ddpm_core.tensors.process import Process
 from ddpm_core.training.augmentation import AugmentConfig, Colour, Padded, Rotation
 from ddpm_core.training.checkpoint import Checkpoints
 from ddpm_core.training.config import AdamW, Constant, Muon, TrainConfig

@@ -9,13 +9,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ddpm_core.diffusion.bounds import clip_to
-from ddpm_core.diffusion.edits import noised
+from ddpm_core.diffusion.editing import noised
 from ddpm_core.diffusion.generate import generate
 from ddpm_core.diffusion.noise import initial, step_noise
 from ddpm_core.samplers.config import named
 from pipelines.cli import main
-from pipelines.serving.sampler import Sampler
-from pipelines.tools.decode import encode_png
+from pipelines.kinds.pictures.decode import encode_png
+from pipelines.sampling.bundle_sampler import Sampler
 from tests.support.tiny_bundle import tiny_bundle
 
 PICTURE = np.arange(64, dtype=np.uint8).reshape(1, 8, 8) * 3

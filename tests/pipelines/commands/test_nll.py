@@ -13,16 +13,16 @@ import pytest
 import torch
 
 from ddpm_core.diffusion.noise import Purpose, generator
-from ddpm_core.diffusion.schedule import Cosine
+from ddpm_core.diffusion.schedules import Cosine
 from ddpm_core.diffusion.time_law import Uniform
 from ddpm_core.diffusion.weighting import Simple
+from ddpm_core.likelihood.nll import Data, bound_table, ode_table
 from ddpm_core.models import UNetConfig
-from ddpm_core.nll import Data, bound_table, ode_table
 from ddpm_core.objectives.diffusion_config import DiffusionConfig
 from ddpm_core.spec import DataSpec
 from pipelines.cli import main
+from pipelines.shards.archive import Sample, ShardConfig, read_split, write_shards
 from pipelines.stages.train import weights_bytes
-from pipelines.tools.shards import Sample, ShardConfig, read_split, write_shards
 from tests.support.imports import ROOT
 from tests.support.tiny_bundle import tiny_spec, tiny_unet
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from pipelines import promotion
 from pipelines.commands.run import promote_judged
 from pipelines.paths import Paths
+from pipelines.release import promotion
 
 
 def test_without_tracking_promotion_is_left_out_in_one_line(

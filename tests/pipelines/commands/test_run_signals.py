@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.lifetime import OWNER, Process, descendants
+from pipelines.runtime.lifetime import OWNER, Process, descendants
 from tests.support.imports import ROOT
 from tests.support.project import write_yaml
 
@@ -18,7 +18,7 @@ from tests.support.project import write_yaml
 STAGE = """
 import os, sys, time
 from ddpm_core.training.signals import listening
-from pipelines.lifetime import end_with_owner
+from pipelines.runtime.lifetime import end_with_owner
 with listening() as stop:
     end_with_owner()
     print("running", os.getpid(), flush=True)
@@ -32,7 +32,7 @@ sys.exit(143)
 @pytest.fixture(scope="module")
 def fresh(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("one-stage")
-    for name in ("params.yaml", "pipelines/sources/embedded_digits.json"):
+    for name in ("params.yaml", "pipelines/kinds/pictures/sources/embedded_digits.json"):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes((ROOT / name).read_bytes())
     (folder / "stage.py").write_text(STAGE, encoding="utf-8")

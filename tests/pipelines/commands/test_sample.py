@@ -8,13 +8,13 @@ from typing import ClassVar, Literal
 import numpy as np
 import pytest
 
-from ddpm_core.diffusion.levels import Schedule
 from ddpm_core.diffusion.plan import PlanBuilder, SamplingPlan
+from ddpm_core.diffusion.schedule import Schedule
 from ddpm_core.diffusion.variance import Variance
 from ddpm_core.samplers import SamplerConfig
 from ddpm_core.samplers.base import Sampler, add_ddim, steps_of
 from pipelines.cli import main
-from pipelines.tools.decode import decode_png
+from pipelines.kinds.pictures.decode import decode_png
 from tests.support.tiny_bundle import tiny_bundle
 
 

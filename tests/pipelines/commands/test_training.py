@@ -13,8 +13,8 @@ from ddpm_core.errors import ParamsError
 from ddpm_core.training import launching
 from pipelines.commands import training
 from pipelines.paths import Paths
+from pipelines.runtime.threads import OURS
 from pipelines.stages import train
-from pipelines.threads import OURS
 
 PATHS = Paths(Path("/project"), Path("/home"))
 

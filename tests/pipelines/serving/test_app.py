@@ -19,11 +19,11 @@ import pytest
 from fastapi.testclient import TestClient
 
 from ddpm_core.errors import IntegrityError
+from pipelines.kinds.pictures.decode import decode_png
+from pipelines.sampling.bundle_sampler import Sampler
 from pipelines.serving import app as service
 from pipelines.serving.app import Limits, create_app
-from pipelines.serving.sampler import Sampler
 from pipelines.serving.scheduler import Job
-from pipelines.tools.decode import decode_png
 from tests.support.imports import ROOT
 from tests.support.tiny_bundle import tiny_bundle
 

@@ -9,9 +9,9 @@ import pytest
 from PIL import Image
 
 from ddpm_core.errors import ParamsError
+from pipelines.kinds.pictures.decode import decode_png
 from pipelines.serving.labels import labels_for
 from pipelines.serving.outputs import Pictures, columns_for
-from pipelines.tools.decode import decode_png
 
 NAMES = ("cat", "dog", "7")
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from ddpm_core.device import normal, torch_generator
 from ddpm_core.diffusion.noise import Purpose
 from ddpm_core.diffusion.parameterisation import Parameterisation, Target
-from ddpm_core.diffusion.schedule import Cosine
+from ddpm_core.diffusion.schedules import Cosine
 from ddpm_core.diffusion.variance import VarianceName
 from ddpm_core.objectives.base import Draw, Loss
 from ddpm_core.objectives.base_config import BaseObjectiveConfig

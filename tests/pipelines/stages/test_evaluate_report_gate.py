@@ -14,13 +14,13 @@ import pytest
 
 from ddpm_core.errors import DataError, GateFailed, IntegrityError, ParamsError
 from pipelines.commands import evaluation
+from pipelines.evaluation.authenticity import FILES, OWN
+from pipelines.gate.record import read_measurement
 from pipelines.paths import Paths
+from pipelines.report.config import ReportConfig
+from pipelines.shards.archive import read_split
 from pipelines.stages import evaluate, gate, reference, report
-from pipelines.tools.authenticity import FILES, OWN
-from pipelines.tools.measurement import read_measurement
-from pipelines.tools.report_config import ReportConfig
-from pipelines.tools.shards import read_split
-from pipelines.tools.tracking import NullTracker
+from pipelines.tracking.tracker import NullTracker
 from tests.support.imports import ROOT
 from tests.support.measured import (
     EVALUATE,
@@ -270,9 +270,9 @@ def test_the_same_record_gives_the_same_page_in_fresh_processes(bad: Paths, time
     sections = json.dumps({"report": asdict(REPORT), "gate": asdict(GATE)})
     code = (
         "import json, sys\nfrom pathlib import Path\nfrom types import SimpleNamespace\n"
-        "from ddpm_core.metrics.gate_config import GateConfig\nfrom pipelines.paths import Paths\n"
-        "from pipelines.stages import report\nfrom pipelines.tools.report_config import ReportConfig\n"
-        "from pipelines.tools.tracking import NullTracker\nroot, said = Path(sys.argv[1]), json.loads(sys.argv[2])\n"
+        "from ddpm_core.gate.config import GateConfig\nfrom pipelines.paths import Paths\n"
+        "from pipelines.stages import report\nfrom pipelines.report.config import ReportConfig\n"
+        "from pipelines.tracking.tracker import NullTracker\nroot, said = Path(sys.argv[1]), json.loads(sys.argv[2])\n"
         "params = SimpleNamespace(report=ReportConfig(**said['report']), gate=GateConfig(**said['gate']))\n"
         "report.run(params, Paths(root, root / '.ddpm'), NullTracker())\n"
     )

@@ -8,15 +8,15 @@ from typing import Any
 import pytest
 import torch
 
-from ddpm_core.bundle import Bundle, read_bundle
-from ddpm_core.diffusion.schedule import Cosine
+from ddpm_core.bundle.export_config import ExportConfig
+from ddpm_core.bundle.format import Bundle, read_bundle
+from ddpm_core.diffusion.schedules import Cosine
 from ddpm_core.diffusion.time_law import Uniform
 from ddpm_core.diffusion.weighting import Simple
 from ddpm_core.errors import ExportError, IntegrityError, ParamsError
-from ddpm_core.export_config import ExportConfig
 from ddpm_core.files import sha256_file
 from ddpm_core.objectives.diffusion_config import DiffusionConfig
-from pipelines.serving.sampler import Sampler
+from pipelines.sampling.bundle_sampler import Sampler
 from pipelines.stages import export as stage
 from pipelines.stages.export import export_weights, read_weights
 from tests.support.tiny_bundle import tiny_sample_config, tiny_spec, tiny_unet

@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 
 from ddpm_core.errors import GateFailed
+from ddpm_core.gate.config import Limit
 from ddpm_core.metrics.data import EvalData
-from ddpm_core.metrics.gate_config import Limit
 from ddpm_core.metrics.intervals import around, mean_replicates, resampled_within
 from ddpm_core.metrics.metric import Metric, Rule
-from pipelines.comparing import Compared, open_runs
+from pipelines.kinds.pictures import measures as judging
 from pipelines.paths import Paths
+from pipelines.report.compare import Compared, open_runs
 from pipelines.stages import evaluate, gate, reference, report
-from pipelines.tools import judging
-from pipelines.tools.tracking import NullTracker
+from pipelines.tracking.tracker import NullTracker
 from tests.support.measured import EVALUATE, GATE, MeasuredParams, measured_project
 
 

@@ -11,9 +11,9 @@ from PIL import Image
 
 from ddpm_core.errors import DataError
 from ddpm_core.files import sha256_file
+from pipelines.kinds.pictures.decode import read_png
+from pipelines.runtime.worker_pool import Died, map_in_workers
 from pipelines.stages import prepare as stage
-from pipelines.tools.decode import read_png
-from pipelines.worker_pool import Died, map_in_workers
 from tests.support.pictures import Project, bomb, file_bytes, noise, png, write
 
 GOOD = {f"{name}/{number}.png": png(10 * number + index) for index, name in enumerate("ab") for number in range(8)}

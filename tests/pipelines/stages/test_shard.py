@@ -7,8 +7,8 @@ import pytest
 
 from ddpm_core.errors import ContractFailed, IntegrityError
 from ddpm_core.files import atomic_write_json
-from pipelines.tools.decode import read_png
-from pipelines.tools.shards import read_index, read_split
+from pipelines.kinds.pictures.decode import read_png
+from pipelines.shards.archive import read_index, read_split
 from tests.support.pictures import Project, png, write
 
 

@@ -15,10 +15,10 @@ from safetensors.torch import load_file
 from ddpm_core.files import sha256_file
 from ddpm_core.spec import DataSpec, labelled
 from ddpm_core.training.config import InitFrom
+from pipelines.kinds.pictures.decode import decode_png
 from pipelines.paths import Paths
 from pipelines.stages import train
-from pipelines.tools.batches import spec_of_network
-from pipelines.tools.decode import decode_png
+from pipelines.training.batches import spec_of_network
 from tests.support.small_training import (
     DIFFUSION,
     MODEL,

@@ -14,14 +14,14 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 
 from ddpm_core.device import Precision
-from ddpm_core.training.shelf import key_of
+from ddpm_core.training.run_folders import key_of
 from ddpm_core.training.trainer import Trainer
 from ddpm_core.training.update import Update
 from pipelines.paths import Paths
-from pipelines.quiet import THREADS
+from pipelines.runtime.environment import THREADS
+from pipelines.runtime.threads import OURS
 from pipelines.stages import train
-from pipelines.threads import OURS
-from pipelines.tools.making import training_identity
+from pipelines.training.setup import training_identity
 from tests.support.augmenting import augmenting
 from tests.support.project import write_yaml
 from tests.support.small_training import (
@@ -186,7 +186,7 @@ def no_override(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in (*THREADS, OURS):
         monkeypatch.setenv(name, "")  # so that it is put back, whatever the training makes of it
         monkeypatch.delenv(name)
-    monkeypatch.setattr("pipelines.threads.measured", lambda: 1)
+    monkeypatch.setattr("pipelines.runtime.threads.measured", lambda: 1)
 
 
 @pytest.mark.usefixtures("no_override")

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from ddpm_core.errors import DataError, NonFiniteError, ParamsError
+from pipelines.shards.archive import Sample
 from pipelines.stages import train
-from pipelines.tools.batches import spec_of_network
-from pipelines.tools.making import check_parts
-from pipelines.tools.shards import Sample
+from pipelines.training.batches import spec_of_network
+from pipelines.training.setup import check_parts
 from tests.support.small_training import SPEC, TRAIN, Recorder, params, pictures, project
 
 

@@ -1,0 +1,174 @@
+"""A network to ONNX: one file with its weights inside, any batch size, and the same bytes whenever it is made.
+
+onnx is imported here and in graph_weights.py, nowhere else in this library.
+"""
+
+import contextlib
+import logging
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from ddpm_core.bundle.graph_weights import tell_places
+from ddpm_core.diffusion.noise import step_noise
+from ddpm_core.errors import ExportError
+from ddpm_core.spec import Condition, DataSpec
+
+_log = logging.getLogger(__name__)
+
+Net = Callable[[NDArray[np.float32], NDArray[np.float32], Mapping[str, NDArray[Any]]], NDArray[np.float32]]
+"""(x, t, conditions by name) -> out, as a runtime runs the exported graph."""
+
+PARITY_BATCHES = (1, 3, 16)
+# More than all that the graphs of the largest networks here hold; protobuf itself ends at 2 GiB.
+_BYTES_LIMIT = 2 << 30
+
+
+class _Told(nn.Module):
+    """The network with its conditions as one argument, in the order of their names; the exporter takes no keywords."""
+
+    def __init__(self, net: nn.Module, names: Iterable[str]) -> None:
+        super().__init__()
+        self.net, self.names = net, tuple(names)
+
+    def forward(self, x: Tensor, t: Tensor, cond: tuple[Tensor, ...] = ()) -> Tensor:
+        out: Tensor = self.net(x, t, **dict(zip(self.names, cond, strict=True)))
+        return out
+
+
+def export_onnx(net: nn.Module, spec: DataSpec, *, opset: int) -> bytes:
+    """The bytes of model.onnx: x, t and the conditions of the spec, by name -> out, in float32, the batch free.
+
+    Any `net(x, t, **cond)` on data of any shape will do.
+    """
+    net = net.eval().to(device="cpu", dtype=torch.float32)
+    size = sum(value.numel() * value.element_size() for value in net.state_dict().values())
+    if size >= _BYTES_LIMIT:
+        raise ExportError(
+            f"model: an ONNX file holds less than 2 GiB of weights, got {size} bytes; take fewer channels"
+        )
+    # Two data: a batch of one would be taken for a constant.
+    cond = tuple(torch.zeros(2, *each.shape, dtype=getattr(torch, each.dtype)) for each in spec.conditions.values())
+    batch = {0: torch.export.Dim("batch", min=1)}
+    told = {"cond": (batch,) * len(cond)} if cond else {}  # the exporter takes no empty tuple
+    try:
+        with _quiet():
+            program = torch.onnx.export(
+                _Told(net, spec.conditions),
+                (torch.zeros(2, *spec.shape), torch.ones(2), *([cond] if cond else [])),
+                dynamo=True,
+                opset_version=opset,
+                input_names=["x", "t", *spec.conditions],
+                output_names=["out"],
+                dynamic_shapes={"x": batch, "t": batch, **told},
+                verbose=False,
+            )
+    except (torch.onnx.errors.OnnxExporterError, RuntimeError, ValueError, TypeError) as error:
+        raise ExportError(
+            f"the network must be one that torch.onnx can export at opset {opset}, got {type(error).__name__}: "
+            f"{' '.join(str(error).split())[:300]}; try another export.opset"
+        ) from error
+    if program is None:
+        raise ExportError(f"torch.onnx gave no program at opset {opset}; try another export.opset")
+    return _plain_bytes(program.model_proto, net.state_dict())
+
+
+def assert_parity(net: nn.Module, run: Net, spec: DataSpec, *, top_time: float, tolerance: float) -> float:
+    """The largest difference between torch and the exported graph, over the answer's own scale (1 at least).
+
+    ExportError where it is above the tolerance at any batch size.
+    """
+    net = net.eval()
+    worst = 0.0
+    for batch in PARITY_BATCHES:
+        x = step_noise(range(batch), 0, spec.shape)
+        t = np.linspace(top_time, top_time / max(batch, 2), batch).astype(np.float32)
+        cond = {name: _example(each, batch) for name, each in spec.conditions.items()}
+        with torch.no_grad():
+            told = {name: torch.from_numpy(value) for name, value in cond.items()}
+            expected = net(torch.from_numpy(x), torch.from_numpy(t), **told).numpy()
+        got = run(x, t, cond)
+        if got.shape != expected.shape or not np.isfinite(got).all():
+            raise ExportError(
+                f"model.onnx must answer a batch of {batch} with finite values {expected.shape}, got {got.shape}; "
+                "try another export.opset"
+            )
+        difference = float(np.abs(got - expected).max()) / max(1.0, float(np.abs(expected).max()))
+        if difference > tolerance:
+            raise ExportError(
+                f"model.onnx must answer as torch does to within export.parity_tolerance = {tolerance:g}, got a "
+                f"difference of {difference:.3g} at a batch of {batch}; try another export.opset, or allow more"
+            )
+        worst = max(worst, difference)
+    return worst
+
+
+def _example(condition: Condition, batch: int) -> NDArray[Any]:
+    """Values of a condition to ask with: of classes each in turn, the null one among them; else normal noise."""
+    if condition.classes:
+        return np.arange(batch, dtype=np.int64) % (len(condition.classes) + 1)
+    return step_noise(range(batch), 1, condition.shape).astype(condition.dtype)
+
+
+def _plain_bytes(model: Any, weights: Mapping[str, Tensor]) -> bytes:
+    """The graph with the places of its weights, without whatever tells where and when it was made, in a fixed order."""
+    del model.metadata_props[:]
+    model.doc_string = ""
+    model.producer_name, model.producer_version = "ddpm", ""
+    _strip(model.graph)
+    for function in model.functions:
+        function.doc_string = ""
+        del function.metadata_props[:]
+        _strip_nodes(function.node)
+    if not tell_places(model, weights):
+        _log.warning("the exporter changed some weights beyond recognition: no training can begin from this model.onnx")
+    try:
+        onnx.checker.check_model(model, full_check=True)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        raise ExportError(f"model.onnx must pass onnx's checker, got: {error}; try another export.opset") from error
+    return bytes(model.SerializeToString(deterministic=True))
+
+
+def _strip(graph: Any) -> None:
+    graph.doc_string, graph.name = "", "network"
+    del graph.metadata_props[:]
+    # Shapes in between are inferred again by whoever loads the graph.
+    del graph.value_info[:]
+    for value in (*graph.input, *graph.output, *graph.initializer):
+        value.doc_string = ""
+        del value.metadata_props[:]
+    _strip_nodes(graph.node)
+
+
+def _strip_nodes(nodes: Any) -> None:
+    for node in nodes:
+        node.doc_string = ""
+        del node.metadata_props[:]
+        for attribute in node.attribute:
+            attribute.doc_string = ""
+            if attribute.HasField("g"):
+                _strip(attribute.g)
+            for graph in attribute.graphs:
+                _strip(graph)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """The exporter's running commentary says nothing to a user of this project; its errors are raised."""
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "torch.export", "onnxscript", "onnx_ir")]
+    levels = [logger.level for logger in loggers]
+    try:
+        for logger in loggers:
+            logger.setLevel(logging.ERROR)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

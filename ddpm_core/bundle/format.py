@@ -1,0 +1,267 @@
+"""What ships: a folder with `model.onnx` and `bundle.json`, which says everything a sampler must know about the model.
+
+`bundle.json` holds the DataSpec with the conditions that the network is told, the schedule's tables as exact floats,
+what the network predicts, the default way to sample, the digest of `model.onnx`, a golden sample to try the model by,
+and where it all came from: digests and versions, never a date, a host or a path. It is one canonical JSON text with its
+own digest inside, so a flipped bit in either file is found when the bundle is read; nothing in the folder beside the
+two files is ever looked at.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ddpm_core.diffusion.parameterisation import Parameterisation, Target
+from ddpm_core.diffusion.schedule import Schedule
+from ddpm_core.diffusion.variance import VarianceName
+from ddpm_core.errors import DdpmError, IntegrityError, ParamsError
+from ddpm_core.files import atomic_folder, json_bytes, sha256_bytes
+from ddpm_core.spec import DataSpec
+
+FORMAT = 2
+MODEL_FILE = "model.onnx"
+BUNDLE_FILE = "bundle.json"
+OUTPUT = "out"
+_MEND = "make the bundle again with `ddpm export`, or restore it with `dvc checkout out/bundle`"
+_JSON_LIMIT = 64 << 20
+# The key under which an ONNX tensor names a file that holds its data. A model of ours keeps its weights inside.
+_EXTERNAL_DATA = b"location"
+_GOLDEN_VALUES = 4096
+
+
+@dataclass(frozen=True)
+class Golden:
+    """One image that the model made when it was exported, to know a broken model or runtime by."""
+
+    seed: int
+    label: int | None
+    sampler: Mapping[str, Any]
+    pixels_sha256: str
+    stride: int
+    values: tuple[int, ...]
+    tolerance: float
+
+    @classmethod
+    def of(
+        cls, image: NDArray[np.uint8], *, seed: int, label: int | None, sampler: Mapping[str, Any], tolerance: float
+    ) -> "Golden":
+        """Keep the image's digest and, of a big image, every so many-th value."""
+        stride = -(-image.size // _GOLDEN_VALUES)
+        values = tuple(int(value) for value in image.reshape(-1)[::stride])
+        return cls(seed, label, dict(sampler), sha256_bytes(image.tobytes()), stride, values, tolerance)
+
+    def compare(self, image: NDArray[np.uint8]) -> Literal["equal", "near", "different"]:
+        """Equal to the byte; or near: the mean absolute difference, in levels, is within the tolerance."""
+        if sha256_bytes(image.tobytes()) == self.pixels_sha256:
+            return "equal"
+        return "near" if self.difference(image) <= self.tolerance else "different"
+
+    def difference(self, image: NDArray[np.uint8]) -> float:
+        """The mean absolute difference in levels, of the values that were kept; infinite for another size."""
+        values = image.reshape(-1)[:: self.stride].astype(np.float64)
+        return float(np.abs(values - np.array(self.values)).mean()) if values.size == len(self.values) else float("inf")
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "seed": self.seed,
+            "label": self.label,
+            "sampler": dict(self.sampler),
+            "pixels_sha256": self.pixels_sha256,
+            "stride": self.stride,
+            "values_hex": bytes(self.values).hex(),
+            "tolerance": self.tolerance,
+        }
+
+    @classmethod
+    def from_dict(cls, value: Mapping[str, Any]) -> "Golden":
+        return cls(
+            seed=value["seed"],
+            label=value["label"],
+            sampler=value["sampler"],
+            pixels_sha256=value["pixels_sha256"],
+            stride=value["stride"],
+            values=tuple(bytes.fromhex(value["values_hex"])),
+            tolerance=value["tolerance"],
+        )
+
+
+class Input(NamedTuple):
+    """One input of the graph; `shape` is that of one datum."""
+
+    shape: tuple[int, ...]
+    dtype: str
+
+
+@dataclass(frozen=True, eq=False)
+class Bundle:
+    """A model and all that is needed to sample from it. `model` is the verified content of model.onnx."""
+
+    spec: DataSpec
+    schedule: Schedule
+    target: Target
+    variance: VarianceName
+    sample: Mapping[str, Any]
+    golden: Golden | None
+    provenance: Mapping[str, Any]
+    model: bytes = field(repr=False)
+
+    def __post_init__(self) -> None:
+        known = get_args(VarianceName)
+        if self.variance not in known:
+            raise ParamsError(f"variance: must be one of {', '.join(known)}, got {self.variance!r}")
+        if not isinstance(self.sample, Mapping) or not isinstance(self.provenance, Mapping):
+            raise ParamsError("sample, provenance: must be mappings")
+
+    @cached_property
+    def parameterisation(self) -> Parameterisation:
+        """What the network's answer means."""
+        return Parameterisation(self.target, self.schedule)
+
+    @property
+    def learned_variance(self) -> bool:
+        """Whether the network's second half of channels says the variance."""
+        return self.variance == "learned"
+
+    @property
+    def out_channels(self) -> int:
+        return self.spec.channels * (2 if self.learned_variance else 1)
+
+    @property
+    def inputs(self) -> dict[str, Input]:
+        """What the graph takes: the data, the time, and each condition of the spec."""
+        conditions = {name: Input(each.shape, each.dtype) for name, each in self.spec.conditions.items()}
+        return {"x": Input(self.spec.shape, "float32"), "t": Input((), "float32"), **conditions}
+
+    def blank(self, count: int) -> dict[str, NDArray[Any]]:
+        """So many data of zeros with all that the graph takes, to try it or to time it with."""
+        return {name: np.zeros((count, *each.shape), dtype=each.dtype) for name, each in self.inputs.items()}
+
+    @cached_property
+    def model_sha256(self) -> str:
+        return sha256_bytes(self.model)
+
+    @cached_property
+    def digest(self) -> str:
+        """The SHA-256 of bundle.json, and through it of the model: the name of this very bundle."""
+        return sha256_bytes(self.json_bytes())
+
+    def json_bytes(self) -> bytes:
+        """The bytes of bundle.json."""
+        content: dict[str, Any] = {
+            "format": FORMAT,
+            "spec": self.spec.to_dict(),
+            "schedule": self.schedule.to_dict(),
+            "target": self.target,
+            "variance": self.variance,
+            "sample": dict(self.sample),
+            "model": {
+                "file": MODEL_FILE,
+                "sha256": self.model_sha256,
+                "bytes": len(self.model),
+                "inputs": [
+                    {"name": name, "shape": list(each.shape), "dtype": each.dtype} for name, each in self.inputs.items()
+                ],
+                "output": OUTPUT,
+            },
+            "golden": None if self.golden is None else self.golden.to_dict(),
+            "provenance": dict(self.provenance),
+        }
+        return json_bytes({**content, "content_sha256": sha256_bytes(json_bytes(content))})
+
+    def write(self, folder: Path) -> None:
+        """Write the folder, whole or not at all, in place of the one that was there."""
+        _refuse_external_data(folder / MODEL_FILE, self.model)
+        with atomic_folder(folder) as temporary:
+            (temporary / MODEL_FILE).write_bytes(self.model)
+            (temporary / BUNDLE_FILE).write_bytes(self.json_bytes())
+
+
+def read_bundle(path: Path) -> Bundle:
+    """Read a bundle and verify every byte of it; IntegrityError says which file is wrong and how to mend it."""
+    path = Path(path)
+    content = _read_json(path / BUNDLE_FILE)
+    model = _read_model(path / MODEL_FILE, content)
+    try:
+        golden = content["golden"]
+        bundle = Bundle(
+            spec=DataSpec.from_dict(content["spec"]),
+            schedule=Schedule.from_dict(content["schedule"]),
+            target=content["target"],
+            variance=content["variance"],
+            sample=content["sample"],
+            golden=None if golden is None else Golden.from_dict(golden),
+            provenance=content["provenance"],
+            model=model,
+        )
+        _ = bundle.parameterisation  # refuses a target that does not belong to the schedule
+        same = bundle.json_bytes() == json_bytes(content)
+    except (KeyError, TypeError, ValueError, AttributeError, DdpmError) as error:
+        raise IntegrityError(
+            f"{path / BUNDLE_FILE}: must describe a model in format {FORMAT}, got content that does not read as one "
+            f"({type(error).__name__}: {error}); {_MEND}"
+        ) from error
+    if not same:
+        raise IntegrityError(
+            f"{path / BUNDLE_FILE}: must say only what format {FORMAT} knows (no other key, file, input or output "
+            f"name), got something else; {_MEND}"
+        )
+    return bundle
+
+
+def _read_json(file: Path) -> dict[str, Any]:
+    raw = _read(file, _JSON_LIMIT)
+    try:
+        content = json.loads(raw)
+        canonical = json_bytes(content)
+    except (ValueError, RecursionError) as error:
+        raise IntegrityError(f"{file}: must be a JSON text, got one that does not parse ({error}); {_MEND}") from error
+    if not isinstance(content, dict) or "format" not in content:
+        raise IntegrityError(f"{file}: must be a JSON object with the key `format`, got another content; {_MEND}")
+    if content["format"] != FORMAT:
+        raise IntegrityError(
+            f"{file}: must be of format {FORMAT}, got format {content['format']!r}; sample with the version of "
+            f"ddpm-pipeline that wrote it, or {_MEND}"
+        )
+    inner = {key: value for key, value in content.items() if key != "content_sha256"}
+    found, written = sha256_bytes(json_bytes(inner)), content.get("content_sha256")
+    if found != written or canonical != raw:
+        raise IntegrityError(f"{file}: must have the digest {written} that was written in it, got {found}; {_MEND}")
+    return content
+
+
+def _read_model(file: Path, content: Mapping[str, Any]) -> bytes:
+    model = content.get("model")
+    if not isinstance(model, dict) or model.get("file") != MODEL_FILE or not isinstance(model.get("bytes"), int):
+        raise IntegrityError(f"{file.parent / BUNDLE_FILE}: must name the file {MODEL_FILE}, got {model!r}; {_MEND}")
+    size = model["bytes"]
+    data = _read(file, size)
+    if len(data) != size or sha256_bytes(data) != model.get("sha256"):
+        raise IntegrityError(
+            f"{file}: must have {size} bytes and SHA-256 {model.get('sha256')}, got {len(data)} bytes and "
+            f"{sha256_bytes(data)}; {_MEND}"
+        )
+    _refuse_external_data(file, data)
+    return data
+
+
+def _read(file: Path, limit: int) -> bytes:
+    if not file.is_file():
+        raise IntegrityError(f"{file}: must be a file of the bundle, got none; {_MEND}")
+    size = file.stat().st_size
+    if size > limit:
+        raise IntegrityError(f"{file}: must have at most {limit} bytes, got {size}; {_MEND}")
+    return file.read_bytes()
+
+
+def _refuse_external_data(file: Path, model: bytes) -> None:
+    if _EXTERNAL_DATA in model:
+        raise IntegrityError(
+            f"{file}: must hold all its weights inside, got one that names another file for them "
+            f"(`{_EXTERNAL_DATA.decode()}`), which is never opened; {_MEND}"
+        )

@@ -1,0 +1,243 @@
+"""The rules of the gate, a function a kind: from metrics and limits to pass, fail, not enough evidence or not measured.
+
+A rule with an interval passes where the whole interval keeps the limit and fails where none of it does. Between the
+two it is `not enough evidence`, and says how many images would be enough.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import ceil, hypot, inf, log10
+from typing import Literal
+
+from ddpm_core.errors import DataError
+from ddpm_core.gate.config import GateConfig, Limit, limit_of
+from ddpm_core.metrics.intervals import RESAMPLING, wilson
+from ddpm_core.metrics.memorisation import chance
+from ddpm_core.metrics.metric import Metric, Numbers, Rule
+
+Outcome = Literal["pass", "fail", "not enough evidence", "not measured", "not applicable"]
+# What blocks more comes first: the verdict as a whole takes the first of these that any rule has.
+BLOCKING: tuple[Outcome, ...] = ("fail", "not measured", "not enough evidence")
+
+_BEST_TOLD = 0.002  # an e below this is called by no smaller number
+
+
+@dataclass(frozen=True)
+class RuleResult:
+    """What one rule said: `value` was measured, `limit` is what it was held against, `text` says it in words."""
+
+    rule: str
+    outcome: Outcome
+    value: float | None
+    limit: float | None
+    text: str
+
+
+def overall(rules: Sequence[RuleResult]) -> Outcome:
+    """What blocks most, or pass."""
+    outcomes = {rule.outcome for rule in rules}
+    return next((blocking for blocking in BLOCKING if blocking in outcomes), "pass")
+
+
+def rules_table(rules: Sequence[RuleResult]) -> str:
+    """Rules as lines of text for a terminal."""
+    head = ("rule", "measured", "limit", "outcome", "")
+    rows = [head, *((r.rule, number(r.value), number(r.limit), r.outcome, r.text) for r in rules)]
+    widths = [max(len(row[i]) for row in rows) for i in range(4)]
+    return "\n".join("  ".join(c.ljust(w) for c, w in zip(row, [*widths, 0], strict=True)).rstrip() for row in rows)
+
+
+def number(value: float | None) -> str:
+    """A number as people read it, `-` for none; nothing has no sign."""
+    return "-" if value is None else f"{value + 0.0:.4g}"
+
+
+def missing(rule: str, numbers: Numbers, names: Sequence[str]) -> RuleResult | None:
+    """The result of a rule whose numbers are not there."""
+    absent = [name for name in names if name not in numbers]
+    if not absent:
+        return None
+    return RuleResult(rule, "not measured", None, None, f"metrics.json has no {', '.join(absent)}")
+
+
+# ---- the rule that a metric brings
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What rules look at: the numbers, how they were taken, the limits, and by name what each gross fault scores."""
+
+    numbers: Numbers
+    gate: GateConfig
+    confidence: float
+    resampling: str | None
+    faults: Mapping[str, Numbers]
+
+    def result(self, metric: Metric) -> RuleResult | None:
+        """What the metric's own rule says of it; None without one."""
+        rule = metric.rule
+        if rule is None:
+            return None
+        limit = limit_of(self.gate, rule.limit)
+        if limit is None:
+            return RuleResult(rule.title, "not applicable", None, None, f"gate.{rule.limit} is null")
+        if metric.not_applicable:
+            return RuleResult(rule.title, "not applicable", None, None, metric.not_applicable)
+        ends, floor, counts = metric.ends, (metric.floor,) * bool(metric.floor), ("n", "n_heldout")
+        judge, needs = {
+            "interval": (self._interval, (*counts, metric.name, *ends, *floor)),
+            "ratio": (self._ratio, (metric.name, *ends)),
+            "excess": (self._excess, (metric.name, metric.floor, *((rule.chance,) if rule.chance else counts))),
+            "loss": (self._loss, (*counts, metric.name, metric.floor)),
+            "absolute": (self._absolute, (metric.name,)),
+        }.get(rule.kind, (None, ()))
+        if judge is None:
+            raise DataError(
+                f"record.json: the rule of {metric.name} must be of a kind that the gate has, got {rule.kind!r}"
+            )
+        if absent := missing(rule.title, self.numbers, needs):
+            return absent
+        if rule.kind in ("interval", "ratio") and self.resampling != RESAMPLING:
+            text = f"intervals must be of the kind {RESAMPLING!r}, got {self.resampling!r}; run `ddpm evaluate` again"
+            return RuleResult(rule.title, "not measured", None, None, text)
+        return judge(rule, metric, limit)
+
+    def words(self, template: str, metric: Metric) -> str:
+        """The words of a rule with the metric's numbers in them."""
+        low, high = (self.numbers.get(end) for end in metric.ends)
+        value = self.numbers[metric.name]
+        shown = {"value": value, "low": low, "high": high, "floor": self.numbers.get(metric.floor)}
+        filled = {name: None if number is None else number + 0.0 for name, number in shown.items()}
+        return template.format(**filled, worth=worth(value))
+
+    def _interval(self, rule: Rule, metric: Metric, limit: float) -> RuleResult:
+        value, low, high = (self.numbers[name] for name in (metric.name, *metric.ends))
+        outcome = by_interval(low <= limit, high <= limit)
+        text = f"{self.words(rule.words, metric)}; allowed {number(limit)}"
+        if outcome == "not enough evidence":
+            text += f"; {enough(value, (high - low) / 2, limit, self._fewest)}"
+        return RuleResult(rule.title, outcome, value, limit, text)
+
+    def _ratio(self, rule: Rule, metric: Metric, limit: float) -> RuleResult:
+        """A multiple of what real images score differs from data to data, so the gross faults must bear it out."""
+        value, low, high = (self.numbers[name] for name in (metric.name, *metric.ends))
+        if below := [name for name, its in self.faults.items() if its.get(metric.name, inf) <= limit]:
+            text = f"{listed(below)} would keep the limit of {number(limit)} x, so it says nothing on these data"
+            return RuleResult(rule.title, "not applicable", value, limit, text)
+        text = f"{self.words(rule.words, metric)}; allowed {limit:g} x"
+        return RuleResult(rule.title, by_interval(low <= limit, high <= limit), value, limit, text)
+
+    def _excess(self, rule: Rule, metric: Metric, allowed: float) -> RuleResult:
+        """A share of the samples above its limit fails, unless chance alone often gives as many."""
+        share, floor = self.numbers[metric.name], self.numbers[metric.floor]
+        limit = floor + allowed
+        text = f"{self.words(rule.words, metric)}; allowed {limit:.2%}"
+        if share <= limit:
+            return RuleResult(rule.title, "pass", share, limit, text)
+        if rule.chance:
+            by_chance = self.numbers[rule.chance]
+        else:
+            n, unseen = round(self.numbers["n"]), round(self.numbers["n_heldout"])
+            by_chance = chance(round(share * n), n, round(floor * unseen), unseen)
+        if by_chance >= self.gate.copy_significance:
+            text += f", but so many come by chance in {by_chance:.0%} of draws"
+            return RuleResult(rule.title, "pass", share, limit, text)
+        return RuleResult(rule.title, "fail", share, limit, text)
+
+    def _loss(self, rule: Rule, metric: Metric, allowed: float) -> RuleResult:
+        """By the interval of the loss, both shares uncertain (Newcombe 1998, method 10).
+
+        Fail where the interval shows a larger loss than is allowed. Where it shows neither that nor a smaller one, the
+        rule passes while the loss that was measured is at most twice what is allowed.
+        """
+        share, floor = self.numbers[metric.name], self.numbers[metric.floor]
+        loss, limit = floor - share, floor - allowed
+        low, high = self._loss_of_share(share, floor)
+        text = (
+            f"{self.words(rule.words, metric)}: a loss of {loss:.2%} ({low:.2%} to {high:.2%}); allowed {allowed:.2%}"
+        )
+        if limit <= rule.guessing:
+            text += f", which mere chance reaches ({rule.guessing:.2%}): the classifier is too weak to tell"
+            return RuleResult(rule.title, "not enough evidence", share, limit, text)
+        outcome = by_interval(low <= allowed, high <= allowed)
+        if outcome == "not enough evidence" and loss <= 2 * allowed:
+            outcome = "pass"
+            text += "; the interval shows no larger loss, and the loss is within twice the allowed"
+        elif outcome == "not enough evidence":
+            text += f"; {enough(loss, (high - low) / 2, allowed, self._fewest)}"
+        return RuleResult(rule.title, outcome, share, limit, text)
+
+    def _loss_of_share(self, mine: float, its: float) -> tuple[float, float]:
+        """The interval of `its` less `mine`, from Wilson's intervals of both."""
+        own, other = (
+            wilson(round(p * k), round(k), self.confidence)
+            for p, k in ((mine, self.numbers["n"]), (its, self.numbers["n_heldout"]))
+        )
+        loss = its - mine
+        return loss - hypot(its - other.low, own.high - mine), loss + hypot(other.high - its, mine - own.low)
+
+    def _absolute(self, rule: Rule, metric: Metric, limit: float) -> RuleResult:
+        value = self.numbers[metric.name]
+        text = f"{self.words(rule.words, metric)}; allowed {number(limit)}"
+        return RuleResult(rule.title, "pass" if value <= limit else "fail", value, limit, text)
+
+    @property
+    def _fewest(self) -> float:
+        return min(self.numbers["n"], self.numbers["n_heldout"])
+
+
+def worth(value: float) -> str:
+    """e in words: as good as 1/e real pictures, repeated for ever."""
+    if value <= _BEST_TOLD:
+        return f"as good as {1 / _BEST_TOLD:g} real pictures repeated, or better"
+    return f"as good as {1 / value:.2g} real pictures repeated"
+
+
+def listed(words: Sequence[str]) -> str:
+    return ", ".join(words[:-1]) + " and " + words[-1] if len(words) > 1 else "".join(words)
+
+
+def by_interval(may_hold: bool, holds: bool) -> Outcome:
+    """Pass where the whole interval keeps the limit, fail where none of it does."""
+    return "pass" if holds else "not enough evidence" if may_hold else "fail"
+
+
+def enough(value: float, reach: float, limit: float, n: float) -> str:
+    """With how many images the interval would lie on one side of the limit: it narrows as 1 / sqrt(n)."""
+    gap = abs(limit - value)
+    if gap * 1000 < reach:
+        return "the value lies on the limit: no number of images would be enough"
+    wanted = n * (reach / gap) ** 2 * 1.1
+    unit = 10 ** max(0, int(log10(wanted)) - 1)
+    return f"about {ceil(wanted / unit) * unit:,.0f} samples and as many unseen images would be enough"
+
+
+# ---- the rules that need no metric of their own
+
+
+def images_rule(metrics: Numbers, gate: GateConfig) -> RuleResult:
+    rule = "images"
+    if absent := missing(rule, metrics, ("n", "n_heldout")):
+        return absent
+    fewest = min(metrics["n"], metrics["n_heldout"])
+    text = f"{metrics['n']:g} samples beside {metrics['n_heldout']:g} unseen real images"
+    if fewest < gate.min_images:
+        text += f"; gate.min_images asks for {gate.min_images} of each: raise evaluate.n or split.test_fraction"
+        return RuleResult(rule, "not enough evidence", fewest, gate.min_images, text)
+    return RuleResult(rule, "pass", fewest, gate.min_images, text)
+
+
+def limit_rule(metrics: Numbers, limit: Limit) -> RuleResult:
+    rule = f"absolute {limit.metric}"
+    if absent := missing(rule, metrics, (limit.metric,)):
+        return absent
+    value = metrics[limit.metric]
+    if limit.min is not None and value < limit.min:
+        return RuleResult(rule, "fail", value, limit.min, f"must be at least {number(limit.min)}")
+    if limit.max is not None and value > limit.max:
+        return RuleResult(rule, "fail", value, limit.max, f"must be at most {number(limit.max)}")
+    ends = [f"at least {number(limit.min)}"] * (limit.min is not None) + [f"at most {number(limit.max)}"] * (
+        limit.max is not None
+    )
+    shown = limit.max if limit.max is not None else limit.min
+    return RuleResult(rule, "pass", value, shown, f"must be {' and '.join(ends)}")

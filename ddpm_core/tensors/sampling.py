@@ -1,0 +1,52 @@
+"""Sampling through a network in torch: for a look at a training as it goes, and for large evaluations on a GPU."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from ddpm_core.diffusion.bounds import operator
+from ddpm_core.diffusion.generate import OnStep, generate
+from ddpm_core.diffusion.noise import initial, step_noise
+from ddpm_core.diffusion.parameterisation import Parameterisation
+from ddpm_core.diffusion.plan import SamplingPlan
+from ddpm_core.spec import DataSpec
+from ddpm_core.tensors.denoiser import bind_guided
+
+
+def sample(
+    net: nn.Module,
+    plan: SamplingPlan,
+    parameterisation: Parameterisation,
+    spec: DataSpec,
+    *,
+    seeds: Sequence[int],
+    cond: Mapping[str, NDArray[Any]],
+    guidance: float,
+    device: torch.device,
+    dtype: torch.dtype,
+    interval: tuple[float, float] | None = None,
+    rescale: float = 0.0,
+    on_step: OnStep | None = None,
+) -> NDArray[np.float32]:
+    """Data [n, *shape], one for each seed, under the conditions of the spec, [n, ...] by name."""
+    denoise = bind_guided(
+        net,
+        {name: torch.from_numpy(value).to(device) for name, value in cond.items()},
+        guidance if spec.null else 0.0,
+        null=spec.null,
+        channels=spec.channels,
+        dtype=dtype,
+        interval=interval,
+        rescale=rescale,
+    )
+
+    def noise(step: int) -> Any:
+        return torch.from_numpy(step_noise(seeds, step, spec.shape)).to(device)
+
+    x_T = torch.from_numpy(initial(seeds, spec.shape) * np.float32(plan.start_scale)).to(device)
+    x0 = generate(plan, parameterisation, denoise, x_T, noise, bound=operator(plan.bound, spec.range), on_step=on_step)
+    return np.asarray(x0.cpu().numpy(), dtype=np.float32)

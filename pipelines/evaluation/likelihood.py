@@ -1,0 +1,78 @@
+"""Bits per dimension of unseen pictures, by the very network that ships: the variational bound at drawn levels."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from ddpm_core.bundle.format import Bundle
+from ddpm_core.diffusion.noise import Purpose, generator
+from ddpm_core.likelihood.nll import Data, bound_table
+from ddpm_core.likelihood.nll_tables import TermOfLevel
+from ddpm_core.metrics.metric import Metric
+from ddpm_core.spec import conditions_of
+
+Floats32 = NDArray[np.float32]
+Network = Callable[[Floats32, Floats32, Mapping[str, NDArray[Any]]], Floats32]
+
+
+@dataclass(frozen=True)
+class HeldOutBits:
+    """The numbers, and the bound's terms by level."""
+
+    metrics: tuple[Metric, ...]
+    terms: tuple[TermOfLevel, ...]
+
+
+class _Asked(nn.Module):
+    """A network of numpy arrays, asked with tensors."""
+
+    def __init__(self, network: Network) -> None:
+        super().__init__()
+        self._network = network
+
+    def forward(self, x: Tensor, t: Tensor, **cond: Tensor) -> Tensor:
+        told = {name: value.numpy() for name, value in cond.items()}
+        return torch.from_numpy(self._network(x.numpy(), t.numpy(), told))
+
+
+def held_out_bits(
+    network: Network,
+    bundle: Bundle,
+    images: NDArray[np.uint8],
+    labels: NDArray[np.int64],
+    *,
+    count: int,
+    levels: int,
+    seed: int,
+) -> HeldOutBits:
+    """`bits_per_dim` of so many pictures at so many drawn levels each, and its standard error."""
+    T = bundle.schedule.T
+    bits = Metric("bits_per_dim", "bits that the network needs for a value of an unseen image, at most", "lower")
+    if count == 0 or bundle.spec.levels is None:
+        reason = "evaluate.bits_images is 0" if count == 0 else "the data have no levels"
+        return HeldOutBits((Metric(bits.name, bits.meaning, left_out=reason),), ())
+    chosen = np.sort(generator(seed, Purpose.EVALUATE).permutation(len(images))[:count])
+    data = Data.encoded(
+        bundle.spec,
+        images[chosen],
+        conditions_of(bundle.spec, labels[chosen]),
+        chosen.tolist(),
+        torch.device("cpu"),
+    )
+    with torch.inference_mode():
+        table = bound_table(
+            _Asked(network),
+            bundle.parameterisation,
+            bundle.variance,
+            data,
+            levels=min(levels, T),
+            seed=seed,
+            on_call=lambda: None,
+        )
+    error = Metric("bits_per_dim_error", "its standard error", value=table.total.standard_error)
+    return HeldOutBits((bits.measured(table.total.mean), error), table.terms)

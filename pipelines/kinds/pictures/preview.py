@@ -1,0 +1,52 @@
+"""Samples of a network in training, as one picture: the same noise and the same labels every time."""
+
+import logging
+
+import numpy as np
+import torch
+from torch import nn
+
+from ddpm_core.objectives.config import ObjectiveConfig
+from ddpm_core.samplers.config import named
+from ddpm_core.spec import DataSpec, conditions_of
+from ddpm_core.tensors.sampling import sample
+from pipelines.kinds.pictures.decode import grid
+
+_log = logging.getLogger(__name__)
+_IMAGES, _COLUMNS, _STEPS, _GUIDANCE = 20, 10, 20, 0.5
+
+
+class Preview:
+    """A grid of samples of the averaged weights, the same noise and labels each time."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        diffusion: ObjectiveConfig,
+        spec: DataSpec,
+        device: torch.device,
+        dtype: torch.dtype,
+    ) -> None:
+        self._parameterisation = diffusion.parameterisation()
+        schedule = self._parameterisation.schedule
+        sampler = named("dpmpp_2m", min(_STEPS, schedule.T), None)
+        self._plan = sampler.plan(schedule, diffusion.variance)
+        self._model, self._spec, self._device, self._dtype = model, spec, device, dtype
+        self._cond = conditions_of(spec, np.arange(_IMAGES, dtype=np.int64) % max(1, len(spec.classes)))
+
+    def png(self) -> bytes:
+        x0 = sample(
+            self._model,
+            self._plan,
+            self._parameterisation,
+            self._spec,
+            seeds=range(_IMAGES),
+            cond=self._cond,
+            guidance=_GUIDANCE,
+            device=self._device,
+            dtype=self._dtype,
+        )
+        if not np.isfinite(x0).all():
+            _log.warning("the averaged weights give values that are no number; the preview shows them as 0")
+            x0 = np.nan_to_num(x0, nan=0.0, posinf=0.0, neginf=0.0)
+        return grid(self._spec.decode(x0), _COLUMNS, 2)

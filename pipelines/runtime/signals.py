@@ -1,0 +1,101 @@
+"""SIGTERM and SIGINT: raised where nothing waits for the end of a step, passed on to what this process started."""
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from types import FrameType
+from typing import TypeVar
+
+from pipelines.runtime.lifetime import LOOK_SECONDS, command_of, descendants
+
+T = TypeVar("T")
+
+
+class Terminated(BaseException):
+    """SIGTERM came, and nothing waits for the end of a step: leave, and clear up on the way, as on Ctrl-C."""
+
+
+@contextmanager
+def ending_on_sigterm() -> Iterator[None]:
+    """SIGTERM in here is raised as Terminated; a second one, when clearing up takes too long, leaves at once."""
+
+    def hear(number: int, _frame: FrameType | None) -> None:
+        signal.signal(number, signal.SIG_DFL)
+        raise Terminated
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, hear)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+class Passing:
+    """What `passing_on` heard: the name of the first signal, None before it."""
+
+    name: str | None = None
+
+
+@contextmanager
+def passing_on(echo_seconds: float = 2.0) -> Iterator[Passing]:
+    """SIGTERM and SIGINT in here go to all processes that this one started, as SIGTERM; a second signal kills them.
+
+    A process that starts after the signal gets it too. A second signal right after the first counts as the same one.
+    """
+    passing, heard = Passing(), 0.0
+    over = threading.Event()
+
+    def pass_on() -> None:
+        told: set[tuple[int, bytes]] = set()
+        while not over.is_set():
+            for pid in descendants(os.getpid()):
+                known = pid, command_of(pid)  # between fork and exec a signal would be lost: then it gets another
+                if known not in told:
+                    told.add(known)
+                    with suppress(ProcessLookupError):
+                        os.kill(pid, signal.SIGTERM)
+            over.wait(LOOK_SECONDS / 2)
+
+    def hear(number: int, _frame: FrameType | None) -> None:
+        nonlocal heard
+        if passing.name is None:
+            passing.name, heard = signal.Signals(number).name, time.monotonic()
+            threading.Thread(target=pass_on, name="signals", daemon=True).start()
+        elif time.monotonic() - heard > echo_seconds:
+            for pid in descendants(os.getpid()):
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            os._exit(128 + number)
+
+    before = {number: signal.signal(number, hear) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield passing
+    finally:
+        over.set()
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def in_a_thread(work: Callable[[], T]) -> T:
+    """Do the work in another thread, so that this one, the main thread, hears signals whatever the work does."""
+    done: list[T] = []
+    failed: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            done.append(work())
+        except BaseException as error:  # noqa: BLE001 (it is raised again below)
+            failed.append(error)
+
+    thread = threading.Thread(target=run, name="work", daemon=True)
+    thread.start()
+    thread.join()
+    if failed:
+        raise failed[0]
+    return done[0]

@@ -1,0 +1,53 @@
+"""The cost of sampling, logged before it starts: images, network evaluations, estimated time."""
+
+import logging
+import time
+from typing import Literal
+
+from ddpm_core.diffusion import noise
+from ddpm_core.metrics.config import EvaluateConfig
+from pipelines.runtime.progress import duration
+from pipelines.sampling.bundle_sampler import Recipe, Sampler
+from pipelines.sampling.parallel import Workers
+
+log = logging.getLogger(__name__)
+
+_TIMED_IMAGES = 16  # at most, in the call that is timed
+
+
+def log_cost(
+    sampler: Sampler, recipe: Recipe, config: EvaluateConfig, unseen: int, processes: int | Literal["auto"]
+) -> None:
+    """Log the cost of the samples of stage evaluate, and whether `evaluate.n_most` reduced their number."""
+    n = config.samples(unseen)
+    if config.n == "test" and n < unseen:
+        log.warning(
+            "evaluate.n: test asks for %s samples, one for each unseen picture; evaluate.n_most limits them to %s "
+            "(a number in evaluate.n has no limit)",
+            f"{unseen:,}",
+            f"{n:,}",
+        )
+    workers = Workers.of(processes, sampler.threads, sampler.device, -(-n // config.batch_size))
+    at_once = workers.count if workers.gpus else 1  # processes on a CPU share the threads of the timed call
+    seconds = recipe.cost(n) * seconds_an_evaluation(sampler, config.batch_size) / at_once
+    log.info(
+        "sampling %s images from the bundle: %s network evaluations, estimated time %s",
+        f"{n:,}",
+        f"{recipe.cost(n):,}",
+        duration(seconds),
+    )
+
+
+def seconds_an_evaluation(sampler: Sampler, batch_size: int) -> float:
+    """Of one network evaluation of one image: the second of two equal calls, as the first includes the set-up."""
+    count = min(batch_size, _TIMED_IMAGES)
+    cond = sampler.bundle.blank(count)
+    x, t = noise.initial(range(count), cond.pop("x").shape[1:]), cond.pop("t") + 1
+    sampler.network(x, t, cond)
+    began = _now()
+    sampler.network(x, t, cond)
+    return (_now() - began) / count
+
+
+def _now() -> float:
+    return time.perf_counter()

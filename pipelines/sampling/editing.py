@@ -1,0 +1,106 @@
+"""Pictures edited through the loop and the bundle that `ddpm sample` uses: filled, varied, or between two seeds."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ddpm_core.diffusion.arrays import Array
+from ddpm_core.diffusion.bounds import operator
+from ddpm_core.diffusion.editing import known_region, levels_from, noised, slerp, with_resampling
+from ddpm_core.diffusion.generate import Noise, OnStep, generate
+from ddpm_core.diffusion.noise import Purpose, initial, step_noise
+from ddpm_core.diffusion.plan import SamplingPlan
+from ddpm_core.diffusion.spacing import spaced_levels
+from ddpm_core.errors import ParamsError
+from ddpm_core.samplers.inversion import inversion
+from pipelines.runtime.progress import Progress
+from pipelines.sampling.bundle_sampler import Recipe, Sampler
+
+Pixels = NDArray[np.uint8]
+Labels = Sequence[int | None]
+
+
+class Editor:
+    """A sampler and a recipe with the labels of n pictures. Picture i is a function of its own seed and label alone."""
+
+    def __init__(self, sampler: Sampler, recipe: Recipe, labels: Labels, *, progress: bool = False) -> None:
+        self._sampler, self._recipe, self._labels, self._progress = sampler, recipe, labels, progress
+        self._shape, self._schedule = sampler.bundle.spec.shape, sampler.bundle.schedule
+
+    def inpaint(self, picture: Pixels, keep: NDArray[np.bool_], seeds: Sequence[int], times: int) -> Pixels:
+        """The picture [C, H, W] where `keep` [H, W] is true, the rest anew; RePaint walks each step `times` times."""
+        plan = self._recipe.plan if times == 1 else with_resampling(self._recipe.plan, self._schedule, 1, times)
+        mask = np.broadcast_to(keep, (1, *self._shape)).astype(np.float32)
+
+        def other_noise(step: int) -> Array:
+            return step_noise(seeds, step, self._shape, purpose=Purpose.RESAMPLE)
+
+        known = known_region(plan, self._schedule, self._encoded(picture), mask, other_noise)
+        return self._decoded(self._run(plan, self._noise(seeds)(0) * plan.start_scale, self._noise(seeds), known))
+
+    def vary(self, picture: Pixels, seeds: Sequence[int], strength: float) -> Pixels:
+        """The picture with noise up to `strength` of the way, and down again."""
+        plan = self._down(self._levels_from(strength))
+        x = noised(self._schedule, self._encoded(picture), int(plan.t[0]), self._noise(seeds)(0))
+        return self._decoded(self._run(plan, x, self._noise(seeds)))
+
+    def vary_by_inversion(self, picture: Pixels, label: int | None, strength: float) -> Pixels:
+        """The picture up to `strength` of the way by DDIM backwards, under its own label, and down under the others."""
+        levels = self._levels_from(strength)
+        plan = self._down(levels)
+        if plan.needs_noise:
+            raise ParamsError(
+                f"--invert: needs a sampler that draws no noise after the first, got {plan.kind}; take --sampler ddim"
+            )
+        n = len(self._labels)
+        unguided = self._sampler.recipe(self._recipe.sampler, None, 0.0)
+        up = Editor(self._sampler, unguided, [label], progress=self._progress)
+        x = up._run(inversion(levels, self._schedule), self._encoded(picture), no_noise)
+        return self._decoded(self._run(plan, x.repeat(n, axis=0), no_noise))
+
+    def interpolate(self, seed: int, to_seed: int) -> Pixels:
+        """From the picture of one seed to that of another, along the great circle between their noises."""
+        n = len(self._labels)
+        ends = initial([seed], self._shape), initial([to_seed], self._shape)
+        x = np.concatenate([slerp(*ends, float(share)) for share in np.linspace(0, 1, n)])
+        plan = self._recipe.plan
+        return self._decoded(self._run(plan, x * plan.start_scale, self._noise([seed] * n)))
+
+    def _levels_from(self, strength: float) -> list[int]:
+        sampler = self._recipe.sampler
+        return levels_from(spaced_levels(sampler.spacing, self._schedule, sampler.steps), self._schedule, strength)
+
+    def _down(self, levels: list[int]) -> SamplingPlan:
+        return self._recipe.sampler.over(levels, self._schedule, self._sampler.bundle.variance)
+
+    def _run(self, plan: SamplingPlan, x: Array, noise: Noise, on_step: OnStep | None = None) -> NDArray[np.float32]:
+        with Progress(len(plan), "edit", "steps", quiet=not self._progress) as bar:
+
+            def after_row(row: int, x: Array, D: Array) -> Array | None:
+                bar.update()
+                return None if on_step is None else on_step(row, x, D)
+
+            found: NDArray[np.float32] = generate(
+                plan,
+                self._sampler.bundle.parameterisation,
+                self._sampler.denoiser(self._recipe, self._labels),
+                x,
+                noise,
+                bound=operator(plan.bound, self._sampler.bundle.spec.range),
+                on_step=after_row,
+            )
+        return found
+
+    def _noise(self, seeds: Sequence[int]) -> Callable[[int], Array]:
+        return lambda step: step_noise(seeds, step, self._shape)
+
+    def _encoded(self, picture: Pixels) -> NDArray[np.float32]:
+        return self._sampler.bundle.spec.encode(picture[None])
+
+    def _decoded(self, x0: NDArray[np.float32]) -> Pixels:
+        return self._sampler.bundle.spec.decode(x0)
+
+
+def no_noise(step: int) -> Array:
+    raise AssertionError("a plan that draws no noise asked for it")

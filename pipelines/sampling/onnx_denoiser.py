@@ -1,0 +1,188 @@
+"""The network of a bundle, run by onnxruntime. No other module of serving imports onnxruntime."""
+
+import contextlib
+import ctypes
+import io
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from ddpm_core.bundle.format import OUTPUT, Bundle
+from ddpm_core.errors import DeviceError, IntegrityError, ParamsError
+
+log = logging.getLogger(__name__)
+
+Net = Callable[[NDArray[np.float32], NDArray[np.float32], Mapping[str, NDArray[Any]]], NDArray[np.float32]]
+"""(x, t, conditions by name) -> out."""
+
+_CPU, _CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
+_TENSORS = {"float32": "tensor(float)", "int64": "tensor(int64)"}  # as onnxruntime calls them
+_SILENT = 4
+# float32 without TF32, so that a GPU's picture is near the CPU's. The heuristic picks a convolution by its shape and
+# no stopwatch. That repeats give equal bits is tested where there is a GPU; onnxruntime itself does not promise it.
+# kSameAsRequested takes no more memory than is asked for, as another process may want the rest.
+_CUDA_OPTIONS = {
+    "use_tf32": "0",
+    "cudnn_conv_algo_search": "HEURISTIC",
+    "arena_extend_strategy": "kSameAsRequested",
+}
+MEND = (
+    "install NVIDIA's libraries with `make install-serve-gpu`, and see which one is missing with `ddpm doctor`; or "
+    "take device cpu"
+)
+
+
+class OnnxDenoiser:
+    """`net(x, t, cond) -> out` on a device: auto, cpu or cuda; `gpu` is the number of the GPU.
+
+    A GPU is tried with one image first, since cuDNN is loaded only at the first convolution. Where that fails, `auto`
+    takes the CPU and warns, and `cuda` raises DeviceError.
+    """
+
+    def __init__(self, bundle: Bundle, device: str = "auto", threads: int = 1, gpu: int = 0) -> None:
+        if threads < 1:
+            raise ParamsError(f"threads: must be at least 1, got {threads}")
+        session = _on_gpu(bundle, device, threads, gpu) if _wants_cuda(device) else None
+        self._session = session or _open(bundle.model, threads, None)
+        self.device = "cpu" if session is None else "cuda"
+        self.threads = threads
+        _check(self._session, bundle)
+        log.info("sampling on %s", "the GPU" if self.device == "cuda" else f"the CPU, threads: {threads}")
+
+    def __call__(
+        self, x: NDArray[np.float32], t: NDArray[np.float32], cond: Mapping[str, NDArray[Any]]
+    ) -> NDArray[np.float32]:
+        return _run(self._session, {"x": x, "t": t, **cond})
+
+
+def _wants_cuda(device: str) -> bool:
+    if device not in ("auto", "cpu", "cuda"):
+        raise DeviceError(f"device: must be auto, cpu or cuda, got {device!r}")
+    if device == "cpu":
+        return False
+    if _CUDA not in onnxruntime.get_available_providers():
+        return _no_cuda(device, "this onnxruntime is built for the CPU alone")
+    if not gpu_count():
+        return _no_cuda(device, "no NVIDIA driver with a GPU answers")
+    return True
+
+
+def _no_cuda(device: str, why: str) -> bool:
+    """Raise where CUDA was asked for; with `auto` take the CPU."""
+    if device == "cuda":
+        raise DeviceError(f"device: cuda was asked for, but {why}; install onnxruntime-gpu, or take auto or cpu")
+    log.debug("no CUDA: %s", why)
+    return False
+
+
+def _on_gpu(bundle: Bundle, device: str, threads: int, gpu: int) -> onnxruntime.InferenceSession | None:
+    """A session that works on the GPU; None, after a warning, where it does not and `auto` allows the CPU."""
+    said = preload()
+    try:
+        session = _session(bundle.model, threads, gpu)
+        if _CUDA in session.get_providers():
+            _check(session, bundle)
+            _run(session, bundle.blank(1))
+            return session
+        why = "onnxruntime could not start its CUDA provider"
+    except IntegrityError:
+        raise
+    except Exception as error:  # noqa: BLE001  onnxruntime's exceptions have no common class of their own
+        why = f"the GPU failed on one image: {_short(error)}"
+    _open(bundle.model, threads, None)  # a graph that no provider can open is another fault
+    why = f"{why} ({_short(said)})" if said else why
+    if device == "cuda":
+        raise DeviceError(f"device: cuda was asked for, but {why}; {MEND}")
+    log.warning("sampling on the CPU: %s; %s", why, MEND)
+    return None
+
+
+def preload() -> str:
+    """Load CUDA's libraries from NVIDIA's packages and return what onnxruntime prints."""
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said):
+        onnxruntime.preload_dlls()
+    return said.getvalue()
+
+
+def _run(session: onnxruntime.InferenceSession, feeds: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
+    out: NDArray[np.float32] = session.run([OUTPUT], dict(feeds))[0]
+    return out
+
+
+def in_one_shape(net: Net, size: int) -> Net:
+    """`net` called with batches of one size: longer ones are cut, shorter ones padded with copies of the last row.
+
+    On a GPU each new batch size costs a search for kernels, and kernels of another size round differently.
+    """
+
+    def ask(x: NDArray[np.float32], t: NDArray[np.float32], cond: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
+        n = len(x)
+        rows = np.minimum(np.arange(-(-n // size) * size), n - 1)
+        parts = [
+            net(x[part], t[part], {name: value[part] for name, value in cond.items()})
+            for part in rows.reshape(-1, size)
+        ]
+        return np.concatenate(parts)[:n]
+
+    return ask
+
+
+def gpu_count() -> int:
+    """Count GPUs by the driver: onnxruntime lists its CUDA provider even on machines without a GPU."""
+    for name in ("libcuda.so.1", "nvcuda.dll"):
+        try:
+            driver = ctypes.CDLL(name)
+        except OSError:
+            continue
+        count = ctypes.c_int(0)
+        found = driver.cuInit(0) == 0 and driver.cuDeviceGetCount(ctypes.byref(count)) == 0
+        return count.value if found else 0
+    return 0
+
+
+def _open(model: bytes, threads: int, gpu: int | None) -> onnxruntime.InferenceSession:
+    try:
+        return _session(model, threads, gpu)
+    except Exception as error:  # onnxruntime's exceptions have no common class of their own
+        raise IntegrityError(
+            f"model.onnx: must be a model that onnxruntime {onnxruntime.__version__} can open, got: {_short(error)}; "
+            "make the bundle again with `ddpm export`"
+        ) from error
+
+
+def _session(model: bytes, threads: int, gpu: int | None) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
+    # Threads that spin while they wait take CPU time from other processes.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.log_severity_level = _SILENT
+    options.use_deterministic_compute = True
+    providers: list[Any] = [_CPU] if gpu is None else [(_CUDA, {**_CUDA_OPTIONS, "device_id": str(gpu)}), _CPU]
+    onnxruntime.set_default_logger_severity(_SILENT)  # else a CUDA provider that cannot start prints to stderr
+    # onnxruntime's own fallback prints to stdout, and would leave the GPU in the middle of a sampling
+    return onnxruntime.InferenceSession(model, options, providers=providers, enable_fallback=0)
+
+
+def _check(session: onnxruntime.InferenceSession, bundle: Bundle) -> None:
+    """Refuse a graph whose inputs and output are not those of bundle.json."""
+    inputs = {node.name: (node.type, node.shape[1:]) for node in session.get_inputs()}
+    outputs = {node.name: (node.type, node.shape[1:]) for node in session.get_outputs()}
+    wanted = {name: (_TENSORS[each.dtype], list(each.shape)) for name, each in bundle.inputs.items()}
+    gives = {OUTPUT: ("tensor(float)", [bundle.out_channels, *bundle.spec.shape[1:]])}
+    if inputs != wanted or outputs != gives:
+        raise IntegrityError(
+            f"model.onnx: must take {wanted} and give {gives}, as bundle.json says, but takes {inputs} and gives "
+            f"{outputs}; make the bundle again with `ddpm export`"
+        )
+
+
+def _short(said: object) -> str:
+    return " ".join(str(said).split())[:300]

@@ -1,0 +1,218 @@
+"""MLflow's model registry: a version for each bundle, known by the bundle's digest, and aliases that move safely."""
+
+import os
+import sys
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError
+from importlib.metadata import version as version_of_package
+from pathlib import Path
+from typing import Any, cast
+
+import mlflow
+from mlflow.entities.model_registry import ModelVersion
+from mlflow.exceptions import MlflowException
+from mlflow.models import Model
+
+from pipelines.tracking.mlflow_errors import store_errors
+from pipelines.tracking.mlflow_store import MlflowStore
+
+BUNDLE_TAG = "bundle"
+# What the code beside a model imports. onnxruntime is that of the CPU, whichever kind is installed here.
+_REQUIREMENTS = ("mlflow", "numpy", "onnxruntime", "pillow", "pydantic", "tqdm")
+_INSTEAD = {"onnxruntime": "onnxruntime-gpu"}
+
+
+@dataclass(frozen=True)
+class Version:
+    """A registered bundle."""
+
+    number: int
+    bundle: str
+    tags: Mapping[str, str]
+    registered_ms: int  # since 1970
+
+    @classmethod
+    def of(cls, version: ModelVersion) -> "Version":
+        tags = dict(version.tags)
+        return cls(int(version.version), str(tags.get(BUNDLE_TAG, "")), tags, int(version.creation_timestamp or 0))
+
+
+@contextmanager
+def _ambient(store: MlflowStore) -> Iterator[None]:
+    """Some of MLflow works only on the store that the process has set; it is set for this block alone."""
+    before = {name: os.environ.get(name) for name in ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_ID")}
+    uri = mlflow.get_tracking_uri() if cast(Any, mlflow).is_tracking_uri_set() else ""
+    try:
+        mlflow.set_tracking_uri(store.uri)
+        mlflow.set_experiment(experiment_id=store.experiment)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*input example.*", category=UserWarning)
+            yield
+    finally:
+        mlflow.set_tracking_uri(uri)
+        for name, value in before.items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value
+
+
+class Registry:
+    """The versions of one registered model."""
+
+    def __init__(self, store: MlflowStore, name: str) -> None:
+        self._store = store
+        self._client = store.client
+        self.name = name
+
+    def version_of(self, bundle: str) -> Version | None:
+        """The version that was registered for this very bundle."""
+        with store_errors(self._store.uri):
+            found = self._client.search_model_versions(f"name = '{self.name}' and tags.`{BUNDLE_TAG}` = '{bundle}'")
+        return min((Version.of(version) for version in found), key=lambda v: v.number, default=None)
+
+    def holder(self, alias: str) -> Version | None:
+        """The version that an alias stands for now."""
+        number = self._aliases().get(alias)
+        if number is None:
+            return None
+        with store_errors(self._store.uri):
+            return Version.of(self._client.get_model_version(self.name, number))
+
+    def versions(self) -> list[Version]:
+        """All versions, the oldest first."""
+        with store_errors(self._store.uri):
+            found: list[ModelVersion] = []
+            token: str | None = None
+            while page := self._client.search_model_versions(f"name = '{self.name}'", page_token=token):
+                found += page
+                if not (token := page.token):
+                    break
+        return sorted((Version.of(version) for version in found), key=lambda version: version.number)
+
+    def aliases(self) -> dict[str, int]:
+        """Which version each alias stands for."""
+        return {alias: int(number) for alias, number in self._aliases().items()}
+
+    def named(self, name: str) -> Version | None:
+        """The version of this number, or the one that an alias stands for."""
+        number = name if name.isdecimal() else self._aliases().get(name)
+        with store_errors(self._store.uri):
+            found = self._client.search_model_versions(f"name = '{self.name}'")
+        return next((Version.of(version) for version in found if str(version.version) == str(number)), None)
+
+    def add(
+        self,
+        run_id: str,
+        files: Mapping[str, Path],
+        code: Path,
+        packages: Sequence[Path],
+        signature: Any,
+        tags: Mapping[str, str],
+        words: str,
+    ) -> Version:
+        """Register a model made of these files and this code, with the packages that the code imports from."""
+        with store_errors(self._store.uri), _ambient(self._store), _no_bytecode():
+            self._create()
+            info = Model.log(
+                artifact_path=None,
+                name="sampler",
+                flavor=mlflow.pyfunc,
+                run_id=run_id,
+                python_model=str(code),
+                artifacts={name: str(path) for name, path in files.items()},
+                signature=signature,
+                code_paths=[str(package) for package in packages],
+                pip_requirements=[f"{name}=={_installed(name)}" for name in _REQUIREMENTS],
+            )
+            made = self._client.create_model_version(
+                self.name, info.model_uri, run_id, tags=dict(tags), description=words, model_id=info.model_id
+            )
+        return Version.of(made)
+
+    def tag(self, version: Version, tags: Mapping[str, str]) -> None:
+        """Set the tags that a version has not yet."""
+        with store_errors(self._store.uri):
+            for name, value in tags.items():
+                if version.tags.get(name) != value:
+                    self._client.set_model_version_tag(self.name, str(version.number), name, value)
+
+    def untag(self, version: Version, name: str) -> None:
+        """Take a tag away."""
+        with store_errors(self._store.uri):
+            self._client.delete_model_version_tag(self.name, str(version.number), name)
+
+    def move(self, alias: str, expected: Version | None, to: Version) -> bool:
+        """Give an alias to a version, if it still stands where it was seen; False if somebody moved it meanwhile."""
+        seen = None if expected is None else expected.number
+        held = self._aliases().get(alias)
+        if (None if held is None else int(held)) != seen:
+            return False
+        self.point(alias, to)
+        return True
+
+    def point(self, alias: str, to: Version) -> None:
+        """Give an alias to a version, whoever had it."""
+        with store_errors(self._store.uri):
+            self._client.set_registered_model_alias(self.name, alias, str(to.number))
+
+    def clear(self, alias: str) -> None:
+        """Take an alias away from whoever has it."""
+        with store_errors(self._store.uri):
+            self._client.delete_registered_model_alias(self.name, alias)
+
+    def fetch(self, version: Version, folder: Path) -> Path:
+        """Copy a version's files to a folder; where they lie is returned."""
+        with store_errors(self._store.uri), _ambient(self._store):
+            made = self._client.get_model_version(self.name, str(version.number))
+            place = mlflow.artifacts.download_artifacts(
+                artifact_uri=made.source, dst_path=str(folder), tracking_uri=self._store.uri
+            )
+        return Path(place) / "artifacts"
+
+    def _aliases(self) -> Mapping[str, str]:
+        with store_errors(self._store.uri):
+            try:
+                return dict(self._client.get_registered_model(self.name).aliases)
+            except MlflowException as error:
+                if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                    raise
+                return {}
+
+    def _create(self) -> None:
+        words = "Samplers that passed the gate, a version a bundle. `champion` is the one to serve."
+        try:
+            self._client.create_registered_model(self.name, description=words)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+
+
+def _installed(package: str) -> str:
+    """The version of a package here, or of the one that is here in its place."""
+    try:
+        return version_of_package(package)
+    except PackageNotFoundError:
+        return version_of_package(_INSTEAD.get(package, package))
+
+
+def fetch_run(store: MlflowStore, run_id: str, folder: Path) -> Path:
+    """Copy what was measured in a run to a folder: `evaluate` with its two files, `samples` with the grids."""
+    with store_errors(store.uri), _ambient(store):
+        for name in ("evaluate", "samples"):
+            mlflow.artifacts.download_artifacts(
+                run_id=run_id, artifact_path=name, dst_path=str(folder), tracking_uri=store.uri
+            )
+    return folder
+
+
+@contextmanager
+def _no_bytecode() -> Iterator[None]:
+    """MLflow runs the code of a model in the folder that it uploads; Python's cache of it must not be uploaded too."""
+    before, sys.dont_write_bytecode = sys.dont_write_bytecode, True
+    try:
+        yield
+    finally:
+        sys.dont_write_bytecode = before

@@ -1,0 +1,119 @@
+"""What a stage left on disk, as the records of a run: enough to show a run in a store that never saw it."""
+
+import csv
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+from ddpm_core.errors import DataError
+from ddpm_core.files import json_bytes, sha256_bytes, sha256_file
+from pipelines.paths import Paths
+from pipelines.tracking.run_params import told
+
+Scalar = str | int | float | bool
+
+WEIGHTS_TAG = "ddpm.weights"
+KEY_TAG = "ddpm.checkpoint_key"
+DATA_TAG = "data.digest"
+STAGES = ("train", "evaluate", "report", "gate")
+
+
+class Run(Protocol):
+    """A run of the tracker. Nothing here waits for a server, and nothing here raises."""
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int) -> None:
+        """Numbers by name at a step."""
+
+    def log_params(self, params: Mapping[str, Scalar]) -> None:
+        """Parameters by dotted key; a key that was logged with another value keeps it, and a tag tells the new one."""
+
+    def set_tags(self, tags: Mapping[str, str]) -> None:
+        """Words by name; the last one said stays."""
+
+    def log_file(self, path: Path, folder: str) -> None:
+        """A copy of a file or a folder as it is now, under a folder of the run's artifacts."""
+
+    def finished(self, weights_sha256: str) -> None:
+        """The training reached its end, with these weights: how later stages find the run."""
+
+
+def logged_tag(stage: str) -> str:
+    """The tag that says which outputs of a stage a run has."""
+    return f"logged.{stage}"
+
+
+def weights_digest(paths: Paths) -> str:
+    """The digest that a run is found by, from the weights or, where they were not fetched, from the bundle."""
+    if paths.weights.is_file():
+        return sha256_file(paths.weights)
+    file = paths.bundle / "bundle.json"
+    if not file.is_file():
+        raise DataError(
+            f"{paths.weights}: there must be trained weights to log a run for; run `ddpm train`, or `dvc checkout`"
+        )
+    provenance = json.loads(file.read_bytes())["provenance"]
+    return str(provenance.get("weights_sha256") or sha256_file(file))
+
+
+def digest(stage: str, paths: Paths) -> str:
+    """The digest of what a stage left on disk and this file reads, `none` where there is nothing."""
+    if stage == "train":
+        return weights_digest(paths)
+    present = [path for path in _files(stage, paths) if path.is_file()]
+    return sha256_bytes(json_bytes([sha256_file(path) for path in present])) if present else "none"
+
+
+def log_stage(run: Run, stage: str, paths: Paths, own: Any = None) -> None:
+    """Log what a stage left on disk, and at last the tag that says so; `own` are the parameters while it runs."""
+    run.log_params(told(stage, paths, own))
+    if stage == "train":
+        _log_training(run, paths)
+    elif stage == "evaluate":
+        _log_evaluation(run, paths)
+    elif stage == "report" and paths.report.is_dir():
+        run.log_file(paths.report, "")
+    elif stage == "gate" and paths.gate.is_file():
+        run.log_file(paths.gate, "gate")
+        run.set_tags({"gate": str(json.loads(paths.gate.read_bytes())["outcome"])})
+    run.set_tags({logged_tag(stage): digest(stage, paths)})
+
+
+def _log_training(run: Run, paths: Paths) -> None:
+    if paths.weights.is_file():
+        facts = weights_metadata(paths.weights)
+        tags = {"data.digest": facts.get("data_digest"), "train.digest": facts.get("train_digest")}
+        best = {f"best.{name}": str(value) for name, value in facts.get("best", {}).items()}
+        run.set_tags({**{name: str(value) for name, value in tags.items() if value is not None}, **best})
+    if paths.curves.is_file():
+        with paths.curves.open(newline="", encoding="utf-8") as file:
+            for row in csv.DictReader(file):
+                step = int(row.pop("step"))
+                run.log_metrics({name: float(value) for name, value in row.items() if value}, step)
+        run.log_file(paths.curves, "curves")
+
+
+def _log_evaluation(run: Run, paths: Paths) -> None:
+    if paths.metrics.is_file():
+        metrics = json.loads(paths.metrics.read_bytes())
+        run.log_metrics({f"evaluate/{name}": value for name, value in metrics.items()}, 0)
+    for path in _files("evaluate", paths):
+        if path.is_file():
+            run.log_file(path, "samples" if path.suffix == ".png" else "evaluate")
+
+
+def _files(stage: str, paths: Paths) -> list[Path]:
+    if stage == "evaluate":
+        return [paths.metrics, paths.record, *sorted(paths.samples.glob("*.png"))]
+    return {"report": [paths.report / "index.html"], "gate": [paths.gate]}.get(stage, [])
+
+
+def weights_metadata(path: Path) -> dict[str, Any]:
+    """What a weights file says about itself, read from its header alone."""
+    with path.open("rb") as file:
+        size = int.from_bytes(file.read(8), "little")
+        if not 2 <= size <= path.stat().st_size - 8:
+            raise DataError(f"{path}: must be a safetensors file, got another content; run `ddpm train` again")
+        header = json.loads(file.read(size))
+    facts: dict[str, Any] = json.loads(header.get("__metadata__", {}).get("ddpm", "{}"))
+    return facts

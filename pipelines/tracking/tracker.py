@@ -1,0 +1,297 @@
+"""Tracking without waiting for it: what a stage logs goes to a local journal at once, and from there to MLflow.
+
+    tracker = open_tracker(params.runtime.tracking, paths.home)
+    with tracker.training_run(key, as_flat(params), tags) as run:
+        run.log_metrics({"loss": 0.1}, step)          # never blocks, never raises
+        run.finished(sha256_file(paths.weights))      # how later stages find this run
+
+A run is known by content: while it trains by the key of its checkpoints, afterwards by the digest of its weights. This
+file does not import MLflow; `mlflow_store` does, on the thread that sends.
+"""
+
+import logging
+import os
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from ddpm_core.errors import Stopped, StoreUnreachable, TrackingError
+from pipelines.paths import Paths
+from pipelines.tracking import stage_records as outputs
+from pipelines.tracking.journal import Event, Journal, Sink, StoreAway, StoreDown, now_ms, ship, ship_left_behind
+from pipelines.tracking.run_names import described, run_name
+from pipelines.tracking.stage_records import Run, Scalar, weights_digest
+
+if TYPE_CHECKING:
+    from pipelines.tracking.mlflow_store import MlflowStore
+
+_log = logging.getLogger(__name__)
+_SEND_EVERY_S = 2.0
+_LONGEST_PAUSE_S = 60.0
+_SYSTEM_EVERY_S = 10.0
+_CLOSE_LIMIT_S = 60.0  # a new store on a busy machine takes half of it
+
+
+class Tracker(Protocol):
+    """What a stage knows of tracking."""
+
+    def training_run(
+        self, key: str, params: Mapping[str, Scalar], tags: Mapping[str, str]
+    ) -> AbstractContextManager[Run]:
+        """The run of this training: continued when the same key was left unfinished, else a new one."""
+
+    def run_of(self, weights_sha256: str) -> AbstractContextManager[Run]:
+        """The newest finished run that made these weights; if the store has none, a new one tagged `restored`."""
+
+    def publish(self, paths: Paths, params: Any, stage: str) -> None:
+        """Log what a stage left on disk to the run of the present weights; a second time changes nothing."""
+
+    def restore(self, paths: Paths) -> str:
+        """Make sure that the store shows the whole run of the present weights; its id. TrackingError if it cannot."""
+
+    def store(self) -> "MlflowStore":
+        """The store itself, for the registry; TrackingError when there is none to reach."""
+
+
+class _NullRun:
+    """A run that nobody watches."""
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int) -> None:
+        """Nothing."""
+
+    def log_params(self, params: Mapping[str, Scalar]) -> None:
+        """Nothing."""
+
+    def set_tags(self, tags: Mapping[str, str]) -> None:
+        """Nothing."""
+
+    def log_file(self, path: Path, folder: str) -> None:
+        """Nothing."""
+
+    def finished(self, weights_sha256: str) -> None:
+        """Nothing."""
+
+
+class NullTracker:
+    """Tracking turned off."""
+
+    def training_run(
+        self, key: str, params: Mapping[str, Scalar], tags: Mapping[str, str]
+    ) -> AbstractContextManager[Run]:
+        return nullcontext(_NullRun())
+
+    def run_of(self, weights_sha256: str) -> AbstractContextManager[Run]:
+        return nullcontext(_NullRun())
+
+    def publish(self, paths: Paths, params: Any, stage: str) -> None:
+        """Nothing."""
+
+    def restore(self, paths: Paths) -> str:
+        raise _tracking_off()
+
+    def store(self) -> "MlflowStore":
+        raise _tracking_off()
+
+
+class JournalRun:
+    """A run being logged into a journal, which takes every record at once."""
+
+    def __init__(self, spool: Path, header: Event) -> None:
+        self._journal = Journal(spool, header)
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int) -> None:
+        values = {}
+        for name, value in metrics.items():
+            try:
+                values[name] = float(value)
+            except (TypeError, ValueError):
+                _log.debug("metric %s is no number: %r", name, value)
+        self._journal.append({"event": "metrics", "step": int(step), "time": now_ms(), "values": values})
+
+    def log_params(self, params: Mapping[str, Scalar]) -> None:
+        self._journal.append({"event": "params", "values": dict(params)})
+
+    def set_tags(self, tags: Mapping[str, str]) -> None:
+        self._journal.append({"event": "tags", "values": {name: str(value) for name, value in tags.items()}})
+
+    def log_file(self, path: Path, folder: str) -> None:
+        self._journal.keep(path, folder)
+
+    def finished(self, weights_sha256: str) -> None:
+        self.set_tags({outputs.WEIGHTS_TAG: weights_sha256, outputs.logged_tag("train"): weights_sha256})
+
+    def end(self, status: str | None) -> None:
+        """No record comes after this one; None leaves the run's state as it is."""
+        self._journal.append({"event": "end", "status": status, "time": now_ms()})
+
+    def send(self, store: Sink) -> None:
+        """Send the records now, in this thread; StoreDown if the store does not take them."""
+        if self._journal.fault is not None:
+            raise self._journal.fault
+        try:
+            ship(self._journal.folder, store)
+        finally:
+            self._journal.close()
+
+
+class LiveRun(JournalRun):
+    """A run being logged, and a thread that sends its journal on; `turn` is held by one sender at a time."""
+
+    def __init__(self, home: Path, header: Event, turn: threading.Lock, *, system_metrics: bool) -> None:
+        super().__init__(home / "spool", header)
+        self._home = home
+        self._turn = turn
+        self._system_metrics = system_metrics
+        self._started = now_ms()
+        self._stop = threading.Event()
+        self._complete = False
+        self._thread = threading.Thread(target=self._send, name="tracking", daemon=True)
+        if self._journal.fault is None:
+            self._thread.start()
+
+    def close(self, status: str | None) -> None:
+        """End the run, and wait a bounded time for its records to be sent."""
+        if self._journal.fault is not None:
+            return
+        self.end(status)
+        self._stop.set()
+        self._thread.join(timeout=_CLOSE_LIMIT_S)
+        if not self._complete:
+            _log.warning(
+                "The tracking store did not take all records; they wait in %s and are sent by the next command "
+                "that finds the store up.",
+                self._journal.folder.parent,
+            )
+
+    def _send(self) -> None:
+        """The journal stays locked until its sender is done, so that no other sender takes it over meanwhile."""
+        try:
+            self._send_until_stopped()
+        finally:
+            self._journal.close()
+
+    def _send_until_stopped(self) -> None:
+        store: MlflowStore | None = None
+        pause, stopping, sampled_at = 0.2, False, 0
+        while not (stopping or self._complete):  # a journal that was sent whole is gone
+            stopping = self._stop.wait(pause)
+            try:
+                with self._turn:
+                    if store is None:
+                        store = connect(self._home)
+                        ship_left_behind(self._home / "spool", store, own=self._journal.folder)
+                    if self._system_metrics and now_ms() - sampled_at >= _SYSTEM_EVERY_S * 1000:
+                        sampled_at = now_ms()
+                        self.log_metrics(store.system_metrics(), (sampled_at - self._started) // 1000)
+                    self._complete = ship(self._journal.folder, store)
+                pause = _SEND_EVERY_S
+            except (StoreDown, OSError) as error:
+                if pause < _SEND_EVERY_S:
+                    _log.warning("%s The work goes on; its records are kept in %s.", error, self._journal.folder.parent)
+                pause = min(_LONGEST_PAUSE_S, max(_SEND_EVERY_S, 2 * pause))
+
+
+class MlflowTracker:
+    """Tracking into MLflow: a server named by MLFLOW_TRACKING_URI, else a database file under home."""
+
+    def __init__(self, home: Path) -> None:
+        self._home = home
+        self._turn = threading.Lock()
+
+    @contextmanager
+    def training_run(self, key: str, params: Mapping[str, Scalar], tags: Mapping[str, str]) -> Iterator[Run]:
+        header = {"event": "open", "by": "key", "value": key, "time": now_ms()}
+        header["tags"] = {**described(key), "mlflow.runName": run_name(key, params), **tags}
+        run = LiveRun(self._home, header, self._turn, system_metrics=True)
+        status = "FAILED"
+        try:
+            run.log_params(params)
+            yield run
+            status = "FINISHED"
+        except (Stopped, KeyboardInterrupt):
+            status = "KILLED"
+            raise
+        finally:
+            run.close(status)
+
+    @contextmanager
+    def run_of(self, weights_sha256: str) -> Iterator[Run]:
+        run = LiveRun(self._home, _restoring(weights_sha256), self._turn, system_metrics=False)
+        try:
+            yield run
+        finally:
+            run.close(None)
+
+    def publish(self, paths: Paths, params: Any, stage: str) -> None:
+        weights = weights_digest(paths)
+        for name in dict.fromkeys(("train", stage)):
+            header = _restoring(weights, name, outputs.digest(name, paths))
+            run = LiveRun(self._home, header, self._turn, system_metrics=False)
+            outputs.log_stage(run, name, paths, params if name == stage else None)
+            run.close(None)
+
+    def restore(self, paths: Paths) -> str:
+        weights, store = weights_digest(paths), self.store()
+        try:
+            ship_left_behind(self._home / "spool", store)
+            for name in outputs.STAGES:
+                run = JournalRun(self._home / "spool", _restoring(weights, name, outputs.digest(name, paths)))
+                outputs.log_stage(run, name, paths)
+                run.end(None)
+                run.send(store)
+            return store.run_id_of_weights(weights)
+        except StoreDown as error:
+            raise must_answer(error) from error
+
+    def store(self) -> "MlflowStore":
+        try:
+            return connect(self._home)
+        except StoreDown as error:
+            raise must_answer(error) from error
+
+
+def open_tracker(enabled: bool, home: Path) -> Tracker:
+    """The tracker of this project; nothing is connected or imported before there is something to log."""
+    return MlflowTracker(home) if enabled else NullTracker()
+
+
+def store_uri(home: Path) -> str:
+    """Where MLflow keeps runs: MLFLOW_TRACKING_URI, else a database file under home."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{home / 'mlflow.db'}"
+
+
+def connect(home: Path) -> "MlflowStore":
+    """The store, or StoreDown within seconds. MLflow is told to be quiet and not to wait minutes for a dead server."""
+    for name, value in {
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "DO_NOT_TRACK": "true",
+        "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+        "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+        "MLFLOW_LOGGING_LEVEL": "ERROR",
+        "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    }.items():
+        os.environ.setdefault(name, value)
+    from pipelines.tracking.mlflow_store import MlflowStore
+
+    return MlflowStore(store_uri(home), home)
+
+
+def _restoring(weights: str, stage: str | None = None, digest: str = "") -> Event:
+    unless = {} if stage is None else {outputs.logged_tag(stage): digest}
+    tags = described(weights, restored=True)
+    return {"event": "open", "by": "weights", "value": weights, "time": now_ms(), "tags": tags, "unless": unless}
+
+
+def must_answer(error: StoreDown) -> TrackingError:
+    """What is said where the store cannot be done without; a temporary failure where it may answer later."""
+    kind = StoreUnreachable if isinstance(error, StoreAway) else TrackingError
+    return kind(f"{error} {error.mend}")
+
+
+def _tracking_off() -> TrackingError:
+    return TrackingError(
+        "tracking must be on for this, and params.yaml says `runtime.tracking: false`; set it to true (the default "
+        "store is a file under the state folder and needs no server)"
+    )

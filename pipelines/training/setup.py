@@ -1,0 +1,280 @@
+"""What a training is made of before its first step, and its identity: all that its bits depend on."""
+
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from ddpm_core.device import (
+    Order,
+    Precision,
+    describe,
+    dtype_of,
+    laid_out,
+    make_repeatable,
+    pick_device,
+    pick_precision,
+    seed_network,
+)
+from ddpm_core.errors import ParamsError
+from ddpm_core.files import sha256_file
+from ddpm_core.models import ModelConfig
+from ddpm_core.objectives.base import Objective
+from ddpm_core.objectives.batch import Batch, LabelDropout, Share
+from ddpm_core.objectives.config import ObjectiveConfig
+from ddpm_core.spec import DataSpec
+from ddpm_core.training.checkpoint import Checkpoints
+from ddpm_core.training.compiled import compiler, is_compiled, operations
+from ddpm_core.training.config import TrainConfig
+from ddpm_core.training.distributed import Processes, on_this_machine
+from ddpm_core.training.held_out import HeldOut
+from ddpm_core.training.init_weights import begin_from
+from ddpm_core.training.run_folders import Shelf, ThreadsByStep
+from ddpm_core.training.trainer import Trainer
+from pipelines.paths import Paths
+from pipelines.runtime.threads import Asked, in_use, is_users
+from pipelines.shards.archive import ShardIndex, read_index, read_shard
+from pipelines.training import code_files
+from pipelines.training.batches import batch_source, check_data, held_out_batches, spec_of_network
+
+if TYPE_CHECKING:
+    from pipelines.params import Params
+
+_log = logging.getLogger(__name__)
+
+# Keys of section train without which the same bits come out. Where a roll back leads to, and which steps are judged,
+# depends on the saves; what stopped at a step may go on by leaving it out.
+_CHANGES_NO_BIT = ("sample_every", "keep_checkpoints", "keep_trainings", "nonfinite_limit", "compile")
+_LOOKED_AT = 1000  # training pictures by which `auto` in section model is resolved
+
+
+@dataclass(frozen=True)
+class Making:
+    """What a training is made of, as one of its processes has it; `config` is section `train`, and may be changed."""
+
+    params: "Params"
+    paths: Paths
+    processes: Processes
+    config: TrainConfig
+    index: ShardIndex
+    spec: DataSpec  # of the data as the network is told of them
+    model_config: ModelConfig  # as it is built: no `auto`
+    identity: dict[str, Any]
+    threads: int  # of this machine
+
+    @classmethod
+    def of(cls, params: "Params", paths: Paths, processes: Processes) -> "Making":
+        """Everything looked at and settled before the first step; sets threads, precision and the order of sums."""
+        config: TrainConfig = params.train
+        check_parts(config, processes.count)
+        device = pick_device(params.runtime.device)
+        precision = pick_precision(config.precision, device)
+        index = read_index(paths.shards)
+        spec = spec_of_network(config.conditioning, index.spec)
+        check_data(index, paths.shards, config)
+        model_config = _resolved(params.model, index)
+        model_config.check(spec)
+        made = cls(params, paths, processes, config, index, spec, model_config, {}, 0)
+        compiled = is_compiled(config.compile, config.steps, device, made._operations)
+        identity = training_identity(
+            params, index.digest, device, precision, processes.count, compiled, model=model_config
+        )
+        shelf = Shelf(paths.checkpoints, config.keep_trainings)
+        threads = processes.from_first(lambda: threads_to_train_with(params.runtime.threads, shelf.threads(identity)))
+        make_repeatable(max(1, threads // on_this_machine()), precision, order_of(params))
+        return replace(made, identity=identity, threads=threads)
+
+    @property
+    def device(self) -> torch.device:
+        return pick_device(self.params.runtime.device)
+
+    @property
+    def precision(self) -> Precision:
+        return cast(Precision, self.identity["precision"])
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The type that the network computes in."""
+        return dtype_of(self.precision)
+
+    @property
+    def computed(self) -> dict[str, Any]:
+        """How its numbers were computed, for the weights and the bundle to tell."""
+        return {name: self.identity[name] for name in ("device", "precision", "deterministic", "compiled")}
+
+    @property
+    def shown(self) -> int:
+        """Data that the network learns from."""
+        return self.index.count("train") - self.config.hold_out
+
+    @property
+    def objective_config(self) -> ObjectiveConfig:
+        return self.params.diffusion
+
+    def network(self) -> nn.Module:
+        """The network with its first weights: fresh, or those of another training."""
+        config = self.config
+        seed_network(config.seed, 0)
+        model = self._built()
+        if config.init_from is not None:
+            begin_from(model, config.init_from, self.paths.root, self.spec.classes)
+        return laid_out(model, self.device)
+
+    def objective(self) -> Objective:
+        dropout = LabelDropout(self.spec.null, self.config.label_dropout) if self.spec.null else None
+        return self.objective_config.build(self.spec, dropout)
+
+    def batches(self, start: int) -> Iterator[Batch]:
+        """The endless stream from batch `start` on, of each the rows of this process."""
+        share = Share(self.processes.number, self.processes.count)
+        workers = self.params.runtime.workers
+        return batch_source(self.config, self.paths.shards, self.spec, workers, share)(start)
+
+    def trainer(self, checkpoints: Checkpoints | None, should_stop: Callable[[], bool]) -> Trainer:
+        return Trainer(
+            self.network(),
+            self.objective(),
+            self.config,
+            self.batches,
+            device=self.device,
+            dtype=self.dtype,
+            checkpoints=checkpoints,
+            should_stop=should_stop,
+            processes=self.processes,
+            compiled=compiler(self.paths.compiled) if self.identity["compiled"] else None,
+            held_out=self._held_out(),
+        )
+
+    def __str__(self) -> str:
+        count, held = self.processes.count, self.config.hold_out
+        words = [
+            describe(self.device) + (f" by {count} processes" if count > 1 else ""),
+            self.precision + (", compiled" if self.identity["compiled"] else ""),
+            "with labels" if self.spec.classes else "without labels",
+            f"{self.shown} pictures" + (f" beside {held} held out" if held else ""),
+            f"{self.config.steps} steps of {self.config.batch_size}",
+        ]
+        return ", ".join(words)
+
+    def _built(self) -> nn.Module:
+        return self.model_config.build(self.spec, self.objective_config.learned_variance)
+
+    def _operations(self) -> float:
+        return operations(self._built, next(self.batches(0)), self.config.batch_size)
+
+    def _held_out(self) -> HeldOut | None:
+        """The loss by which steps are compared."""
+        if not self.config.hold_out:
+            return None
+        objective = self.objective_config.build_held_out(self.spec)
+        batches = held_out_batches(self.config, self.paths.shards, self.spec)
+        return HeldOut(objective, batches, self.config.seed, device=self.device, dtype=self.dtype)
+
+
+def _resolved(config: ModelConfig, index: ShardIndex) -> ModelConfig:
+    """Section `model` for these data: what `auto` comes to is said."""
+    found, why = config.resolved(index.spec, lambda: _first_pictures(index))
+    if why is not None:
+        _log.info("%s", why)
+    return found
+
+
+def _first_pictures(index: ShardIndex) -> NDArray[np.uint8]:
+    """Training pictures to judge by: those of the first shards, whose order is none of classes."""
+    parts: list[NDArray[np.uint8]] = []
+    for shard in index.shards("train"):
+        parts.append(read_shard(index, shard).images)
+        if sum(map(len, parts)) >= _LOOKED_AT:
+            break
+    return np.concatenate(parts)[:_LOOKED_AT] if parts else np.zeros((0, *index.spec.shape), np.uint8)
+
+
+def check_parts(config: TrainConfig, processes: int) -> None:
+    """Refuse a batch that cannot be cut among the processes."""
+    if config.batch_size % (processes * config.accumulate):
+        raise ParamsError(
+            f"train.batch_size: must be a multiple of processes times train.accumulate = {processes} x "
+            f"{config.accumulate}, got {config.batch_size}; change it, or start another number of processes"
+        )
+
+
+def order_of(params: "Params") -> Order:
+    """In which order the kernels of a training add."""
+    return "fixed" if params.runtime.deterministic else "any"
+
+
+def training_identity(
+    params: "Params",
+    data_digest: str,
+    device: torch.device,
+    precision: Precision,
+    processes: int,
+    compiled: bool,
+    model: ModelConfig | None = None,
+) -> dict[str, Any]:
+    """All that the bits of a training depend on; its checkpoints lie under the digest of this.
+
+    `model` is what section `model` comes to with these data.
+    """
+    rolls_back = params.train.on_nonfinite == "roll_back"
+    left_out = {
+        *_CHANGES_NO_BIT,
+        *(() if rolls_back else ("on_nonfinite",)),
+        *(() if rolls_back or params.train.hold_out else ("checkpoint_every",)),
+    }
+    train = {name: value for name, value in asdict(params.train).items() if name not in left_out}
+    return {
+        "model": asdict(params.model if model is None else model),
+        "diffusion": asdict(params.diffusion),
+        "train": train,
+        "data": data_digest,
+        **code_identity(code_files.installed_root()),
+        "processes": processes,
+        "device": device.type,
+        "precision": precision,
+        "deterministic": device.type == "cpu" or params.runtime.deterministic,
+        "compiled": compiled,
+    }
+
+
+def threads_to_train_with(asked: Asked, before: ThreadsByStep) -> int:
+    """The threads of a training: those it had so far, unless OMP_NUM_THREADS says otherwise; else those of now.
+
+    Its bits depend on them, so to keep them is to end with the same bytes as if it had not been interrupted.
+    """
+    now = in_use(asked)
+    if not before or before[-1][1] == now:
+        return now
+    had = before[-1][1]
+    if is_users():
+        _log.warning(
+            "this training had %d threads so far and goes on with %d, as OMP_NUM_THREADS says: its last bits are those "
+            "of neither number alone, and its outputs say so",
+            had,
+            now,
+        )
+        return now
+    _log.info(
+        "threads: %d, which this training began with and keeps, so that its bytes stay the same (%d now otherwise; set "
+        "OMP_NUM_THREADS to go on with another number)",
+        had,
+        now,
+    )
+    return had
+
+
+def code_identity(root: Path) -> dict[str, Any]:
+    """The digests of our files and the versions of the libraries that can change a bit of a training."""
+    found = code_files.of_training(root)
+    libraries = {name: version(name) for name in found.libraries}
+    return {
+        "code": {name: sha256_file(root / name) for name in found.files},
+        "libraries": {**libraries, "torch": torch.__version__},  # which tells the build too
+    }

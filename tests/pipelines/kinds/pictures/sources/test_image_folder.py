@@ -1,0 +1,306 @@
+"""A folder or a zip of pictures: what is listed, in which order, what is ignored and what is refused."""
+
+import os
+import stat
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from ddpm_core.errors import DataError, ParamsError
+from pipelines.kinds.pictures.rules import Found, Member
+from pipelines.stages import validate
+from tests.support.pictures import FOLDER, Project, png, write
+
+
+def names(found: "list[Found] | tuple[Found, ...]") -> list[tuple[str, str | None]]:
+    return [(picture.name, picture.class_name) for picture in found]
+
+
+def zipped(path: Path, files: dict[str, bytes]) -> Path:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in files.items():
+            archive.writestr(name, data)
+    return path
+
+
+def test_sub_folders_are_classes_and_the_order_is_that_of_the_names(tmp_path: Path) -> None:
+    write(tmp_path / "raw", {"dog/2.png": b"", "cat/deep/1.png": b"", "dog/10.png": b"", "überall/a.png": b""})
+    listing = FOLDER.listing(tmp_path)
+    assert listing.classes == ("cat", "dog", "überall")
+    assert names(list(listing.found)) == [
+        ("cat/deep/1.png", "cat"),
+        ("dog/10.png", "dog"),
+        ("dog/2.png", "dog"),
+        ("überall/a.png", "überall"),
+    ]
+
+
+def test_without_labels_every_file_counts_wherever_it_lies(tmp_path: Path) -> None:
+    write(tmp_path / "raw", {"1.png": b"", "x/2.png": b""})
+    listing = replace(FOLDER, labels="none").listing(tmp_path)
+    assert listing.classes == ()
+    assert names(list(listing.found)) == [("1.png", None), ("x/2.png", None)]
+
+
+def test_hidden_files_and_litter_are_ignored_and_counted(tmp_path: Path) -> None:
+    litter = [".DS_Store", "a/._1.png", "a/Thumbs.db", "a/desktop.ini", ".git/config", "__MACOSX/a/1.png"]
+    write(tmp_path / "raw", {"a/1.png": b"", **dict.fromkeys(litter, b"")})
+    listing = FOLDER.listing(tmp_path)
+    assert names(list(listing.found)) == [("a/1.png", "a")]
+    assert listing.ignored == len(litter)
+
+
+def test_links_inside_of_the_folder_are_followed_but_not_in_circles(tmp_path: Path) -> None:
+    raw = write(tmp_path / "raw", {"a/1.png": png(1), "b/2.png": png(2)})
+    (raw / "c").symlink_to(raw / "b")
+    (raw / "a" / "linked.png").symlink_to(Path("..", "b", "2.png"))
+    (raw / "a" / "circle").symlink_to(raw)
+    (raw / "b" / "to-a").symlink_to(raw / "a")
+    (raw / "a" / "to-b").symlink_to(raw / "b")
+    found = names(list(FOLDER.listing(tmp_path).found))
+    assert found == [
+        ("a/1.png", "a"),
+        ("a/linked.png", "a"),
+        ("a/to-b/2.png", "a"),
+        ("b/2.png", "b"),
+        ("b/to-a/1.png", "b"),
+        ("b/to-a/linked.png", "b"),
+        ("c/2.png", "c"),
+        ("c/to-a/1.png", "c"),
+        ("c/to-a/linked.png", "c"),
+    ]
+
+
+def test_a_source_that_is_itself_a_link_is_read(tmp_path: Path) -> None:
+    write(tmp_path / "elsewhere", {"a/1.png": png(1)})
+    (tmp_path / "raw").symlink_to(tmp_path / "elsewhere")
+    project = Project(tmp_path)
+    assert len(project.prepare().rows) == 1
+    assert project.reasons() == {}
+
+
+SECRET = b"root:x:0:0:secret"
+
+
+@pytest.mark.parametrize("target", ["absolute", "relative"])
+def test_links_that_lead_out_of_the_folder_are_refused_by_name_and_never_copied(tmp_path: Path, target: str) -> None:
+    outside = write(tmp_path / "outside", {"passwd": SECRET, "pictures/1.png": png(9), "raw2/2.png": png(8)})
+    raw = write(tmp_path / "raw", {"a/1.png": png(1)})
+
+    def linked(name: str, to: str) -> None:
+        (raw / name).symlink_to(
+            outside / to if target == "absolute" else Path("../" * (name.count("/") + 1), "outside", to)
+        )
+
+    linked("a/passwd", "passwd")
+    linked("a/good.png", "pictures/1.png")  # a picture that could be used is refused as well
+    linked("a/deep", "pictures")
+    linked("b", "pictures")
+    (raw / "a" / "by-a-link").symlink_to("passwd")  # inside, but what it leads to is a link out
+    (tmp_path / "raw-too").mkdir()
+    (raw / "a" / "neighbour").symlink_to(tmp_path / "raw-too")  # its name begins as the source's does
+    project = Project(tmp_path)
+    manifest = project.prepare()
+    assert [row.source for row in manifest.rows] == ["a/1.png"]
+    assert manifest.spec.classes == ("a",)
+    refused = ["a/by-a-link", "a/deep", "a/good.png", "a/neighbour", "a/passwd", "b"]
+    assert sorted(project.reasons()) == refused
+    assert all("a link that leads out of source.path" in reason for reason in project.reasons().values())
+    for line in validate.read_quarantine(project.paths.quarantine):
+        assert (line["sha256"], line["copy"]) == (None, None)
+    assert [path.name for path in project.paths.quarantine.iterdir()] == ["quarantine.jsonl"]
+    written = b"".join(path.read_bytes() for path in (tmp_path / "data").rglob("*") if path.is_file())
+    assert SECRET not in written
+    assert str(outside).encode() not in written
+
+
+def test_a_link_that_is_changed_after_the_folder_was_listed_is_not_followed_out_of_it(tmp_path: Path) -> None:
+    outside = write(tmp_path / "outside", {"1.png": png(9), "2.png": png(8)})
+    raw = write(tmp_path / "raw", {"a/1.png": png(1), "a/deep/2.png": png(2)})
+    first, second = (found.content for found in FOLDER.listing(tmp_path).found)
+    (raw / "a" / "1.png").unlink()
+    (raw / "a" / "1.png").symlink_to(outside / "1.png")
+    (raw / "a" / "deep").rename(raw / "a" / "old")
+    (raw / "a" / "deep").symlink_to(outside)
+    for content in (first, second):
+        with pytest.raises(DataError, match=r"leads out of source\.path"):
+            content.read(10_000)  # type: ignore[union-attr]
+
+
+def test_a_folder_of_nothing_but_links_out_of_it_says_so(tmp_path: Path) -> None:
+    write(tmp_path / "outside", {"cats/1.png": png(1)})
+    (tmp_path / "raw").mkdir()
+    (tmp_path / "raw" / "cats").symlink_to(tmp_path / "outside" / "cats")
+    with pytest.raises(DataError, match=r"source\.path: .*/raw must hold .* all 1 entries in it are links"):
+        FOLDER.listing(tmp_path)
+
+
+def test_links_inside_a_zip_are_refused_by_name_and_never_copied(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "raw.zip", "w") as archive:
+        archive.writestr("a/1.png", png(1))
+        for name, target in (("a/absolute", "/etc/passwd"), ("a/up.png", "../../x.png"), ("a/beside.png", "1.png")):
+            link = zipfile.ZipInfo(name)
+            link.create_system = 3
+            link.external_attr = (stat.S_IFLNK | 0o777) << 16
+            archive.writestr(link, target)
+        pipe = zipfile.ZipInfo("a/pipe")
+        pipe.external_attr = (stat.S_IFIFO | 0o644) << 16
+        archive.writestr(pipe, b"")
+    project = Project(tmp_path, path="raw.zip")
+    assert [row.source for row in project.prepare().rows] == ["a/1.png"]
+    assert sorted(project.reasons()) == ["a/absolute", "a/beside.png", "a/pipe", "a/up.png"]
+    assert all("inside its zip" in reason for reason in project.reasons().values())
+    for line in validate.read_quarantine(project.paths.quarantine):
+        assert (line["sha256"], line["copy"]) == (None, None)
+
+
+def test_class_folders_without_a_picture_are_told_and_are_no_classes(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    raw = write(tmp_path / "raw", {"cat/1.png": png(1), "litter/Thumbs.db": b"", ".hidden/x": b""})
+    (raw / "empty" / "deep").mkdir(parents=True)
+    listing = FOLDER.listing(tmp_path)
+    assert (listing.classes, listing.empty) == (("cat",), ("empty", "litter"))
+    with zipfile.ZipFile(tmp_path / "raw.zip", "w") as archive:
+        archive.writestr("pets/cat/1.png", png(1))
+        archive.mkdir("pets/empty")
+    assert replace(FOLDER, path="raw.zip").listing(tmp_path).empty == ("empty",)
+    assert replace(FOLDER, labels="none").listing(tmp_path).empty == ()
+    manifest = Project(tmp_path).prepare()
+    assert manifest.empty_folders == ("empty", "litter")
+    assert "class folder empty holds no picture" in caplog.text
+
+
+def test_names_that_are_no_utf8_are_shown_with_their_bytes(tmp_path: Path) -> None:
+    folder = tmp_path / "raw" / "a"
+    folder.mkdir(parents=True)
+    with open(os.path.join(os.fsencode(folder), b"\xff.png"), "wb") as file:
+        file.write(png(1))
+    assert names(list(FOLDER.listing(tmp_path).found)) == [("a/\\xff.png", "a")]
+
+
+def test_a_zip_is_read_like_the_folder_it_was_made_of(tmp_path: Path) -> None:
+    files = {"cat/1.png": png(1), "dog/2.png": png(2), "dog/.hidden": b""}
+    write(tmp_path / "raw", files)
+    zipped(tmp_path / "raw.zip", files)
+    folder, archive = FOLDER.listing(tmp_path), replace(FOLDER, path="raw.zip").listing(tmp_path)
+    assert names(list(archive.found)) == names(list(folder.found))
+    assert archive.classes == folder.classes
+    for a, b in zip(archive.found, folder.found, strict=True):
+        assert a.content.read(10_000) == b.content.read(10_000)  # type: ignore[union-attr]
+
+
+def test_a_zip_of_one_outer_folder_is_read_from_inside_of_it(tmp_path: Path) -> None:
+    zipped(tmp_path / "pets.zip", {"pets/cat/1.png": b"x", "pets/dog/2.png": b"x", "__MACOSX/pets/._x": b""})
+    assert replace(FOLDER, path="pets.zip").listing(tmp_path).classes == ("cat", "dog")
+
+
+def test_a_zip_of_one_class_keeps_its_class(tmp_path: Path) -> None:
+    zipped(tmp_path / "one.zip", {"cat/1.png": b"x", "cat/2.png": b"x"})
+    assert replace(FOLDER, path="one.zip").listing(tmp_path).classes == ("cat",)
+
+
+@pytest.mark.parametrize("name", ["../out.png", "a/../../out.png", "/etc/out.png", "C:/out.png", "a\\..\\out.png"])
+def test_a_zip_whose_names_lead_out_of_it_is_refused(tmp_path: Path, name: str) -> None:
+    zipped(tmp_path / "bad.zip", {"a/1.png": png(1), name: png(2)})
+    with pytest.raises(
+        DataError, match=r"every name in .*bad\.zip must lie inside the zip, but one is .*; the zip is ref"
+    ):
+        replace(FOLDER, path="bad.zip").listing(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["bad.zip"]
+
+
+def test_members_of_a_zip_are_limited_damaged_or_encrypted_ones_refused(tmp_path: Path) -> None:
+    path = zipped(tmp_path / "raw.zip", {"a/ok.png": png(1), "a/bomb.png": bytes(50_000_000)})
+    project = Project(tmp_path, path="raw.zip")
+    assert len(project.prepare().rows) == 1
+    assert project.reasons() == {"a/bomb.png": "50000000 bytes, more than the 1000000 that max_megabytes allows"}
+    raw = bytearray(path.read_bytes())
+    for mark, offset in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        raw[raw.index(mark) + offset] |= 1  # the flag that says encrypted
+    path.write_bytes(raw)
+    with pytest.raises(DataError, match=r"all 2 were refused; the first: a/bomb\.png"):
+        project.prepare()
+
+
+def test_an_encrypted_member_of_a_zip_says_so(tmp_path: Path) -> None:
+    path = zipped(tmp_path / "raw.zip", {"a/1.png": png(1)})
+    raw = bytearray(path.read_bytes())
+    raw[raw.index(b"PK\x01\x02") + 8] |= 1  # the flag that says encrypted
+    path.write_bytes(raw)
+    with pytest.raises(DataError, match=r"^encrypted inside its zip$"):
+        Member(path, 0).read(1000)
+
+
+def test_a_zip_without_a_list_of_its_members_is_told(tmp_path: Path) -> None:
+    path = zipped(tmp_path / "raw.zip", {"a/1.png": png(1)})
+    raw = bytearray(path.read_bytes())
+    raw[raw.index(b"PK\x01\x02")] = 0
+    path.write_bytes(raw)
+    with pytest.raises(DataError, match=r"source\.path: .*raw\.zip must be a zip that can be read, but "):
+        replace(FOLDER, path="raw.zip").listing(tmp_path)
+
+
+def test_a_damaged_member_of_a_zip_is_quarantined(tmp_path: Path) -> None:
+    path = zipped(tmp_path / "raw.zip", {"a/1.png": png(1), "a/2.png": png(2)})
+    raw = bytearray(path.read_bytes())
+    raw[60] ^= 0xFF  # inside the first member's data
+    path.write_bytes(raw)
+    project = Project(tmp_path, path="raw.zip")
+    assert len(project.prepare().rows) == 1
+    assert list(project.reasons()) == ["a/1.png"]
+    assert project.reasons()["a/1.png"].startswith("damaged inside its zip: ")
+
+
+def test_files_that_cannot_be_read_say_why(tmp_path: Path) -> None:
+    raw = write(tmp_path / "raw", {"a/1.png": png(1), "a/large.png": bytes(1_000_001)})
+    (raw / "a" / "broken.png").symlink_to(tmp_path / "nowhere.png")
+    os.mkfifo(raw / "a" / "pipe.png")
+    project = Project(tmp_path)
+    assert len(project.prepare().rows) == 1
+    assert project.reasons() == {
+        "a/broken.png": "a link whose target is missing",
+        "a/large.png": "1000001 bytes, more than the 1000000 that max_megabytes allows",
+        "a/pipe.png": "not a regular file",
+    }
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        (None, "raw must be a folder or a zip of pictures, but there is nothing"),
+        ({}, "raw must hold pictures, but no file in it is to be looked at"),
+        ({".DS_Store": b""}, "raw must hold pictures, but no file in it is to be looked at"),
+        ({"1.png": b""}, "labels: folders needs a sub-folder for each class .* set `labels: none`"),
+    ],
+)
+def test_a_source_without_pictures_is_told(tmp_path: Path, files: dict[str, bytes] | None, message: str) -> None:
+    if files is not None:
+        (tmp_path / "raw").mkdir()
+        write(tmp_path / "raw", files)
+    with pytest.raises(DataError, match=message):
+        FOLDER.listing(tmp_path)
+
+
+def test_a_file_that_is_no_zip_is_told(tmp_path: Path) -> None:
+    (tmp_path / "raw").write_bytes(b"words")
+    with pytest.raises(DataError, match="must be a folder or a zip of pictures, but there is a file that is no zip"):
+        FOLDER.listing(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("path", " ", "path: must be the path of a folder or a zip"),
+        ("size", 0, "size: must be at least 1, got 0"),
+        ("background", (0, 0, 256), "background: must be three levels of 0 to 255"),
+        ("min_side", 0, "min_side: must be at least 1"),
+        ("max_megapixels", 0.0, "max_megapixels: must be above 0"),
+        ("max_megabytes", -1.0, "max_megabytes: must be above 0"),
+    ],
+)
+def test_values_out_of_range_are_refused(field: str, value: object, message: str) -> None:
+    with pytest.raises(ParamsError, match=message):
+        replace(FOLDER, **{field: value})  # type: ignore[arg-type]
