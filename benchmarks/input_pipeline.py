@@ -113,7 +113,7 @@ def from_shards(spec: DataSpec, args: argparse.Namespace, scratch: Path) -> dict
                 config = replace(train, batch_size=args.batch_size * processes, augment=changes(spec)[name])
                 share = Share(processes - 1, processes)
                 for workers in args.workers if block > 1 else (0,):
-                    source = batch_source(config, index, folder, True, workers, share)
+                    source = batch_source(config, folder, index.spec, workers, share)
                     sides[f"{text}, {name}, {workers} workers, 1 of {processes}"] = pulled(
                         lambda source=source: source(0), args.pictures // args.batch_size
                     )

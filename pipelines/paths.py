@@ -76,7 +76,7 @@ class Paths:
 
     @property
     def suite(self) -> Path:
-        return self.root / "pipelines" / "suite.json"
+        return self.root / "pipelines" / "kinds" / "pictures" / "contract" / "suite.json"
 
     @property
     def shards(self) -> Path:

@@ -8,40 +8,39 @@ import pytest
 
 from tests.support.imports import ROOT, closure, imports_of, imports_of_text, module_name, own_modules, source_files
 
-# Rooms from the ground up. A module's room is the longest of these names that its own begins with.
-ROOMS: dict[str, int] = {
-    "ddpm_core": 0,
-    "pipelines": 1,
-    "pipelines.paths": 1,
-    "pipelines.parsing": 1,
-    "pipelines.runtime.environment": 1,
-    "pipelines.runtime.progress": 1,
-    "pipelines.runtime.disk": 1,
-    "pipelines.runtime.lifetime": 1,
-    "pipelines.runtime.signals": 1,
-    "pipelines.params": 1,
-    "pipelines.runtime.threads": 1,
-    "pipelines.runtime.worker_pool": 1,
-    "pipelines.kinds.pictures.sources": 1,
-    "pipelines.tools": 1,
-    "pipelines.serving": 2,
-    "pipelines.stages": 3,
-    "pipelines.tracking.mlflow_model": 3,
-    "pipelines.release.store_access": 2,
-    "pipelines.release.history": 2,
-    "pipelines.release.promotion": 4,
-    "pipelines.release.rollback": 4,
-    "pipelines.report.compare": 4,
-    "pipelines.flows": 5,
-    "pipelines.doctor": 5,
-    "pipelines.gpu_doctor": 5,
-    "pipelines.commands": 6,
-    "pipelines.cli": 7,
-}
+# Rooms from the ground up: a room imports from itself and from those in rows above its own, rooms of one row not from
+# each other. A module's room is the longest of these names that its own begins with.
+ROWS: tuple[tuple[str, ...], ...] = (
+    ("ddpm_core.errors", "ddpm_core.files", "ddpm_core.diff"),
+    ("ddpm_core.checks", "ddpm_core.spec"),
+    ("ddpm_core.diffusion", "ddpm_core.metrics", "ddpm_core.models"),
+    ("ddpm_core.samplers", "ddpm_core.gate", "ddpm_core.bundle", "ddpm_core.tensors", "ddpm_core.device"),
+    ("ddpm_core.likelihood",),
+    ("ddpm_core.objectives",),
+    ("ddpm_core.training",),
+    ("ddpm_core",),  # the front door
+    ("pipelines.paths", "pipelines.parsing", "pipelines.runtime"),
+    ("pipelines.kinds.facts", "pipelines.shards", "pipelines.sampling"),
+    ("pipelines.kinds", "pipelines.evaluation"),
+    ("pipelines.gate", "pipelines.serving", "pipelines.training"),
+    ("pipelines.report.config",),
+    ("pipelines.params",),
+    ("pipelines.versioning",),
+    ("pipelines.tracking",),
+    ("pipelines.report",),
+    ("pipelines.stages",),
+    ("pipelines.release",),
+    ("pipelines.flows", "pipelines.gpu_doctor"),
+    ("pipelines.doctor",),
+    ("pipelines.commands",),
+    ("pipelines.cli",),
+    ("pipelines",),
+)
+ROOMS = {name: height for height, row in enumerate(ROWS) for name in row}
 
 # The numbers room: numpy and the standard library alone, and nothing of the torch room.
-NUMBERS = ("ddpm_core.diffusion", "ddpm_core.samplers", "ddpm_core.metrics")
-NUMBERS_FILES = ("api", "checks", "errors", "files", "nested", "spec", "bundle", "export_config")
+NUMBERS = ("ddpm_core.diffusion", "ddpm_core.samplers", "ddpm_core.metrics", "ddpm_core.gate")
+NUMBERS_FILES = ("checks", "errors", "files", "diff", "spec", "bundle", "bundle.format", "bundle.export_config")
 
 # {foreign package: the only places that may import it}. A place is a file, or a folder that ends in `/`.
 FOREIGN: dict[str, tuple[str, ...]] = {
@@ -143,14 +142,15 @@ HEAVY = (
 )
 
 
-def room(module: str) -> int:
-    fitting = [name for name in ROOMS if module == name or module.startswith(name + ".")]
-    return ROOMS[max(fitting, key=len)]
+def room_of(module: str) -> str:
+    return max((name for name in ROOMS if module == name or module.startswith(name + ".")), key=len)
 
 
 def upward_imports(module: str, names: set[str] | frozenset[str], known: set[str]) -> list[str]:
-    """The imports of a module that go to a room above its own."""
-    return [name for name in sorted(names) if name in known and room(name) > room(module)]
+    """The imports of a module that go to a room above its own, or to another of the same row."""
+    own, height = room_of(module), ROOMS[room_of(module)]
+    others = [name for name in sorted(names) if name in known and room_of(name) != own]
+    return [name for name in others if ROOMS[room_of(name)] >= height and not module.startswith(f"{name}.")]
 
 
 def strangers(place: str, names: set[str] | frozenset[str], table: dict[str, tuple[str, ...]]) -> list[str]:
@@ -183,6 +183,17 @@ def test_foreign_package_enters_only_through_its_files(path: Path) -> None:
     assert strangers(path.relative_to(ROOT).as_posix(), imports_of(path, typing_too=True), FOREIGN) == []
 
 
+def test_no_module_imports_itself_by_way_of_others() -> None:
+    known = own_modules()
+    imports = {name: imports_of(path, typing_too=False) & set(known) for name, path in known.items()}
+    waiting = {
+        name: {other for other in others if not name.startswith(f"{other}.")} for name, others in imports.items()
+    }
+    while free := {name for name, others in waiting.items() if not others - {name}}:
+        waiting = {name: others - free for name, others in waiting.items() if name not in free}
+    assert sorted(waiting) == [], "these import each other, or what does"
+
+
 def test_core_knows_nothing_of_the_pipelines() -> None:
     for path in source_files():
         if module_name(path).startswith("ddpm_core"):
@@ -201,10 +212,11 @@ def test_numbers_room_reaches_neither_torch_nor_the_torch_room() -> None:
 
 def test_serving_reaches_neither_torch_nor_the_trackers() -> None:
     """But for the engine that an evaluation may choose; that no service loads it, test_torch_denoiser.py sees."""
-    engine, sampler = (ROOT / "pipelines" / "serving" / name for name in ("torch_denoiser.py", "sampler.py"))
+    engine, sampler = (ROOT / "pipelines" / "sampling" / name for name in ("torch_denoiser.py", "bundle_sampler.py"))
     assert module_name(engine) in imports_of(sampler)
     assert module_name(engine) not in imports_of(sampler, lazy_too=False)
-    for path in {*(ROOT / "pipelines" / "serving").rglob("*.py")} - {engine}:
+    rooms = [ROOT / "pipelines" / name for name in ("sampling", "serving")]
+    for path in {path for folder in rooms for path in folder.rglob("*.py")} - {engine}:
         for reached in closure(path, without=engine):
             assert not packages_of(reached) & {"torch", "mlflow", "prefect", "dvc"}, (path, reached)
 

@@ -1,0 +1,1 @@
+"""What stage evaluate writes beside the measures: the record's digests, and the likelihood of held-out data."""

@@ -1,0 +1,1 @@
+"""The registry's aliases: promotion, rollback and their history."""

@@ -1,0 +1,1 @@
+"""The report of a run: page, tables, plots and templates; two runs compared."""

@@ -13,7 +13,7 @@ from ddpm_core.gate.rules import RuleResult, number
 from ddpm_core.gate.verdict import Verdict
 from pipelines.report.config import ReportConfig
 
-FOLDER = Path(__file__).parent
+TEMPLATES = Path(__file__).parent / "templates"
 TEMPLATE, MARKDOWN, COMPARISON, STYLE = (
     "report_page.html",
     "report_page.md.jinja",
@@ -160,7 +160,7 @@ def _render(template: str, page: Page | ComparisonPage, autoescape: bool) -> str
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
-        loader=FileSystemLoader(FOLDER),
+        loader=FileSystemLoader(TEMPLATES),
         autoescape=autoescape,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -169,7 +169,7 @@ def _render(template: str, page: Page | ComparisonPage, autoescape: bool) -> str
     )
     environment.filters["number"] = number
     environment.filters["cell"] = lambda text: str(text).replace("|", "\\|").replace("\n", " ")
-    style = (FOLDER / STYLE).read_text(encoding="utf-8")
+    style = (TEMPLATES / STYLE).read_text(encoding="utf-8")
     return environment.get_template(template).render(page=page, style=style)
 
 

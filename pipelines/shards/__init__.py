@@ -1,0 +1,1 @@
+"""WebDataset shards: the archive, its index, the order of a shuffled stream, and the stream."""

@@ -1,0 +1,1 @@
+"""What is logged: the tracker, its local journal, and MLflow's store, registry and model."""

@@ -61,6 +61,11 @@ def closure(start: Path, without: Path | None = None) -> set[Path]:
     return reached
 
 
+def is_only_words(path: Path) -> bool:
+    """A file with a docstring and nothing else, as some `__init__.py` are."""
+    return all(isinstance(node, ast.Expr) for node in ast.parse(path.read_text(encoding="utf-8")).body)
+
+
 def _nodes(node: ast.AST, typing_too: bool, lazy_too: bool) -> Iterator[ast.AST]:
     for child in ast.iter_child_nodes(node):
         if isinstance(child, ast.If) and "TYPE_CHECKING" in ast.dump(child.test) and not typing_too:

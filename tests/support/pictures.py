@@ -58,7 +58,7 @@ CONTRACT = ContractConfig(
     rows_named=3,
 )
 SHARDS = ShardConfig(images_per_shard=20, images_per_block=6, shuffle_images=1000)
-SUITE = Path(__file__).parents[2] / "pipelines" / "suite.json"
+SUITE = Path(__file__).parents[2] / "pipelines" / "kinds" / "pictures" / "contract" / "suite.json"
 
 
 def file_bytes(image: Image.Image, format: str, **options: Any) -> bytes:
@@ -108,6 +108,7 @@ class Project:
         self.shards = SHARDS
         self.raw = root / "raw"
         (root / "pipelines").mkdir(exist_ok=True)
+        self.paths.suite.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(SUITE, self.paths.suite)
 
     @property

@@ -123,7 +123,10 @@ def test_another_process_with_the_same_number_is_not_the_owner() -> None:
 
 
 def test_a_stage_that_dvc_started_belongs_to_the_nearest_ancestor_that_is_no_shell() -> None:
-    code = f"import sys; sys.path.insert(0, {str(Path.cwd())!r})\nfrom pipelines.runtime.lifetime import owner; print(owner().pid)"
+    code = (
+        f"import sys; sys.path.insert(0, {str(Path.cwd())!r})\n"
+        "from pipelines.runtime.lifetime import owner; print(owner().pid)"
+    )
     command = ["sh", "-c", '"$0" -c "$1"; exit $?', sys.executable, code]
     environment = {**os.environ, "DVC_STAGE": "train"}
     environment.pop(OWNER, None)

@@ -190,8 +190,8 @@ def test_batches_are_the_same_however_many_threads_read(tmp_path: Path, workers:
     samples = [Sample(f"{i:016x}", image, -1) for i, image in enumerate(PICTURES)]
     index = write_shards(tmp_path / "shards", COLOUR, {"train": samples}, ShardConfig(9, 4, 15))
     config = replace(load_params(ROOT / "params.yaml").train, batch_size=8, augment=ALL)
-    one = batch_source(config, index, tmp_path / "shards", False, 0)(2)
-    other = batch_source(config, index, tmp_path / "shards", False, workers)(0)
+    one = batch_source(config, tmp_path / "shards", index.spec.told(()), 0)(2)
+    other = batch_source(config, tmp_path / "shards", index.spec.told(()), workers)(0)
     for mine, theirs in zip(islice(one, 9), islice(other, 2, None), strict=False):
         assert torch.equal(mine.x0, theirs.x0)
         assert mine.x0.min() >= -1

@@ -11,7 +11,7 @@ import pytest
 from ddpm_core.errors import DataError, ParamsError
 from pipelines.kinds.pictures.sources import EmbeddedDigits
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[5]
 DIGITS = EmbeddedDigits(
     kind="embedded_digits",
     path="pipelines/kinds/pictures/sources/embedded_digits.json",

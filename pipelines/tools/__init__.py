@@ -1,1 +1,0 @@
-"""Adapters: one file a foreign tool, its only importer."""
