@@ -189,6 +189,8 @@ def kill_run(room: Room, target: str, number: signal.Signals, chance: random.Ran
     below = descendants(process.pid)
     pid = below[0] if target == "stage" and below else process.pid
     seen = kill(pid, number)
+    if target == "stage":  # the run hears of it and ends, or its stage was over already and it goes on
+        until(lambda: process.poll() is not None, 600)
     saved = list((room.project.home / "checkpoints").glob("*/step-*/manifest.json"))
     left = left_after(room)
     process.poll()
@@ -283,7 +285,7 @@ def command(pid: int) -> bytes:
 def kill_server(room: Room, target: str, number: signal.Signals, chance: random.Random, span: float) -> dict[str, Any]:
     """Kill a server while it starts or answers; then another one must answer at the same port."""
     port = free_port()
-    path = {"serve": "health", "ui": "health"}[target]
+    path = {"serve": "health/live", "ui": "health"}[target]
     log = room.folder / "server.log"
     process = room.start(*DDPM, target, "--port", str(port), log=log)
     if chance.random() < 0.7:
