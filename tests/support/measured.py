@@ -77,19 +77,19 @@ def pictures(labels: np.ndarray, seed: int) -> np.ndarray:
     return images.astype(np.uint8)
 
 
-def measured_project(root: Path, *, labels: bool = True, train: int = 240, test: int = 90) -> Paths:
+def measured_project(root: Path, *, labelled_data: bool = True, train: int = 240, test: int = 90) -> Paths:
     """Shards, manifest, contract, curve and a tiny bundle; nothing of the stages under test."""
     paths = Paths(root, root / ".ddpm")
-    spec = labelled((1, SIDE, SIDE), (-1.0, 1.0), 256, CLASSES if labels else ())
+    spec = labelled((1, SIDE, SIDE), (-1.0, 1.0), 256, CLASSES if labelled_data else ())
     splits, rows = {}, []
     for number, (split, count) in enumerate({"train": train, "test": test}.items()):
         true = np.arange(count) % len(CLASSES)
         images = pictures(true, number)
-        labels = true if labels else np.full(count, -1)
+        labels = true if labelled_data else np.full(count, -1)
         keys = [f"{number}{place:015x}" for place in range(count)]
         splits[split] = [Sample(*item) for item in zip(keys, images, labels.tolist(), strict=True)]
         for sample in splits[split]:
-            name = CLASSES[sample.label] if labels else ""
+            name = CLASSES[sample.label] if labelled_data else ""
             grey = (float(sample.image.mean()), float(sample.image.std()), 0, 255)
             rows.append(
                 Row(sample.key, "a.png", sample.label, name, split, SIDE, SIDE, "L", "0", "0", "0", *grey, "a.png")
@@ -111,7 +111,7 @@ def measured_project(root: Path, *, labels: bool = True, train: int = 240, test:
     paths.contract.write_text(json.dumps({"passed": True, "expectations": found}))
     lines = [f"{step},{1 / (1 + step)},{2.0},{1e-3},\n" for step in range(1, 30)]
     paths.curves.write_text("step,loss,grad_norm,lr,loss_band_1\n" + "".join(lines))
-    tiny_bundle(paths.bundle, spec=spec, conditional=labels)
+    tiny_bundle(paths.bundle, spec=spec, conditional=labelled_data)
     return paths
 
 

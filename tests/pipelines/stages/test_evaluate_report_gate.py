@@ -371,7 +371,7 @@ def test_measures_that_take_more_samples_are_left_out_with_a_reason(ready: Paths
 
 
 def test_without_labels_the_label_rule_does_not_apply_and_the_rest_holds(tmp_path: Path, perfect: type[PerfectSampler]):
-    paths = measured_project(tmp_path, labels=False, train=60, test=30)
+    paths = measured_project(tmp_path, labelled_data=False, train=60, test=30)
     # So few pictures tell little of regions, and of faults.
     lax = replace(GATE, max_lost=0.5, max_unseen_controls=9)
     params = MeasuredParams(evaluate=replace(EVALUATE, kid_subset_size=20), gate=lax)

@@ -42,7 +42,7 @@ def darkness(data: EvalData) -> Iterator[Metric]:
 @pytest.fixture
 def project(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> Paths:
     monkeypatch.setattr(evaluate, "MEASURES", (*judging.MEASURES, darkness))
-    return measured_project(tmp_path, labelled=False, train=60, test=30)
+    return measured_project(tmp_path, labelled_data=False, train=60, test=30)
 
 
 def judged(paths: Paths, **limits: Any) -> dict[str, dict[str, Any]]:

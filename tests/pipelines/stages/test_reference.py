@@ -57,7 +57,7 @@ def test_a_classifier_that_is_too_weak_gives_way_to_efficientnet(tmp_path: Path)
 
 
 def test_data_without_labels_get_efficientnet_and_no_classifier(tmp_path: Path):
-    paths = measured_project(tmp_path, labels=False, train=60, test=30)
+    paths = measured_project(tmp_path, labelled_data=False, train=60, test=30)
     reference.run(MeasuredParams(), paths, NullTracker())
     found = read_reference(paths.reference)
     assert [extractor["name"] for extractor in found.content["extractors"]] == ["efficientnet_lite0"]
