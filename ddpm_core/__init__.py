@@ -1,7 +1,7 @@
 """Diffusion models as tables of floats: schedules, parameterisations, samplers and losses, without a framework.
 
-The numbers room (diffusion, samplers, metrics) needs numpy alone; the torch room (process, denoiser, objectives,
-likelihood, models, training) needs torch and is imported from its modules.
+The numbers room (diffusion, samplers, metrics, gate, the format of a bundle) needs numpy alone; the torch room
+(tensors, models, objectives, likelihood, training, a bundle's export) needs torch and is imported from its modules.
 
     import ddpm_core as d
     schedule = d.Cosine(kind="cosine", T=1000, s=0.008, beta_max=0.999, zero_terminal_snr=False).build()

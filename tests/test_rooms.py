@@ -76,7 +76,7 @@ FOREIGN: dict[str, tuple[str, ...]] = {
         "pipelines/kinds/pictures/measures.py",
         "pipelines/training/setup.py",
         "pipelines/kinds/pictures/preview.py",
-        "pipelines/sampling/torch_denoiser.py",  # the engine that an evaluation may choose; sampler.py imports it late
+        "pipelines/sampling/torch_denoiser.py",  # the engine that an evaluation may choose, imported late
         "pipelines/stages/train.py",
         "pipelines/stages/export.py",
         "pipelines/stages/evaluate.py",

@@ -94,7 +94,7 @@ class Parameterisation:
     def target_of(self, x0: Any, x_t: Any, eps: Any, t: Any) -> Any:
         """What the network should say at levels t (an int, or an int array of shape [B] for arrays [B, ...]).
 
-        Numpy in, numpy out; the torch room has its own few lines in process.py.
+        Numpy in, numpy out; the torch room has its own few lines in tensors/process.py.
         """
         self.schedule.must_hold(t, 1)
         a, g = self._like(self.schedule.a, t, x0), self._like(self.schedule.g, t, x0)

@@ -1,1 +1,1 @@
-"""How good samples are, in numpy alone: distances of distributions, copies of training data, coverage, the verdict."""
+"""How good samples are, in numpy alone: distances of distributions, copies of training data, coverage."""

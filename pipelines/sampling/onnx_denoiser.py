@@ -1,4 +1,4 @@
-"""The network of a bundle, run by onnxruntime. No other module of serving imports onnxruntime."""
+"""The network of a bundle, run by onnxruntime. No other module of sampling or serving imports onnxruntime."""
 
 import contextlib
 import ctypes

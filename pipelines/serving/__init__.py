@@ -1,1 +1,1 @@
-"""Sampling and serving a bundle with numpy and onnxruntime: no torch, no tracker, no orchestration at run time."""
+"""The HTTP service over a bundle: requests, queue, outputs; no torch, no tracker, no orchestration at run time."""
