@@ -122,7 +122,7 @@ def from_shards(spec: DataSpec, args: argparse.Namespace, scratch: Path) -> dict
 
 def trainer(spec: DataSpec, batch_size: int) -> Reader:
     """One update of the default network on one batch, without its data."""
-    from ddpm_core.device import pick_device, pick_precision, precision_name
+    from ddpm_core.device import pick_device, pick_precision
     from ddpm_core.objectives.batch import LabelDropout
     from ddpm_core.objectives.diffusion import build_objective
     from pipelines.params import load_params
@@ -133,7 +133,7 @@ def trainer(spec: DataSpec, batch_size: int) -> Reader:
     objective = build_objective(params.diffusion, spec, LabelDropout({"label": len(spec.classes)}, 0.1))
     optimiser = torch.optim.AdamW(model.parameters(), lr=1e-3, fused=True)
     batch = Batch(torch.rand(batch_size, *spec.shape) * 2 - 1, {"label": torch.zeros(batch_size, dtype=torch.int64)})
-    print(f"training in {precision_name(dtype)}, batch {batch_size}")
+    print(f"training in {dtype}, batch {batch_size}")
 
     def update() -> None:
         with torch.autocast("cpu", torch.bfloat16, enabled=dtype == torch.bfloat16):

@@ -37,7 +37,7 @@ log = logging.getLogger(__name__)
 _PACKAGES = ("ddpm-pipeline", "torch", "onnx", "onnxscript", "numpy")
 # One of these two runs the graph, by platform.
 _RUNTIMES = ("onnxruntime-gpu", "onnxruntime")
-_CODE = ("export.py", "graph_weights.py", "bundle.py", "diffusion", "models", "objectives", "samplers", "spec.py")
+_CODE = ("bundle", "diffusion", "models", "objectives", "samplers", "spec.py", "tensors")
 
 
 def run(params: "Params", paths: Paths, tracker: "Tracker") -> None:

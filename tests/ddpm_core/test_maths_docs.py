@@ -49,7 +49,7 @@ def test_row_resolves(row):
         file, name = full_path(test).split("::")
         assert re.search(rf"^def {name}\(", (ROOT / file).read_text(), re.M), test
     for function in functions:
-        if function.split(".")[0] in ("bound", "likelihood", "ode_likelihood"):
+        if function.split(".")[0] == "likelihood":
             pytest.importorskip("torch")
         assert resolve(function) is not None
 

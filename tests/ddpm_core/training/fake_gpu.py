@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from ddpm_core import objective
+from ddpm_core.objectives import diffusion
 from ddpm_core.training import replayed
 
 CUDA = torch.device("cuda", 0)
@@ -37,8 +37,8 @@ def no_gpu(monkeypatch: pytest.MonkeyPatch, **arguments: Any) -> Iterator[nn.Mod
     """The tiny network on it. To read a number raises, as does an operation on tensors of two devices."""
     monkeypatch.setattr(Tensor, "pin_memory", lambda self: self)
     monkeypatch.setattr(torch.cuda, "manual_seed_all", lambda _seed: None)
-    monkeypatch.setattr(objective, "torch_generator", lambda *_arguments: None)
-    monkeypatch.setattr(objective, "normal", lambda shape, _, dtype: torch.zeros(shape, device=CUDA, dtype=dtype))
+    monkeypatch.setattr(diffusion, "torch_generator", lambda *_arguments: None)
+    monkeypatch.setattr(diffusion, "normal", lambda shape, _, dtype: torch.zeros(shape, device=CUDA, dtype=dtype))
     monkeypatch.setattr(FakeTensorMode, "__deepcopy__", lambda self, _memo: self, raising=False)
     for name in ("_fused_adam_", "_fused_adamw_"):  # torch has no fake of those that take a tensor for a rate
         monkeypatch.setattr(torch, name, _only_on_the_gpu)

@@ -227,7 +227,7 @@ print(json.dumps([params.runtime.threads, torch.get_num_threads()]))
 def test_torch_has_the_threads_of_the_environment_before_those_of_the_parameters(
     set_to: str | None, expected: int, tmp_path: Path
 ) -> None:
-    root = Path(threads.__file__).parents[1]
+    root = Path(threads.__file__).parents[2]
     text = (root / "params.yaml").read_text()
     before, found, after = text.partition("\n  threads: ")
     assert found
