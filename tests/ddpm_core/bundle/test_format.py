@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from ddpm_core.bundle.format import BUNDLE_FILE, MODEL_FILE, Golden, read_bundle
-from ddpm_core.errors import IntegrityError, ParamsError
+from ddpm_core.errors import IntegrityError
 from ddpm_core.files import json_bytes, sha256_bytes
 from tests.support.tiny_bundle import tiny_bundle, tiny_graph, tiny_spec
 
@@ -138,9 +138,13 @@ def test_weights_in_another_file_are_not_followed_when_a_bundle_is_read_either(t
         read_bundle(folder)
 
 
-def test_a_conditional_bundle_needs_classes(tmp_path: Path) -> None:
-    with pytest.raises(ParamsError, match="a model with labels needs a DataSpec with classes"):
-        tiny_bundle(tmp_path / "b", spec=tiny_spec(classes=()))
+def test_its_inputs_are_the_conditions_of_its_spec(tmp_path: Path) -> None:
+    for conditional, names in ((True, ["x", "t", "label"]), (False, ["x", "t"])):
+        tiny_bundle(tmp_path / "b", conditional=conditional)
+        inputs = json.loads((tmp_path / "b" / "bundle.json").read_text())["model"]["inputs"]
+        assert [each["name"] for each in inputs] == names
+        assert inputs[0] == {"name": "x", "shape": [1, 8, 8], "dtype": "float32"}
+        assert inputs[-1] == {"name": names[-1], "shape": [], "dtype": "int64" if conditional else "float32"}
 
 
 def test_writing_takes_the_place_of_the_old_bundle_whole(tmp_path: Path) -> None:

@@ -83,7 +83,7 @@ def test_a_variation_starts_from_the_picture_and_its_noise_at_the_level_of_the_s
     x0 = generate(
         plan,
         bundle.parameterisation,
-        lambda x, t: sampler.network(x, t, np.array([1, 1])),
+        lambda x, t: sampler.network(x, t, {"label": np.array([1, 1])}),
         x,
         lambda step: step_noise(seeds, step, (1, 8, 8)),
         bound=clip_to((-1.0, 1.0)),
