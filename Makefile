@@ -30,7 +30,7 @@ help: ## show this list
 run: install ## run what is stale from pictures to champion; the second time it runs nothing
 	@$(BIN)/ddpm run
 
-test: install-dev ## the quick tests (under 8 minutes on 2 cores)
+test: install-dev ## the quick tests (13 minutes on 2 slow cores)
 	$(TEST_ENV) $(BIN)/python -m pytest $(QUICK)
 
 coverage: install-dev ## the quick tests, and how much of the code they run (at least 85 %)
