@@ -188,7 +188,7 @@ def kill_run(room: Room, target: str, number: signal.Signals, chance: random.Ran
     time.sleep(chance.uniform(0, 0.8 * span))
     below = descendants(process.pid)
     pid = below[0] if target == "stage" and below else process.pid
-    seen = kill(pid, number)
+    seen = process.poll() is None and kill(pid, number)  # one that has ended can still be sent a signal
     if target == "stage":  # the run hears of it and ends, or its stage was over already and it goes on
         until(lambda: process.poll() is not None, 600)
     saved = list((room.project.home / "checkpoints").glob("*/step-*/manifest.json"))

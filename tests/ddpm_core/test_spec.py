@@ -56,3 +56,9 @@ def test_errors_say_what_must_hold(make, message: str) -> None:
 def test_dict_round_trip_is_exact() -> None:
     for what in (spec(), spec(None), spec(None, None)):
         assert DataSpec.from_dict(what.to_dict()) == what
+
+
+@pytest.mark.parametrize("classes", [(), ("a", "b")])
+def test_a_spec_kept_when_a_label_was_the_only_condition_is_read(classes: tuple[str, ...]) -> None:
+    kept = {"shape": [1, 2, 2], "range": [-1.0, 1.0], "levels": 256, "classes": list(classes)}
+    assert DataSpec.from_dict(kept) == labelled((1, 2, 2), (-1.0, 1.0), 256, classes)

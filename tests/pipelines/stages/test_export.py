@@ -16,6 +16,7 @@ from ddpm_core.diffusion.weighting import Simple
 from ddpm_core.errors import ExportError, IntegrityError, ParamsError
 from ddpm_core.files import sha256_file
 from ddpm_core.objectives.diffusion_config import DiffusionConfig
+from ddpm_core.spec import DataSpec
 from pipelines.sampling.bundle_sampler import Sampler
 from pipelines.stages import export as stage
 from pipelines.stages.export import export_weights, read_weights
@@ -33,15 +34,15 @@ DIFFUSION = DiffusionConfig(
 )
 
 
-def write_weights(file: Path, **changes: Any) -> Path:
+def write_weights(file: Path, seen: DataSpec | None = None, **changes: Any) -> Path:
     from safetensors.torch import save
 
-    net = tiny_unet(tiny_spec())
+    spec = seen or tiny_spec()
+    net = tiny_unet(spec)
     about = {
-        "spec": tiny_spec().to_dict(),
+        "spec": spec.to_dict(),
         "model": asdict(net.config),
         "diffusion": asdict(DIFFUSION),
-        "conditional": True,
         "train_digest": "t" * 64,
         "data_digest": "d" * 64,
         "steps": 7,
@@ -51,6 +52,18 @@ def write_weights(file: Path, **changes: Any) -> Path:
     tensors = {**net.state_dict(), **(further if "averages" in changes else {})}
     file.write_bytes(save(tensors, {"ddpm": json.dumps(about, sort_keys=True)}))
     return file
+
+
+def older_spec(**changes: Any) -> dict[str, Any]:
+    """As weights told of their data when a label was the only condition there could be."""
+    return {"shape": [1, 8, 8], "range": [-1.0, 1.0], "levels": 256, "classes": ["zero", "one", "two"], **changes}
+
+
+def test_weights_made_before_conditions_had_names_are_read(tmp_path: Path) -> None:
+    told = write_weights(tmp_path / "told.safetensors", spec=older_spec(), conditional=True)
+    assert read_weights(told)[2] == tiny_spec()
+    untold = write_weights(tmp_path / "untold.safetensors", tiny_spec().told(()), spec=older_spec(), conditional=False)
+    assert read_weights(untold)[2] == tiny_spec().told(())
 
 
 def test_the_average_that_is_asked_for_is_the_one_that_ships(tmp_path: Path) -> None:
