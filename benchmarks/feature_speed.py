@@ -25,14 +25,14 @@ from torch.nn import functional as F  # noqa: N812
 
 from ddpm_core.metrics.frechet import distance, gaussian_of
 from ddpm_core.metrics.intervals import around, frechet_replicates, resampled
-from pipelines.kinds.pictures.features.extractor import Extractor, extract
-from pipelines.kinds.pictures.features.extractors import (
+from pipelines.kinds.pictures.reference.extractor import Extractor, extract
+from pipelines.kinds.pictures.reference.extractors import (
     CLASSIFIER_NAME,
     classifier_extractor,
     efficientnet_extractor,
     read_classifier,
 )
-from pipelines.kinds.pictures.features.store import read_reference
+from pipelines.kinds.pictures.reference.store import read_reference
 from pipelines.shards.archive import read_index, read_split
 
 CPU, SIDE, PLAIN_BATCH, ROUNDS = torch.device("cpu"), 128, 250, 40
@@ -41,7 +41,7 @@ Look = Callable[[Tensor], Tensor]
 
 
 class EfficientNetLite0(nn.Module):
-    """As pipelines/kinds/pictures/features/efficientnet.py has it, without what that does to be fast."""
+    """As pipelines/kinds/pictures/reference/efficientnet.py has it, without what that does to be fast."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -153,7 +153,7 @@ def main() -> None:
     torch.set_num_threads(1)
     print(common.machine("torch", "torch-fidelity", "efficientnet-lite-pytorch"))
     spec = read_index(args.project / "data" / "shards").spec
-    real = torch.from_numpy(read_split(args.project / "data" / "shards", "test").images)
+    real = torch.from_numpy(read_split(args.project / "data" / "shards", "test").x)
     with np.load(args.project / "out" / "samples" / "images.npz") as arrays:
         samples = torch.from_numpy(arrays["images"])
     weights = read_reference(args.project / "out" / "reference").files[CLASSIFIER_NAME]

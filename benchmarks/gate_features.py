@@ -21,9 +21,9 @@ from gate_controls import ALIKE, CHANGES
 from gate_data import SETS, DataSet
 
 from ddpm_core.spec import DataSpec, labelled
-from pipelines.kinds.pictures.features.classifier import train_classifier
-from pipelines.kinds.pictures.features.extractor import Extractor, extract
-from pipelines.kinds.pictures.features.extractors import classifier_bytes, classifier_extractor, efficientnet_extractor
+from pipelines.kinds.pictures.reference.classifier import train_classifier
+from pipelines.kinds.pictures.reference.extractor import Extractor, extract
+from pipelines.kinds.pictures.reference.extractors import classifier_bytes, classifier_extractor, efficientnet_extractor
 from pipelines.params import load_params
 
 CPU, SIDE = torch.device("cpu"), 128

@@ -26,10 +26,10 @@ from ddpm_core.objectives.batch import Batch, LabelDropout
 from ddpm_core.objectives.diffusion import DiffusionObjective, build_objective
 from ddpm_core.objectives.diffusion_config import DiffusionConfig
 from ddpm_core.spec import DataSpec, labelled
-from ddpm_core.training.augmentation import AugmentConfig, Colour, Padded, Rotation
 from ddpm_core.training.checkpoint import Checkpoints
 from ddpm_core.training.config import Adam, AdamW, Constant, Muon, TrainConfig
 from ddpm_core.training.trainer import Trainer
+from pipelines.kinds.pictures.training.config import AugmentConfig, Colour, Padded, Rotation
 
 Precision = Literal["bf16", "tf32", "fp32"]
 

@@ -222,7 +222,7 @@ def samples(
 def classifier_of(context: Context, data: Data) -> Callable[[Images], tuple[NDArray[np.float32], Labels]]:
     """The pipeline's classifier, trained here on the training split: pictures to features and classes."""
     try:
-        from pipelines.kinds.pictures.features.classifier import ClassifierConfig, train_classifier
+        from pipelines.kinds.pictures.reference.classifier import ClassifierConfig, train_classifier
     except ImportError as error:
         raise LeftOut(f"no {error.name}, which the classifier of the measures needs") from error
     prepare("fp32", deterministic=False)  # the backward pass of its pooling has no fixed order

@@ -27,7 +27,7 @@ import torch
 
 from ddpm_core.objectives.batch import Batch, Share
 from ddpm_core.spec import DataSpec, labelled
-from ddpm_core.training.augmentation import AugmentConfig, Colour, Padded, Resized, Rotation
+from pipelines.kinds.pictures.training.config import AugmentConfig, Colour, Padded, Resized, Rotation
 
 ROOT = Path(__file__).parents[1]
 Reader = Callable[[], None]
@@ -66,22 +66,22 @@ def pulled(batches: Callable[[], Iterator[Batch]], number: int) -> Reader:
 
 def from_memory(spec: DataSpec, args: argparse.Namespace) -> dict[str, Reader]:
     """Batches gathered from an array in a random order, then changed and encoded as a training has them."""
-    from pipelines.kinds.pictures.augment import augmenter
-    from pipelines.training.batches import made_ready
+    from pipelines.kinds.pictures.training.augment import augmenter
+    from pipelines.training.batches import encoded
 
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (args.pictures, *spec.shape), dtype=np.uint8)
     labels, known = np.arange(len(images)) % len(spec.classes), changes(spec)
 
-    def gathered(size: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    def gathered(size: int) -> Iterator[dict[str, np.ndarray]]:
         for step in count():
             take = np.random.default_rng(step).integers(0, len(images), size)
-            yield images[take], labels[take]
+            yield {"x": images[take], "label": labels[take]}
 
     def reader(name: str, processes: int) -> Reader:
         size = args.batch_size * processes
         augment, own = augmenter(known[name], 0, spec), Share(processes - 1, processes).rows(size)
-        return pulled(lambda: made_ready(gathered(size), 0, augment, own, spec, True), args.pictures // args.batch_size)
+        return pulled(lambda: encoded(gathered(size), 0, augment, own, spec), args.pictures // args.batch_size)
 
     return {
         f"{name}, 1 of {processes}": reader(name, processes) for name in args.changes for processes in args.processes
@@ -90,14 +90,17 @@ def from_memory(spec: DataSpec, args: argparse.Namespace) -> dict[str, Reader]:
 
 def from_shards(spec: DataSpec, args: argparse.Namespace, scratch: Path) -> dict[str, Reader]:
     """The reading of shards of noise, by pictures a block and a window, by changes and by workers."""
+    from pipelines.kinds.pictures.rows.examples import example
     from pipelines.params import load_params
-    from pipelines.shards.archive import Sample, ShardConfig, write_shards
+    from pipelines.shards.archive import Example, ShardConfig, write_shards
     from pipelines.training.batches import batch_source
 
-    def samples() -> Iterator[Sample]:
+    def samples() -> Iterator[Example]:
         rng = np.random.default_rng(0)
         for number in range(args.pictures):
-            yield Sample(f"{number:016x}", rng.integers(0, 256, spec.shape, dtype=np.uint8), number % len(spec.classes))
+            yield example(
+                f"{number:016x}", rng.integers(0, 256, spec.shape, dtype=np.uint8), number % len(spec.classes), spec
+            )
 
     train, sides = load_params(ROOT / "params.yaml").train, {}
     # (pictures a block, pictures of a window)

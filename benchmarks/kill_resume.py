@@ -28,9 +28,10 @@ from torch import nn
 from ddpm_core.files import atomic_write_json, sha256_file
 from ddpm_core.spec import labelled
 from ddpm_core.training.lr import build_optimiser
+from pipelines.kinds.pictures.rows.examples import example
 from pipelines.params import Params, load_params
 from pipelines.paths import Paths
-from pipelines.shards.archive import Sample, ShardConfig, write_shards
+from pipelines.shards.archive import Example, ShardConfig, write_shards
 from pipelines.stages import train
 
 ROOT = Path(__file__).parents[1]
@@ -74,11 +75,14 @@ class Progress:
     different: int = 0
 
 
-def pictures(number: int) -> Iterator[Sample]:
+SPEC = labelled((1, 8, 8), (-1.0, 1.0), 256, ("a", "b"))
+
+
+def pictures(number: int) -> Iterator[Example]:
     for i in range(number):
         image = np.zeros((1, 8, 8), np.uint8)
         image[0, i % 8] = 40 + 10 * (i % 20)
-        yield Sample(f"{i:016x}", image, i % 2)
+        yield example(f"{i:016x}", image, i % 2, SPEC)
 
 
 def small(params: Params) -> Any:
@@ -100,9 +104,8 @@ def small(params: Params) -> Any:
 def project(root: Path) -> Paths:
     paths = Paths(root=root, home=root / ".ddpm")
     if not paths.shards.exists():
-        spec = labelled((1, 8, 8), (-1.0, 1.0), 256, ("a", "b"))
         splits = {"train": list(pictures(64)), "test": list(pictures(8))}
-        write_shards(paths.shards, spec, splits, ShardConfig(32, 8, 1000))
+        write_shards(paths.shards, SPEC, splits, ShardConfig(32, 8, 1000))
     return paths
 
 

@@ -25,10 +25,11 @@ from ddpm_core.samplers.config import named
 from ddpm_core.spec import DataSpec, labelled
 from ddpm_core.tensors.sampling import sample
 from ddpm_core.training.distributed import ALONE
-from pipelines.kinds.pictures.decode import grid
+from pipelines.kinds.pictures.rows.decode import grid
+from pipelines.kinds.pictures.rows.examples import example
 from pipelines.params import Params, load_params
 from pipelines.paths import Paths
-from pipelines.shards.archive import Sample, ShardConfig, write_shards
+from pipelines.shards.archive import Example, ShardConfig, write_shards
 from pipelines.training.setup import Making
 
 ROOT = Path(__file__).parents[1]
@@ -49,12 +50,12 @@ def tiles(photograph: Path, tint: tuple[float, ...], count: int, seed: int) -> I
     return coloured
 
 
-def samples(photographs: list[Path], count: int, seed: int) -> Iterator[Sample]:
+def samples(photographs: list[Path], count: int, seed: int, spec: DataSpec) -> Iterator[Example]:
     """As many tiles of each photograph, their classes in turn."""
     of_class = [tiles(file, TINTS[label % len(TINTS)], count, seed + label) for label, file in enumerate(photographs)]
     for number in range(count * len(photographs)):
         label = number % len(photographs)
-        yield Sample(f"{number:016x}", of_class[label][number // len(photographs)], label)
+        yield example(f"{number:016x}", of_class[label][number // len(photographs)], label, spec)
 
 
 def trained(params: Params, paths: Paths, spec: DataSpec, count: int) -> tuple[Images, float, int]:
@@ -108,8 +109,8 @@ def main() -> None:
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         paths = Paths(root=Path(folder), home=Path(folder) / ".ddpm")
-        unseen = list(samples(args.photographs, args.tiles // 4, 1000))
-        splits = {"train": list(samples(args.photographs, args.tiles, 0)), "test": unseen}
+        unseen = list(samples(args.photographs, args.tiles // 4, 1000, spec))
+        splits = {"train": list(samples(args.photographs, args.tiles, 0, spec)), "test": unseen}
         write_shards(paths.shards, spec, splits, ShardConfig(1000, 125, 100_000))
         real = np.stack([one.image for one in unseen])
         (args.out / "real.png").write_bytes(grid(real[: args.samples], 12, 2))

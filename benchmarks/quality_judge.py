@@ -29,7 +29,7 @@ class Scale:
         paths = Paths.of(project)
         self._sample, self._spec = load_params(paths.params).sample, read_index(paths.shards).spec
         self._look, self._whole = (Judge(project, n, 0, any_label=True) for n in (LOOK, None))
-        real = self._whole.measures(read_split(paths.shards, "train").images[: self._whole.n])
+        real = self._whole.measures(read_split(paths.shards, "train").x[: self._whole.n])
         self._floors = {split: real[f"fcd_{split}"] / real[f"ratio_{split}"] for split in ("train", "test")}
 
     def judge(self, side: Side, near: float) -> dict[str, Any]:

@@ -72,8 +72,9 @@ class Judge:
         import torch
 
         from ddpm_core.metrics.labels import asked_labels
-        from pipelines.kinds.pictures.features.extractors import CLASSIFIER_NAME, classifier_extractor, open_extractors
-        from pipelines.kinds.pictures.features.store import read_reference
+        from pipelines.kinds.pictures.reference.extractors import CLASSIFIER_NAME, classifier_extractor, open_extractors
+        from pipelines.kinds.pictures.reference.images import ImageSplit
+        from pipelines.kinds.pictures.reference.store import read_reference
         from pipelines.params import load_params
         from pipelines.paths import Paths
         from pipelines.shards.archive import read_index, read_split
@@ -88,14 +89,14 @@ class Judge:
         )[-1]
         self._classifier = classifier_extractor(reference.files[CLASSIFIER_NAME], self._spec, self._device)
         self._real, _ = reference.real(self._extractor.name)
-        test = read_split(paths.shards, "test")
+        test = ImageSplit.of(read_split(paths.shards, "test"), self._spec)
         self.n = len(test.images) if n is None else n
         self.labels = asked_labels(test.labels, self.n, seed)
         self._of_floors = np.full(self.n, -1) if any_label else self.labels
 
     def measures(self, images: Any) -> dict[str, float]:
         from ddpm_core.metrics.frechet import distance, gaussian_of, subset_floor
-        from pipelines.kinds.pictures.features.extractor import extract
+        from pipelines.kinds.pictures.reference.extractor import extract
 
         real, like = self._real, self._of_floors
         made = gaussian_of(self._seen(images))
@@ -119,7 +120,7 @@ class Judge:
         return np.asarray(diversity(self._seen(images), self.labels, classes) / real)
 
     def _seen(self, images: Any) -> np.ndarray:
-        from pipelines.kinds.pictures.features.extractor import extract
+        from pipelines.kinds.pictures.reference.extractor import extract
 
         return extract(self._extractor, images, 256, self._device, "features").features
 

@@ -1,14 +1,14 @@
 """What one datum is: its shape, its range, its levels, its conditions. The only place that knows 3, 32 or 255."""
 
 import math
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ddpm_core.errors import DataError
+from ddpm_core.errors import DataError, ParamsError
 
 _MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
 
@@ -49,18 +49,50 @@ class Condition:
     def from_dict(cls, value: Mapping[str, Any]) -> "Condition":
         return cls(tuple(value["shape"]), value["dtype"], tuple(value["classes"]), value["null"])
 
+    def values(self, name: str, given: Any, n: int) -> NDArray[Any]:
+        """The values for n data, [n, *shape]; in a list None is "not told". ParamsError if they do not fit."""
+        items = list(given) if isinstance(given, Sequence) else given
+        if isinstance(items, list) and any(item is None for item in items):
+            if self.null is None:
+                raise ParamsError(f"{name}: must be told for every datum, got None")
+            items = [np.full(self.shape, self.null) if item is None else item for item in items]
+        found = np.asarray(items)
+        if found.shape != (n, *self.shape) or not np.can_cast(found.dtype, self.dtype, "same_kind"):
+            raise ParamsError(
+                f"{name}: must be {self.dtype} of shape {(n, *self.shape)}, got {found.dtype} of {found.shape}"
+            )
+        found = found.astype(self.dtype)
+        if self.classes and (wrong := sorted({int(v) for v in found[(found < 0) | (found > len(self.classes))]})):
+            raise ParamsError(f"{name}: must be from 0 to {len(self.classes) - 1}, or None, got {wrong[:5]}")
+        return found
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """x = (value - mean) / std, with a mean and a standard deviation for each entry of the first axis."""
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        if len(self.mean) != len(self.std) or not all(0 < each < math.inf for each in self.std):
+            raise DataError(f"Scaling: must have as many stds as means, each above 0, got {self.mean} and {self.std}")
+
 
 @dataclass(frozen=True)
 class DataSpec:
     """What the network sees, and what it is told beside it, by name.
 
-    `range` and `levels` are None for data that are no pictures (latents, series).
+    Data with `levels` are kept as whole numbers from 0 to levels - 1 and shown to the network in `range`. Data without
+    are kept as float32 and shown scaled by `scaling`, or as they are. `kind` names the kind of data for the pipeline.
     """
 
     shape: tuple[int, ...]
     range: tuple[float, float] | None
     levels: int | None
     conditions: Mapping[str, Condition]
+    scaling: Scaling | None = None
+    kind: str = "pictures"
 
     def __post_init__(self) -> None:
         if not self.shape or any(side < 1 for side in self.shape):
@@ -72,9 +104,20 @@ class DataSpec:
                 f"DataSpec.levels: needs at least 2 levels and a range, got levels={self.levels}, range={self.range}"
             )
 
+        if self.scaling is not None and (self.levels is not None or len(self.scaling.mean) != self.shape[0]):
+            raise DataError(
+                f"DataSpec.scaling: needs data without levels and {self.shape[0]} means, got levels={self.levels} and "
+                f"{len(self.scaling.mean)} means"
+            )
+
     @property
     def channels(self) -> int:
         return self.shape[0]
+
+    @property
+    def dtype(self) -> str:
+        """What the data are kept as."""
+        return "float32" if self.levels is None else "uint8"
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -90,6 +133,13 @@ class DataSpec:
         """The same data for a network that is told these conditions and no other."""
         return replace(self, conditions={name: self.conditions[name] for name in names})
 
+    def conditions_for(self, given: Mapping[str, Any], n: int) -> dict[str, NDArray[Any]]:
+        """The conditions of n data as a network of this spec is told them; what is not given is "not told"."""
+        if unknown := sorted(set(given) - set(self.conditions)):
+            known = ", ".join(self.conditions) or "nothing"
+            raise ParamsError(f"{unknown[0]}: this model was trained without it; it is told {known}; leave it out")
+        return {name: of.values(name, given.get(name, [None] * n), n) for name, of in self.conditions.items()}
+
     @property
     def top(self) -> int:
         """The highest level of a picture's values."""
@@ -102,24 +152,36 @@ class DataSpec:
             raise DataError(f"a picture has the shape (1 to 4, height, width), got {self.shape}")
         return _MODES[self.channels]
 
-    def encode(self, k: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Levels to the range: x = 2 k / (levels - 1) - 1 where the range is (-1, 1)."""
+    def encode(self, data: NDArray[Any]) -> NDArray[np.float32]:
+        """Data as they are kept to what the network sees; levels k to x = 2 k / (levels - 1) - 1 in (-1, 1)."""
+        if self.levels is None:
+            shift, scale = self._affine()
+            return ((np.asarray(data, dtype=np.float64) - shift) / scale).astype(np.float32)
         low, high, top = self._ends()
-        if not np.issubdtype(k.dtype, np.integer):
+        if not np.issubdtype(data.dtype, np.integer):
             raise DataError(
-                f"levels: must be whole numbers from 0 to {top}, got {k.dtype}; data in the range are encoded"
+                f"levels: must be whole numbers from 0 to {top}, got {data.dtype}; data in the range are encoded"
             )
-        if k.size and (k.dtype != np.uint8 or top < 255) and not 0 <= int(k.min()) <= int(k.max()) <= top:
-            raise DataError(f"levels: must be from 0 to {top}, got {int(k.min())} to {int(k.max())}")
-        return (k.astype(np.float32) * np.float32((high - low) / top) + np.float32(low)).astype(np.float32)
+        if data.size and (data.dtype != np.uint8 or top < 255) and not 0 <= int(data.min()) <= int(data.max()) <= top:
+            raise DataError(f"levels: must be from 0 to {top}, got {int(data.min())} to {int(data.max())}")
+        return (data.astype(np.float32) * np.float32((high - low) / top) + np.float32(low)).astype(np.float32)
 
-    def decode(self, x: NDArray[np.float32]) -> NDArray[np.uint8]:
-        """The range back to levels, by rounding to nearest and clipping; what is no number is no level."""
-        low, high, top = self._ends()
+    def decode(self, x: NDArray[np.float32]) -> NDArray[Any]:
+        """What the network sees back to data as they are kept; levels by rounding to nearest and clipping."""
         if not np.isfinite(x).all():
-            raise DataError("data: must be finite to have levels, got values that are not; look at the model's weights")
+            raise DataError("data: must be finite, got values that are not; look at the model's weights")
+        if self.levels is None:
+            shift, scale = self._affine()
+            return (np.asarray(x, dtype=np.float64) * scale + shift).astype(np.float32)
+        low, high, top = self._ends()
         k = np.rint((np.asarray(x, dtype=np.float64) - low) * (top / (high - low)))
         return np.clip(k, 0, top).astype(np.uint8)
+
+    def _affine(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Mean and standard deviation, [shape[0], 1, ...]."""
+        scaling = self.scaling or Scaling((0.0,) * self.shape[0], (1.0,) * self.shape[0])
+        ends = (-1, *(1,) * (len(self.shape) - 1))
+        return np.array(scaling.mean).reshape(ends), np.array(scaling.std).reshape(ends)
 
     def _ends(self) -> tuple[float, float, int]:
         if self.range is None or self.levels is None:
@@ -134,6 +196,8 @@ class DataSpec:
             "range": None if self.range is None else list(self.range),
             "levels": self.levels,
             "conditions": {name: condition.to_dict() for name, condition in self.conditions.items()},
+            "scaling": None if self.scaling is None else asdict(self.scaling),
+            "kind": self.kind,
         }
 
     @classmethod
@@ -142,17 +206,27 @@ class DataSpec:
             conditions = {name: Condition.from_dict(each) for name, each in value["conditions"].items()}
         else:  # as it was when a label was the only condition there could be
             conditions = {LABEL: Condition.of_classes(value["classes"])} if value["classes"] else {}
+        scaling = value.get("scaling")
         return cls(
             shape=tuple(value["shape"]),
             range=None if value["range"] is None else (value["range"][0], value["range"][1]),
             levels=value["levels"],
             conditions=conditions,
+            scaling=None if scaling is None else Scaling(tuple(scaling["mean"]), tuple(scaling["std"])),
+            kind=value.get("kind", "pictures"),  # the only kind there was
         )
 
 
 def conditions_of(spec: DataSpec, labels: NDArray[np.int64]) -> dict[str, NDArray[np.int64]]:
     """The conditions of data with these labels [n], -1 for none: as a network of this spec is told them."""
     return {LABEL: np.where(labels < 0, len(spec.classes), labels)} if LABEL in spec.conditions else {}
+
+
+def labels_in(spec: DataSpec, cond: Mapping[str, NDArray[Any]], n: int) -> NDArray[np.int64]:
+    """The labels of n data with these conditions, -1 for none: the inverse of `conditions_of`."""
+    if LABEL not in cond:
+        return np.full(n, -1, dtype=np.int64)
+    return np.where(cond[LABEL] == len(spec.classes), -1, cond[LABEL]).astype(np.int64)
 
 
 def labelled(

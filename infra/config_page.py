@@ -51,7 +51,7 @@ def page() -> str:
             readers.setdefault(section, []).append(stage)
     notes = comments((ROOT / "params.yaml").read_text(encoding="utf-8"))
     parts = [HEAD]
-    for section, kind in section_types().items():
+    for section, kind in section_types("pictures").items():
         stages = ", ".join(readers.get(section, [])) or "no stage: it changes where work is done, not what comes of it"
         parts.append(f"\n## {section}\n\nRead by: {stages}.\n")
         for title, cls in tables(kind, section):

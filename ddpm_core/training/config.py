@@ -1,11 +1,10 @@
 """How a network is trained; free of torch, so that it is checked long before a network is built."""
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar, Generic, Literal, TypeVar
 
 from ddpm_core.checks import Checks, Config, at_least_1, fraction, not_negative, positive
 from ddpm_core.errors import ParamsError
-from ddpm_core.training.augmentation import AugmentConfig
 
 _betas = (lambda v: all(0 <= beta < 1 for beta in v), "two numbers of at least 0 and below 1")
 
@@ -13,6 +12,8 @@ Precision = Literal["auto", "bf16", "tf32", "fp32"]
 Compile = Literal["auto", "never", "always"]
 Conditioning = Literal["auto", "labels", "none"]
 OnNonfinite = Literal["stop", "skip", "roll_back"]
+Augment = TypeVar("Augment")
+"""What may happen to data before the network sees them; each kind of data has its own."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,7 @@ class InitFrom(Config):
 
 
 @dataclass(frozen=True)
-class TrainConfig(Config):
+class TrainConfig(Config, Generic[Augment]):
     """Section `train` of params.yaml."""
 
     seed: int
@@ -109,7 +110,7 @@ class TrainConfig(Config):
     accumulate: int
     conditioning: Conditioning
     label_dropout: float
-    augment: AugmentConfig
+    augment: Augment
     lr: float
     warmup_steps: int
     lr_schedule: LrScheduleConfig

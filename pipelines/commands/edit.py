@@ -157,7 +157,7 @@ def _kept(file: Path, spec: "DataSpec") -> Any:
 
 
 def _read(file: Path, option: str) -> Any:
-    from pipelines.kinds.pictures.decode import read_png
+    from pipelines.kinds.pictures.rows.decode import read_png
 
     if not file.is_file():
         raise ParamsError(f"{option}: file not found: {file}")

@@ -123,7 +123,6 @@ def _read(paths: "Paths", asked: Asked, spec: "DataSpec", *, device: object) -> 
     """n pictures of the split that fit the network."""
     from ddpm_core.diffusion.noise import Purpose, generator
     from ddpm_core.likelihood.nll import Data
-    from ddpm_core.spec import conditions_of
     from pipelines.shards.archive import read_index, read_split
 
     index = read_index(paths.shards)
@@ -136,8 +135,8 @@ def _read(paths: "Paths", asked: Asked, spec: "DataSpec", *, device: object) -> 
     split = read_split(paths.shards, asked.split)
     order = generator(asked.seed, Purpose.EVALUATE).permutation(count)
     chosen = sorted(order[: asked.n].tolist())
-    cond = conditions_of(spec, split.labels[chosen])
-    return Data.encoded(spec, split.images[chosen], cond, chosen, device)  # type: ignore[arg-type]
+    cond = {name: split.cond[name][chosen] for name in spec.conditions}
+    return Data.encoded(spec, split.x[chosen], cond, chosen, device)  # type: ignore[arg-type]
 
 
 def _refuse_other_data(weights: Path, own: "DataSpec", found: "DataSpec") -> None:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ddpm_core.files import json_bytes
-from pipelines.kinds.pictures.decode import encode_png, grid
+from pipelines.kinds.pictures.rows.decode import encode_png, grid
 
 MEDIA = {"png": "image/png", "zip": "application/zip", "npz": "application/octet-stream"}
 # The earliest date that zip can hold; the current date would change the bytes each time.

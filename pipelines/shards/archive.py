@@ -1,18 +1,18 @@
-"""WebDataset shards: tars of blocks of pictures, with an index that knows the SHA-256 of each.
+"""WebDataset shards: tars of blocks of examples, with an index that knows the SHA-256 of each.
 
-A sample of a tar is a block of pictures, because one member a picture reads ten times slower:
+A sample of a tar is a block of examples, because one member an example reads ten times slower:
 
-    <nnnnnn>.images.npy    uint8 [n, C, H, W]
-    <nnnnnn>.labels.npy    int64 [n], -1 where a picture has no label
+    <nnnnnn>.x.npy         the data as they are kept, [n, *shape]: uint8 where they have levels, else float32
+    <nnnnnn>.NAME.npy      each condition of the DataSpec by its name, [n, *its shape]
     <nnnnnn>.keys.json     the n keys
 
-No tar carries a time, a user or a path, so that equal pictures give equal bytes. Every shard is read whole, its digest
+No tar carries a time, a user or a path, so that equal data give equal bytes. Every shard is read whole, its digest
 is compared with the index, and those very bytes are decoded: what was damaged on disk never reaches a network.
 """
 
 import io
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,8 @@ from pipelines.runtime.progress import tracked
 from pipelines.shards.index import INDEX_NAME, Shard, ShardConfig, ShardIndex, index_value, mending, read_index
 
 __all__ = [
-    "Sample",
+    "Arrays",
+    "Example",
     "Shard",
     "ShardConfig",
     "ShardIndex",
@@ -38,69 +39,89 @@ __all__ = [
     "write_shards",
 ]
 
-_MEMBERS = ("images.npy", "labels.npy", "keys.json")
+X = "x"
+_KEYS = "keys.json"
 
-Images = NDArray[np.uint8]
-Labels = NDArray[np.int64]
+Arrays = dict[str, NDArray[Any]]
+"""The data, as `x`, and their conditions by name, all with the same first axis."""
 
 
 @dataclass(frozen=True)
-class Sample:
-    """One picture on its way into a shard."""
+class Example:
+    """One datum on its way into a shard: its arrays by name, without a first axis for the batch."""
 
     key: str
-    image: Images  # [C, H, W]
-    label: int
+    arrays: Mapping[str, NDArray[Any]]
 
 
 @dataclass(frozen=True)
 class Split:
-    """A whole split in memory."""
+    """A whole split, or a part of it, in memory."""
 
-    images: Images  # [N, C, H, W]
-    labels: Labels  # [N]
+    arrays: Arrays
     keys: list[str]
+
+    @property
+    def x(self) -> NDArray[Any]:
+        return self.arrays[X]
+
+    @property
+    def cond(self) -> Arrays:
+        """The conditions alone."""
+        return {name: array for name, array in self.arrays.items() if name != X}
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+
+def arrays_of(spec: DataSpec) -> dict[str, tuple[tuple[int, ...], str]]:
+    """The shape and type that each named array of such data has, of one datum."""
+    return {X: (spec.shape, spec.dtype), **{name: (of.shape, of.dtype) for name, of in spec.conditions.items()}}
+
+
+def rows_of(arrays: Mapping[str, NDArray[Any]], rows: Any) -> Arrays:
+    """These rows of every array."""
+    return {name: array[rows] for name, array in arrays.items()}
+
+
+def joined(parts: Sequence[Mapping[str, NDArray[Any]]], spec: DataSpec) -> Arrays:
+    """Arrays one after the other, of the right shape and type even where there are none."""
+    return {
+        name: np.concatenate([np.zeros((0, *shape), dtype), *(part[name] for part in parts)])
+        for name, (shape, dtype) in arrays_of(spec).items()
+    }
 
 
 def write_shards(
-    folder: Path, spec: DataSpec, splits: Mapping[str, Iterable[Sample]], config: ShardConfig
+    folder: Path, spec: DataSpec, splits: Mapping[str, Iterable[Example]], config: ShardConfig
 ) -> ShardIndex:
     """Pack the splits into tars, in the order given, and write the index last; the folder is replaced as a whole."""
     with atomic_folder(folder) as temporary:
         listed: dict[str, list[dict[str, Any]]] = {}
-        class_counts: dict[str, dict[str, int]] = {}
-        for split, samples in sorted(splits.items()):
-            counts = dict.fromkeys(spec.classes, 0)
+        for split, examples in sorted(splits.items()):
+            parts = _in_parts(_checked(examples, spec, split), config.examples_per_shard)
             listed[split] = [
-                _write_shard(temporary / f"{split}-{number:05d}.tar", part, config.images_per_block)
-                for number, part in enumerate(
-                    _in_parts(_checked(samples, spec, counts, split), config.images_per_shard)
-                )
+                _write_shard(temporary / f"{split}-{number:05d}.tar", part, config.examples_per_block)
+                for number, part in enumerate(parts)
             ]
-            class_counts[split] = counts
-        atomic_write_bytes(
-            temporary / INDEX_NAME, json_bytes(index_value(spec, config.shuffle_images, listed, class_counts))
-        )
+        atomic_write_bytes(temporary / INDEX_NAME, json_bytes(index_value(spec, config.shuffle_examples, listed)))
     return read_index(folder)
 
 
-def _checked(samples: Iterable[Sample], spec: DataSpec, counts: dict[str, int], split: str) -> Iterator[Sample]:
-    """Pass the samples on, counting classes, and refuse what does not fit the spec."""
-    for sample in samples:
-        if sample.image.shape != spec.shape or sample.image.dtype != np.uint8:
-            raise DataError(
-                f"{split} picture {sample.key}: must be uint8 of shape {spec.shape}, got {sample.image.dtype} of shape "
-                f"{sample.image.shape}; run `ddpm prepare` again"
-            )
-        if spec.classes:
-            counts[spec.classes[sample.label]] += 1
-        yield sample
+def _checked(examples: Iterable[Example], spec: DataSpec, split: str) -> Iterator[Example]:
+    """Pass the examples on, and refuse what does not fit the spec."""
+    wanted = arrays_of(spec)
+    for example in examples:
+        found = {name: (array.shape, str(array.dtype)) for name, array in example.arrays.items()}
+        if found != wanted:
+            raise DataError(f"{split} {example.key}: must be {wanted}, got {found}; run `ddpm prepare` again")
+        yield example
 
 
-def _in_parts(samples: Iterable[Sample], size: int) -> Iterator[list[Sample]]:
-    part: list[Sample] = []
-    for sample in samples:
-        part.append(sample)
+def _in_parts(examples: Iterable[Example], size: int) -> Iterator[list[Example]]:
+    part: list[Example] = []
+    for example in examples:
+        part.append(example)
         if len(part) == size:
             yield part
             part = []
@@ -108,24 +129,20 @@ def _in_parts(samples: Iterable[Sample], size: int) -> Iterator[list[Sample]]:
         yield part
 
 
-def _write_shard(path: Path, samples: list[Sample], images_per_block: int) -> dict[str, Any]:
+def _write_shard(path: Path, examples: list[Example], per_block: int) -> dict[str, Any]:
     from webdataset.writer import TarWriter
 
     stream = io.BytesIO()
     with TarWriter(stream, user="", group="", mode=0o644, mtime=0, encoder=False) as tar:
-        for number, start in enumerate(range(0, len(samples), images_per_block)):
-            block = samples[start : start + images_per_block]
-            tar.write(
-                {
-                    "__key__": f"{number:06d}",
-                    "images.npy": _npy(np.stack([sample.image for sample in block])),
-                    "labels.npy": _npy(np.array([sample.label for sample in block], dtype=np.int64)),
-                    "keys.json": json.dumps([sample.key for sample in block]).encode(),
-                }
-            )
+        for number, start in enumerate(range(0, len(examples), per_block)):
+            block = examples[start : start + per_block]
+            arrays = {
+                f"{name}.npy": _npy(np.stack([each.arrays[name] for each in block])) for name in examples[0].arrays
+            }
+            tar.write({"__key__": f"{number:06d}", **arrays, _KEYS: json.dumps([each.key for each in block]).encode()})
     data = stream.getvalue()
     path.write_bytes(data)
-    return {"name": path.name, "sha256": sha256_bytes(data), "bytes": len(data), "count": len(samples)}
+    return {"name": path.name, "sha256": sha256_bytes(data), "bytes": len(data), "count": len(examples)}
 
 
 def _npy(array: NDArray[Any]) -> bytes:
@@ -135,18 +152,11 @@ def _npy(array: NDArray[Any]) -> bytes:
 
 
 def read_split(folder: Path, split: str) -> Split:
-    """Every picture of a split, in the order of the shards, each shard verified."""
+    """Every example of a split, in the order of the shards, each shard verified."""
     index = read_index(folder)
     shards = index.shards(split)
     parts = [read_shard(index, shard) for shard in tracked(shards, f"read {split}", "shards", total=len(shards))]
-    if not parts:
-        empty = np.zeros((0, *index.spec.shape), dtype=np.uint8)
-        return Split(empty, np.zeros(0, dtype=np.int64), [])
-    return Split(
-        images=np.concatenate([part.images for part in parts]),
-        labels=np.concatenate([part.labels for part in parts]),
-        keys=[key for part in parts for key in part.keys],
-    )
+    return Split(joined([part.arrays for part in parts], index.spec), [key for part in parts for key in part.keys])
 
 
 def read_shard(index: ShardIndex, shard: Shard) -> Split:
@@ -162,42 +172,38 @@ def read_shard(index: ShardIndex, shard: Shard) -> Split:
             f"{path}: its SHA-256 must be {shard.sha256} ({shard.bytes} bytes), as {INDEX_NAME} says, but it is "
             f"{found} ({len(data)} bytes): the shard was damaged or replaced; {mend}"
         )
-    blocks = [_decode_block(sample, path, mend) for sample in _tar_samples(path, data)]
-    images = np.concatenate([block.images for block in blocks])
-    if len(images) != shard.count or images.shape[1:] != index.spec.shape:
-        raise IntegrityError(
-            f"{path}: must hold {shard.count} pictures of shape {index.spec.shape}, but holds {len(images)} of shape "
-            f"{images.shape[1:]}; {mend}"
-        )
-    return Split(
-        images=images,
-        labels=np.concatenate([block.labels for block in blocks]),
-        keys=[key for block in blocks for key in block.keys],
-    )
+    names = arrays_of(index.spec)
+    blocks = [_decode_block(sample, list(names), path, mend) for sample in _tar_samples(path, data, list(names))]
+    read = {name: np.concatenate([block.arrays[name] for block in blocks]) for name in names if blocks}
+    wanted = {name: ((shard.count, *shape), dtype) for name, (shape, dtype) in names.items()}
+    if {name: (array.shape, str(array.dtype)) for name, array in read.items()} != wanted:
+        holds = {name: (array.shape, str(array.dtype)) for name, array in read.items()}
+        raise IntegrityError(f"{path}: must hold {wanted}, but holds {holds}; {mend}")
+    return Split(read, [key for block in blocks for key in block.keys])
 
 
-def _tar_samples(path: Path, data: bytes) -> Iterator[dict[str, Any]]:
+def _tar_samples(path: Path, data: bytes, names: Sequence[str]) -> Iterator[dict[str, Any]]:
     """The samples of a tar by WebDataset's own iterators, fed with bytes: no address is opened, no command run."""
     from webdataset.tariterators import group_by_keys, tar_file_expander
 
     source = [{"url": path.name, "stream": io.BytesIO(data)}]
-    members = tar_file_expander(source, select_files=lambda name: name.split(".", 1)[-1] in _MEMBERS)
-    yield from group_by_keys(members)
+    members = {_KEYS, *(f"{name}.npy" for name in names)}
+    yield from group_by_keys(tar_file_expander(source, select_files=lambda name: name.split(".", 1)[-1] in members))
 
 
-def _decode_block(sample: Mapping[str, Any], path: Path, mend: str) -> Split:
-    missing = [member for member in _MEMBERS if member not in sample]
+def _decode_block(sample: Mapping[str, Any], names: Sequence[str], path: Path, mend: str) -> Split:
+    missing = [member for member in (*(f"{name}.npy" for name in names), _KEYS) if member not in sample]
     if missing:
         raise IntegrityError(f"{path}: block {sample['__key__']} lacks {', '.join(missing)}; {mend}")
     try:
-        images = np.load(io.BytesIO(sample["images.npy"]), allow_pickle=False)
-        labels = np.load(io.BytesIO(sample["labels.npy"]), allow_pickle=False)
-        keys = json.loads(sample["keys.json"])
+        arrays = {name: np.load(io.BytesIO(sample[f"{name}.npy"]), allow_pickle=False) for name in names}
+        keys = json.loads(sample[_KEYS])
     except (ValueError, EOFError) as error:
         raise IntegrityError(f"{path}: block {sample['__key__']} cannot be decoded ({error}); {mend}") from error
-    if not len(images) == len(labels) == len(keys):
+    if set(map(len, arrays.values())) != {len(keys)}:
+        counts = {name: len(array) for name, array in arrays.items()}
         raise IntegrityError(
-            f"{path}: block {sample['__key__']} must hold as many pictures as labels and keys, but holds "
-            f"{len(images)}, {len(labels)} and {len(keys)}; {mend}"
+            f"{path}: block {sample['__key__']} must hold as many data and conditions as its {len(keys)} keys, but "
+            f"holds {counts}; {mend}"
         )
-    return Split(images, labels, keys)
+    return Split(arrays, keys)

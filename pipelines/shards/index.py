@@ -12,21 +12,21 @@ from ddpm_core.files import json_bytes, sha256_bytes
 from ddpm_core.spec import DataSpec
 
 INDEX_NAME = "index.json"
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass(frozen=True)
 class ShardConfig(Config):
-    """How pictures are packed, and how many of them the shuffled stream may hold in memory."""
+    """How examples are packed, and how many of them the shuffled stream may hold in memory."""
 
-    images_per_shard: int
-    images_per_block: int
-    shuffle_images: int
+    examples_per_shard: int
+    examples_per_block: int
+    shuffle_examples: int
 
     __checks__: ClassVar[Checks] = {
-        "images_per_shard": at_least_1,
-        "images_per_block": at_least_1,
-        "shuffle_images": at_least_1,
+        "examples_per_shard": at_least_1,
+        "examples_per_block": at_least_1,
+        "shuffle_examples": at_least_1,
     }
 
 
@@ -42,13 +42,12 @@ class Shard:
 
 @dataclass(frozen=True)
 class ShardIndex:
-    """What lies in a folder of shards. `digest` names all of it: equal digests, equal pictures in equal order."""
+    """What lies in a folder of shards. `digest` names all of it: equal digests, equal data in equal order."""
 
     folder: Path
     spec: DataSpec
-    shuffle_images: int
+    shuffle_examples: int
     splits: Mapping[str, tuple[Shard, ...]]
-    class_counts: Mapping[str, Mapping[str, int]]
     digest: str
 
     def shards(self, split: str) -> tuple[Shard, ...]:
@@ -60,7 +59,7 @@ class ShardIndex:
         return sum(shard.count for shard in self.shards(split))
 
     def without_last(self, split: str, number: int) -> "ShardIndex":
-        """The same, but as if the last so many pictures of a split were not in its shards."""
+        """The same, but as if the last so many examples of a split were not in its shards."""
         kept = []
         for shard in reversed(self.shards(split)):
             gone = min(number, shard.count)
@@ -74,23 +73,20 @@ def mending(folder: Path) -> str:
     """What to do when a folder of shards is not as it was written."""
     return (
         f"`dvc checkout --force {folder}` brings the recorded bytes back; `dvc repro --force --single-item shard` "
-        "writes them anew from the pictures"
+        "writes them anew"
     )
 
 
-def index_value(
-    spec: DataSpec, shuffle_images: int, listed: Mapping[str, list[dict[str, Any]]], class_counts: Mapping[str, Any]
-) -> dict[str, Any]:
+def index_value(spec: DataSpec, shuffle_examples: int, listed: Mapping[str, list[dict[str, Any]]]) -> dict[str, Any]:
     """What index.json says, its own digest included."""
     value: dict[str, Any] = {
         "format": FORMAT,
         "spec": spec.to_dict(),
-        "shuffle_images": shuffle_images,
+        "shuffle_examples": shuffle_examples,
         "splits": {
             split: {"count": sum(shard["count"] for shard in shards), "shards": shards}
             for split, shards in listed.items()
         },
-        "class_counts": class_counts,
     }
     value["digest"] = _digest(value)
     return value
@@ -119,8 +115,7 @@ def read_index(folder: Path) -> ShardIndex:
     return ShardIndex(
         folder=folder,
         spec=DataSpec.from_dict(value["spec"]),
-        shuffle_images=value["shuffle_images"],
+        shuffle_examples=value["shuffle_examples"],
         splits={split: tuple(Shard(**shard) for shard in part["shards"]) for split, part in value["splits"].items()},
-        class_counts=value["class_counts"],
         digest=value["digest"],
     )

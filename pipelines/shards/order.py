@@ -15,7 +15,7 @@ class Window:
 
     shards: tuple[int, ...]  # their numbers in the index, in the epoch's order
     count: int
-    skip: int  # pictures of its order that were taken before
+    skip: int  # examples of its order that were taken before
     last: bool  # the epoch ends with it
     key: tuple[int, ...] | None  # of its shuffle, None for no shuffle
 
@@ -41,16 +41,16 @@ def windows(index: ShardIndex, split: str, seed: int, epoch: int, skip: int, shu
 
 
 def _grouped(index: ShardIndex, split: str, seed: int, epoch: int, shuffle: bool) -> list[list[int]]:
-    """The shards of an epoch in its order, cut into groups of at most `shuffle_images` pictures."""
+    """The shards of an epoch in its order, cut into groups of at most `shuffle_examples` examples."""
     shards = index.shards(split)
     numbers = list(range(len(shards)))
-    if shuffle and index.count(split) > index.shuffle_images:
+    if shuffle and index.count(split) > index.shuffle_examples:
         rng = np.random.Generator(np.random.Philox(np.random.SeedSequence((seed, epoch, 0))))
         numbers = [int(number) for number in rng.permutation(len(shards))]
     groups: list[list[int]] = []
     held = 0
     for number in numbers:
-        if not groups or held + shards[number].count > index.shuffle_images:
+        if not groups or held + shards[number].count > index.shuffle_examples:
             groups.append([])
             held = 0
         groups[-1].append(number)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ddpm_core.errors import DataError, ParamsError
-from pipelines.shards.archive import Images, Labels, ShardIndex, Split, read_index, read_shard
+from pipelines.shards.archive import Arrays, ShardIndex, Split, arrays_of, joined, read_index, read_shard, rows_of
 from pipelines.shards.order import Window, windows
 
 
@@ -25,14 +25,14 @@ def stream(
     shuffle: bool = True,
     workers: int = 0,
     hold_out: int = 0,
-) -> Iterator[tuple[Images, Labels]]:
-    """Batches (uint8 [B, C, H, W], int64 [B]) without end, epoch after epoch.
+) -> Iterator[Arrays]:
+    """Batches of named arrays [B, ...] without end, epoch after epoch.
 
     The order is a function of (seed, epoch) and nothing else: the shards of an epoch are put in a random order and cut
-    into windows of at most `shuffle_images` pictures (one shard where a shard is larger), and a window is shuffled as a
-    whole. A split that fits in one window is thus shuffled perfectly and is read from disk once. `start_batch` begins
-    at that batch as if those before had been taken, without reading the windows they came from. The last `hold_out`
-    pictures of the split are never shown: `held_out` gives them.
+    into windows of at most `shuffle_examples` examples (one shard where a shard is larger), and a window is shuffled
+    as a whole. A split that fits in one window is thus shuffled perfectly and is read from disk once. `start_batch`
+    begins at that batch as if those before had been taken, without reading the windows they came from. The last
+    `hold_out` examples of the split are never shown: `held_out` gives them.
     """
     index = read_index(folder)
     if batch_size < 1 or start_batch < 0:
@@ -45,23 +45,22 @@ def stream(
     if per_epoch == 0:
         beside = f" beside the {hold_out} that are held out" if hold_out else ""
         raise DataError(
-            f"{folder}: split {split} has {count} pictures{beside}, fewer than one batch of {batch_size}; lower the "
-            "batch size or give more pictures"
+            f"{folder}: split {split} has {count} examples{beside}, fewer than one batch of {batch_size}; lower the "
+            "batch size or give more data"
         )
     return _stream(index, shown, split, batch_size, seed, start_batch, drop_last, shuffle, workers, per_epoch)
 
 
-def held_out(folder: Path, split: str, number: int) -> tuple[Images, Labels]:
-    """The last so many pictures of a split, in the order of the shards."""
+def held_out(folder: Path, split: str, number: int) -> Arrays:
+    """The last so many examples of a split, in the order of the shards."""
     index = read_index(folder)
-    parts: list[Split] = []
+    parts: list[Arrays] = []
     for shard in reversed(index.shards(split)):
-        missing = number - sum(len(part.images) for part in parts)
+        missing = number - sum(len(part["x"]) for part in parts)
         if missing <= 0:
             break
-        whole = read_shard(index, shard)
-        parts.insert(0, Split(whole.images[-missing:], whole.labels[-missing:], []))
-    return np.concatenate([part.images for part in parts]), np.concatenate([part.labels for part in parts])
+        parts.insert(0, rows_of(read_shard(index, shard).arrays, slice(-missing, None)))
+    return joined(parts, index.spec)
 
 
 def _stream(
@@ -75,7 +74,7 @@ def _stream(
     shuffle: bool,
     workers: int,
     per_epoch: int,
-) -> Iterator[tuple[Images, Labels]]:
+) -> Iterator[Arrays]:
     epoch, batch = divmod(start_batch, per_epoch)
     skip = batch * batch_size
     shards = index.shards(split)
@@ -85,41 +84,43 @@ def _stream(
         workers,
     )
     whole: Split | None = None
-    carry = (np.zeros((0, *index.spec.shape), dtype=np.uint8), np.zeros(0, dtype=np.int64))
+    nothing = carry = joined([], index.spec)
     for window in windows(shown, split, seed, epoch, skip, shuffle):
         held = whole or _gather(fetched, window, shown, split)
         if len(window.shards) == len(shown.shards(split)):
             whole = held
         order = window.order()[window.skip :]
-        while len(carry[0]) + len(order) >= batch_size:
-            take = order[: batch_size - len(carry[0])]
+        while len(carry["x"]) + len(order) >= batch_size:
+            take = order[: batch_size - len(carry["x"])]
             order = order[len(take) :]
             yield _joined(carry, held, take)
-            carry = (carry[0][:0], carry[1][:0])
+            carry = nothing
         carry = _joined(carry, held, order)
         if window.last:
-            if len(carry[0]) and not drop_last:
+            if len(carry["x"]) and not drop_last:
                 yield carry
-            carry = (carry[0][:0], carry[1][:0])
+            carry = nothing
 
 
 def _gather(fetched: Iterator[Split], window: Window, shown: ShardIndex, split: str) -> Split:
-    """The pictures of a window that are shown, in one array; beside it no more than one shard is held."""
-    images = np.empty((window.count, *shown.spec.shape), dtype=np.uint8)
-    labels = np.empty(window.count, dtype=np.int64)
+    """The examples of a window that are shown, in one array a name; beside it no more than one shard is held."""
+    arrays = {
+        name: np.empty((window.count, *shape), dtype=dtype) for name, (shape, dtype) in arrays_of(shown.spec).items()
+    }
     start = 0
     for number in window.shards:
         part, count = next(fetched), shown.shards(split)[number].count
-        images[start : start + count] = part.images[:count]
-        labels[start : start + count] = part.labels[:count]
+        for name, array in arrays.items():
+            array[start : start + count] = part.arrays[name][:count]
         start += count
-    return Split(images, labels, [])
+    return Split(arrays, [])
 
 
-def _joined(carry: tuple[Images, Labels], held: Split, take: NDArray[np.int64]) -> tuple[Images, Labels]:
-    if not len(carry[0]):
-        return held.images[take], held.labels[take]
-    return np.concatenate([carry[0], held.images[take]]), np.concatenate([carry[1], held.labels[take]])
+def _joined(carry: Arrays, held: Split, take: NDArray[np.int64]) -> Arrays:
+    taken = rows_of(held.arrays, take)
+    if not len(carry["x"]):
+        return taken
+    return {name: np.concatenate([carry[name], array]) for name, array in taken.items()}
 
 
 def _read_ahead(read: Callable[[int], Split], numbers: Iterator[int], workers: int) -> Iterator[Split]:

@@ -29,19 +29,20 @@ from ddpm_core.metrics.roughness import Grain
 from ddpm_core.spec import DataSpec
 from pipelines.evaluation.authenticity import write_measured
 from pipelines.evaluation.likelihood import held_out_bits
-from pipelines.kinds.pictures.features.controls import score_controls
-from pipelines.kinds.pictures.features.extractor import Extractor, extract
-from pipelines.kinds.pictures.features.extractors import CLASSIFIER_NAME, classifier_extractor, versions
-from pipelines.kinds.pictures.features.store import Reference, read_reference
-from pipelines.kinds.pictures.measures import MEASURES, control_features, open_all, view_of
-from pipelines.kinds.pictures.panels import Probe, SampleSet, panel_files
-from pipelines.kinds.pictures.sample_files import write_samples
+from pipelines.kinds.pictures.evaluation.measures import MEASURES, control_features, open_all, view_of
+from pipelines.kinds.pictures.evaluation.panels import Probe, SampleSet, panel_files
+from pipelines.kinds.pictures.evaluation.sample_files import write_samples
+from pipelines.kinds.pictures.reference.controls import score_controls
+from pipelines.kinds.pictures.reference.extractor import Extractor, extract
+from pipelines.kinds.pictures.reference.extractors import CLASSIFIER_NAME, classifier_extractor, versions
+from pipelines.kinds.pictures.reference.images import ImageSplit
+from pipelines.kinds.pictures.reference.store import Reference, read_reference
 from pipelines.paths import Paths
 from pipelines.runtime.threads import in_use
 from pipelines.sampling.bundle_sampler import Sampler
 from pipelines.sampling.cost import log_cost
 from pipelines.sampling.parallel import sample_in_parallel
-from pipelines.shards.archive import Split, read_index, read_split
+from pipelines.shards.archive import read_index, read_split
 from pipelines.shards.index import ShardIndex
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ def measure_bundle(params: "Params", paths: Paths, folder: Path, out: Path, *, p
     sampler = Sampler.open(folder, device=params.runtime.device, threads=threads, engine=config.engine)
     bundle = sampler.bundle
     _refuse_other_data(index, reference, bundle)
-    train, test = read_split(paths.shards, "train"), read_split(paths.shards, "test")
+    train, test = (ImageSplit.of(read_split(paths.shards, name), index.spec) for name in ("train", "test"))
     made = _sampled(params, sampler, test)
     extractors = open_all(reference, index.spec, device)
     views = tuple(view_of(each, made.images, made.labels, reference, config, device) for each in extractors)
@@ -151,7 +152,7 @@ def _refuse_other_data(index: ShardIndex, reference: Reference, bundle: Bundle) 
         )
 
 
-def _sampled(params: "Params", sampler: Sampler, test: Split) -> SampleSet:
+def _sampled(params: "Params", sampler: Sampler, test: ImageSplit) -> SampleSet:
     """The samples: labels as the test split has them, -1 where the model takes none, and seeds one after the other."""
     config, conditional = params.evaluate, bool(sampler.bundle.spec.conditions)
     n = config.samples(len(test.images))
@@ -173,7 +174,7 @@ def _sampled(params: "Params", sampler: Sampler, test: Split) -> SampleSet:
 
 def _eval_data(
     made: SampleSet,
-    splits: tuple[Split, Split],
+    splits: tuple[ImageSplit, ImageSplit],
     reference: Reference,
     spec: DataSpec,
     views: tuple[FeatureView, ...],

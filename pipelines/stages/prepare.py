@@ -16,10 +16,10 @@ from ddpm_core.errors import DataError
 from ddpm_core.files import atomic_folder, atomic_write_text, sha256_bytes
 from ddpm_core.spec import DataSpec
 from pipelines.kinds.facts import write_facts
-from pipelines.kinds.pictures.decode import decode, encode_png, fit_pixels
-from pipelines.kinds.pictures.manifest import Counts, Manifest, Row, write_manifest
-from pipelines.kinds.pictures.rules import File, Found, Listing, Member, Pixels, Rules
-from pipelines.kinds.pictures.sources.split import SplitConfig, SplitName, split_of
+from pipelines.kinds.pictures.rows.decode import decode, encode_png, fit_pixels
+from pipelines.kinds.pictures.rows.manifest import Counts, Manifest, Row, write_manifest
+from pipelines.kinds.pictures.rows.rules import File, Found, Listing, Member, Pixels, Rules
+from pipelines.kinds.split import SplitConfig, SplitName, split_of
 from pipelines.paths import Paths
 from pipelines.runtime.progress import tracked
 from pipelines.runtime.worker_pool import Died, map_in_workers, plain

@@ -16,21 +16,22 @@ from ddpm_core.metrics.frechet import RealFeatures, distance, gaussian_of, subse
 from ddpm_core.metrics.labels import as_many_like, asked_labels
 from ddpm_core.metrics.metric import rounded
 from ddpm_core.spec import DataSpec
-from pipelines.kinds.pictures.features.classifier import train_classifier
-from pipelines.kinds.pictures.features.config import ReferenceConfig
-from pipelines.kinds.pictures.features.controls import changed_features, control_rows
-from pipelines.kinds.pictures.features.extractor import Extractor, Features, extract
-from pipelines.kinds.pictures.features.extractors import (
+from pipelines.kinds.pictures.reference.classifier import train_classifier
+from pipelines.kinds.pictures.reference.config import ReferenceConfig
+from pipelines.kinds.pictures.reference.controls import changed_features, control_rows
+from pipelines.kinds.pictures.reference.extractor import Extractor, Features, extract
+from pipelines.kinds.pictures.reference.extractors import (
     CLASSIFIER_NAME,
     classifier_bytes,
     classifier_extractor,
     open_extractors,
     read_extractor,
 )
-from pipelines.kinds.pictures.features.store import features_file, kept_rows, write_reference
+from pipelines.kinds.pictures.reference.images import ImageSplit
+from pipelines.kinds.pictures.reference.store import features_file, kept_rows, write_reference
 from pipelines.paths import Paths
 from pipelines.runtime.threads import in_use
-from pipelines.shards.archive import Split, read_index, read_split
+from pipelines.shards.archive import read_index, read_split
 
 if TYPE_CHECKING:
     from pipelines.params import Params
@@ -50,7 +51,7 @@ def run(params: "Params", paths: Paths, tracker: "Tracker") -> None:
     make_repeatable(threads)
     device = pick_device(params.runtime.device)
     index = read_index(paths.shards)
-    train, test = read_split(paths.shards, "train"), read_split(paths.shards, "test")
+    train, test = (ImageSplit.of(read_split(paths.shards, name), index.spec) for name in ("train", "test"))
     for name, split in (("train", train), ("test", test)):
         if len(split.images) < 2:
             raise DataError(
@@ -104,7 +105,7 @@ def _look(
 
 
 def _real(
-    look: Look, train: Split, test: Split, rows: NDArray[np.int64], *, whole: bool
+    look: Look, train: ImageSplit, test: ImageSplit, rows: NDArray[np.int64], *, whole: bool
 ) -> tuple[RealFeatures, NDArray[np.float32]]:
     """Real images in an extractor's eyes, and the test split's logits; without `whole` it looks at these rows alone.
 
@@ -121,7 +122,7 @@ def _real(
 
 
 def _classifier(
-    config: ReferenceConfig, spec: DataSpec, train: Split, test: Split, device: torch.device
+    config: ReferenceConfig, spec: DataSpec, train: ImageSplit, test: ImageSplit, device: torch.device
 ) -> tuple[dict[str, Any], bytes | None]:
     """What is known of the in-domain classifier, and its file; no file where there is nothing to classify."""
     least = config.classifier.min_accuracy
@@ -143,7 +144,7 @@ def _classifier(
     return {**facts, "trained": True, "used": used, "accuracy": accuracy, "reason": reason}, weights
 
 
-def _nothing_to_classify(spec: DataSpec, train: Split) -> str:
+def _nothing_to_classify(spec: DataSpec, train: ImageSplit) -> str:
     if not spec.classes or (train.labels < 0).any():
         return "the data have no labels"
     if len(spec.classes) < 2:

@@ -1,18 +1,16 @@
-"""Stage shard: the prepared pictures become WebDataset tars with an index of digests."""
+"""Stage shard: the prepared data become WebDataset tars with an index of digests."""
 
 import json
 import logging
-from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ddpm_core.errors import ContractFailed, IntegrityError
-from ddpm_core.files import sha256_bytes
-from pipelines.kinds.pictures.decode import decode_png
-from pipelines.kinds.pictures.manifest import Row, read_manifest
+from ddpm_core.errors import ContractFailed
+from pipelines.kinds import kind_of
+from pipelines.kinds.pictures.rows.manifest import read_manifest
 from pipelines.paths import Paths
 from pipelines.runtime.progress import tracked
-from pipelines.shards.archive import Sample, write_shards
+from pipelines.shards.archive import write_shards
 
 if TYPE_CHECKING:
     from pipelines.params import Params
@@ -22,13 +20,17 @@ log = logging.getLogger(__name__)
 
 
 def run(params: "Params", paths: Paths, tracker: "Tracker") -> None:
-    """Pack every picture of the manifest, in the order of the keys, which is no order of classes."""
+    """Pack every example of the manifest, in the order of the keys, which is no order of classes."""
     _check_contract(paths.contract)
     manifest = read_manifest(paths.manifest)
-    splits = {split: _samples(paths.images, manifest.of_split(split), split) for split in ("train", "test")}
-    index = write_shards(paths.shards, manifest.spec, splits, params.shard)
+    spec, splits = manifest.spec, {}
+    for split in ("train", "test"):
+        rows = manifest.of_split(split)
+        examples = kind_of(spec.kind).examples(paths.images, rows, spec)
+        splits[split] = tracked(examples, f"shard {split}", "examples", total=len(rows))
+    index = write_shards(paths.shards, spec, splits, params.shard)
     for split in index.splits:
-        log.info("%s: %d pictures in %d shards", split, index.count(split), len(index.shards(split)))
+        log.info("%s: %d examples in %d shards", split, index.count(split), len(index.shards(split)))
 
 
 def _check_contract(path: Path) -> None:
@@ -37,20 +39,3 @@ def _check_contract(path: Path) -> None:
         raise ContractFailed(
             f"{path} must say that the data keep the contract, but it does not or is missing; `ddpm validate` tells why"
         )
-
-
-def _samples(images: Path, rows: Sequence[Row], split: str) -> Iterator[Sample]:
-    for row in tracked(rows, f"shard {split}", "pictures", total=len(rows)):
-        path = images / row.path
-        if not path.is_file():
-            raise IntegrityError(f"{path}: the manifest lists this picture, but the file is missing; {_MEND}")
-        data = path.read_bytes()
-        found = sha256_bytes(data)
-        if found != row.sha256:
-            raise IntegrityError(
-                f"{path}: its SHA-256 must be {row.sha256}, as the manifest says, but it is {found}; {_MEND}"
-            )
-        yield Sample(key=row.key, image=decode_png(data), label=row.label)
-
-
-_MEND = "`dvc checkout --force data/images` brings the recorded bytes back; `ddpm prepare` writes them anew"

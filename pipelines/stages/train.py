@@ -28,10 +28,10 @@ from ddpm_core.training.meter import Measures
 from ddpm_core.training.run_folders import Shelf, begin_anew, finish, key_of, outputs_of
 from ddpm_core.training.signals import listening
 from ddpm_core.training.trainer import StepReport, Trainer
-from pipelines.kinds.pictures.preview import Preview
 from pipelines.params import as_flat, read_yaml
 from pipelines.paths import Paths
 from pipelines.runtime.progress import Progress
+from pipelines.training.preview import Preview
 from pipelines.training.rollback_log import Settled
 from pipelines.training.setup import Making, order_of
 from pipelines.versioning.git import commit_of

@@ -14,7 +14,7 @@ from ddpm_core.errors import ContractFailed
 from ddpm_core.files import atomic_write_json, sha256_file
 from pipelines.kinds.pictures.contract.config import ContractConfig, read_suite
 from pipelines.kinds.pictures.contract.expectations import Finding, Table, judge
-from pipelines.kinds.pictures.manifest import Manifest, Row, read_manifest
+from pipelines.kinds.pictures.rows.manifest import Manifest, Row, read_manifest
 from pipelines.paths import Paths
 from pipelines.runtime.progress import tracked
 

@@ -21,7 +21,7 @@ from mlflow.pyfunc.model import PythonModel
 from mlflow.types import ColSpec, Schema
 
 from ddpm_core.errors import ParamsError
-from pipelines.kinds.pictures.decode import encode_png
+from pipelines.kinds.pictures.rows.decode import encode_png
 from pipelines.sampling.bundle_sampler import Sampler
 from pipelines.serving.request import MOST_PICTURES, ImageRequest
 

@@ -54,13 +54,14 @@ def _locked(stage: str, paths: Paths) -> dict[str, Any]:
     ignored = _patterns(paths.root / ".dvcignore")
     if not all(_md5(path, ignored) == digest for path, digest in files):
         return {}
-    return {name: _parsed(name, value) for name, value in values.items()}
+    kind = str(read_yaml(paths.params).get("kind"))
+    return {name: _parsed(name, value, kind) for name, value in values.items()}
 
 
-def _parsed(name: str, value: Any) -> Any:
+def _parsed(name: str, value: Any, kind: str) -> Any:
     """As the stage saw it, so that both give the same text; as it stands where today's code reads it no more."""
     try:
-        return parse(section_types()[name], value, "dvc.lock")
+        return parse(section_types(kind)[name], value, "dvc.lock")
     except (KeyError, ParamsError):
         return value
 

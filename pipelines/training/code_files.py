@@ -7,7 +7,7 @@ a new file is taken into account until somebody says why it need not be.
 
 import ast
 import sys
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -37,7 +37,9 @@ _NO_BIT = frozenset(
         "pipelines.runtime.threads",  # a training begins at their number and keeps it
         "pipelines.training.code_files",
         "pipelines.versioning.git",
-        "pipelines.kinds.pictures.preview",  # pictures for the tracker
+        "pipelines.training.preview",  # samples for the tracker
+        "pipelines.kinds",  # which kinds there are; what the data's own kind does to them is a start of its own
+        "pipelines.kinds.kind",
         "pipelines.training.rollback_log",  # when the tracker hears of a step
     }
 )
@@ -54,9 +56,11 @@ class Reached:
     libraries: tuple[str, ...]  # names of others' packages, without Python's own
 
 
-def of_training(root: Path | None = None) -> Reached:
-    """All that can change a bit of a training; `root` holds our packages (by default those that run now)."""
-    found = reached(root or installed_root(), TRAINING, _NO_BIT)
+def of_training(kind: str, root: Path | None = None) -> Reached:
+    """All that can change a bit of a training on this kind of data; `root` holds our packages (those that run now)."""
+    root, own = root or installed_root(), f"pipelines.kinds.{kind}"
+    of_kind = [f"{own}.training.{file.stem}" for file in root.joinpath(*own.split("."), "training").glob("*.py")]
+    found = reached(root, (TRAINING, *of_kind), {*_NO_BIT, own})
     return Reached(found.files, tuple(name for name in found.libraries if name not in _LIBRARIES_OF_NO_BIT))
 
 
@@ -65,12 +69,12 @@ def installed_root() -> Path:
     return Path(__file__).resolve().parents[2]
 
 
-def reached(root: Path, start: str, without: Collection[str] = ()) -> Reached:
-    """What a module of ours leads to, itself included, through all imports that run, whenever they run.
+def reached(root: Path, starts: Sequence[str], without: Collection[str] = ()) -> Reached:
+    """What modules of ours lead to, themselves included, through all imports that run, whenever they run.
 
     Neither the modules `without` nor what only they import is among the files; nor is a file that holds words alone.
     """
-    waiting = [start]
+    waiting = list(starts)
     seen, files, libraries = set[str](), set[str](), set[str]()
     while waiting:
         name = waiting.pop()

@@ -7,7 +7,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
@@ -40,7 +39,7 @@ from ddpm_core.training.run_folders import Shelf, ThreadsByStep
 from ddpm_core.training.trainer import Trainer
 from pipelines.paths import Paths
 from pipelines.runtime.threads import Asked, in_use, is_users
-from pipelines.shards.archive import ShardIndex, read_index, read_shard
+from pipelines.shards.archive import Arrays, ShardIndex, joined, read_index, read_shard
 from pipelines.training import code_files
 from pipelines.training.batches import batch_source, check_data, held_out_batches, spec_of_network
 
@@ -52,7 +51,7 @@ _log = logging.getLogger(__name__)
 # Keys of section train without which the same bits come out. Where a roll back leads to, and which steps are judged,
 # depends on the saves; what stopped at a step may go on by leaving it out.
 _CHANGES_NO_BIT = ("sample_every", "keep_checkpoints", "keep_trainings", "nonfinite_limit", "compile")
-_LOOKED_AT = 1000  # training pictures by which `auto` in section model is resolved
+_LOOKED_AT = 1000  # training data by which `auto` in section model is resolved
 
 
 @dataclass(frozen=True)
@@ -84,7 +83,7 @@ class Making:
         made = cls(params, paths, processes, config, index, spec, model_config, {}, 0)
         compiled = is_compiled(config.compile, config.steps, device, made._operations)
         identity = training_identity(
-            params, index.digest, device, precision, processes.count, compiled, model=model_config
+            params, spec.kind, index.digest, device, precision, processes.count, compiled, model=model_config
         )
         shelf = Shelf(paths.checkpoints, config.keep_trainings)
         threads = processes.from_first(lambda: threads_to_train_with(params.runtime.threads, shelf.threads(identity)))
@@ -158,7 +157,7 @@ class Making:
             describe(self.device) + (f" by {count} processes" if count > 1 else ""),
             self.precision + (", compiled" if self.identity["compiled"] else ""),
             "with labels" if self.spec.classes else "without labels",
-            f"{self.shown} pictures" + (f" beside {held} held out" if held else ""),
+            f"{self.shown} examples" + (f" beside {held} held out" if held else ""),
             f"{self.config.steps} steps of {self.config.batch_size}",
         ]
         return ", ".join(words)
@@ -180,20 +179,20 @@ class Making:
 
 def _resolved(config: ModelConfig, index: ShardIndex) -> ModelConfig:
     """Section `model` for these data: what `auto` comes to is said."""
-    found, why = config.resolved(index.spec, lambda: _first_pictures(index))
+    found, why = config.resolved(index.spec, lambda: _first_examples(index))
     if why is not None:
         _log.info("%s", why)
     return found
 
 
-def _first_pictures(index: ShardIndex) -> NDArray[np.uint8]:
-    """Training pictures to judge by: those of the first shards, whose order is none of classes."""
-    parts: list[NDArray[np.uint8]] = []
+def _first_examples(index: ShardIndex) -> NDArray[Any]:
+    """Training data to judge by: those of the first shards, whose order is none of classes."""
+    parts: list[Arrays] = []
     for shard in index.shards("train"):
-        parts.append(read_shard(index, shard).images)
-        if sum(map(len, parts)) >= _LOOKED_AT:
+        parts.append(read_shard(index, shard).arrays)
+        if sum(len(part["x"]) for part in parts) >= _LOOKED_AT:
             break
-    return np.concatenate(parts)[:_LOOKED_AT] if parts else np.zeros((0, *index.spec.shape), np.uint8)
+    return joined(parts, index.spec)["x"][:_LOOKED_AT]
 
 
 def check_parts(config: TrainConfig, processes: int) -> None:
@@ -212,6 +211,7 @@ def order_of(params: "Params") -> Order:
 
 def training_identity(
     params: "Params",
+    kind: str,
     data_digest: str,
     device: torch.device,
     precision: Precision,
@@ -235,7 +235,7 @@ def training_identity(
         "diffusion": asdict(params.diffusion),
         "train": train,
         "data": data_digest,
-        **code_identity(code_files.installed_root()),
+        **code_identity(kind),
         "processes": processes,
         "device": device.type,
         "precision": precision,
@@ -270,9 +270,10 @@ def threads_to_train_with(asked: Asked, before: ThreadsByStep) -> int:
     return had
 
 
-def code_identity(root: Path) -> dict[str, Any]:
+def code_identity(kind: str, root: Path | None = None) -> dict[str, Any]:
     """The digests of our files and the versions of the libraries that can change a bit of a training."""
-    found = code_files.of_training(root)
+    root = root or code_files.installed_root()
+    found = code_files.of_training(kind, root)
     libraries = {name: version(name) for name in found.libraries}
     return {
         "code": {name: sha256_file(root / name) for name in found.files},

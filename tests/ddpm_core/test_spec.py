@@ -1,10 +1,14 @@
 """Levels to the network's range and back."""
 
+import math
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 import pytest
 
-from ddpm_core.errors import DataError
-from ddpm_core.spec import DataSpec, labelled
+from ddpm_core.errors import DataError, ParamsError
+from ddpm_core.spec import Condition, DataSpec, Scaling, conditions_of, labelled, labels_in
 
 
 def spec(levels: int | None = 256, ends: tuple[float, float] | None = (-1.0, 1.0)) -> DataSpec:
@@ -32,10 +36,69 @@ def test_what_lies_between_goes_to_the_nearest_level_and_what_lies_outside_to_th
     assert spec().decode(x).tolist() == [0, 1, 0, 255]
 
 
-def test_data_without_levels_are_not_encoded() -> None:
-    for what in (spec(None), spec(None, None)):
-        with pytest.raises(DataError, match="only data with a range and levels can be encoded"):
-            what.encode(np.zeros(1, np.uint8))
+def test_data_without_levels_are_shown_as_they_are_or_scaled_by_the_entries_of_the_first_axis() -> None:
+    plain = DataSpec((2, 3), None, None, {})
+    x = np.random.default_rng(0).normal(size=(5, 2, 3)).astype(np.float32)
+    assert plain.dtype == "float32"
+    assert np.array_equal(plain.encode(x), x)
+    assert np.array_equal(plain.decode(x), x)
+    scaled = replace(plain, scaling=Scaling((1.0, -2.0), (0.5, 4.0)))
+    shown = scaled.encode(x)
+    np.testing.assert_allclose(shown[:, 0], (x[:, 0] - 1) / 0.5, rtol=1e-6)
+    np.testing.assert_allclose(shown[:, 1], (x[:, 1] + 2) / 4, rtol=1e-6)
+    np.testing.assert_allclose(scaled.decode(shown), x, atol=1e-6)
+    assert DataSpec.from_dict(scaled.to_dict()) == scaled
+
+
+@pytest.mark.parametrize("std", [(1.0,), (1.0, 0.0), (1.0, math.inf)])
+def test_scaling_needs_a_std_above_0_for_each_mean(std: tuple[float, ...]) -> None:
+    with pytest.raises(DataError, match="std"):
+        Scaling((0.0, 0.0), std)
+
+
+def test_scaling_belongs_to_data_without_levels_and_has_a_mean_an_entry() -> None:
+    for make in (
+        lambda: replace(spec(), scaling=Scaling((0.0,), (1.0,))),
+        lambda: DataSpec((3,), None, None, {}, Scaling((0.0,), (1.0,))),
+    ):
+        with pytest.raises(DataError, match="scaling"):
+            make()
+
+
+def test_conditions_that_are_not_given_are_not_told() -> None:
+    of = labelled((1,), None, None, ("a", "b"))
+    assert of.conditions_for({}, 3)["label"].tolist() == [2, 2, 2]
+    assert of.conditions_for({"label": [1, None, 0]}, 3)["label"].tolist() == [1, 2, 0]
+    assert of.conditions_for({"label": np.array([0, 2])}, 2)["label"].tolist() == [0, 2]
+
+
+@pytest.mark.parametrize(
+    ("given", "match"),
+    [
+        ({"label": [0, 3]}, "label: .*got .3."),
+        ({"label": [-1, 0]}, "label: .*got .-1."),
+        ({"label": [0.5, 0.0]}, "label: must be int64"),
+        ({"label": ["a", "b"]}, "label: must be int64"),
+        ({"label": [0]}, "label: must be int64 of shape .2,."),
+        ({"colour": [0, 0]}, "colour: .*told label"),
+    ],
+)
+def test_conditions_that_do_not_fit_are_refused(given: dict[str, Any], match: str) -> None:
+    with pytest.raises(ParamsError, match=match):
+        labelled((1,), None, None, ("a", "b")).conditions_for(given, 2)
+
+
+def test_a_condition_without_a_null_must_be_told() -> None:
+    of = DataSpec((1,), None, None, {"history": Condition((2,), "float32", (), None)})
+    assert of.conditions_for({"history": [[1.0, 2.0]]}, 1)["history"].dtype == np.float32
+    with pytest.raises(ParamsError, match="history: must be told"):
+        of.conditions_for({}, 1)
+
+
+@pytest.mark.parametrize("classes", [(), ("a", "b")])
+def test_labels_of_conditions_are_the_labels_that_made_them(classes: tuple[str, ...]) -> None:
+    of, labels = labelled((1,), None, None, classes), np.array([-1, 0, 1] if classes else [-1, -1, -1])
+    assert labels_in(of, conditions_of(of, labels), 3).tolist() == labels.tolist()
 
 
 @pytest.mark.parametrize(

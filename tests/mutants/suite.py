@@ -52,7 +52,7 @@ OWN = {
     "pipelines/serving/labels.py": ("tests/pipelines/serving/test_labels_and_outputs.py",),
     "pipelines/serving/outputs.py": ("tests/pipelines/serving/test_labels_and_outputs.py",),
     "pipelines/serving/request.py": ("tests/pipelines/serving/test_app.py",),
-    "pipelines/kinds/pictures/rules.py": (
+    "pipelines/kinds/pictures/rows/rules.py": (
         "tests/pipelines/kinds/pictures/test_rules.py",
         "tests/pipelines/kinds/pictures/sources/test_image_folder.py",
     ),
@@ -62,7 +62,7 @@ OWN = {
     "pipelines/tracking/mlflow_registry.py": ("tests/pipelines/release/test_promotion.py",),
     "pipelines/tracking/mlflow_store.py": ("tests/pipelines/tracking/test_tracker.py",),
     "pipelines/tracking/stage_records.py": ("tests/pipelines/tracking/test_tracker.py",),
-    "pipelines/kinds/pictures/features/store.py": ("tests/pipelines/stages/test_reference.py",),
+    "pipelines/kinds/pictures/reference/store.py": ("tests/pipelines/stages/test_reference.py",),
     "pipelines/tracking/run_params.py": ("tests/pipelines/versioning/test_dvc_lock.py",),
     "pipelines/shards/index.py": ("tests/pipelines/shards/test_archive.py",),
     "pipelines/shards/order.py": ("tests/pipelines/shards/test_stream.py",),

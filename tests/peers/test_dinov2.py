@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from pipelines.kinds.pictures.features.dinov2 import VisionTransformer, size_of
+from pipelines.kinds.pictures.reference.dinov2 import VisionTransformer, size_of
 from tests.peers.peer import peer
 
 

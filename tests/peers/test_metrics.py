@@ -18,9 +18,9 @@ from torch import Tensor
 
 from ddpm_core.metrics.frechet import distance, gaussian_of
 from ddpm_core.spec import labelled
-from pipelines.kinds.pictures.features.classifier import FEATURES, Classifier
-from pipelines.kinds.pictures.features.extractor import Extractor, Features, extract
-from pipelines.kinds.pictures.features.inception import inception_score, kernel_distance
+from pipelines.kinds.pictures.reference.classifier import FEATURES, Classifier
+from pipelines.kinds.pictures.reference.extractor import Extractor, Features, extract
+from pipelines.kinds.pictures.reference.inception import inception_score, kernel_distance
 from tests.peers.peer import peer
 
 N, SIDE, CLASSES, SUBSETS, SUBSET_SIZE, SPLITS = 240, 16, 8, 20, 100, 10

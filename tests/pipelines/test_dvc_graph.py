@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from pipelines.commands.stages import STAGES
+from pipelines.kinds import KINDS
 from pipelines.params import Params, load_params, read_yaml, section_types, stage_sections
 from pipelines.paths import Paths
 from pipelines.training.code_files import of_training
@@ -22,6 +23,9 @@ CARRIERS = (
     "ddpm_core/files.py",
     "ddpm_core/diff.py",
     "pipelines/__init__.py",
+    "pipelines/kinds/__init__.py",
+    "pipelines/kinds/kind.py",
+    *(f"pipelines/kinds/{kind}/__init__.py" for kind in KINDS),
     "pipelines/runtime/lifetime.py",
     "pipelines/paths.py",
     "pipelines/params.py",
@@ -41,13 +45,15 @@ WITHOUT_EFFECT = {
     "shard": ("pipelines/kinds/pictures/sources", "pipelines/kinds/facts.py"),
     "evaluate": ("pipelines/kinds/pictures/sources", "pipelines/kinds/facts.py"),
     # What a loss is computed with: of an objective export reads how a bundle samples.
+    "gate": ("ddpm_core/spec.py",),  # the types of what a kind of data is asked
     "export": ("ddpm_core/likelihood/terms.py", "ddpm_core/tensors/process.py"),
 }
 
 
 def deps_of(stage: str) -> list[str]:
-    """The deps as paths; `${source.path}` is what params.yaml says."""
-    return [dep for dep in GRAPH["stages"][stage]["deps"] if not dep.startswith("${")]
+    """The deps as paths, for each kind of data; `${source.path}` is what params.yaml says."""
+    listed = [dep for dep in GRAPH["stages"][stage]["deps"] if not dep.startswith("${")]
+    return list(dict.fromkeys(dep.replace("${kind}", kind) for dep in listed for kind in KINDS))
 
 
 def outs_of(stage: str) -> list[str]:
@@ -83,7 +89,7 @@ def test_every_section_but_runtime_is_read_by_some_stage_and_known_to_the_code()
     listed = {section for sections in stage_sections(ROOT).values() for section in sections}
     known = {field.name for field in fields(Params)}
     assert listed == known - {"runtime"}
-    assert set(section_types()) == known
+    assert set(section_types("pictures")) == known
     assert set(read_yaml(ROOT / "params.yaml")) == known
 
 
@@ -112,7 +118,8 @@ def test_deps_cover_all_our_code_that_the_stage_runs(stage: str) -> None:
 
 def test_stage_train_is_stale_by_all_files_that_make_another_training() -> None:
     """The folders may hold more: then the stage runs, finds the finished training, and leaves the same bytes."""
-    assert [path for path in of_training().files if not covered(path, deps_of("train"))] == []
+    for kind in KINDS:
+        assert [path for path in of_training(kind).files if not covered(path, deps_of("train"))] == []
 
 
 @pytest.mark.parametrize("stage", STAGES)

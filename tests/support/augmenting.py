@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
-from ddpm_core.training.augmentation import AugmentConfig, Colour, Padded, Resized, Rotation
+from pipelines.kinds.pictures.training.config import AugmentConfig, Colour, Padded, Resized, Rotation
 
 NOTHING = AugmentConfig(
     horizontal_flip=0.0,

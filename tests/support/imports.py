@@ -13,6 +13,10 @@ PACKAGES = ("ddpm_core", "pipelines")
 NOT_FOLLOWED = ROOT / "pipelines" / "params.py"
 
 
+# The class of each kind of data.
+KINDS = tuple(sorted((ROOT / "pipelines" / "kinds").glob("*/__init__.py")))
+
+
 def source_files() -> list[Path]:
     return sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
 
@@ -45,7 +49,10 @@ def imports_of(path: Path, *, typing_too: bool = False, lazy_too: bool = True) -
 
 
 def closure(start: Path, without: Path | None = None) -> set[Path]:
-    """Our own files that a file reaches by imports, itself and the packages' __init__ among them; `without` is left."""
+    """Our own files that a file reaches by imports, itself and the packages' __init__ among them; `without` is left.
+
+    A method of a kind of data imports what it needs when it is called: it is followed where a file asks a kind for it.
+    """
     modules = own_modules()
     reached, waiting = set(), [start]
     while waiting:
@@ -55,10 +62,33 @@ def closure(start: Path, without: Path | None = None) -> set[Path]:
         reached.add(path)
         if path == NOT_FOLLOWED:
             continue
-        for name in imports_of(path):
+        names = set(imports_of(path, lazy_too=path not in KINDS))
+        if "pipelines.kinds.kind_of" in names:
+            names |= {
+                name
+                for kind in KINDS
+                for method, its in methods_of(kind).items()
+                if method in asked(path)
+                for name in its
+            }
+        for name in names:
             parts = name.split(".")
             waiting += [modules[known] for i in range(len(parts)) if (known := ".".join(parts[: i + 1])) in modules]
     return reached
+
+
+@cache
+def methods_of(kind: Path) -> dict[str, frozenset[str]]:
+    """What each method of a kind of data imports when it is called."""
+    nodes = ast.walk(ast.parse(kind.read_text(encoding="utf-8")))
+    return {n.name: frozenset(imports_of_text(ast.unparse(n))) for n in nodes if isinstance(n, ast.FunctionDef)}
+
+
+@cache
+def asked(path: Path) -> frozenset[str]:
+    """The names that a file asks objects for."""
+    nodes = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+    return frozenset(node.attr for node in nodes if isinstance(node, ast.Attribute))
 
 
 def is_only_words(path: Path) -> bool:

@@ -11,12 +11,13 @@ from ddpm_core.gate.config import GateConfig
 from ddpm_core.metrics.config import EvaluateConfig, PanelsConfig
 from ddpm_core.spec import labelled
 from pipelines.kinds.facts import SourceFacts, write_facts
-from pipelines.kinds.pictures.features.config import ClassifierConfig, ReferenceConfig
-from pipelines.kinds.pictures.manifest import Counts, Manifest, Row, write_manifest
+from pipelines.kinds.pictures.reference.config import ClassifierConfig, ReferenceConfig
+from pipelines.kinds.pictures.rows.examples import example
+from pipelines.kinds.pictures.rows.manifest import Counts, Manifest, Row, write_manifest
 from pipelines.params import RuntimeConfig
 from pipelines.paths import Paths
 from pipelines.report.config import ReportConfig
-from pipelines.shards.archive import Sample, ShardConfig, write_shards
+from pipelines.shards.archive import ShardConfig, write_shards
 from tests.support.tiny_bundle import CLASSES, tiny_bundle
 
 SIDE = 8
@@ -87,13 +88,12 @@ def measured_project(root: Path, *, labelled_data: bool = True, train: int = 240
         images = pictures(true, number)
         labels = true if labelled_data else np.full(count, -1)
         keys = [f"{number}{place:015x}" for place in range(count)]
-        splits[split] = [Sample(*item) for item in zip(keys, images, labels.tolist(), strict=True)]
-        for sample in splits[split]:
-            name = CLASSES[sample.label] if labelled_data else ""
-            grey = (float(sample.image.mean()), float(sample.image.std()), 0, 255)
-            rows.append(
-                Row(sample.key, "a.png", sample.label, name, split, SIDE, SIDE, "L", "0", "0", "0", *grey, "a.png")
-            )
+        items = list(zip(keys, images, labels.tolist(), strict=True))
+        splits[split] = [example(*item, spec) for item in items]
+        for key, image, label in items:
+            name = CLASSES[label] if labelled_data else ""
+            grey = (float(image.mean()), float(image.std()), 0, 255)
+            rows.append(Row(key, "a.png", label, name, split, SIDE, SIDE, "L", "0", "0", "0", *grey, "a.png"))
     write_shards(paths.shards, spec, splits, ShardConfig(100, 50, 1000))
     write_manifest(paths.manifest, Manifest(rows, spec, Counts(len(rows) + 1, len(rows), 1)))
     write_facts(paths.source_facts, SourceFacts(model_name="ddpm-bars"))

@@ -13,10 +13,10 @@ import numpy as np
 from PIL import Image
 
 from pipelines.kinds.pictures.contract.config import ContractConfig
-from pipelines.kinds.pictures.manifest import Manifest, read_manifest
-from pipelines.kinds.pictures.rules import Rules
+from pipelines.kinds.pictures.rows.manifest import Manifest, read_manifest
+from pipelines.kinds.pictures.rows.rules import Rules
 from pipelines.kinds.pictures.sources import ImageFolder
-from pipelines.kinds.pictures.sources.split import SplitConfig
+from pipelines.kinds.split import SplitConfig
 from pipelines.paths import Paths
 from pipelines.shards.archive import ShardConfig
 from pipelines.stages import prepare, shard, validate
@@ -57,7 +57,7 @@ CONTRACT = ContractConfig(
     max_mean_level=255.0,
     rows_named=3,
 )
-SHARDS = ShardConfig(images_per_shard=20, images_per_block=6, shuffle_images=1000)
+SHARDS = ShardConfig(examples_per_shard=20, examples_per_block=6, shuffle_examples=1000)
 SUITE = Path(__file__).parents[2] / "pipelines" / "kinds" / "pictures" / "contract" / "suite.json"
 
 

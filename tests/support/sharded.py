@@ -5,21 +5,22 @@ from pathlib import Path
 import numpy as np
 
 from ddpm_core.spec import labelled
-from pipelines.shards.archive import Sample, ShardConfig, write_shards
+from pipelines.kinds.pictures.rows.examples import example
+from pipelines.shards.archive import Example, ShardConfig, write_shards
 
 SPEC = labelled((1, 4, 4), (-1.0, 1.0), 256, ("x", "y", "z"))
 TRAIN, TEST = 103, 11
 
 
-def samples(count: int, start: int = 0) -> list[Sample]:
+def samples(count: int, start: int = 0) -> list[Example]:
     """So many, from a number on."""
     return [
-        Sample(f"{number:016x}", np.full((1, 4, 4), number % 256, np.uint8), number % 3)
+        example(f"{number:016x}", np.full((1, 4, 4), number % 256, np.uint8), number % 3, SPEC)
         for number in range(start, start + count)
     ]
 
 
-def written(folder: Path, shuffle_images: int = 45) -> Path:
+def written(folder: Path, shuffle_examples: int = 45) -> Path:
     splits = {"train": samples(TRAIN), "test": samples(TEST, TRAIN)}
-    write_shards(folder, SPEC, splits, ShardConfig(20, 6, shuffle_images))
+    write_shards(folder, SPEC, splits, ShardConfig(20, 6, shuffle_examples))
     return folder

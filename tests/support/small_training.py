@@ -17,9 +17,10 @@ from ddpm_core.models.config import UNetConfig
 from ddpm_core.objectives.diffusion_config import DiffusionConfig
 from ddpm_core.spec import DataSpec, labelled
 from ddpm_core.training.config import AdamW, Constant, TrainConfig
+from pipelines.kinds.pictures.rows.examples import example
 from pipelines.params import RuntimeConfig
 from pipelines.paths import Paths
-from pipelines.shards.archive import Sample, ShardConfig, write_shards
+from pipelines.shards.archive import Example, ShardConfig, write_shards
 from tests.support.augmenting import augmenting
 
 SPEC = labelled((1, 8, 8), (-1.0, 1.0), 256, ("rows", "columns"))
@@ -113,7 +114,7 @@ class Recorder:
         self.weights = weights_sha256
 
 
-def pictures(n: int, size: int = 8) -> Iterator[Sample]:
+def pictures(n: int, size: int = 8) -> Iterator[Example]:
     """A bright row or column at a place of its own."""
     for i in range(n):
         image = np.zeros((1, size, size), np.uint8)
@@ -121,10 +122,10 @@ def pictures(n: int, size: int = 8) -> Iterator[Sample]:
             image[0, :, i // 2 % size] = 200
         else:
             image[0, i // 2 % size] = 200
-        yield Sample(f"{i:016x}", image, i % 2)
+        yield example(f"{i:016x}", image, i % 2, SPEC)
 
 
-def project(root: Path, samples: list[Sample] | None = None, spec: DataSpec = SPEC) -> Paths:
+def project(root: Path, samples: list[Example] | None = None, spec: DataSpec = SPEC) -> Paths:
     paths = Paths(root=root, home=root / ".ddpm")
     splits = {"train": samples or list(pictures(60)), "test": list(pictures(4, spec.shape[1]))}
     write_shards(paths.shards, spec, splits, ShardConfig(30, 10, 1000))

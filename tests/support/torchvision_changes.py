@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from torchvision.transforms.v2 import InterpolationMode, functional
 
 from ddpm_core.diffusion.noise import Purpose, generator
-from ddpm_core.training.augmentation import AugmentConfig, Colour, Padded, Resized, Rotation
+from pipelines.kinds.pictures.training.config import AugmentConfig, Colour, Padded, Resized, Rotation
 
 
 def by_torchvision(

@@ -16,7 +16,7 @@ from ddpm_core.metrics.measurement import encoded
 from pipelines.evaluation.authenticity import write_measured
 from pipelines.gate.gate_file import write_verdict
 from pipelines.gate.record import judge
-from pipelines.kinds.pictures.decode import encode_png
+from pipelines.kinds.pictures.rows.decode import encode_png
 from pipelines.paths import Paths
 from pipelines.versioning.dvc_repo import DvcRepo
 from tests.support.described import described

@@ -16,12 +16,12 @@ from ddpm_core.diffusion.time_law import SecondMoment, Uniform
 from ddpm_core.objectives.batch import Batch, LabelDropout
 from ddpm_core.objectives.diffusion import DiffusionObjective
 from ddpm_core.tensors.process import Process
-from ddpm_core.training.augmentation import AugmentConfig, Colour, Padded, Rotation
 from ddpm_core.training.checkpoint import Checkpoints
 from ddpm_core.training.config import AdamW, Constant, Muon, TrainConfig
 from ddpm_core.training.config import Cosine as CosineLr
 from ddpm_core.training.distributed import ALONE, Processes
 from ddpm_core.training.trainer import Trainer
+from pipelines.kinds.pictures.training.config import AugmentConfig, Colour, Padded, Rotation
 
 CPU = torch.device("cpu")
 NO_CHANGE = AugmentConfig(

@@ -14,7 +14,7 @@ from ddpm_core.diffusion.generate import generate
 from ddpm_core.diffusion.noise import initial, step_noise
 from ddpm_core.samplers.config import named
 from pipelines.cli import main
-from pipelines.kinds.pictures.decode import encode_png
+from pipelines.kinds.pictures.rows.decode import encode_png
 from pipelines.sampling.bundle_sampler import Sampler
 from tests.support.tiny_bundle import tiny_bundle
 

@@ -21,7 +21,8 @@ from ddpm_core.models import UNetConfig
 from ddpm_core.objectives.diffusion_config import DiffusionConfig
 from ddpm_core.spec import DataSpec
 from pipelines.cli import main
-from pipelines.shards.archive import Sample, ShardConfig, read_split, write_shards
+from pipelines.kinds.pictures.rows.examples import example
+from pipelines.shards.archive import Example, ShardConfig, read_split, write_shards
 from pipelines.stages.train import weights_bytes
 from tests.support.imports import ROOT
 from tests.support.tiny_bundle import tiny_spec, tiny_unet
@@ -38,10 +39,10 @@ DIFFUSION = DiffusionConfig(
 )
 
 
-def samples(spec: DataSpec, n: int, seed: int) -> Iterator[Sample]:
+def samples(spec: DataSpec, n: int, seed: int) -> Iterator[Example]:
     draw = np.random.default_rng(seed)
     for i in range(n):
-        yield Sample(f"{i:016x}", draw.integers(0, 256, spec.shape).astype(np.uint8), i % len(spec.classes))
+        yield example(f"{i:016x}", draw.integers(0, 256, spec.shape).astype(np.uint8), i % len(spec.classes), spec)
 
 
 def write_weights(path: Path, spec: DataSpec) -> Any:
@@ -78,7 +79,7 @@ def nll(project: Path, *options: str) -> int:
 def measured(project: Path, n: int) -> Data:
     split = read_split(project / "data" / "shards", "test")
     rows = sorted(generator(0, Purpose.EVALUATE).permutation(TEST)[:n].tolist())
-    return Data.encoded(tiny_spec(), split.images[rows], {"label": split.labels[rows]}, rows, torch.device("cpu"))
+    return Data.encoded(tiny_spec(), split.x[rows], {"label": split.cond["label"][rows]}, rows, torch.device("cpu"))
 
 
 def test_table_and_files_hold_the_librarys_numbers(project: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -14,7 +14,7 @@ from ddpm_core.diffusion.variance import Variance
 from ddpm_core.samplers import SamplerConfig
 from ddpm_core.samplers.base import Sampler, add_ddim, steps_of
 from pipelines.cli import main
-from pipelines.kinds.pictures.decode import decode_png
+from pipelines.kinds.pictures.rows.decode import decode_png
 from tests.support.tiny_bundle import tiny_bundle
 
 

@@ -19,7 +19,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from ddpm_core.errors import IntegrityError
-from pipelines.kinds.pictures.decode import decode_png
+from pipelines.kinds.pictures.rows.decode import decode_png
 from pipelines.sampling.bundle_sampler import Sampler
 from pipelines.serving import app as service
 from pipelines.serving.app import Limits, create_app

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from ddpm_core.errors import ParamsError
-from pipelines.kinds.pictures.decode import decode_png
+from pipelines.kinds.pictures.rows.decode import decode_png
 from pipelines.serving.labels import labels_for
 from pipelines.serving.outputs import Pictures, columns_for
 

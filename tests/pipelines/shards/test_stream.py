@@ -23,16 +23,16 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return written(tmp_path_factory.mktemp("shards") / "whole", shuffle_images=1000)
+    return written(tmp_path_factory.mktemp("shards") / "whole", shuffle_examples=1000)
 
 
 def taken(folder: Path, count: int, **options: Any) -> list[list[int]]:
     """The numbers of the pictures in the first so many batches."""
     batches = itertools.islice(stream(folder, "train", 8, **{"seed": 3, **options}), count)
     found = []
-    for images, labels in batches:
-        numbers = [int(number) for number in images[:, 0, 0, 0]]
-        assert [int(label) for label in labels] == [number % 3 for number in numbers]
+    for batch in batches:
+        numbers = [int(number) for number in batch["x"][:, 0, 0, 0]]
+        assert batch["label"].tolist() == [number % 3 for number in numbers]
         found.append(numbers)
     return found
 
@@ -48,14 +48,14 @@ def either(request: pytest.FixtureRequest) -> Path:
 def test_what_is_held_out_is_never_shown_and_can_be_had(either: Path, number: int) -> None:
     batches = taken(either, -(-(TRAIN - number) // 8), drop_last=False, hold_out=number)
     assert sorted(itertools.chain(*batches)) == list(range(TRAIN - number))
-    kept, labels = held_out(either, "train", number)
-    assert kept[:, 0, 0, 0].tolist() == list(range(TRAIN - number, TRAIN))
-    assert labels.tolist() == [n % 3 for n in range(TRAIN - number, TRAIN)]
+    kept = held_out(either, "train", number)
+    assert kept["x"][:, 0, 0, 0].tolist() == list(range(TRAIN - number, TRAIN))
+    assert kept["label"].tolist() == [n % 3 for n in range(TRAIN - number, TRAIN)]
     assert taken(either, 30, hold_out=number)[20:] == taken(either, 10, hold_out=number, start_batch=20, workers=2)
 
 
 def test_held_out_pictures_leave_a_batch_at_least(either: Path) -> None:
-    with pytest.raises(DataError, match=rf"has 3 pictures beside the {TRAIN - 3} that are held out, fewer than one b"):
+    with pytest.raises(DataError, match=rf"has 3 examples beside the {TRAIN - 3} that are held out, fewer than one b"):
         stream(either, "train", 8, seed=0, hold_out=TRAIN - 3)
 
 
@@ -81,7 +81,7 @@ def test_epochs_and_seeds_differ_in_order(either: Path) -> None:
 
 def test_no_two_windows_of_an_epoch_are_shuffled_alike(tmp_path: Path) -> None:
     """In an order that comes again, the same places of all shards would stand beside each other."""
-    index = read_index(written(tmp_path / "narrow", shuffle_images=20))
+    index = read_index(written(tmp_path / "narrow", shuffle_examples=20))
     epoch = itertools.islice(windows(index, "train", 3, 0, 0, True), 6)
     orders = [tuple(window.order().tolist()) for window in epoch if window.count == 20]
     assert len(set(orders)) == len(orders) == 5
@@ -141,7 +141,7 @@ def test_a_split_in_memory_is_read_once(whole: Path, monkeypatch: pytest.MonkeyP
 
 def test_a_batch_larger_than_the_split_is_told(folder: Path) -> None:
     with pytest.raises(
-        DataError, match="split train has 103 pictures, fewer than one batch of 104; lower the batch size"
+        DataError, match="split train has 103 examples, fewer than one batch of 104; lower the batch size"
     ):
         stream(folder, "train", 104, seed=0)
 

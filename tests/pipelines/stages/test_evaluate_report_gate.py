@@ -52,7 +52,7 @@ class PerfectSampler:
             return self._real.sample(recipe, labels, seeds, **options)
         asked = np.array([seed % 3 if label is None else label for label, seed in zip(labels, seeds, strict=True)])
         images = pictures(asked, 77)
-        images[: self.copies] = read_split(self._paths.shards, "train").images[: self.copies]
+        images[: self.copies] = read_split(self._paths.shards, "train").x[: self.copies]
         return images
 
 
@@ -343,7 +343,7 @@ def test_the_unseen_pictures_themselves_are_called_copied_as_often_as_they_are(
     ready: Paths, perfect: type[PerfectSampler], monkeypatch: pytest.MonkeyPatch
 ):
     """Samples and unseen pictures are compared with the training pictures in one way, shifts and all."""
-    unseen = read_split(ready.shards, "test").images
+    unseen = read_split(ready.shards, "test").x
     monkeypatch.setattr(perfect, "sample", lambda self, recipe, labels, seeds, **options: unseen[np.asarray(seeds)])
     params = MeasuredParams(evaluate=replace(EVALUATE, copy_quantile=0.1, copy_shift=2, seed=0))
     evaluate.measure_bundle(params, ready, ready.bundle, ready.home / "unseen", panels=False)

@@ -11,7 +11,7 @@ from PIL import Image
 
 from ddpm_core.errors import DataError
 from ddpm_core.files import sha256_file
-from pipelines.kinds.pictures.decode import read_png
+from pipelines.kinds.pictures.rows.decode import read_png
 from pipelines.runtime.worker_pool import Died, map_in_workers
 from pipelines.stages import prepare as stage
 from tests.support.pictures import Project, bomb, file_bytes, noise, png, write

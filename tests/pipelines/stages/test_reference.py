@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from ddpm_core.errors import DataError, IntegrityError
-from pipelines.kinds.pictures.features.store import read_reference
-from pipelines.kinds.pictures.features.weights_files import INCEPTION_SHA256, ExtractorFile
+from pipelines.kinds.pictures.reference.store import read_reference
+from pipelines.kinds.pictures.reference.weights_files import INCEPTION_SHA256, ExtractorFile
 from pipelines.paths import Paths
 from pipelines.stages import reference
 from pipelines.tracking.tracker import NullTracker
@@ -68,9 +68,9 @@ def test_data_without_labels_get_efficientnet_and_no_classifier(tmp_path: Path):
 
 def test_one_class_is_nothing_to_classify():
     from ddpm_core.spec import labelled
-    from pipelines.shards.archive import Split
+    from pipelines.kinds.pictures.reference.images import ImageSplit
 
-    split = Split(np.zeros((2, 1, 8, 8), np.uint8), np.zeros(2, np.int64), ["a", "b"])
+    split = ImageSplit(np.zeros((2, 1, 8, 8), np.uint8), np.zeros(2, np.int64), ["a", "b"])
     assert reference._nothing_to_classify(labelled((1, 8, 8), (-1, 1), 256, ("a",)), split) == "the data have one class"
 
 

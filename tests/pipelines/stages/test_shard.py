@@ -7,7 +7,7 @@ import pytest
 
 from ddpm_core.errors import ContractFailed, IntegrityError
 from ddpm_core.files import atomic_write_json
-from pipelines.kinds.pictures.decode import read_png
+from pipelines.kinds.pictures.rows.decode import read_png
 from pipelines.shards.archive import read_index, read_split
 from tests.support.pictures import Project, png, write
 
@@ -41,8 +41,8 @@ def test_every_prepared_picture_is_in_the_shard_of_its_split(project: Project) -
     for split in ("train", "test"):
         rows, read = manifest.of_split(split), read_split(project.paths.shards, split)
         assert read.keys == [row.key for row in rows]
-        assert read.labels.tolist() == [row.label for row in rows]
-        for row, image in zip(rows, read.images, strict=True):
+        assert read.cond["label"].tolist() == [row.label for row in rows]
+        for row, image in zip(rows, read.x, strict=True):
             assert np.array_equal(image, read_png(project.paths.images / row.path))
     assert read_index(project.paths.shards).spec == manifest.spec
 

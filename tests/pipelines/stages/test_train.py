@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from ddpm_core.files import sha256_file
 from ddpm_core.spec import DataSpec, labelled
 from ddpm_core.training.config import InitFrom
-from pipelines.kinds.pictures.decode import decode_png
+from pipelines.kinds.pictures.rows.decode import decode_png
 from pipelines.paths import Paths
 from pipelines.stages import train
 from pipelines.training.batches import spec_of_network
@@ -124,7 +124,9 @@ def test_refine_auto_is_judged_by_the_pictures_and_what_it_came_to_is_kept(
 ) -> None:
     caplog.set_level("INFO")
     noise = np.random.default_rng(0).integers(0, 256, (60, *SPEC.shape), dtype=np.uint8)
-    samples = [replace(one, image=noise[i]) if textured else one for i, one in enumerate(pictures(60))]
+    samples = [
+        replace(one, arrays={**one.arrays, "x": noise[i]}) if textured else one for i, one in enumerate(pictures(60))
+    ]
     recorder, paths = Recorder(), project(tmp_path / "auto", samples)
     auto = params(model=replace(MODEL, refine="auto"), steps=3)
     train.run(auto, paths, recorder)

@@ -105,7 +105,7 @@ def test_a_lock_that_names_no_outputs_has_none(tmp_path: Path, text: str) -> Non
 
 def test_the_key_knows_all_that_the_bits_depend_on() -> None:
     def key(changed: Any, data: str = "d", precision: Precision = "fp32", processes: int = 1, c: bool = False) -> str:
-        return key_of(training_identity(changed, data, CPU, precision, processes, c))
+        return key_of(training_identity(changed, "pictures", data, CPU, precision, processes, c))
 
     elsewhere = params()
     elsewhere.runtime = replace(elsewhere.runtime, device="auto", workers=3, tracking=True, threads=2)
@@ -134,7 +134,7 @@ def test_the_identity_names_the_precision_and_whether_kernels_add_in_a_fixed_ord
     def identity(device: str, deterministic: bool) -> dict[str, Any]:
         changed = params()
         changed.runtime = replace(changed.runtime, deterministic=deterministic)
-        return training_identity(changed, "d", torch.device(device), precision, 1, False)
+        return training_identity(changed, "pictures", "d", torch.device(device), precision, 1, False)
 
     found = {where: (identity(where, True), identity(where, False)) for where in ("cpu", "cuda")}
     assert {one["precision"] for pair in found.values() for one in pair} == {precision}

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from ddpm_core.errors import DataError, NonFiniteError, ParamsError
-from pipelines.shards.archive import Sample
+from pipelines.kinds.pictures.rows.examples import example
 from pipelines.stages import train
 from pipelines.training.batches import spec_of_network
 from pipelines.training.setup import check_parts
@@ -28,7 +28,7 @@ def test_a_size_that_does_not_divide_is_refused_before_any_step(tmp_path: Path) 
 
 
 def test_pictures_that_are_all_alike_are_refused(tmp_path: Path) -> None:
-    blank = [Sample(f"{i:016x}", np.full((1, 8, 8), 7, np.uint8), 0) for i in range(20)]
+    blank = [example(f"{i:016x}", np.full((1, 8, 8), 7, np.uint8), 0, SPEC) for i in range(20)]
     with pytest.raises(DataError, match="the pictures must differ, but every pixel of the first 16 is 7"):
         train.run(params(), project(tmp_path, blank), Recorder())
 
@@ -39,7 +39,7 @@ def test_pixels_above_the_levels_are_refused(tmp_path: Path) -> None:
 
 
 def test_fewer_pictures_than_a_batch_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="has 60 pictures, fewer than one batch of 64; lower the batch size"):
+    with pytest.raises(DataError, match="has 60 examples, fewer than one batch of 64; lower the batch size"):
         train.run(params(batch_size=64), project(tmp_path), Recorder())
 
 

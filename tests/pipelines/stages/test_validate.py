@@ -11,7 +11,7 @@ from PIL import Image
 from ddpm_core.errors import ContractFailed, ParamsError
 from pipelines.kinds.pictures.contract import expectations
 from pipelines.kinds.pictures.contract.config import read_suite
-from pipelines.kinds.pictures.manifest import read_manifest, write_manifest
+from pipelines.kinds.pictures.rows.manifest import read_manifest, write_manifest
 from tests.support.pictures import CONTRACT, SUITE, Project, file_bytes, png, write
 
 GOOD = {f"{name}/{number}.png": png(10 * number + index) for index, name in enumerate("ab") for number in range(12)}

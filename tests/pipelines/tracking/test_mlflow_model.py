@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipelines.kinds.pictures.decode import decode_png, encode_png
+from pipelines.kinds.pictures.rows.decode import decode_png, encode_png
 from pipelines.release.promotion import promote
 from pipelines.sampling.bundle_sampler import Sampler
 from pipelines.serving.request import ImageRequest

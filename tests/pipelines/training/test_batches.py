@@ -11,8 +11,9 @@ import torch
 from ddpm_core.objectives.batch import Share
 from ddpm_core.spec import labelled
 from ddpm_core.training.config import TrainConfig
+from pipelines.kinds.pictures.rows.examples import example
 from pipelines.params import load_params
-from pipelines.shards.archive import Sample, ShardConfig, read_split, write_shards
+from pipelines.shards.archive import ShardConfig, read_split, write_shards
 from pipelines.training.batches import batch_source, held_out_batches
 from tests.support.augmenting import EVERYTHING, augmenting
 from tests.support.imports import ROOT
@@ -24,8 +25,10 @@ SPEC = labelled((1, 4, 4), (-1.0, 1.0), 256, ("a", "b"))
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     rng = np.random.default_rng(0)
     place = tmp_path_factory.mktemp("data") / "shards"
-    samples = [Sample(f"{i:016x}", rng.integers(0, 256, (1, 4, 4)).astype(np.uint8), i % 3 - 1) for i in range(50)]
-    write_shards(place, SPEC, {"train": samples}, ShardConfig(20, 5, 25))
+    examples = [
+        example(f"{i:016x}", rng.integers(0, 256, (1, 4, 4)).astype(np.uint8), i % 3 - 1, SPEC) for i in range(50)
+    ]
+    write_shards(place, SPEC, {"train": examples}, ShardConfig(20, 5, 25))
     return place
 
 
@@ -41,8 +44,7 @@ def test_a_picture_keeps_its_label_and_one_without_has_the_null_class(folder: Pa
     split = read_split(folder, "train")
     null = len(SPEC.classes)
     wanted = {
-        SPEC.encode(image).tobytes(): null if label < 0 else label
-        for image, label in zip(split.images, split.labels.tolist(), strict=True)
+        SPEC.encode(image).tobytes(): label for image, label in zip(split.x, split.cond["label"].tolist(), strict=True)
     }
     assert set(wanted.values()) == {0, 1, null}
     shown = list(islice(batch_source(plain, folder, SPEC, 0)(0), 4))

@@ -53,20 +53,20 @@ def edited(*files: Path) -> Iterator[None]:
 
 
 def test_an_edit_of_any_file_that_the_training_runs_gives_another_identity(copied: Path) -> None:
-    key = key_of(code_identity(copied))
-    assert key == key_of(code_identity(ROOT))
-    for name in of_training().files:
+    key = key_of(code_identity("pictures", copied))
+    assert key == key_of(code_identity("pictures", ROOT))
+    for name in of_training("pictures").files:
         with edited(copied / name):
-            assert key_of(code_identity(copied)) != key, name
-    assert key_of(code_identity(copied)) == key
+            assert key_of(code_identity("pictures", copied)) != key, name
+    assert key_of(code_identity("pictures", copied)) == key
 
 
 def test_edits_of_all_other_files_give_the_same_identity(copied: Path) -> None:
-    key, known = key_of(code_identity(copied)), {copied / name for name in of_training().files}
+    key, known = key_of(code_identity("pictures", copied)), {copied / name for name in of_training("pictures").files}
     others = [file for file in our_files(copied) if file not in known]
     assert len(others) > len(known)
     with edited(*others):
-        assert key_of(code_identity(copied)) == key
+        assert key_of(code_identity("pictures", copied)) == key
 
 
 @pytest.mark.parametrize(
@@ -77,14 +77,14 @@ def test_edits_of_all_other_files_give_the_same_identity(copied: Path) -> None:
         "ddpm_core/objectives/diffusion.py",
         "ddpm_core/training/trainer.py",
         "pipelines/stages/train.py",
-        "pipelines/kinds/pictures/augment.py",
+        "pipelines/kinds/pictures/training/augment.py",
         "pipelines/training/setup.py",
         "pipelines/shards/order.py",
         "pipelines/shards/stream.py",
     ],
 )
 def test_the_identity_knows(name: str) -> None:
-    assert name in of_training().files
+    assert name in of_training("pictures").files
 
 
 @pytest.mark.parametrize(
@@ -94,13 +94,13 @@ def test_the_identity_knows(name: str) -> None:
         "pipelines/cli.py",
         "pipelines/commands/training.py",
         "pipelines/stages/evaluate.py",
-        "pipelines/kinds/pictures/preview.py",
+        "pipelines/training/preview.py",
         "pipelines/tracking/tracker.py",
     ],
 )
 def test_the_identity_does_not_know(name: str) -> None:
     assert (ROOT / name).is_file()
-    assert name not in of_training().files
+    assert name not in of_training("pictures").files
 
 
 BRANCHES = [
@@ -119,9 +119,9 @@ def test_a_new_file_is_known_as_soon_as_one_imports_it(copied: Path, how: str, w
     stream = copied / "pipelines" / "shards" / "stream.py"
     before = stream.read_text(encoding="utf-8")
     try:
-        assert "pipelines/fresh.py" not in of_training(copied).files
+        assert "pipelines/fresh.py" not in of_training("pictures", copied).files
         stream.write_text(f"{before}\n{where.format(how)}\n", encoding="utf-8")
-        assert "pipelines/fresh.py" in of_training(copied).files
+        assert "pipelines/fresh.py" in of_training("pictures", copied).files
     finally:
         stream.write_text(before, encoding="utf-8")
         fresh.unlink()
@@ -135,7 +135,7 @@ def test_what_only_a_type_checker_imports_is_not_run(tmp_path: Path) -> None:
     for name in "bc":
         (tmp_path / "pipelines" / f"{name}.py").write_text("import numpy.random, zlib\n")
     (tmp_path / "pipelines" / "__init__.py").write_text('"""Words."""\n')
-    assert reached(tmp_path, "pipelines.a") == Reached(("pipelines/a.py", "pipelines/c.py"), ("numpy",))
+    assert reached(tmp_path, ["pipelines.a"]) == Reached(("pipelines/a.py", "pipelines/c.py"), ("numpy",))
 
 
 def test_the_packages_above_a_module_run_before_it_and_are_known(tmp_path: Path) -> None:
@@ -144,19 +144,19 @@ def test_the_packages_above_a_module_run_before_it_and_are_known(tmp_path: Path)
         (tmp_path / "pipelines" / f"{name}.py").write_text("x = 1\n")
     (tmp_path / "pipelines" / "a.py").write_text("import pipelines.below.b\n")
     wanted = ("__init__.py", "a.py", "below/__init__.py", "below/b.py")
-    assert reached(tmp_path, "pipelines.a").files == tuple(f"pipelines/{name}" for name in wanted)
+    assert reached(tmp_path, ["pipelines.a"]).files == tuple(f"pipelines/{name}" for name in wanted)
 
 
 def test_libraries_that_compute_are_known_by_version(monkeypatch: pytest.MonkeyPatch) -> None:
-    libraries = code_identity(ROOT)["libraries"]
+    libraries = code_identity("pictures", ROOT)["libraries"]
     assert {"numpy", "torch"} <= set(libraries)
     assert "tqdm" not in libraries
     monkeypatch.setattr("pipelines.training.setup.version", lambda name: "0.0" if name == "numpy" else "1")
-    assert code_identity(ROOT)["libraries"]["numpy"] == "0.0"
+    assert code_identity("pictures", ROOT)["libraries"]["numpy"] == "0.0"
 
 
 def test_what_is_left_out_would_be_reached_without_that() -> None:
-    everything = reached(ROOT, code_files.TRAINING)
+    everything = reached(ROOT, [code_files.TRAINING])
     modules = {name.removesuffix(".py").removesuffix("/__init__").replace("/", ".") for name in everything.files}
     assert modules >= code_files._NO_BIT
     assert set(everything.libraries) >= code_files._LIBRARIES_OF_NO_BIT
@@ -168,7 +168,7 @@ def test_no_file_of_the_training_imports_by_a_name_made_up_while_it_runs() -> No
             if isinstance(node, ast.Name | ast.Attribute | ast.alias):
                 yield getattr(node, "id", None) or getattr(node, "attr", None) or getattr(node, "name", "")
 
-    for name in of_training().files:
+    for name in of_training("pictures").files:
         assert not {"import_module", "__import__", "exec", "eval_file", "run_path"} & set(names(ROOT / name)), name
 
 
@@ -189,4 +189,4 @@ def test_every_file_that_a_training_does_run_is_known_or_left_out_by_name(tmp_pa
     ours = {Path(name).relative_to(ROOT).as_posix() for name in ran if Path(name).is_relative_to(ROOT)}
     ours = {name for name in ours if name.startswith(PACKAGES) and not is_only_words(ROOT / name)}
     assert {"pipelines/shards/stream.py", "ddpm_core/training/prefetch.py"} <= ours
-    assert ours <= set(reached(ROOT, code_files.TRAINING).files)
+    assert ours <= set(reached(ROOT, [code_files.TRAINING]).files)

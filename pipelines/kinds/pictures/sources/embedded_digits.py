@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ddpm_core.checks import Checks, Config, at_least_1
 from ddpm_core.errors import DataError
 from pipelines.kinds.facts import SourceFacts
-from pipelines.kinds.pictures.rules import Found, Listing, Pixels, Rules, first_of_each_class
+from pipelines.kinds.pictures.rows.rules import Found, Listing, Pixels, Rules, first_of_each_class
 
 _SIDE = 28
 _CSV = Path("data", "data", "mnist_5k.csv.gz")

@@ -11,7 +11,7 @@ from typing import ClassVar, Literal
 from ddpm_core.checks import Checks, Config, at_least_1, positive
 from ddpm_core.errors import DataError
 from pipelines.kinds.facts import SourceFacts, name_of
-from pipelines.kinds.pictures.rules import (
+from pipelines.kinds.pictures.rows.rules import (
     Channels,
     File,
     Filter,

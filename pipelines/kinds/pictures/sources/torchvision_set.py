@@ -10,8 +10,8 @@ import numpy as np
 from ddpm_core.checks import Checks, Config, at_least_1
 from ddpm_core.errors import DataError, Unreachable
 from pipelines.kinds.facts import SourceFacts, name_of
-from pipelines.kinds.pictures.rules import Found, Listing, Pixels, Rules, first_of_each_class
-from pipelines.kinds.pictures.sources.split import SplitName
+from pipelines.kinds.pictures.rows.rules import Found, Listing, Pixels, Rules, first_of_each_class
+from pipelines.kinds.split import SplitName
 
 if TYPE_CHECKING:
     from torchvision.datasets import CIFAR10, MNIST

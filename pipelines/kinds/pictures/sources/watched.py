@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ddpm_core.errors import ParamsError
-from pipelines.kinds.pictures.rules import shown_name
+from pipelines.kinds.pictures.rows.rules import shown_name
 
 _NAMED = 3
 

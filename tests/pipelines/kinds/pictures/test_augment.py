@@ -13,10 +13,11 @@ import torch
 from ddpm_core.errors import ParamsError
 from ddpm_core.objectives.batch import Share
 from ddpm_core.spec import labelled
-from ddpm_core.training.augmentation import AugmentConfig, Colour, Padded, Resized, Rotation
-from pipelines.kinds.pictures.augment import _Changes, augmenter
+from pipelines.kinds.pictures.rows.examples import example
+from pipelines.kinds.pictures.training.augment import _Changes, augmenter
+from pipelines.kinds.pictures.training.config import AugmentConfig, Colour, Padded, Resized, Rotation
 from pipelines.params import load_params
-from pipelines.shards.archive import Sample, ShardConfig, write_shards
+from pipelines.shards.archive import ShardConfig, write_shards
 from pipelines.training.batches import batch_source
 from tests.support.augmenting import EVERYTHING, NOTHING, augmenting
 from tests.support.imports import ROOT
@@ -187,7 +188,7 @@ def test_each_change_comes_at_its_rate(name: str) -> None:
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_batches_are_the_same_however_many_threads_read(tmp_path: Path, workers: int) -> None:
-    samples = [Sample(f"{i:016x}", image, -1) for i, image in enumerate(PICTURES)]
+    samples = [example(f"{i:016x}", image, -1, COLOUR) for i, image in enumerate(PICTURES)]
     index = write_shards(tmp_path / "shards", COLOUR, {"train": samples}, ShardConfig(9, 4, 15))
     config = replace(load_params(ROOT / "params.yaml").train, batch_size=8, augment=ALL)
     one = batch_source(config, tmp_path / "shards", index.spec.told(()), 0)(2)

@@ -10,7 +10,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from ddpm_core.errors import DataError
-from pipelines.kinds.pictures.decode import decode, decode_png, encode_png, fit_pixels, grid
+from pipelines.kinds.pictures.rows.decode import decode, decode_png, encode_png, fit_pixels, grid
 from tests.support.pictures import RULES, bomb, file_bytes, noise, png
 
 SAME = replace(RULES, size=12)  # the size of the test pictures: nothing is resized
@@ -175,7 +175,7 @@ def test_a_conversion_that_fails_names_the_kind_of_picture(monkeypatch: pytest.M
     def no_memory(*_: object) -> None:
         raise MemoryError("no room for 1 GB")
 
-    monkeypatch.setattr("pipelines.kinds.pictures.decode._fitted", no_memory)
+    monkeypatch.setattr("pipelines.kinds.pictures.rows.decode._fitted", no_memory)
     with pytest.raises(DataError, match="cannot be converted from PNG mode RGB: no room for 1 GB"):
         decode(png(1), SAME)
 

@@ -6,7 +6,7 @@ import pytest
 
 from ddpm_core.errors import IntegrityError
 from ddpm_core.spec import labelled
-from pipelines.kinds.pictures.manifest import Counts, Manifest, Row, read_manifest, write_manifest
+from pipelines.kinds.pictures.rows.manifest import Counts, Manifest, Row, read_manifest, write_manifest
 
 ROW = Row("k", "0/k.png", 0, "猫", "train", 4, 4, "L", "a" * 64, "b" * 64, "c" * 64, 1.5, 0.25, 0, 255, "x\n.png")
 MANIFEST = Manifest([ROW], labelled((1, 4, 4), (-1.0, 1.0), 256, ("猫",)), Counts(3, 1, 2))

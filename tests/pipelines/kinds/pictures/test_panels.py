@@ -11,9 +11,7 @@ import pytest
 from ddpm_core.metrics.data import FeatureView
 from ddpm_core.metrics.frechet import RealFeatures, gaussian_of
 from ddpm_core.metrics.likeness import Judge
-from pipelines.kinds.pictures.decode import decode_png
-from pipelines.kinds.pictures.features.extractor import Features
-from pipelines.kinds.pictures.panels import (
+from pipelines.kinds.pictures.evaluation.panels import (
     Probe,
     SampleSet,
     bound_terms,
@@ -23,6 +21,8 @@ from pipelines.kinds.pictures.panels import (
     roughest,
     trajectories,
 )
+from pipelines.kinds.pictures.reference.extractor import Features
+from pipelines.kinds.pictures.rows.decode import decode_png
 from pipelines.sampling.bundle_sampler import Sampler
 from tests.support.measured import EVALUATE
 from tests.support.tiny_bundle import tiny_bundle

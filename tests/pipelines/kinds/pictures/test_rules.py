@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ddpm_core.errors import DataError
-from pipelines.kinds.pictures.rules import Member
+from pipelines.kinds.pictures.rows.rules import Member
 from tests.support.pictures import FOLDER
 
 

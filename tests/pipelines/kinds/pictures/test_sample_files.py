@@ -7,8 +7,8 @@ import numpy as np
 
 from ddpm_core.metrics.memorisation import Nearest
 from ddpm_core.spec import labelled
-from pipelines.kinds.pictures.sample_files import write_samples
-from pipelines.shards.archive import Split
+from pipelines.kinds.pictures.evaluation.sample_files import write_samples
+from pipelines.kinds.pictures.reference.images import ImageSplit
 from tests.support.measured import EVALUATE
 
 SPEC = labelled((1, 8, 8), (-1.0, 1.0), 256, ("a",))
@@ -16,7 +16,7 @@ SPEC = labelled((1, 8, 8), (-1.0, 1.0), 256, ("a",))
 
 def test_the_samples_nearest_to_a_training_picture_are_shown_the_nearest_first(tmp_path: Path) -> None:
     images, labels = np.zeros((9, 1, 8, 8), np.uint8), np.zeros(9, np.int64)
-    train = Split(images[:4], labels[:4], ["k0", "k1", "k2", "k3"])
+    train = ImageSplit(images[:4], labels[:4], ["k0", "k1", "k2", "k3"])
     first = np.array([7.0, 3.0, 9.0, 1.0, 8.0, 2.0, 6.0, 5.0, 4.0])
     copied = Nearest(first, first + 1, np.arange(9) % 4)
     write_samples(tmp_path / "samples", images, labels, np.arange(100, 109), train, copied, SPEC, EVALUATE, {})

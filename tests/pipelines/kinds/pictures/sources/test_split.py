@@ -5,7 +5,7 @@ import hashlib
 import pytest
 
 from ddpm_core.errors import ParamsError
-from pipelines.kinds.pictures.sources.split import SplitConfig, split_of
+from pipelines.kinds.split import SplitConfig, split_of
 
 DIGESTS = [hashlib.sha256(str(number).encode()).hexdigest() for number in range(4000)]
 

@@ -22,8 +22,8 @@ from ddpm_core.metrics.memorisation import Nearest, count_copies, nearest
 from ddpm_core.metrics.metric import Metric, flat
 from ddpm_core.metrics.pixels import CONSTANT, DUPLICATE, constant_share, duplicate_share
 from ddpm_core.metrics.roughness import Grain
-from pipelines.kinds.pictures.features.extractor import Features as Looked
-from pipelines.shards.archive import Split
+from pipelines.kinds.pictures.reference.extractor import Features as Looked
+from pipelines.kinds.pictures.reference.images import ImageSplit
 
 Images = NDArray[np.uint8]
 Rows = NDArray[np.int64]
@@ -79,8 +79,8 @@ class ControlFeatures:
 
 def score_controls(
     seen: Sequence[ControlFeatures],
-    train: Split,
-    test: Split,
+    train: ImageSplit,
+    test: ImageSplit,
     base: Rows,
     unseen: Nearest,
     grain: Grain,

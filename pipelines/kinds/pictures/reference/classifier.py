@@ -14,7 +14,7 @@ from torch.nn import functional as F  # noqa: N812
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from ddpm_core.spec import DataSpec
-from pipelines.kinds.pictures.features.config import ClassifierConfig
+from pipelines.kinds.pictures.reference.config import ClassifierConfig
 from pipelines.runtime.progress import tracked
 
 FEATURES = 64
@@ -27,7 +27,7 @@ class Classifier(nn.Module):
     def __init__(self, spec: DataSpec, width: int) -> None:
         super().__init__()
         channels, *sides = spec.shape
-        self.top = float((spec.levels or 256) - 1)
+        self.top = float(spec.top)
         self.reduce = math.ceil(max(sides) / _LONGEST_SIDE)
         self.stem = _block(channels, width, kernel=5, stride=2)
         self.body = nn.Sequential(

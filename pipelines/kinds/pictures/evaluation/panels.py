@@ -22,9 +22,9 @@ from ddpm_core.metrics.labels import even_part
 from ddpm_core.metrics.pixels import level_shares
 from ddpm_core.metrics.regions import lost_regions as regions_lost
 from ddpm_core.metrics.roughness import roughness
-from pipelines.kinds.pictures.decode import grid
-from pipelines.kinds.pictures.features.extractor import Features
-from pipelines.shards.archive import Split
+from pipelines.kinds.pictures.reference.extractor import Features
+from pipelines.kinds.pictures.reference.images import ImageSplit
+from pipelines.kinds.pictures.rows.decode import grid
 
 if TYPE_CHECKING:
     from ddpm_core.likelihood.nll_tables import TermOfLevel
@@ -84,7 +84,7 @@ class Probe:
 
 
 def panel_files(
-    made: SampleSet, unseen: Split, terms: Sequence["TermOfLevel"], probes: Sequence[Probe], config: EvaluateConfig
+    made: SampleSet, unseen: ImageSplit, terms: Sequence["TermOfLevel"], probes: Sequence[Probe], config: EvaluateConfig
 ) -> dict[str, bytes]:
     """All of them, by name."""
     top = made.sampler.bundle.spec.top

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from ddpm_core.checks import Checks, Config, at_least_1, fraction, not_negative, positive
-from pipelines.kinds.pictures.features.weights_files import ExtractorFile
+from pipelines.kinds.pictures.reference.weights_files import ExtractorFile
 
 
 @dataclass(frozen=True)

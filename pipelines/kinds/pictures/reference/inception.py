@@ -12,8 +12,8 @@ from torch_fidelity.metric_kid import KEY_METRIC_KID_MEAN, KEY_METRIC_KID_STD, k
 
 from ddpm_core.errors import IntegrityError
 from ddpm_core.files import sha256_bytes
-from pipelines.kinds.pictures.features.extractor import Extractor, in_colour, ready
-from pipelines.kinds.pictures.features.weights_files import INCEPTION_SHA256
+from pipelines.kinds.pictures.reference.extractor import Extractor, in_colour, ready
+from pipelines.kinds.pictures.reference.weights_files import INCEPTION_SHA256
 
 INCEPTION_ADDRESS = str(URL_INCEPTION_V3)
 

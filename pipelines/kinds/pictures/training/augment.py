@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from ddpm_core.diffusion.noise import Purpose, generator
 from ddpm_core.errors import ParamsError
 from ddpm_core.spec import DataSpec
-from ddpm_core.training.augmentation import AugmentConfig, Colour, Fill, Padded, Resized, Rotation
+from pipelines.kinds.pictures.training.config import AugmentConfig, Colour, Fill, Padded, Resized, Rotation
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -68,7 +68,7 @@ class _Changes:
         from torchvision.transforms.v2 import functional
 
         self._torch, self._do = torch, functional
-        self._config, self._top = config, (spec.levels or 256) - 1
+        self._config, self._top = config, spec.top
 
     def of(self, images: Images, numbers: Values) -> Images:
         config, out = self._config, images.copy()

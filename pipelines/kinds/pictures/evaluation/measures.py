@@ -17,11 +17,11 @@ from ddpm_core.metrics.pixels import pixel_faults
 from ddpm_core.metrics.roughness import rough_share
 from ddpm_core.metrics.spectrum import mesh
 from ddpm_core.spec import DataSpec
-from pipelines.kinds.pictures.features.controls import ControlFeatures
-from pipelines.kinds.pictures.features.extractor import Extractor, extract
-from pipelines.kinds.pictures.features.extractors import open_extractors
-from pipelines.kinds.pictures.features.inception import inception_score, kernel_distance
-from pipelines.kinds.pictures.features.store import Reference
+from pipelines.kinds.pictures.reference.controls import ControlFeatures
+from pipelines.kinds.pictures.reference.extractor import Extractor, extract
+from pipelines.kinds.pictures.reference.extractors import open_extractors
+from pipelines.kinds.pictures.reference.inception import inception_score, kernel_distance
+from pipelines.kinds.pictures.reference.store import Reference
 
 
 def scores(data: EvalData) -> Iterator[Metric]:

@@ -11,8 +11,8 @@ from torch.nn import functional as F  # noqa: N812
 
 from ddpm_core.errors import IntegrityError
 from ddpm_core.files import sha256_file
-from pipelines.kinds.pictures.features.efficientnet_graph import on_cpu
-from pipelines.kinds.pictures.features.extractor import ready
+from pipelines.kinds.pictures.reference.efficientnet_graph import on_cpu
+from pipelines.kinds.pictures.reference.extractor import ready
 
 WEIGHTS_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 

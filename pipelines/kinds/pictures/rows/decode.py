@@ -25,7 +25,7 @@ from PIL import Image, UnidentifiedImageError
 from PIL.PngImagePlugin import PngInfo
 
 from ddpm_core.errors import DataError
-from pipelines.kinds.pictures.rules import Rules
+from pipelines.kinds.pictures.rows.rules import Rules
 
 Pixels = NDArray[np.uint8]
 

@@ -13,8 +13,8 @@ from ddpm_core.metrics.config import EvaluateConfig
 from ddpm_core.metrics.labels import by_class
 from ddpm_core.metrics.memorisation import Nearest
 from ddpm_core.spec import DataSpec
-from pipelines.kinds.pictures.decode import grid
-from pipelines.shards.archive import Split
+from pipelines.kinds.pictures.reference.images import ImageSplit
+from pipelines.kinds.pictures.rows.decode import grid
 
 Images = NDArray[np.uint8]
 Labels = NDArray[np.int64]
@@ -25,7 +25,7 @@ def write_samples(
     images: Images,
     labels: Labels,
     seeds: Labels,
-    train: Split,
+    train: ImageSplit,
     copied: Nearest,
     spec: DataSpec,
     config: EvaluateConfig,

@@ -10,14 +10,14 @@ from ddpm_core.objectives.config import ObjectiveConfig
 from ddpm_core.samplers.config import named
 from ddpm_core.spec import DataSpec, conditions_of
 from ddpm_core.tensors.sampling import sample
-from pipelines.kinds.pictures.decode import grid
+from pipelines.kinds import kind_of
 
 _log = logging.getLogger(__name__)
-_IMAGES, _COLUMNS, _STEPS, _GUIDANCE = 20, 10, 20, 0.5
+_SAMPLES, _STEPS, _GUIDANCE = 20, 20, 0.5
 
 
 class Preview:
-    """A grid of samples of the averaged weights, the same noise and labels each time."""
+    """Samples of the averaged weights, the same noise and labels each time."""
 
     def __init__(
         self,
@@ -32,7 +32,7 @@ class Preview:
         sampler = named("dpmpp_2m", min(_STEPS, schedule.T), None)
         self._plan = sampler.plan(schedule, diffusion.variance)
         self._model, self._spec, self._device, self._dtype = model, spec, device, dtype
-        self._cond = conditions_of(spec, np.arange(_IMAGES, dtype=np.int64) % max(1, len(spec.classes)))
+        self._cond = conditions_of(spec, np.arange(_SAMPLES, dtype=np.int64) % max(1, len(spec.classes)))
 
     def png(self) -> bytes:
         x0 = sample(
@@ -40,13 +40,13 @@ class Preview:
             self._plan,
             self._parameterisation,
             self._spec,
-            seeds=range(_IMAGES),
+            seeds=range(_SAMPLES),
             cond=self._cond,
             guidance=_GUIDANCE,
             device=self._device,
             dtype=self._dtype,
         )
         if not np.isfinite(x0).all():
-            _log.warning("the averaged weights give values that are no number; the preview shows them as 0")
+            _log.warning("the averaged weights give non-finite values; the preview shows them as 0")
             x0 = np.nan_to_num(x0, nan=0.0, posinf=0.0, neginf=0.0)
-        return grid(self._spec.decode(x0), _COLUMNS, 2)
+        return kind_of(self._spec.kind).preview(self._spec.decode(x0), self._spec)

@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING
 from ddpm_core.errors import ParamsError, Unreachable
 from ddpm_core.files import sha256_bytes
 from ddpm_core.spec import DataSpec
-from pipelines.kinds.pictures.features.config import ClassifierConfig
-from pipelines.kinds.pictures.features.extractor import COLOURS, Extractor, in_colour, ready
-from pipelines.kinds.pictures.features.weights_files import (
+from pipelines.kinds.pictures.reference.config import ClassifierConfig
+from pipelines.kinds.pictures.reference.extractor import COLOURS, Extractor, in_colour, ready
+from pipelines.kinds.pictures.reference.weights_files import (
     INCEPTION_SHA256,
     ExtractorFile,
     dinov2_address,
@@ -32,7 +32,7 @@ from pipelines.kinds.pictures.features.weights_files import (
 if TYPE_CHECKING:
     import torch
 
-    from pipelines.kinds.pictures.features.classifier import Classifier
+    from pipelines.kinds.pictures.reference.classifier import Classifier
 
     Network = Callable[[torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
 
@@ -45,7 +45,7 @@ def read_classifier(weights: bytes, spec: DataSpec) -> "Classifier":
     """The in-domain classifier from the bytes of its file, as it was trained."""
     from safetensors.torch import load
 
-    from pipelines.kinds.pictures.features.classifier import Classifier
+    from pipelines.kinds.pictures.reference.classifier import Classifier
 
     model = Classifier(spec, width=int(json.loads(_metadata(weights))["width"]))
     model.load_state_dict(load(weights))
@@ -54,7 +54,7 @@ def read_classifier(weights: bytes, spec: DataSpec) -> "Classifier":
 
 def classifier_extractor(weights: bytes, spec: DataSpec, device: "torch.device") -> Extractor:
     """The in-domain classifier to look through."""
-    from pipelines.kinds.pictures.features.classifier import folded
+    from pipelines.kinds.pictures.reference.classifier import folded
 
     model = read_classifier(weights, spec)
     preprocess = f"levels to [-1, 1], averaged down by {model.reduce}"
@@ -105,14 +105,14 @@ def _downloaded(listed: ExtractorFile) -> bytes:
 def _address(listed: ExtractorFile) -> str:
     if listed.family == "dinov2":
         return dinov2_address(listed.kind)
-    from pipelines.kinds.pictures.features.inception import INCEPTION_ADDRESS
+    from pipelines.kinds.pictures.reference.inception import INCEPTION_ADDRESS
 
     return INCEPTION_ADDRESS
 
 
 def efficientnet_extractor(side: int, device: "torch.device") -> Extractor:
     """EfficientNet-Lite0 with the ImageNet weights that its package carries."""
-    from pipelines.kinds.pictures.features.efficientnet import load_efficientnet
+    from pipelines.kinds.pictures.reference.efficientnet import load_efficientnet
 
     network, digest, preprocess = load_efficientnet(side, device)
     return Extractor("efficientnet_lite0", digest, preprocess, lambda images: network(in_colour(images)), at_once=16)
@@ -120,7 +120,7 @@ def efficientnet_extractor(side: int, device: "torch.device") -> Extractor:
 
 def dinov2_extractor(weights: bytes, device: "torch.device") -> Extractor:
     """DINOv2 from the bytes of its file, whose digest the listing gave."""
-    from pipelines.kinds.pictures.features.dinov2 import load_dinov2
+    from pipelines.kinds.pictures.reference.dinov2 import load_dinov2
 
     network, preprocess = load_dinov2(weights, device)
     return Extractor("dinov2", sha256_bytes(weights), preprocess, lambda images: network(in_colour(images)), at_once=16)
@@ -132,7 +132,7 @@ def open_extractors(
     """Those whose files are among these, the classifier where it is good enough, and EfficientNet-Lite0."""
     extractors = []
     if INCEPTION_NAME in files:
-        from pipelines.kinds.pictures.features.inception import inception_extractor
+        from pipelines.kinds.pictures.reference.inception import inception_extractor
 
         extractors.append(inception_extractor(files[INCEPTION_NAME], device))
     if DINOV2_NAME in files:

@@ -1,0 +1,63 @@
+"""What a kind of data is: all that the stages, the service and the commands ask of it.
+
+A stage finds its kind by the name that the DataSpec carries and calls these methods; no stage asks which kind it is.
+Each method imports what it needs when it is called, so that a stage loads only what it runs.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from numpy.typing import NDArray
+
+from ddpm_core.spec import DataSpec
+
+if TYPE_CHECKING:
+    from pipelines.shards.archive import Arrays, Example
+
+Augment = Callable[["NDArray[Any]", int, slice], "NDArray[Any]"]
+"""(data of a whole batch as they are kept, step, rows) -> those rows, changed."""
+
+
+@dataclass(frozen=True)
+class Sections:
+    """The types of those sections of params.yaml that differ from kind to kind; `augment` is `train.augment`."""
+
+    source: Any
+    contract: Any
+    reference: Any
+    augment: Any
+    evaluate: Any
+
+
+class Kind(ABC):
+    """One kind of data."""
+
+    name: ClassVar[str]
+    """As params.yaml and DataSpec say it, and its folder's name."""
+
+    @abstractmethod
+    def sections(self) -> Sections:
+        """The types of its sections of params.yaml."""
+
+    # ---- stage shard
+
+    @abstractmethod
+    def examples(self, folder: Path, rows: Sequence[Any], spec: DataSpec) -> Iterator["Example"]:
+        """The prepared data of these rows of the manifest, as named arrays; `folder` is data/images."""
+
+    # ---- stage train
+
+    @abstractmethod
+    def check_batch(self, batch: "Arrays", spec: DataSpec, folder: Path) -> None:
+        """Look at the first batch before any step; DataError where there is nothing to learn from."""
+
+    @abstractmethod
+    def augmenter(self, config: Any, seed: int, spec: DataSpec) -> Augment:
+        """What happens to data before the network sees them: a function of (seed, step, place in the batch)."""
+
+    @abstractmethod
+    def preview(self, samples: NDArray[Any], spec: DataSpec) -> bytes:
+        """Some samples of a network in training, as a PNG."""

@@ -1,0 +1,22 @@
+"""A split of pictures as measures look at it."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ddpm_core.spec import DataSpec, labels_in
+from pipelines.shards.archive import Split
+
+
+@dataclass(frozen=True, eq=False)
+class ImageSplit:
+    """Pictures with their labels, -1 for none, and keys."""
+
+    images: NDArray[np.uint8]  # [N, C, H, W]
+    labels: NDArray[np.int64]  # [N]
+    keys: list[str]
+
+    @classmethod
+    def of(cls, split: Split, spec: DataSpec) -> "ImageSplit":
+        return cls(split.x, labels_in(spec, split.cond, len(split)), split.keys)

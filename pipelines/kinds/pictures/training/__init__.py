@@ -1,0 +1,1 @@
+"""What training does to a picture before the network sees it."""
