@@ -2,24 +2,29 @@
 
 import argparse
 import importlib
+import re
+from pathlib import Path
 
 from pipelines.commands import evaluation, training
 from pipelines.commands.common import Verbs, checked_params, project_paths
 
-STAGES = {
-    "prepare": "read the source's pictures; write images, the manifest and the quarantine",
-    "validate": "judge the manifest by the data contract",
-    "shard": "pack the images into WebDataset shards with an index of digests",
-    "reference": "make the feature extractor and the statistics of real images",
-    "train": "train the network; write its averaged weights and curves",
-    "export": "turn the weights into a bundle: ONNX and bundle.json",
-    "evaluate": "sample through the bundle and measure",
-    "report": "write the page that shows the model and its verdict",
-    "gate": "give the verdict; exit code 3 if the model does not pass",
-}
+_FOLDER = Path(__file__).parents[1] / "stages"
+_WITHOUT_NUMBERS = ("prepare", "validate", "shard", "report", "gate")
+"""The stages that do not compute with numpy or torch in earnest, by `runtime.threads`."""
 
-COMPUTING = ("reference", "train", "export", "evaluate")
-"""The stages that use numpy and torch in earnest, by `runtime.threads`."""
+
+def _by_file() -> dict[str, str]:
+    """Each stage and what its module's docstring says of it, in the order of dvc.yaml where that lies beside us."""
+    graph = _FOLDER.parents[1] / "dvc.yaml"
+    order = re.findall(r"^  (\w+):$", graph.read_text(encoding="utf-8"), re.MULTILINE) if graph.is_file() else []
+    texts = {}
+    for file in sorted(_FOLDER.glob("[!_]*.py"), key=lambda file: order.index(file.stem) if file.stem in order else 99):
+        first = file.read_text(encoding="utf-8").partition("\n")[0]
+        texts[file.stem] = first.strip('"').removeprefix(f"Stage {file.stem}: ").removesuffix(".")
+    return texts
+
+
+STAGES = _by_file()
 
 
 def add_to(verbs: Verbs) -> None:
@@ -35,7 +40,7 @@ def add_to(verbs: Verbs) -> None:
 def run_stage(args: argparse.Namespace) -> None:
     """Check the whole of params.yaml, then let the stage see its sections alone."""
     paths = project_paths(args)
-    params = checked_params(paths, computes=args.stage in COMPUTING)
+    params = checked_params(paths, computes=args.stage not in _WITHOUT_NUMBERS)
     from pipelines.params import stage_sections
     from pipelines.tracking.tracker import open_tracker
 

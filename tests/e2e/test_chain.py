@@ -1,6 +1,7 @@
 """The whole way on 8 x 8 digits: pictures to champion, and what runs again after which change."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 from pipelines.commands.stages import STAGES
 from pipelines.params import read_yaml
 from pipelines.versioning.dvc_repo import DvcRepo
-from tests.support.project import Done, Project, tiny_project
+from tests.support.project import Done, Project, tiny_project, write_yaml
 
 pytestmark = pytest.mark.timeout(1200)  # the first of them waits for the whole chain
 
@@ -64,6 +65,25 @@ def test_failing_gate_reruns_report_and_gate_alone_and_exits_3_with_its_report(f
     refused = finished.ddpm("promote")
     assert refused.code == 3
     assert "the bundle must pass the gate" in refused.text
+
+
+def test_a_stage_is_a_file_and_an_entry_of_the_graph(finished: Project) -> None:
+    shutil.copy(Path(__file__).with_name("own_stage.py"), finished.root / "pipelines" / "stages" / "count_files.py")
+    graph = read_yaml(finished.root / "dvc.yaml")
+    graph["stages"]["count_files"] = {
+        "cmd": "${ddpm} count_files",
+        "params": ["report"],
+        "deps": ["out/report", "pipelines/stages/count_files.py"],
+        "outs": ["out/count.json"],
+    }
+    write_yaml(finished.root / "dvc.yaml", graph)
+    done = finished.ddpm("run")
+    assert done.code == 0, done.text
+    assert done.ran() == []
+    assert "index.html" in json.loads(finished.read("out/count.json"))["files"]
+    assert "how many files the report has" in finished.ddpm("--help").text
+    again = finished.ddpm("run")
+    assert any(line.split() == ["count_files", "unchanged"] for line in again.lines()), again.text
 
 
 def test_learning_rate_makes_no_stage_before_training_stale(finished: Project) -> None:

@@ -15,7 +15,7 @@ from pipelines.params import read_yaml
 from tests.support.imports import ROOT
 
 TINY = ROOT / "tests" / "e2e" / "params-tiny.yaml"
-STAGES = ("prepare", "validate", "shard", "reference", "train", "export", "evaluate", "report", "gate")
+STAGES = tuple(read_yaml(ROOT / "dvc.yaml")["stages"])
 
 
 @dataclass(frozen=True)
