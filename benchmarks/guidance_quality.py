@@ -23,7 +23,7 @@ def rows(project: Path, weights: Sequence[float], seed: int) -> Iterator[str]:
     yield "|---|---|---|---|---|"
     for weight in weights:
         recipe = sampler.recipe(guidance=replace(sampler.defaults.guidance, weight=weight))
-        images = sampler.sample(recipe, judge.labels.tolist(), range(seed, seed + judge.n))
+        images = sampler.sample(recipe, range(seed, seed + judge.n), {"label": judge.labels})
         found, apart = judge.measures(images), judge.diversity(images)
         yield (
             f"| {weight:g} | {recipe.cost(1)} | {found['ratio_train']:.2f} / {found['ratio_test']:.2f} "

@@ -18,8 +18,10 @@ import numpy as np
 import rows as results
 
 from ddpm_core.samplers.config import named
+from ddpm_core.spec import conditions_of
 from pipelines.report.chart import Line, Panel, chart
-from pipelines.sampling.bundle_sampler import Recipe, Sampler
+from pipelines.sampling.bundle_sampler import Sampler
+from pipelines.sampling.recipe import Recipe
 
 HERE = Path(__file__).parent
 COLUMNS = (
@@ -141,7 +143,10 @@ def measure_all(args: argparse.Namespace) -> bool:
             return False
         began = time.monotonic()
         images = sampler.sample(
-            point.recipe, judge.labels.tolist(), range(args.seed, args.seed + judge.n), batch_size=64
+            point.recipe,
+            range(args.seed, args.seed + judge.n),
+            conditions_of(sampler.bundle.spec, judge.labels),
+            batch_size=64,
         )
         pace = (time.monotonic() - began) / (point.cost * judge.n)
         found = judge.measures(images)

@@ -21,6 +21,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ("ddpm_core",),  # the front door
     ("pipelines.paths", "pipelines.parsing", "pipelines.runtime"),
     ("pipelines.kinds.facts", "pipelines.shards", "pipelines.sampling"),
+    ("pipelines.serving.base",),
     ("pipelines.kinds", "pipelines.evaluation"),
     ("pipelines.gate", "pipelines.serving", "pipelines.training"),
     ("pipelines.report.config",),
@@ -46,7 +47,7 @@ NUMBERS_FILES = ("checks", "errors", "files", "diff", "spec", "bundle", "bundle.
 FOREIGN: dict[str, tuple[str, ...]] = {
     "numpy": ("ddpm_core/", "pipelines/"),
     "tqdm": ("ddpm_core/", "pipelines/"),
-    "pydantic": ("pipelines/parsing.py", "pipelines/serving/"),
+    "pydantic": ("pipelines/parsing.py", "pipelines/serving/base/", "pipelines/kinds/pictures/serving/"),
     "ruamel": ("pipelines/params.py",),
     "torch": (
         "ddpm_core/diffusion/arrays.py",  # one call, in a branch that only a tensor reaches

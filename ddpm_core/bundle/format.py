@@ -22,9 +22,11 @@ from ddpm_core.diffusion.schedule import Schedule
 from ddpm_core.diffusion.variance import VarianceName
 from ddpm_core.errors import DdpmError, IntegrityError, ParamsError
 from ddpm_core.files import atomic_folder, json_bytes, sha256_bytes
-from ddpm_core.spec import DataSpec
+from ddpm_core.spec import LABEL, DataSpec
 
-FORMAT = 2
+FORMAT = 3
+# The format before: a golden sample had a label and no other condition, a DataSpec neither scaling nor kind.
+_WITH_LABEL = 2
 MODEL_FILE = "model.onnx"
 BUNDLE_FILE = "bundle.json"
 OUTPUT = "out"
@@ -37,58 +39,79 @@ _GOLDEN_VALUES = 4096
 
 @dataclass(frozen=True)
 class Golden:
-    """One image that the model made when it was exported, to know a broken model or runtime by."""
+    """One sample that the model made when it was exported, to know a broken model or runtime by.
+
+    `values` are of the decoded data: whole numbers for data with levels, float32 otherwise.
+    """
 
     seed: int
-    label: int | None
+    cond: Mapping[str, Any]
     sampler: Mapping[str, Any]
-    pixels_sha256: str
+    sha256: str
     stride: int
-    values: tuple[int, ...]
+    dtype: Literal["uint8", "float32"]
+    values: tuple[float, ...]
     tolerance: float
 
     @classmethod
     def of(
-        cls, image: NDArray[np.uint8], *, seed: int, label: int | None, sampler: Mapping[str, Any], tolerance: float
+        cls, sample: NDArray[Any], *, seed: int, cond: Mapping[str, Any], sampler: Mapping[str, Any], tolerance: float
     ) -> "Golden":
-        """Keep the image's digest and, of a big image, every so many-th value."""
-        stride = -(-image.size // _GOLDEN_VALUES)
-        values = tuple(int(value) for value in image.reshape(-1)[::stride])
-        return cls(seed, label, dict(sampler), sha256_bytes(image.tobytes()), stride, values, tolerance)
+        """Keep the sample's digest and, of a big one, every so many-th value."""
+        stride = -(-sample.size // _GOLDEN_VALUES)
+        values = tuple(sample.reshape(-1)[::stride].tolist())
+        dtype: Literal["uint8", "float32"] = "uint8" if sample.dtype == np.uint8 else "float32"
+        return cls(seed, dict(cond), dict(sampler), _digest(sample), stride, dtype, values, tolerance)
 
-    def compare(self, image: NDArray[np.uint8]) -> Literal["equal", "near", "different"]:
-        """Equal to the byte; or near: the mean absolute difference, in levels, is within the tolerance."""
-        if sha256_bytes(image.tobytes()) == self.pixels_sha256:
+    def compare(self, sample: NDArray[Any]) -> Literal["equal", "near", "different"]:
+        """Equal to the byte; or near: the mean absolute difference is within the tolerance."""
+        if _digest(sample) == self.sha256:
             return "equal"
-        return "near" if self.difference(image) <= self.tolerance else "different"
+        return "near" if self.difference(sample) <= self.tolerance else "different"
 
-    def difference(self, image: NDArray[np.uint8]) -> float:
-        """The mean absolute difference in levels, of the values that were kept; infinite for another size."""
-        values = image.reshape(-1)[:: self.stride].astype(np.float64)
+    def difference(self, sample: NDArray[Any]) -> float:
+        """The mean absolute difference of the values that were kept (levels, if any); infinite for another size."""
+        values = sample.reshape(-1)[:: self.stride].astype(np.float64)
         return float(np.abs(values - np.array(self.values)).mean()) if values.size == len(self.values) else float("inf")
 
-    def to_dict(self) -> dict[str, Any]:
-        return {
+    def to_dict(self, format: int) -> dict[str, Any]:
+        """For bundle.json of this format."""
+        values = np.array(self.values, dtype=self.dtype)
+        content = {
             "seed": self.seed,
-            "label": self.label,
             "sampler": dict(self.sampler),
-            "pixels_sha256": self.pixels_sha256,
             "stride": self.stride,
-            "values_hex": bytes(self.values).hex(),
+            "values_hex": _little_endian(values).hex(),
             "tolerance": self.tolerance,
         }
+        if format == _WITH_LABEL:
+            return {**content, "label": self.cond.get(LABEL), "pixels_sha256": self.sha256}
+        return {**content, "cond": dict(self.cond), "sha256": self.sha256, "dtype": self.dtype}
 
     @classmethod
-    def from_dict(cls, value: Mapping[str, Any]) -> "Golden":
+    def from_dict(cls, value: Mapping[str, Any], format: int) -> "Golden":
+        if format == _WITH_LABEL:
+            cond = {} if value["label"] is None else {LABEL: value["label"]}
+            value = {**value, "cond": cond, "sha256": value["pixels_sha256"], "dtype": "uint8"}
+        values = np.frombuffer(bytes.fromhex(value["values_hex"]), np.dtype(value["dtype"]).newbyteorder("<"))
         return cls(
             seed=value["seed"],
-            label=value["label"],
+            cond=value["cond"],
             sampler=value["sampler"],
-            pixels_sha256=value["pixels_sha256"],
+            sha256=value["sha256"],
             stride=value["stride"],
-            values=tuple(bytes.fromhex(value["values_hex"])),
+            dtype=value["dtype"],
+            values=tuple(values.tolist()),
             tolerance=value["tolerance"],
         )
+
+
+def _digest(data: NDArray[Any]) -> str:
+    return sha256_bytes(_little_endian(data))
+
+
+def _little_endian(data: NDArray[Any]) -> bytes:
+    return data.astype(data.dtype.newbyteorder("<")).tobytes()
 
 
 class Input(NamedTuple):
@@ -110,6 +133,7 @@ class Bundle:
     golden: Golden | None
     provenance: Mapping[str, Any]
     model: bytes = field(repr=False)
+    format: int = FORMAT
 
     def __post_init__(self) -> None:
         known = get_args(VarianceName)
@@ -153,9 +177,12 @@ class Bundle:
 
     def json_bytes(self) -> bytes:
         """The bytes of bundle.json."""
+        spec = self.spec.to_dict()
+        if self.format == _WITH_LABEL:
+            spec = {key: value for key, value in spec.items() if key not in ("scaling", "kind")}
         content: dict[str, Any] = {
-            "format": FORMAT,
-            "spec": self.spec.to_dict(),
+            "format": self.format,
+            "spec": spec,
             "schedule": self.schedule.to_dict(),
             "target": self.target,
             "variance": self.variance,
@@ -169,7 +196,7 @@ class Bundle:
                 ],
                 "output": OUTPUT,
             },
-            "golden": None if self.golden is None else self.golden.to_dict(),
+            "golden": None if self.golden is None else self.golden.to_dict(self.format),
             "provenance": dict(self.provenance),
         }
         return json_bytes({**content, "content_sha256": sha256_bytes(json_bytes(content))})
@@ -195,9 +222,10 @@ def read_bundle(path: Path) -> Bundle:
             target=content["target"],
             variance=content["variance"],
             sample=content["sample"],
-            golden=None if golden is None else Golden.from_dict(golden),
+            golden=None if golden is None else Golden.from_dict(golden, content["format"]),
             provenance=content["provenance"],
             model=model,
+            format=content["format"],
         )
         _ = bundle.parameterisation  # refuses a target that does not belong to the schedule
         same = bundle.json_bytes() == json_bytes(content)
@@ -223,10 +251,10 @@ def _read_json(file: Path) -> dict[str, Any]:
         raise IntegrityError(f"{file}: must be a JSON text, got one that does not parse ({error}); {_MEND}") from error
     if not isinstance(content, dict) or "format" not in content:
         raise IntegrityError(f"{file}: must be a JSON object with the key `format`, got another content; {_MEND}")
-    if content["format"] != FORMAT:
+    if content["format"] not in (_WITH_LABEL, FORMAT):
         raise IntegrityError(
-            f"{file}: must be of format {FORMAT}, got format {content['format']!r}; sample with the version of "
-            f"ddpm-pipeline that wrote it, or {_MEND}"
+            f"{file}: must be of format {FORMAT} or {_WITH_LABEL}, got format {content['format']!r}; sample with "
+            f"the version of ddpm-pipeline that wrote it, or {_MEND}"
         )
     inner = {key: value for key, value in content.items() if key != "content_sha256"}
     found, written = sha256_bytes(json_bytes(inner)), content.get("content_sha256")

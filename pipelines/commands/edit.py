@@ -3,14 +3,11 @@
 import argparse
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from ddpm_core.errors import DataError, ParamsError
+from ddpm_core.errors import ParamsError
 from pipelines.commands.common import Verbs, project_paths
 from pipelines.commands.sample import write
-
-if TYPE_CHECKING:
-    from ddpm_core.spec import DataSpec
 
 log = logging.getLogger(__name__)
 
@@ -21,7 +18,6 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "vary": {"picture": ..., "strength": 0.6, "invert": False, "picture_label": "none"},
     "interpolate": {"to_seed": ...},
 }
-_MEND = "resize it or change its mode in any editor and save it as PNG"
 
 
 def add_to(verbs: Verbs) -> None:
@@ -66,36 +62,43 @@ def edit(args: argparse.Namespace) -> None:
     from pipelines.runtime.environment import limit_threads
 
     limit_threads(args.threads)
+    from ddpm_core.bundle.format import read_bundle
     from ddpm_core.files import sha256_file
+    from ddpm_core.spec import LABEL
+    from pipelines.kinds import kind_of
     from pipelines.sampling.bundle_sampler import Sampler
     from pipelines.sampling.editing import Editor
-    from pipelines.serving.labels import label_of, labels_for
-    from pipelines.serving.outputs import Pictures
+    from pipelines.serving.base.labels import conditions_asked, label_of, typed
+    from pipelines.serving.base.serving import Samples
 
-    sampler = Sampler.open(bundle, args.device, args.threads)
-    spec = sampler.bundle.spec
-    asked = [word.strip() for word in args.label.split(",")]
-    labels = labels_for(asked[0] if len(asked) == 1 else asked, args.n, spec.classes, "--label")
+    content = read_bundle(bundle)
+    spec = content.spec
+    serving = kind_of(spec.kind).serving()
+    if serving.editing is None:
+        raise ParamsError(f"ddpm edit: must be given a bundle of data that can be edited, got one of {spec.kind}")
+    sampler = Sampler(content, args.device, args.threads)
+    cond = conditions_asked(typed(args.label), args.n, spec, "--label")
     recipe = sampler.recipe(args.sampler, args.steps, args.guidance)
-    editor = Editor(sampler, recipe, labels, progress=True)
+    editor = Editor(sampler, recipe, args.n, cond, progress=True)
     seeds = [args.seed + i for i in range(args.n)]
     files = {name: Path(own[name]) for name in ("picture", "mask") if name in own}
     if args.edit == "inpaint":
-        picture, keep = _picture(files["picture"], spec), _kept(files["mask"], spec)
-        images = editor.inpaint(picture, keep, seeds, own["resample"])
+        datum, keep = serving.editing.datum(files["picture"], spec), serving.editing.kept(files["mask"], spec)
+        data = editor.inpaint(datum, keep, seeds, own["resample"])
     elif args.edit == "interpolate":
         seeds = [args.seed if 2 * i < args.n - 1 else own["to_seed"] for i in range(args.n)]  # the nearer of the two
-        images = editor.interpolate(args.seed, own["to_seed"])
+        data = editor.interpolate(args.seed, own["to_seed"])
     elif own["invert"]:
-        told, classes = (own["picture_label"], "--picture-label"), spec.classes
-        label = label_of(told[0], classes, told[1]) if classes else labels_for(told[0], 1, classes, told[1])[0]
-        images = editor.vary_by_inversion(_picture(files["picture"], spec), label, own["strength"])
+        label = label_of(own["picture_label"], spec.classes, "--picture-label")
+        told = {} if label is None else {LABEL: label}
+        data = editor.vary_by_inversion(serving.editing.datum(files["picture"], spec), told, own["strength"])
     else:
-        images = editor.vary(_picture(files["picture"], spec), seeds, own["strength"])
+        data = editor.vary(serving.editing.datum(files["picture"], spec), seeds, own["strength"])
     own |= {name: sha256_file(file)[:16] for name, file in files.items()}
     facts = {name: str(value) for name, value in own.items() if value is not False}
-    write(out, Pictures(images, labels, seeds, {**sampler.made_by(recipe), "edit": args.edit, **facts}))
-    log.info("%d pictures of bundle %s in %s", args.n, sampler.bundle.digest[:16], out)
+    samples = Samples(data, cond, seeds, {**sampler.made_by(recipe), "edit": args.edit, **facts})
+    write(out, serving, samples)
+    log.info("%d %s of bundle %s in %s", args.n, serving.noun, content.digest[:16], out)
 
 
 def _own_options(args: argparse.Namespace) -> dict[str, Any]:
@@ -130,43 +133,3 @@ def _own_options(args: argparse.Namespace) -> dict[str, Any]:
 
 def _option(name: str) -> str:
     return "--" + name.replace("_", "-")
-
-
-def _picture(file: Path, spec: "DataSpec") -> Any:
-    """The pixels [C, H, W], of the very shape of the model's pictures."""
-    pixels = _read(file, "--picture")
-    if pixels.shape != spec.shape:
-        raise ParamsError(f"--picture: must be {_said(spec.shape)}, as the model's, got {_said(pixels.shape)}; {_MEND}")
-    return pixels
-
-
-def _kept(file: Path, spec: "DataSpec") -> Any:
-    """Where the mask [H, W] is black."""
-    pixels = _read(file, "--mask")
-    if pixels.shape[1:] != spec.shape[1:]:
-        raise ParamsError(f"--mask: must be {_said((1, *spec.shape[1:]))}, got {_said(pixels.shape)}; {_MEND}")
-    white, black = (pixels == 255).all(axis=0), (pixels == 0).all(axis=0)
-    if not (white | black).all():
-        raise ParamsError(
-            f"--mask: must be black (kept) and white (filled) alone, got {(~(white | black)).sum()} other pixels; draw "
-            "it without smooth edges"
-        )
-    if not white.any():
-        raise ParamsError("--mask: must have white pixels, where the picture is filled, got none; swap black and white")
-    return black
-
-
-def _read(file: Path, option: str) -> Any:
-    from pipelines.kinds.pictures.rows.decode import read_png
-
-    if not file.is_file():
-        raise ParamsError(f"{option}: file not found: {file}")
-    try:
-        return read_png(file)
-    except DataError as error:
-        raise ParamsError(f"{option}: {file}: {error}; save it as a PNG without transparency") from error
-
-
-def _said(shape: tuple[int, ...]) -> str:
-    kind = {1: "grey", 3: "colour"}.get(shape[0], f"{shape[0]} channels")
-    return f"{shape[2]} x {shape[1]} pixels, {kind}"

@@ -1,4 +1,4 @@
-"""`ddpm sample`: pictures from a bundle, with numpy and onnxruntime alone."""
+"""`ddpm sample`: samples from a bundle, with numpy and onnxruntime alone."""
 
 import argparse
 import logging
@@ -9,16 +9,16 @@ from ddpm_core.errors import ParamsError
 from pipelines.commands.common import Verbs, project_paths
 
 if TYPE_CHECKING:
-    from pipelines.serving.outputs import Pictures
+    from pipelines.serving.base.serving import Samples, Serving
 
 log = logging.getLogger(__name__)
 
 
 def add_to(verbs: Verbs) -> None:
-    text = "sample pictures from a bundle"
+    text = "sample from a bundle"
     verb = verbs.add_parser("sample", help=text, description=text.capitalize() + ".")
     verb.add_argument("--bundle", metavar="FOLDER", help="the bundle (default: the one that the project just built)")
-    verb.add_argument("--n", type=int, default=64, help="how many pictures (default: 64)")
+    verb.add_argument("--n", type=int, default=64, help="how many samples (default: 64)")
     verb.add_argument(
         "--label",
         default="cycle",
@@ -27,11 +27,11 @@ def add_to(verbs: Verbs) -> None:
     verb.add_argument("--sampler", metavar="KIND", help="as ddim or unipc_2; docs/samplers.md (default: the bundle's)")
     verb.add_argument("--steps", type=int, help="network evaluations, about (default: the bundle's)")
     verb.add_argument("--guidance", type=float, help="weight of classifier-free guidance, 0 = off (default: bundle's)")
-    verb.add_argument("--seed", type=int, default=0, help="picture i has the seed SEED + i (default: 0)")
+    verb.add_argument("--seed", type=int, default=0, help="sample i has the seed SEED + i (default: 0)")
     verb.add_argument(
-        "--out", default="grid.png", help="a .png grid, an .npz, a .zip, or a folder of files (default: grid.png)"
+        "--out", help="a file, its ending says the format (.png, .npz, .zip), or a folder (default: as grid.png)"
     )
-    verb.add_argument("--batch-size", type=int, default=64, help="pictures at a time; changes none (default: 64)")
+    verb.add_argument("--batch-size", type=int, default=64, help="samples at a time; changes none (default: 64)")
     verb.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto", help="default: auto")
     verb.add_argument("--threads", type=int, default=1, help="threads of one network evaluation (default: 1)")
     verb.add_argument(
@@ -39,7 +39,7 @@ def add_to(verbs: Verbs) -> None:
         type=int,
         metavar="N",
         default=1,
-        help="processes that share the batches and the threads, or have a GPU each; changes no picture (default: 1)",
+        help="processes that share the batches and the threads, or have a GPU each; changes no sample (default: 1)",
     )
     verb.set_defaults(action=sample)
 
@@ -51,44 +51,42 @@ def sample(args: argparse.Namespace) -> None:
             raise ParamsError(f"{option}: must be at least 1, got {value}")
     if args.seed < 0 or args.seed + args.n > 2**64:
         raise ParamsError(f"--seed: must be from 0 to 2^64 - n, got {args.seed}")
-    out = Path(args.out)
-    if out.suffix not in (".png", ".npz", ".zip", ""):
-        raise ParamsError(f"--out: must end in .png, .npz or .zip, or name a folder without a dot, got {args.out}")
     bundle = Path(args.bundle) if args.bundle else project_paths(args).bundle
     from pipelines.runtime.environment import limit_threads
 
     limit_threads(args.threads)
+    from ddpm_core.bundle.format import read_bundle
+    from pipelines.kinds import kind_of
     from pipelines.sampling.bundle_sampler import Sampler
     from pipelines.sampling.parallel import sample_in_parallel
-    from pipelines.serving.labels import labels_for
-    from pipelines.serving.outputs import Pictures
+    from pipelines.serving.base.labels import conditions_asked, typed
+    from pipelines.serving.base.serving import Samples
 
-    sampler = Sampler.open(bundle, args.device, args.threads)
-    classes = sampler.bundle.spec.classes
-    asked = [word.strip() for word in args.label.split(",")]
-    labels = labels_for(asked[0] if len(asked) == 1 else asked, args.n, classes, "--label")
+    content = read_bundle(bundle)
+    serving = kind_of(content.spec.kind).serving()
+    out = Path(args.out or serving.default_out)
+    serving.format_of(out)
+    sampler = Sampler(content, args.device, args.threads)
+    cond = conditions_asked(typed(args.label), args.n, content.spec, "--label")
     seeds = [args.seed + i for i in range(args.n)]
     recipe = sampler.recipe(args.sampler, args.steps, args.guidance)
-    images = sample_in_parallel(
-        sampler, recipe, labels, seeds, processes=args.processes, batch_size=args.batch_size, progress=True
+    data = sample_in_parallel(
+        sampler, recipe, seeds, cond, processes=args.processes, batch_size=args.batch_size, progress=True
     )
-    write(out, Pictures(images, labels, seeds, sampler.made_by(recipe)))
-    log.info("%d pictures of bundle %s in %s", args.n, sampler.bundle.digest[:16], out)
+    write(out, serving, Samples(data, cond, seeds, sampler.made_by(recipe)))
+    log.info("%d %s of bundle %s in %s", args.n, serving.noun, content.digest[:16], out)
 
 
-def write(out: Path, pictures: "Pictures") -> None:
-    """A grid, an archive of arrays, or a folder with a file for each picture."""
+def write(out: Path, serving: "Serving", samples: "Samples") -> None:
+    """One file, in the format that its ending names, or a folder with a file for each sample."""
     from ddpm_core.files import atomic_write_bytes
 
+    format = serving.format_of(out)
     try:
-        if out.suffix == ".png":
-            atomic_write_bytes(out, pictures.png())
-        elif out.suffix == ".npz":
-            atomic_write_bytes(out, pictures.npz())
-        elif out.suffix == ".zip":
-            atomic_write_bytes(out, pictures.zip())
+        if format is not None:
+            atomic_write_bytes(out, serving.encode(samples, format))
         else:
-            for name, data in pictures.files():
+            for name, data in serving.files(samples):
                 atomic_write_bytes(out / name, data)
     except OSError as error:
         raise ParamsError(f"--out: must be a place that can be written, got {out}: {error.strerror}") from error

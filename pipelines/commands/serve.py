@@ -11,7 +11,7 @@ BODY_BYTES = 65_536  # many times what the longest list of labels needs
 
 
 def add_to(verbs: Verbs) -> None:
-    text = "serve a bundle over HTTP: POST /v1/images"
+    text = "serve a bundle over HTTP"
     verb = verbs.add_parser("serve", help=text, description=text.capitalize() + ".")
     verb.add_argument("--bundle", metavar="FOLDER", help="the bundle (default: the one that the project just built)")
     verb.add_argument("--host", default="127.0.0.1", help="address to listen on (default: this machine alone)")
@@ -19,7 +19,7 @@ def add_to(verbs: Verbs) -> None:
     verb.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto", help="default: auto")
     verb.add_argument("--threads", type=int, default=1, help="threads of one network evaluation (default: 1)")
     verb.add_argument(
-        "--max-cost", type=int, default=10_000, help="most network evaluations of single pictures a request may ask for"
+        "--max-cost", type=int, default=10_000, help="most network evaluations of single samples a request may ask for"
     )
     verb.add_argument(
         "--at-once", type=int, default=1, help="requests that are sampled at once, each by --threads (default: 1)"

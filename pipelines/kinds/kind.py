@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from ddpm_core.spec import DataSpec
 
 if TYPE_CHECKING:
+    from pipelines.serving.base.serving import Serving
     from pipelines.shards.archive import Arrays, Example
 
 Augment = Callable[["NDArray[Any]", int, slice], "NDArray[Any]"]
@@ -61,3 +62,9 @@ class Kind(ABC):
     @abstractmethod
     def preview(self, samples: NDArray[Any], spec: DataSpec) -> bytes:
         """Some samples of a network in training, as a PNG."""
+
+    # ---- `ddpm sample`, `ddpm edit`, `ddpm serve` and the registered model
+
+    @abstractmethod
+    def serving(self) -> "Serving":
+        """How its samples are asked for and answered; loads no torch and no tracker."""

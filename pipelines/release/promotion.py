@@ -154,7 +154,9 @@ def _registered(registry: "Registry", run_id: str, bundle: Bundle, judged: Verdi
     files = {"bundle": paths.bundle, "metrics": paths.metrics, "record": paths.record}
     words = f"Bundle {bundle.digest[:12]}. It passed the gate:\n\n```\n{judged.table()}\n```"
     packages = [Path(package.__path__[0]) for package in (ddpm_core, pipelines)]
-    version = registry.add(run_id, files, Path(mlflow_model.__file__), packages, mlflow_model.SIGNATURE, tags, words)
+    version = registry.add(
+        run_id, files, Path(mlflow_model.__file__), packages, mlflow_model.signature(bundle.spec), tags, words
+    )
     log.info("registered as %s version %d", registry.name, version.number)
     return version
 

@@ -1,8 +1,9 @@
-"""Sampling from a bundle. The image of a (label, seed) does not depend on its batch, place or neighbours."""
+"""Sampling from a bundle. The datum of a seed and its conditions does not depend on its batch, place or neighbours."""
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -13,15 +14,14 @@ from ddpm_core.bundle.format import Bundle, Golden, read_bundle
 from ddpm_core.diffusion import bounds, noise
 from ddpm_core.diffusion.arrays import Array, Denoise
 from ddpm_core.diffusion.generate import generate
-from ddpm_core.diffusion.guidance import calls, guided
-from ddpm_core.diffusion.plan import SamplingPlan
+from ddpm_core.diffusion.guidance import guided
 from ddpm_core.errors import IntegrityError, ParamsError
 from ddpm_core.samplers import SamplerConfig
 from ddpm_core.samplers.config import GuidanceConfig, SampleConfig, named
-from ddpm_core.spec import conditions_of
 from pipelines.parsing import Faults, parse_value
 from pipelines.runtime.progress import Progress
 from pipelines.sampling.onnx_denoiser import Net, OnnxDenoiser, in_one_shape
+from pipelines.sampling.recipe import Recipe
 
 if TYPE_CHECKING:
     from pipelines.sampling.torch_denoiser import TorchDenoiser
@@ -33,32 +33,16 @@ Engine = Literal["onnxruntime", "torch"]
 OnStep = Callable[[int, int], None]
 """(rows of the plan done, rows in all batches), called after each row; an exception of it ends the sampling."""
 Conditions = Mapping[str, NDArray[Any]]
-"""What the network is told of each datum of a batch, [n, ...] by name."""
+"""What the network is told of each datum of a batch, [n, ...] by name, as `DataSpec.conditions_for` gives it."""
 Watch = Callable[[int, Array, Array], None]
 """(row of the plan, the batch's x after it, its x0_hat), to show how samples form."""
-
-
-@dataclass(frozen=True, eq=False)
-class Recipe:
-    """How to sample: the caller's choices, else the bundle's defaults."""
-
-    sampler: SamplerConfig
-    guidance: GuidanceConfig
-    plan: SamplingPlan
-    interval: tuple[float, float] | None
-    """Where guidance acts, in the network's time; None is everywhere."""
-
-    def cost(self, n: int) -> int:
-        """Network evaluations of single images; guidance doubles them where it acts."""
-        times = self.plan.time[self.plan.asks]
-        return n * int(calls(times, self.guidance.weight, self.interval).sum())
 
 
 class Sampler:
     """A bundle with its network open.
 
     sampler = Sampler.open("out/bundle")
-    images = sampler.sample(sampler.recipe(steps=20), labels=[7, 7], seeds=[0, 1])
+    samples = sampler.sample(sampler.recipe(steps=20), seeds=[0, 1], cond={"label": [7, None]})
     """
 
     def __init__(
@@ -89,7 +73,7 @@ class Sampler:
         return self._net
 
     def made_by(self, recipe: Recipe) -> dict[str, str]:
-        """All that an image depends on beside its seed and label, as text."""
+        """All that a sample depends on beside its seed and conditions, as text."""
         made = {
             "bundle": self.bundle.digest,
             "sampler": recipe.plan.kind,
@@ -104,45 +88,35 @@ class Sampler:
         steps: int | None = None,
         guidance: GuidanceConfig | float | None = None,
     ) -> Recipe:
-        """How to sample by these choices; None is the bundle's default, a text names a sampler by its kind.
-
-        ParamsError where the choices are not possible.
-        """
-        default = self.defaults.sampler
-        if isinstance(sampler, str):
-            chosen = named(sampler, default.steps if steps is None else steps, default)
-        else:
-            chosen = default if sampler is None else sampler
-            chosen = chosen if steps is None else replace(chosen, steps=steps)
-        plan = chosen.plan(self.bundle.schedule, self.bundle.variance)
-        guided_by = self._guidance(guidance)
-        return Recipe(chosen, guided_by, plan, guided_by.time_interval(self.bundle.schedule))
+        """How to sample by these choices; None is the bundle's default, a text names a sampler by its kind."""
+        return Recipe.of(self.bundle, self.defaults, sampler, steps, guidance)
 
     def sample(
         self,
         recipe: Recipe,
-        labels: Sequence[int | None],
         seeds: Sequence[int],
+        cond: Mapping[str, Any] | None = None,
         *,
         batch_size: int = 64,
         gpu_batch: int | None = None,
         on_step: OnStep | None = None,
         watch: Watch | None = None,
         progress: bool = False,
-    ) -> NDArray[np.uint8]:
-        """Pictures [n, C, H, W] by a recipe of this sampler, one for each (label, seed); label None is no label.
+    ) -> NDArray[Any]:
+        """One datum for each seed, [n, *shape], as data are kept: uint8 where they have levels, else float32.
 
+        `cond` holds a value for each seed by the condition's name; what is left out, and None in a list, is not told.
         On a GPU onnxruntime is asked in batches of one size alone: `gpu_batch`, or the size of the first batch.
         """
-        if len(labels) != len(seeds):
-            raise ParamsError(f"labels and seeds must be equally many, got {len(labels)} labels and {len(seeds)} seeds")
-        cond = self._conditions(labels)
+        spec, n = self.bundle.spec, len(seeds)
+        told = spec.conditions_for(cond or {}, n)
         if batch_size < 1:
             raise ParamsError(f"batch_size: must be at least 1, got {batch_size}")
-        images = np.empty((len(seeds), *self.bundle.spec.shape), dtype=np.uint8)
-        rows, batches = len(recipe.plan), -(-len(seeds) // batch_size)
-        shape = max(1, min(batch_size, len(seeds))) if gpu_batch is None else gpu_batch
+        samples = np.empty((n, *spec.shape), dtype=spec.dtype)
+        rows, batches = len(recipe.plan), -(-n // batch_size)
+        shape = max(1, min(batch_size, n)) if gpu_batch is None else gpu_batch
         net = in_one_shape(self._net, shape) if self.device == "cuda" else self._net
+        run = partial(self._run, net) if self._torch is None else self._torch.sample
         with Progress(rows * batches, "sample", "steps", quiet=not progress) as bar:
             done = 0
 
@@ -155,40 +129,26 @@ class Sampler:
                 if watch is not None:
                     watch(number, *((x, D) if self._torch is None else (x.cpu().numpy(), D.cpu().numpy())))
 
-            for start in range(0, len(seeds), batch_size):
+            for start in range(0, n, batch_size):
                 part = slice(start, start + batch_size)
-                x0 = self._batch(
-                    net, recipe, {name: value[part] for name, value in cond.items()}, list(seeds[part]), after_row
-                )
-                images[part] = self.bundle.spec.decode(x0)
-        return images
+                batch = {name: value[part] for name, value in told.items()}
+                x0 = run(recipe, batch, list(seeds[part]), after_row)
+                if not np.isfinite(x0).all():
+                    raise IntegrityError(
+                        "the model gave a non-finite value; choose more steps or less guidance, or train again"
+                    )
+                samples[part] = spec.decode(x0)
+        return samples
 
-    def _batch(
+    def _run(
         self,
         net: Net,
         recipe: Recipe,
         cond: Conditions,
-        seeds: list[int],
+        seeds: Sequence[int],
         after_row: Callable[[int, Array, Array], None],
     ) -> NDArray[np.float32]:
-        if self._torch is None:
-            x0 = self._numpy_batch(net, recipe, cond, seeds, after_row)
-        else:
-            x0 = self._torch.sample(recipe, cond, seeds, after_row)
-        if not np.isfinite(x0).all():
-            raise IntegrityError(
-                "the model gave a non-finite value; choose more steps or less guidance, or train again"
-            )
-        return x0
-
-    def _numpy_batch(
-        self,
-        net: Net,
-        recipe: Recipe,
-        cond: Conditions,
-        seeds: list[int],
-        after_row: Callable[[int, Array, Array], None],
-    ) -> NDArray[np.float32]:
+        """One batch by numpy, in the network's range; `TorchDenoiser.sample` is the same by torch."""
         spec, plan = self.bundle.spec, recipe.plan
         x0: NDArray[np.float32] = generate(
             plan,
@@ -201,9 +161,9 @@ class Sampler:
         )
         return x0
 
-    def denoiser(self, recipe: Recipe, labels: Sequence[int | None]) -> Denoise:
-        """What the loop asks: the network with these labels bound, guided as the recipe says."""
-        return self._guided(self._net, recipe, self._conditions(labels))
+    def denoiser(self, recipe: Recipe, cond: Conditions) -> Denoise:
+        """What the loop asks: the network with these conditions bound, guided as the recipe says."""
+        return self._guided(self._net, recipe, cond)
 
     def _guided(self, net: Net, recipe: Recipe, cond: Conditions) -> Denoise:
         return guided(
@@ -216,68 +176,47 @@ class Sampler:
             rescale=recipe.guidance.rescale,
         )
 
-    def _guidance(self, asked: GuidanceConfig | float | None) -> GuidanceConfig:
-        if asked is None:
-            chosen = self.defaults.guidance
-        elif isinstance(asked, GuidanceConfig):
-            chosen = asked
-        else:
-            chosen = replace(self.defaults.guidance, weight=float(asked))
-        if self.bundle.spec.null or chosen.weight == 0:
-            return chosen
-        if asked is not None:
-            raise ParamsError(
-                f"guidance: must be 0 for a model without labels, got {chosen.weight:g}; leave it out, or train one "
-                "with labels"
-            )
-        return replace(chosen, weight=0.0)
-
-    def _conditions(self, labels: Sequence[int | None]) -> Conditions:
-        """Labels for the network; None becomes the null label."""
-        spec = self.bundle.spec
-        null = len(spec.classes)
-        if not spec.conditions:
-            asked = sorted({label for label in labels if label is not None})
-            if asked:
-                raise ParamsError(f"label: this model was trained without labels, got {asked[:5]}; leave the label out")
-            return {}
-        wrong = sorted({label for label in labels if label is not None and not 0 <= label < null})
-        if wrong:
-            raise ParamsError(f"label: must be from 0 to {null - 1}, or none, got {wrong[:5]}")
-        return conditions_of(spec, np.array([-1 if label is None else label for label in labels], dtype=np.int64))
-
     # ------------------------------------------------------------------------------------------------- golden
 
     def make_golden(self, steps: int, tolerance: float) -> Golden:
-        """An image to recognise this model by: the first class, seed 0, a few steps of DDIM."""
+        """A sample to recognise this model by: seed 0, a few steps of DDIM, the first class where there are classes.
+
+        Of other conditions none is told, but zeros where a condition must be.
+        """
+        cond: dict[str, Any] = {}
+        for name, condition in self.bundle.spec.conditions.items():
+            if condition.classes or condition.null is None:
+                cond[name] = np.zeros(condition.shape, dtype=condition.dtype).tolist()
         sampler = named("ddim", steps, self.defaults.sampler)
-        label = 0 if self.bundle.spec.classes else None
-        image = self.sample(self.recipe(sampler, guidance=0.0), [label], [0])[0]
-        return Golden.of(image, seed=0, label=label, sampler=asdict(sampler), tolerance=tolerance)
+        return Golden.of(self._one(sampler, 0, cond), seed=0, cond=cond, sampler=asdict(sampler), tolerance=tolerance)
 
     def check_golden(self) -> str:
-        """Sample the golden image again: "equal" or "near"; IntegrityError if it differs more than allowed."""
+        """Make the golden sample again: "equal" or "near"; IntegrityError if it differs more than allowed."""
         golden = self.bundle.golden
         if golden is None:
             return "none"
         likeness = golden.compare(self._resample(golden))
         if likeness == "different":
             raise IntegrityError(
-                f"bundle {self.bundle.digest[:16]}: the golden image must come out as when the model was exported "
-                f"(mean difference at most {golden.tolerance:g} levels), and it does not on this machine's "
-                f"{self.device}; run `ddpm doctor`, or make the bundle again with `ddpm export`"
+                f"bundle {self.bundle.digest[:16]}: the golden sample must come out as when the model was exported "
+                f"(mean difference at most {golden.tolerance:g}), and it does not on this machine's {self.device}; run "
+                "`ddpm doctor`, or make the bundle again with `ddpm export`"
             )
         return likeness
 
     def golden_difference(self) -> float | None:
-        """Mean difference in levels of the golden image, sampled again; None for a bundle without one."""
+        """Mean difference of the golden sample, made again; None for a bundle without one."""
         golden = self.bundle.golden
         return None if golden is None else golden.difference(self._resample(golden))
 
-    def _resample(self, golden: Golden) -> NDArray[np.uint8]:
-        sampler: SamplerConfig = _parse(SamplerConfig, golden.sampler, "bundle.json: golden.sampler")
-        images = self.sample(self.recipe(sampler, guidance=0.0), [golden.label], [golden.seed])
-        return images.reshape(self.bundle.spec.shape)
+    def _resample(self, golden: Golden) -> NDArray[Any]:
+        return self._one(_parse(SamplerConfig, golden.sampler, "bundle.json: golden.sampler"), golden.seed, golden.cond)
+
+    def _one(self, sampler: SamplerConfig, seed: int, cond: Mapping[str, Any]) -> NDArray[Any]:
+        sample: NDArray[Any] = self.sample(
+            self.recipe(sampler, guidance=0.0), [seed], {name: [value] for name, value in cond.items()}
+        )[0]
+        return sample
 
 
 def _torch_denoiser(bundle: Bundle, device: str, threads: int, gpu: int) -> "TorchDenoiser":

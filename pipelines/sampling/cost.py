@@ -7,8 +7,9 @@ from typing import Literal
 from ddpm_core.diffusion import noise
 from ddpm_core.metrics.config import EvaluateConfig
 from pipelines.runtime.progress import duration
-from pipelines.sampling.bundle_sampler import Recipe, Sampler
+from pipelines.sampling.bundle_sampler import Sampler
 from pipelines.sampling.parallel import Workers
+from pipelines.sampling.recipe import Recipe
 
 log = logging.getLogger(__name__)
 

@@ -1,6 +1,7 @@
-"""Pictures edited through the loop and the bundle that `ddpm sample` uses: filled, varied, or between two seeds."""
+"""Data edited through the loop and the bundle that `ddpm sample` uses: filled, varied, or between two seeds."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,57 +16,59 @@ from ddpm_core.diffusion.spacing import spaced_levels
 from ddpm_core.errors import ParamsError
 from ddpm_core.samplers.inversion import inversion
 from pipelines.runtime.progress import Progress
-from pipelines.sampling.bundle_sampler import Recipe, Sampler
+from pipelines.sampling.bundle_sampler import Sampler
+from pipelines.sampling.recipe import Recipe
 
-Pixels = NDArray[np.uint8]
-Labels = Sequence[int | None]
+Data = NDArray[Any]
+"""As data are kept: uint8 where they have levels, else float32."""
 
 
 class Editor:
-    """A sampler and a recipe with the labels of n pictures. Picture i is a function of its own seed and label alone."""
+    """A sampler and a recipe with the conditions of n data. Each is a function of its own seed and conditions alone."""
 
-    def __init__(self, sampler: Sampler, recipe: Recipe, labels: Labels, *, progress: bool = False) -> None:
-        self._sampler, self._recipe, self._labels, self._progress = sampler, recipe, labels, progress
+    def __init__(
+        self, sampler: Sampler, recipe: Recipe, n: int, cond: Mapping[str, Any] | None = None, *, progress: bool = False
+    ) -> None:
+        self._sampler, self._recipe, self._n, self._progress = sampler, recipe, n, progress
+        self._cond = sampler.bundle.spec.conditions_for(cond or {}, n)
         self._shape, self._schedule = sampler.bundle.spec.shape, sampler.bundle.schedule
 
-    def inpaint(self, picture: Pixels, keep: NDArray[np.bool_], seeds: Sequence[int], times: int) -> Pixels:
-        """The picture [C, H, W] where `keep` [H, W] is true, the rest anew; RePaint walks each step `times` times."""
+    def inpaint(self, datum: Data, keep: NDArray[np.bool_], seeds: Sequence[int], times: int) -> Data:
+        """The datum where `keep` is true, the rest anew; RePaint walks each step `times` times."""
         plan = self._recipe.plan if times == 1 else with_resampling(self._recipe.plan, self._schedule, 1, times)
         mask = np.broadcast_to(keep, (1, *self._shape)).astype(np.float32)
 
         def other_noise(step: int) -> Array:
             return step_noise(seeds, step, self._shape, purpose=Purpose.RESAMPLE)
 
-        known = known_region(plan, self._schedule, self._encoded(picture), mask, other_noise)
+        known = known_region(plan, self._schedule, self._encoded(datum), mask, other_noise)
         return self._decoded(self._run(plan, self._noise(seeds)(0) * plan.start_scale, self._noise(seeds), known))
 
-    def vary(self, picture: Pixels, seeds: Sequence[int], strength: float) -> Pixels:
-        """The picture with noise up to `strength` of the way, and down again."""
+    def vary(self, datum: Data, seeds: Sequence[int], strength: float) -> Data:
+        """The datum with noise up to `strength` of the way, and down again."""
         plan = self._down(self._levels_from(strength))
-        x = noised(self._schedule, self._encoded(picture), int(plan.t[0]), self._noise(seeds)(0))
+        x = noised(self._schedule, self._encoded(datum), int(plan.t[0]), self._noise(seeds)(0))
         return self._decoded(self._run(plan, x, self._noise(seeds)))
 
-    def vary_by_inversion(self, picture: Pixels, label: int | None, strength: float) -> Pixels:
-        """The picture up to `strength` of the way by DDIM backwards, under its own label, and down under the others."""
+    def vary_by_inversion(self, datum: Data, own: Mapping[str, Any], strength: float) -> Data:
+        """Up to `strength` of the way by DDIM backwards, under its own conditions, and down under the others."""
         levels = self._levels_from(strength)
         plan = self._down(levels)
         if plan.needs_noise:
             raise ParamsError(
                 f"--invert: needs a sampler that draws no noise after the first, got {plan.kind}; take --sampler ddim"
             )
-        n = len(self._labels)
         unguided = self._sampler.recipe(self._recipe.sampler, None, 0.0)
-        up = Editor(self._sampler, unguided, [label], progress=self._progress)
-        x = up._run(inversion(levels, self._schedule), self._encoded(picture), no_noise)
-        return self._decoded(self._run(plan, x.repeat(n, axis=0), no_noise))
+        up = Editor(self._sampler, unguided, 1, {name: [value] for name, value in own.items()}, progress=self._progress)
+        x = up._run(inversion(levels, self._schedule), self._encoded(datum), no_noise)
+        return self._decoded(self._run(plan, x.repeat(self._n, axis=0), no_noise))
 
-    def interpolate(self, seed: int, to_seed: int) -> Pixels:
-        """From the picture of one seed to that of another, along the great circle between their noises."""
-        n = len(self._labels)
+    def interpolate(self, seed: int, to_seed: int) -> Data:
+        """From the datum of one seed to that of another, along the great circle between their noises."""
         ends = initial([seed], self._shape), initial([to_seed], self._shape)
-        x = np.concatenate([slerp(*ends, float(share)) for share in np.linspace(0, 1, n)])
+        x = np.concatenate([slerp(*ends, float(share)) for share in np.linspace(0, 1, self._n)])
         plan = self._recipe.plan
-        return self._decoded(self._run(plan, x * plan.start_scale, self._noise([seed] * n)))
+        return self._decoded(self._run(plan, x * plan.start_scale, self._noise([seed] * self._n)))
 
     def _levels_from(self, strength: float) -> list[int]:
         sampler = self._recipe.sampler
@@ -84,7 +87,7 @@ class Editor:
             found: NDArray[np.float32] = generate(
                 plan,
                 self._sampler.bundle.parameterisation,
-                self._sampler.denoiser(self._recipe, self._labels),
+                self._sampler.denoiser(self._recipe, self._cond),
                 x,
                 noise,
                 bound=operator(plan.bound, self._sampler.bundle.spec.range),
@@ -95,10 +98,10 @@ class Editor:
     def _noise(self, seeds: Sequence[int]) -> Callable[[int], Array]:
         return lambda step: step_noise(seeds, step, self._shape)
 
-    def _encoded(self, picture: Pixels) -> NDArray[np.float32]:
-        return self._sampler.bundle.spec.encode(picture[None])
+    def _encoded(self, datum: Data) -> NDArray[np.float32]:
+        return self._sampler.bundle.spec.encode(datum[None])
 
-    def _decoded(self, x0: NDArray[np.float32]) -> Pixels:
+    def _decoded(self, x0: NDArray[np.float32]) -> Data:
         return self._sampler.bundle.spec.decode(x0)
 
 

@@ -6,10 +6,10 @@ On GPUs each process has one of its own.
 
 import logging
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,13 +18,14 @@ from ddpm_core.bundle.format import Bundle
 from ddpm_core.errors import DdpmError, DeviceError, ParamsError, TryAgain
 from pipelines.runtime.progress import Progress
 from pipelines.runtime.worker_pool import Died, Tick, map_in_workers
-from pipelines.sampling.bundle_sampler import Engine, Recipe, Sampler
+from pipelines.sampling.bundle_sampler import Conditions, Engine, Sampler
 from pipelines.sampling.onnx_denoiser import gpu_count
+from pipelines.sampling.recipe import Recipe
 
 log = logging.getLogger(__name__)
 
-Batch = tuple[Sequence[int | None], Sequence[int]]
-"""Labels and seeds."""
+Batch = tuple[Sequence[int], Conditions]
+"""Seeds and conditions."""
 
 
 @dataclass(frozen=True)
@@ -65,10 +66,10 @@ class _Setup:
     batch_size: int
     recipe: Recipe
 
-    def __call__(self, tick: Tick) -> Callable[[Batch], NDArray[np.uint8]]:
+    def __call__(self, tick: Tick) -> Callable[[Batch], NDArray[Any]]:
         sampler = Sampler(self.bundle, self.device, self.threads, self.gpu, self.engine)
 
-        def sample(batch: Batch) -> NDArray[np.uint8]:
+        def sample(batch: Batch) -> NDArray[Any]:
             size = self.batch_size
             return sampler.sample(
                 self.recipe, *batch, batch_size=size, gpu_batch=size, on_step=lambda done, total: tick()
@@ -80,26 +81,30 @@ class _Setup:
 def sample_in_parallel(
     sampler: Sampler,
     recipe: Recipe,
-    labels: Sequence[int | None],
     seeds: Sequence[int],
+    cond: Mapping[str, Any] | None = None,
     *,
     processes: int | Literal["auto"],
     batch_size: int = 64,
     progress: bool = False,
-) -> NDArray[np.uint8]:
-    """The images of `sampler.sample`, made by so many processes; in this process where one is enough."""
+) -> NDArray[Any]:
+    """The data of `sampler.sample`, made by so many processes; in this process where one is enough."""
     batches = -(-len(seeds) // batch_size) if batch_size >= 1 else 1
     workers = Workers.of(processes, sampler.threads, sampler.device, batches)
-    if workers.count == 1 or len(labels) != len(seeds):  # the sampler reports what is wrong
-        return sampler.sample(recipe, labels, seeds, batch_size=batch_size, progress=progress)
+    if workers.count == 1:
+        return sampler.sample(recipe, seeds, cond, batch_size=batch_size, progress=progress)
+    told = sampler.bundle.spec.conditions_for(cond or {}, len(seeds))
     log.info("sampling by %d processes, threads of each: %d", workers.count, workers.threads)
     starts = range(0, len(seeds), batch_size)
-    parts = [(list(labels[at : at + batch_size]), list(seeds[at : at + batch_size])) for at in starts]
+    parts = [
+        (list(seeds[at : at + batch_size]), {name: each[at : at + batch_size] for name, each in told.items()})
+        for at in starts
+    ]
     setups = [
         _Setup(sampler.bundle, sampler.device, gpu, workers.threads, sampler.engine, batch_size, recipe)
         for gpu in range(workers.count)
     ]
-    images = np.empty((len(seeds), *sampler.bundle.spec.shape), dtype=np.uint8)
+    samples = np.empty((len(seeds), *sampler.bundle.spec.shape), dtype=sampler.bundle.spec.dtype)
     with (
         Progress(len(recipe.plan) * batches, "sample", "steps", quiet=not progress) as bar,
         closing(map_in_workers(setups, parts, on_tick=bar.update)) as results,
@@ -107,8 +112,8 @@ def sample_in_parallel(
         for start, result in zip(starts, results, strict=True):
             if isinstance(result, Died):
                 raise _error(result)
-            images[start : start + len(result)] = result
-    return images
+            samples[start : start + len(result)] = result
+    return samples
 
 
 def _error(death: Died) -> DdpmError:

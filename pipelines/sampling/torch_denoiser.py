@@ -19,7 +19,7 @@ from ddpm_core.tensors.sampling import sample
 from pipelines.parsing import parse_kept
 
 if TYPE_CHECKING:
-    from pipelines.sampling.bundle_sampler import Recipe
+    from pipelines.sampling.recipe import Recipe
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +27,7 @@ _MEND = "make the bundle again with `ddpm export`, or set evaluate.engine to onn
 
 
 class TorchDenoiser:
-    """`net(x, t, label) -> out` like `OnnxDenoiser`, and `sample`, which stays on the device; float32, no TF32.
+    """`net(x, t, cond) -> out` like `OnnxDenoiser`, and `sample`, which stays on the device; float32, no TF32.
 
     The weights come from the bundle's graph, the network's configuration from its provenance.
     """
@@ -63,7 +63,7 @@ class TorchDenoiser:
         seeds: Sequence[int],
         on_step: OnStep,
     ) -> NDArray[np.float32]:
-        """Data [n, C, H, W] by the noise and the recipe of the numpy path, computed on the device."""
+        """Data [n, *shape] by the noise and the recipe of the numpy path, computed on the device."""
         bundle = self._bundle
         with torch.inference_mode():
             return sample(

@@ -1,4 +1,4 @@
-"""The HTTP service over a bundle: `POST /v1/images`, `GET /v1/model`, `/health/live`, `/health/ready`.
+"""The HTTP service over a bundle: the route of its kind of data, `GET /v1/model`, `/health/live`, `/health/ready`.
 
 The event loop reads and validates requests and sends the answers; worker threads sample (scheduler.py). A body is
 limited in size, validated strictly, and never repeated in an error.
@@ -19,10 +19,12 @@ from fastapi import FastAPI, Request, Response
 
 from ddpm_core.errors import DdpmError, ParamsError
 from ddpm_core.samplers.config import sampler_kinds
-from pipelines.sampling.bundle_sampler import Recipe, Sampler
-from pipelines.serving.openapi import image_responses, request_body
-from pipelines.serving.outputs import MEDIA, Pictures
-from pipelines.serving.request import MOST_PICTURES, ImageRequest, InvalidRequest
+from pipelines.kinds import kind_of
+from pipelines.sampling.bundle_sampler import Sampler
+from pipelines.sampling.recipe import Recipe
+from pipelines.serving.base.request import MOST_SAMPLES, InvalidRequest, SampleRequest
+from pipelines.serving.base.serving import Samples
+from pipelines.serving.openapi import request_body, responses
 from pipelines.serving.scheduler import Job, JobCancelled, JobTimeout, QueueFull, Scheduler, SchedulerClosed
 
 log = logging.getLogger(__name__)
@@ -33,7 +35,7 @@ _POLL_SECONDS = 0.1  # how often to check that the client is still connected
 
 @dataclass(frozen=True)
 class Limits:
-    """The limits of a server. Cost counts network evaluations of single images: n x evaluations, twice where guided."""
+    """The limits of a server. Cost counts network evaluations of single data: n x evaluations, twice where guided."""
 
     cost: int
     waiting: int
@@ -60,10 +62,17 @@ def create_app(sampler: Sampler, limits: Limits) -> FastAPI:
     app.add_exception_handler(404, _http_error)
     app.add_exception_handler(405, _http_error)
 
-    @app.post("/v1/images", responses=image_responses(MEDIA), openapi_extra={"requestBody": request_body()})
-    async def images(http: Request) -> Response:
-        """Sample images. The same request gives the same bytes."""
-        return await service.images(http)
+    serving = service.serving
+
+    @app.post(
+        serving.route,
+        name=serving.route.rpartition("/")[2],
+        responses=responses(serving.media),
+        openapi_extra={"requestBody": request_body(serving.request)},
+    )
+    async def samples(http: Request) -> Response:
+        """Sample. The same request gives the same bytes."""
+        return await service.samples(http)
 
     @app.get("/v1/model")
     async def model() -> dict[str, Any]:
@@ -90,20 +99,21 @@ class _Service:
 
     def __init__(self, sampler: Sampler, limits: Limits) -> None:
         self.sampler, self.limits = sampler, limits
+        self.serving = kind_of(sampler.bundle.spec.kind).serving()
         self.scheduler: Scheduler | None = None
-        self.model_info = _model_info(sampler, limits)
+        self.model_info = _model_info(sampler, limits, self.serving.noun)
 
-    async def images(self, http: Request) -> Response:
-        """Answer a request with its images, or with an error as a small JSON body."""
+    async def samples(self, http: Request) -> Response:
+        """Answer a request with its samples, or with an error as a small JSON body."""
         if http.headers.get("content-type", "").split(";")[0].strip().lower() != "application/json":
             return _error(415, "unsupported_media_type", "send JSON, with the header Content-Type: application/json")
         body = await self._body(http)
         if body is None:
             return _error(413, "body_too_large", f"the body must have at most {self.limits.body_bytes} bytes")
         try:
-            request = ImageRequest.from_json(body)
+            request = self.serving.request.from_json(body)
             recipe = await asyncio.to_thread(request.recipe_for, self.sampler)
-            labels = request.labels_for(self.sampler)
+            cond = request.cond_for(self.sampler)
         except InvalidRequest as error:
             return _error(422, "invalid_request", str(error), {"fields": error.faults})
         except ParamsError as error:
@@ -114,16 +124,16 @@ class _Service:
                 422,
                 "too_costly",
                 f"n x evaluations (twice where guidance acts) must be at most {self.limits.cost}, got {cost}; ask for "
-                "fewer pictures or steps at a time",
+                f"fewer {self.serving.noun} or steps at a time",
                 {"cost": cost, "limit": self.limits.cost},
             )
-        return await self._answer(http, request, recipe, labels, cost)
+        return await self._answer(http, request, recipe, cond, cost)
 
     async def _answer(
-        self, http: Request, request: ImageRequest, recipe: Recipe, labels: list[int | None], cost: int
+        self, http: Request, request: SampleRequest, recipe: Recipe, cond: dict[str, Any], cost: int
     ) -> Response:
         start = time.monotonic()
-        job = Job(lambda check: self._sample(request, recipe, labels, check), cost, start + self.limits.seconds)
+        job = Job(lambda check: self._sample(request, recipe, cond, check), cost, start + self.limits.seconds)
         try:
             if self.scheduler is None:
                 raise SchedulerClosed("the server is starting; try again in a moment")
@@ -143,19 +153,16 @@ class _Service:
         except DdpmError as error:
             log.error("%s", error)
             return _error(500, "cannot_sample", str(error))
-        log.info("pictures: %d, cost: %d, seconds: %.2f", request.count, cost, time.monotonic() - start)
-        return Response(content, media_type=MEDIA[request.format], headers=self._headers(request, recipe))
+        log.info("%s: %d, cost: %d, seconds: %.2f", self.serving.noun, request.count, cost, time.monotonic() - start)
+        media = self.serving.media[request.format]
+        return Response(content, media_type=media, headers=self._headers(request, recipe))
 
-    def _sample(
-        self, request: ImageRequest, recipe: Recipe, labels: list[int | None], check: Callable[[], None]
-    ) -> bytes:
+    def _sample(self, request: SampleRequest, recipe: Recipe, cond: dict[str, Any], check: Callable[[], None]) -> bytes:
         """Sample and encode; runs in a worker thread."""
-        images = self.sampler.sample(recipe, labels, request.seeds, on_step=lambda done, total: check())
-        pictures = Pictures(images, labels, request.seeds, self.sampler.made_by(recipe))
-        encode = {"png": pictures.png, "zip": pictures.zip, "npz": pictures.npz}[request.format]
-        return encode()
+        data = self.sampler.sample(recipe, request.seeds, cond, on_step=lambda done, total: check())
+        return self.serving.encode(Samples(data, cond, request.seeds, self.sampler.made_by(recipe)), request.format)
 
-    def _headers(self, request: ImageRequest, recipe: Recipe) -> dict[str, str]:
+    def _headers(self, request: SampleRequest, recipe: Recipe) -> dict[str, str]:
         made_by = {f"X-{key.title()}": value for key, value in self.sampler.made_by(recipe).items()}
         return {**made_by, "X-Seeds": ",".join(str(seed) for seed in request.seeds), "Cache-Control": "no-store"}
 
@@ -188,11 +195,12 @@ async def _result_while_connected(http: Request, job: Job) -> bytes:
 
 
 def serve_bundle(bundle: Path, *, host: str, port: int, device: str, threads: int, limits: Limits) -> None:
-    """Verify a bundle and its golden image, then serve it until a signal comes; running requests are finished."""
+    """Verify a bundle and its golden sample, then serve it until a signal comes; running requests are finished."""
     sampler = Sampler.open(bundle, device, threads)
-    log.info("bundle %s, golden image: %s", sampler.bundle.digest[:16], sampler.check_golden())
+    log.info("bundle %s, golden sample: %s", sampler.bundle.digest[:16], sampler.check_golden())
+    app = create_app(sampler, limits)
     config = uvicorn.Config(
-        create_app(sampler, limits),
+        app,
         host=host,
         port=port,
         log_config=None,
@@ -203,24 +211,25 @@ def serve_bundle(bundle: Path, *, host: str, port: int, device: str, threads: in
         timeout_keep_alive=5,
         timeout_graceful_shutdown=30,
     )
-    log.info("serving on http://%s:%d (POST /v1/images); stop with ctrl-c", host, port)
+    log.info("serving on http://%s:%d (POST %s); stop with ctrl-c", host, port, app.state.service.serving.route)
     try:
         uvicorn.Server(config).run()
     except KeyboardInterrupt:
         log.info("stopped")
 
 
-def _model_info(sampler: Sampler, limits: Limits) -> dict[str, Any]:
+def _model_info(sampler: Sampler, limits: Limits, noun: str) -> dict[str, Any]:
     bundle = sampler.bundle
     return {
         "bundle": bundle.digest,
+        "kind": bundle.spec.kind,
         "shape": list(bundle.spec.shape),
         "classes": list(bundle.spec.classes),
         "conditional": bool(bundle.spec.conditions),
         "defaults": asdict(sampler.defaults),
         "samplers": list(sampler_kinds()),
         "levels": bundle.schedule.T,
-        "limits": {**asdict(limits), "pictures": MOST_PICTURES},
+        "limits": {**asdict(limits), noun: MOST_SAMPLES},
         "device": sampler.device,
         "provenance": dict(bundle.provenance),
     }

@@ -1,23 +1,23 @@
-"""What /openapi.json says about `POST /v1/images`."""
+"""What /openapi.json says about the route of a kind of data."""
 
 from collections.abc import Mapping
 from typing import Any
 
-from pipelines.serving.request import ImageRequest
+from pipelines.serving.base.request import SampleRequest
 
 
-def request_body() -> dict[str, Any]:
-    """The body of `POST /v1/images`. FastAPI does not read it, so it is described here."""
-    schema = ImageRequest.model_json_schema()
-    examples = {f"example {i + 1}": {"value": value} for i, value in enumerate(schema.pop("examples"))}
+def request_body(request: type[SampleRequest]) -> dict[str, Any]:
+    """The body of a request. FastAPI does not read it, so it is described here."""
+    schema = request.model_json_schema()
+    examples = {f"example {i + 1}": {"value": value} for i, value in enumerate(schema.pop("examples", []))}
     return {"required": True, "content": {"application/json": {"schema": schema, "examples": examples}}}
 
 
-def image_responses(media: Mapping[str, str]) -> dict[int | str, dict[str, Any]]:
-    """The answers of `POST /v1/images`."""
+def responses(media: Mapping[str, str]) -> dict[int | str, dict[str, Any]]:
+    """The answers to a request."""
     binary = {"schema": {"type": "string", "format": "binary"}}
     headers = {
-        "X-Seeds": {"description": "The seed of each picture.", "schema": {"type": "string"}},
+        "X-Seeds": {"description": "The seed of each sample.", "schema": {"type": "string"}},
         "X-Bundle": {"description": "The digest of the bundle.", "schema": {"type": "string"}},
         "X-Sampler": {"description": "The sampler's kind.", "schema": {"type": "string"}},
     }
@@ -46,7 +46,7 @@ def image_responses(media: Mapping[str, str]) -> dict[int | str, dict[str, Any]]
         for status, text in told.items()
     }
     answers[200] = {
-        "description": "The pictures.",
+        "description": "The samples.",
         "headers": headers,
         "content": dict.fromkeys(media.values(), binary),
     }

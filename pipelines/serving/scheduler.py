@@ -55,7 +55,7 @@ class Job:
         if self._cancelled.is_set():
             raise JobCancelled("the request was cancelled")
         if time.monotonic() > self._deadline:
-            raise JobTimeout("the request took longer than allowed; ask for fewer images or steps, or try again later")
+            raise JobTimeout("the request took longer than allowed; ask for fewer samples or steps, or try again later")
 
     def run(self) -> None:
         """Do the work; its result or its error goes to the future."""

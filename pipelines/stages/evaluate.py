@@ -26,7 +26,7 @@ from ddpm_core.metrics.memorisation import nearest
 from ddpm_core.metrics.metric import flat
 from ddpm_core.metrics.pixels import golden_metric
 from ddpm_core.metrics.roughness import Grain
-from ddpm_core.spec import DataSpec
+from ddpm_core.spec import DataSpec, conditions_of
 from pipelines.evaluation.authenticity import write_measured
 from pipelines.evaluation.likelihood import held_out_bits
 from pipelines.kinds.pictures.evaluation.measures import MEASURES, control_features, open_all, view_of
@@ -163,8 +163,8 @@ def _sampled(params: "Params", sampler: Sampler, test: ImageSplit) -> SampleSet:
     images = sample_in_parallel(
         sampler,
         recipe,
-        [int(label) if conditional else None for label in labels],
         seeds.tolist(),
+        conditions_of(sampler.bundle.spec, labels),
         processes=params.runtime.sampling_processes,
         batch_size=config.batch_size,
         progress=True,

@@ -1,6 +1,6 @@
-"""The model in MLflow's registry: rows of requests in, images out; sampled with numpy and onnxruntime.
+"""The model in MLflow's registry: rows of requests in, samples out; sampled with numpy and onnxruntime.
 
-MLflow stores this file beside the bundle and runs it when the model is loaded. A row asks for `n` images of a
+MLflow stores this file beside the bundle and runs it when the model is loaded. A row asks for `n` samples of a
 `label` with the seeds `seed`, `seed + 1`, ...; the same row gives the same bytes each time, alone or among others. A
 column left out, a label of -1 and steps of 0 leave the choice to the bundle; MLflow allows no empty cell in a column
 of whole numbers.
@@ -9,7 +9,6 @@ of whole numbers.
          -d '{"dataframe_records": [{"n": 2, "label": 7, "seed": 0}]}'
 """
 
-import base64
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -18,30 +17,33 @@ from typing import Any
 from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature, set_model
 from mlflow.pyfunc.model import PythonModel
-from mlflow.types import ColSpec, Schema
+from mlflow.types import ColSpec, Schema, TensorSpec
 
 from ddpm_core.errors import ParamsError
-from pipelines.kinds.pictures.rows.decode import encode_png
+from ddpm_core.spec import LABEL, DataSpec
+from pipelines.kinds import kind_of
 from pipelines.sampling.bundle_sampler import Sampler
-from pipelines.serving.request import MOST_PICTURES, ImageRequest
+from pipelines.serving.base.request import MOST_SAMPLES, SampleRequest
 
 _WHOLE = ("n", "label", "seed", "steps")
 _COLUMNS = (*_WHOLE, "guidance", "sampler")
 # What stands for an empty cell of whole numbers.
 _EMPTY = {"label": -1, "steps": 0}
 
-SIGNATURE = ModelSignature(
-    inputs=Schema(
-        [
-            *(ColSpec("long", name, required=False) for name in _WHOLE),
-            ColSpec("double", "guidance", required=False),
-            ColSpec("string", "sampler", required=False),
-        ]
-    ),
-    outputs=Schema(
-        [ColSpec("long", "row"), ColSpec("long", "seed"), ColSpec("long", "label"), ColSpec("string", "png_base64")]
-    ),
-)
+_ROW = ("row", "seed", "label")  # the columns of every kind's records
+
+
+def signature(spec: DataSpec) -> ModelSignature:
+    """What the model of such data takes and gives."""
+    inputs: list[ColSpec | TensorSpec] = [
+        *(ColSpec("long", name, required=False) for name in _WHOLE),
+        ColSpec("double", "guidance", required=False),
+        ColSpec("string", "sampler", required=False),
+    ]
+    own = kind_of(spec.kind).serving().columns
+    outputs: list[ColSpec | TensorSpec] = [ColSpec("long", name) for name in _ROW]
+    outputs += [ColSpec(type_, name) for name, type_ in own.items()]
+    return ModelSignature(inputs=Schema(inputs), outputs=Schema(outputs))
 
 
 class SamplerModel(PythonModel):
@@ -52,40 +54,37 @@ class SamplerModel(PythonModel):
     def load_context(self, context):  # type: ignore[no-untyped-def]  # MLflow asks for this very signature
         """Read and verify the bundle, and start its network."""
         self._sampler = Sampler.open(context.artifacts["bundle"])
+        self._serving = kind_of(self._sampler.bundle.spec.kind).serving()
 
     def predict(self, context, model_input, params=None):  # type: ignore[no-untyped-def]
-        """One record an image: the number of its row, its seed and label (-1: none), and its PNG in base64."""
+        """One record a sample: the number of its row, its seed and label (-1: none), and its kind's columns."""
         rows = model_input.to_dict("records") if hasattr(model_input, "to_dict") else list(model_input)
-        requests = [request_of(row, number) for number, row in enumerate(rows)]
-        if (n := sum(request.count for request in requests)) > MOST_PICTURES:
+        requests = [request_of(self._serving.request, row, number) for number, row in enumerate(rows)]
+        if (n := sum(request.count for request in requests)) > MOST_SAMPLES:
             raise MlflowException.invalid_parameter_value(
-                f"n: must be {MOST_PICTURES} or less over all rows, got {n}; ask in several calls"
+                f"n: must be {MOST_SAMPLES} or less over all rows, got {n}; ask in several calls"
             )
-        return [record for number, request in enumerate(requests) for record in self._images(request, number)]
+        return [record for number, request in enumerate(requests) for record in self._records(request, number)]
 
-    def _images(self, request: ImageRequest, number: int) -> list[dict[str, Any]]:
+    def _records(self, request: SampleRequest, number: int) -> list[dict[str, Any]]:
         with _told_of_row(number):
-            recipe, labels = request.recipe_for(self._sampler), request.labels_for(self._sampler)
-            images = self._sampler.sample(recipe, labels, request.seeds)
+            recipe, cond = request.recipe_for(self._sampler), request.cond_for(self._sampler)
+            data = self._sampler.sample(recipe, request.seeds, cond)
+        labels = cond.get(LABEL, [None] * request.count)
         return [
-            {
-                "row": number,
-                "seed": seed,
-                "label": -1 if label is None else label,
-                "png_base64": base64.b64encode(encode_png(image)).decode(),
-            }
-            for seed, label, image in zip(request.seeds, labels, images, strict=True)
+            {"row": number, "seed": seed, "label": -1 if label is None else label, **self._serving.record(datum)}
+            for seed, label, datum in zip(request.seeds, labels, data, strict=True)
         ]
 
 
-def request_of(row: Mapping[str, Any], number: int) -> ImageRequest:
+def request_of(kind: type[SampleRequest], row: Mapping[str, Any], number: int) -> SampleRequest:
     """The request in a row: empty cells left out, whole numbers whole again where pandas made them floats."""
     with _told_of_row(number):
         given = {name: value for name, value in row.items() if not _is_empty(name, value)}
         if unknown := sorted(set(given) - set(_COLUMNS)):
             raise ParamsError(f"columns must be among {', '.join(_COLUMNS)}, got {', '.join(unknown)}")
         whole = {name: int(given[name]) for name in _WHOLE if _is_whole(given.get(name))}
-        return ImageRequest.from_fields({"label": None, **given, **whole})
+        return kind.from_fields({"label": None, **given, **whole})
 
 
 @contextmanager

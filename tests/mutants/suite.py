@@ -49,9 +49,9 @@ OWN = {
         "tests/ddpm_core/training/test_steps.py",
         "tests/ddpm_core/training/test_trainer.py",
     ),
-    "pipelines/serving/labels.py": ("tests/pipelines/serving/test_labels_and_outputs.py",),
-    "pipelines/serving/outputs.py": ("tests/pipelines/serving/test_labels_and_outputs.py",),
-    "pipelines/serving/request.py": ("tests/pipelines/serving/test_app.py",),
+    "pipelines/serving/base/labels.py": ("tests/pipelines/serving/test_labels_and_outputs.py",),
+    "pipelines/kinds/pictures/serving/outputs.py": ("tests/pipelines/serving/test_labels_and_outputs.py",),
+    "pipelines/serving/base/request.py": ("tests/pipelines/serving/test_app.py",),
     "pipelines/kinds/pictures/rows/rules.py": (
         "tests/pipelines/kinds/pictures/test_rules.py",
         "tests/pipelines/kinds/pictures/sources/test_image_folder.py",

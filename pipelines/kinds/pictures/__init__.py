@@ -10,6 +10,7 @@ from ddpm_core.spec import DataSpec
 from pipelines.kinds.kind import Augment, Kind, Sections
 
 if TYPE_CHECKING:
+    from pipelines.serving.base.serving import Serving
     from pipelines.shards.archive import Arrays, Example
 
 
@@ -46,3 +47,8 @@ class Pictures(Kind):
         from pipelines.kinds.pictures.rows.decode import grid
 
         return grid(samples, 10, 2)
+
+    def serving(self) -> "Serving":
+        from pipelines.kinds.pictures.serving import ServingPictures
+
+        return ServingPictures()

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ddpm_core.bundle.format import BUNDLE_FILE, MODEL_FILE, Golden, read_bundle
+from ddpm_core.bundle.format import BUNDLE_FILE, FORMAT, MODEL_FILE, Golden, read_bundle
 from ddpm_core.errors import IntegrityError
 from ddpm_core.files import json_bytes, sha256_bytes
 from tests.support.tiny_bundle import tiny_bundle, tiny_graph, tiny_spec
@@ -76,13 +76,13 @@ def forged(folder: Path, **changes: object) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"format": 1}, r"format 2.*got format 1"),
-        ({"spec": ...}, r"must describe a model in format 2.*KeyError: 'spec'"),
-        ({"schedule": {"a": [1.0]}}, r"must describe a model in format 2"),
+        ({"format": 1}, r"format 3 or 2.*got format 1"),
+        ({"spec": ...}, r"must describe a model in format 3.*KeyError: 'spec'"),
+        ({"schedule": {"a": [1.0]}}, r"must describe a model in format 3"),
         ({"target": "wishes"}, r"target: must be one of eps, x0"),
         ({"variance": "some"}, r"variance: must be one of fixed_small"),
-        ({"golden": {"seed": 1}}, r"must describe a model in format 2"),
-        ({"extra": 1}, r"must say only what format 2 knows"),
+        ({"golden": {"seed": 1}}, r"must describe a model in format 3"),
+        ({"extra": 1}, r"must say only what format 3 knows"),
         ({"model": {"file": "../model.onnx", "bytes": 3}}, r"must name the file model.onnx, got"),
         ({"model": None}, r"must name the file model.onnx, got None"),
         ({"sample": 3}, r"sample, provenance: must be mappings"),
@@ -157,10 +157,41 @@ def test_writing_takes_the_place_of_the_old_bundle_whole(tmp_path: Path) -> None
 
 def test_golden_tells_equal_near_and_different() -> None:
     image = np.random.default_rng(0).integers(5, 250, (3, 64, 64)).astype(np.uint8)
-    golden = Golden.of(image, seed=0, label=None, sampler={}, tolerance=1.0)
+    golden = Golden.of(image, seed=0, cond={}, sampler={}, tolerance=1.0)
     assert len(golden.values) <= 4096
     assert golden.compare(image) == "equal"
     assert golden.compare(image + 1) == "near"
     assert golden.compare(image + 2) == "different"
     assert golden.compare(image[:, ::2]) == "different"
-    assert Golden.from_dict(json.loads(json.dumps(golden.to_dict()))) == golden
+    assert Golden.from_dict(json.loads(json.dumps(golden.to_dict(FORMAT))), FORMAT) == golden
+
+
+def test_golden_of_data_without_levels_is_told_by_its_float32_values() -> None:
+    data = np.random.default_rng(0).normal(0, 100, (2,)).astype(np.float32)
+    golden = Golden.of(data, seed=0, cond={"angle": [0.0, 0.0]}, sampler={}, tolerance=0.25)
+    assert golden.compare(data) == "equal"
+    assert golden.compare(data + np.float32(0.2)) == "near"
+    assert golden.difference(data + np.float32(0.5)) == pytest.approx(0.5, rel=1e-4)
+    assert golden.compare(data + np.float32(0.5)) == "different"
+    assert Golden.from_dict(json.loads(json.dumps(golden.to_dict(FORMAT))), FORMAT) == golden
+
+
+@pytest.mark.parametrize("conditional", [True, False])
+def test_a_bundle_of_the_format_before_is_read_as_what_it_was_and_keeps_its_name(
+    tmp_path: Path, conditional: bool
+) -> None:
+    """There a golden sample had a label alone, and the DataSpec neither scaling nor kind."""
+    now = tiny_bundle(tmp_path / "b", golden=True, conditional=conditional)
+    content = json.loads((tmp_path / "b" / BUNDLE_FILE).read_bytes())
+    golden, spec = content["golden"], content["spec"]
+    label, digest = golden.pop("cond").get("label"), golden.pop("sha256")
+    assert golden.pop("dtype") == "uint8"
+    assert label == (0 if conditional else None)
+    del spec["scaling"], spec["kind"]
+    forged(tmp_path / "b", format=2, spec=spec, golden={**golden, "label": label, "pixels_sha256": digest})
+    read = read_bundle(tmp_path / "b")
+    assert (read.spec, read.golden) == (now.spec, now.golden)
+    assert read.digest == sha256_bytes((tmp_path / "b" / BUNDLE_FILE).read_bytes())
+    forged(tmp_path / "b", format=2, spec={**spec, "kind": "pictures"})
+    with pytest.raises(IntegrityError, match=r"must say only what format 3 knows"):
+        read_bundle(tmp_path / "b")

@@ -94,7 +94,7 @@ def test_auto_goes_on_with_the_cpu_and_one_warning_that_says_why_and_how_to_mend
     bundle: Bundle, machine: Any, caplog: pytest.LogCaptureFixture, kind: type[FakeGpu], why: str
 ) -> None:
     cpu = Sampler(bundle, "cpu")
-    on_cpu = cpu.sample(cpu.recipe(), LABELS, SEEDS)
+    on_cpu = cpu.sample(cpu.recipe(), SEEDS, {"label": LABELS})
     machine(kind)
     sampler = Sampler(bundle, "auto")
     assert sampler.device == "cpu"
@@ -102,7 +102,7 @@ def test_auto_goes_on_with_the_cpu_and_one_warning_that_says_why_and_how_to_mend
     assert len(warnings) == 1
     for word in (why, "libcurand.so.10", "make install-serve-gpu", "ddpm doctor"):
         assert word in warnings[0]
-    assert np.array_equal(sampler.sample(sampler.recipe(), LABELS, SEEDS), on_cpu)
+    assert np.array_equal(sampler.sample(sampler.recipe(), SEEDS, {"label": LABELS}), on_cpu)
 
 
 @pytest.mark.parametrize(("kind", "why"), BROKEN)
@@ -161,19 +161,19 @@ def test_a_gpu_is_asked_in_one_batch_size_and_the_cpu_as_before(
     bundle: Bundle, machine: Any, guidance: GuidanceConfig
 ) -> None:
     cpu = Sampler(bundle, "cpu")
-    on_cpu = cpu.sample(cpu.recipe(steps=8, guidance=guidance), LABELS, SEEDS)
+    on_cpu = cpu.sample(cpu.recipe(steps=8, guidance=guidance), SEEDS, {"label": LABELS})
     machine(FakeGpu)
     sampler = Sampler(bundle, "cuda")
     del FakeGpu.asked[:]
-    made = sampler.sample(sampler.recipe(steps=8, guidance=guidance), LABELS, SEEDS, batch_size=2)
+    made = sampler.sample(sampler.recipe(steps=8, guidance=guidance), SEEDS, {"label": LABELS}, batch_size=2)
     assert set(FakeGpu.asked) == {2}  # guided or not, and the last batch of one too
     assert np.array_equal(made, on_cpu)
     del FakeGpu.asked[:]
-    sampler.sample(sampler.recipe(guidance=guidance), LABELS, SEEDS, batch_size=64)
+    sampler.sample(sampler.recipe(guidance=guidance), SEEDS, {"label": LABELS}, batch_size=64)
     assert set(FakeGpu.asked) == {5}
     del FakeGpu.asked[:]
     # as a process does with the last batch of many
-    sampler.sample(sampler.recipe(guidance=guidance), [1], [2], gpu_batch=3)
+    sampler.sample(sampler.recipe(guidance=guidance), [2], {"label": [1]}, gpu_batch=3)
     assert set(FakeGpu.asked) == {3}
 
 
@@ -190,7 +190,7 @@ def repeats(bundle: Bundle, device: str) -> None:
     want = first(x, t, {"label": label}).tobytes()
     assert [net(x, t, {"label": label}).tobytes() for net in (first, first, first, second, second)] == [want] * 5
     sampler = Sampler(bundle, device)
-    first_made, second_made = (sampler.sample(sampler.recipe(guidance=1.0), LABELS, SEEDS) for _ in range(2))
+    first_made, second_made = (sampler.sample(sampler.recipe(guidance=1.0), SEEDS, {"label": LABELS}) for _ in range(2))
     assert np.array_equal(first_made, second_made)
 
 

@@ -32,20 +32,22 @@ def sampler(tmp_path: Path) -> Sampler:
 
 
 def parallel_by(sampler: Sampler, processes: int, batch_size: int) -> np.ndarray:
-    return sample_in_parallel(sampler, sampler.recipe(), LABELS, SEEDS, processes=processes, batch_size=batch_size)
+    return sample_in_parallel(
+        sampler, sampler.recipe(), SEEDS, {"label": LABELS}, processes=processes, batch_size=batch_size
+    )
 
 
 @pytest.mark.parametrize(("processes", "batch_size"), [(1, 4), (3, 4)])
 def test_neither_processes_nor_batches_change_a_byte(sampler: Sampler, processes: int, batch_size: int) -> None:
-    alone = sampler.sample(sampler.recipe(), LABELS, SEEDS, batch_size=64)
+    alone = sampler.sample(sampler.recipe(), SEEDS, {"label": LABELS}, batch_size=64)
     assert np.array_equal(parallel_by(sampler, processes, batch_size), alone)
     assert multiprocessing.active_children() == []
 
 
 def test_choices_of_the_caller_reach_the_processes(sampler: Sampler) -> None:
     recipe = sampler.recipe(steps=3, guidance=0.0)
-    made = sample_in_parallel(sampler, recipe, LABELS, SEEDS, processes=9, batch_size=6)
-    assert np.array_equal(made, sampler.sample(sampler.recipe(steps=3, guidance=0.0), LABELS, SEEDS))
+    made = sample_in_parallel(sampler, recipe, SEEDS, {"label": LABELS}, processes=9, batch_size=6)
+    assert np.array_equal(made, sampler.sample(sampler.recipe(steps=3, guidance=0.0), SEEDS, {"label": LABELS}))
 
 
 def kill_at_work(monkeypatch: pytest.MonkeyPatch, by: int) -> None:

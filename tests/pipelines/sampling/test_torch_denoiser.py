@@ -36,7 +36,7 @@ def learned(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 
 def agree(bundle: Bundle, labels: list[int | None], kind: str, guidance: GuidanceConfig) -> None:
     by_each = [Sampler(bundle, "cpu"), Sampler(bundle, "cpu", engine="torch")]
-    made = [by.sample(by.recipe(named(kind, 5, None), guidance=guidance), labels, SEEDS) for by in by_each]
+    made = [by.sample(by.recipe(named(kind, 5, None), guidance=guidance), SEEDS, {"label": labels}) for by in by_each]
     assert made[0].std() > 5
     assert np.abs(made[0].astype(int) - made[1]).max() <= 1
 
@@ -70,7 +70,9 @@ def test_the_network_answers_arrays_and_steps_are_watched_as_arrays(bundle: Bund
     t, cond = np.array([1, 20, 40], dtype=np.float32), {"label": np.array([0, 1, 3])}
     np.testing.assert_allclose(sampler.network(x, t, cond), runtime.network(x, t, cond), atol=1e-5)
     seen: list[Any] = []
-    sampler.sample(sampler.recipe(), LABELS, SEEDS, watch=lambda row, x, D: seen.append((x, D)), batch_size=3)
+    sampler.sample(
+        sampler.recipe(), SEEDS, {"label": LABELS}, watch=lambda row, x, D: seen.append((x, D)), batch_size=3
+    )
     assert {type(value) for pair in seen for value in pair} == {np.ndarray}
 
 
@@ -78,14 +80,14 @@ def test_tf32_is_as_it_was_before(bundle: Bundle) -> None:
     conv = torch.backends.cudnn.conv
     before = conv.fp32_precision
     sampler = Sampler(bundle, "cpu", engine="torch")
-    sampler.sample(sampler.recipe(), [1], [1])
+    sampler.sample(sampler.recipe(), [1], {"label": [1]})
     assert conv.fp32_precision == before
 
 
 def test_several_processes_sample_by_the_same_engine(bundle: Bundle) -> None:
     sampler = Sampler(bundle, "cpu", 1, engine="torch")
-    alone = sampler.sample(sampler.recipe(), LABELS, SEEDS, batch_size=3)
-    made = sample_in_parallel(sampler, sampler.recipe(), LABELS, SEEDS, processes=2, batch_size=3)
+    alone = sampler.sample(sampler.recipe(), SEEDS, {"label": LABELS}, batch_size=3)
+    made = sample_in_parallel(sampler, sampler.recipe(), SEEDS, {"label": LABELS}, processes=2, batch_size=3)
     assert np.array_equal(made, alone)
 
 

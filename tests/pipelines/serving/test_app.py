@@ -52,7 +52,7 @@ def test_a_picture_is_the_sampler_s_own(client: TestClient, sampler: Sampler) ->
     assert answer.status_code == 200
     assert answer.headers["content-type"] == "image/png"
     np.testing.assert_array_equal(
-        decode_png(answer.content), sampler.sample(sampler.recipe(steps=6, guidance=1.0), [2], [5])[0]
+        decode_png(answer.content), sampler.sample(sampler.recipe(steps=6, guidance=1.0), [5], {"label": [2]})[0]
     )
 
 
@@ -394,7 +394,7 @@ def test_a_real_server_serves_drops_clients_that_leave_and_stops_on_a_signal(
     assert answer.status_code == 200
     tiny = Sampler(tiny_bundle(tmp_path / "b", golden=True, T=1000), "cpu")
     assert answer.headers["x-bundle"] == tiny.bundle.digest
-    np.testing.assert_array_equal(decode_png(answer.content), tiny.sample(tiny.recipe(), [2], [3])[0])
+    np.testing.assert_array_equal(decode_png(answer.content), tiny.sample(tiny.recipe(), [3], {"label": [2]})[0])
     assert "server" not in answer.headers
     # A job of minutes, whose client leaves at once: the next request need not wait for it.
     with pytest.raises(httpx.ReadTimeout):

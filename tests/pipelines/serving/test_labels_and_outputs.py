@@ -10,8 +10,8 @@ from PIL import Image
 
 from ddpm_core.errors import ParamsError
 from pipelines.kinds.pictures.rows.decode import decode_png
-from pipelines.serving.labels import labels_for
-from pipelines.serving.outputs import Pictures, columns_for
+from pipelines.kinds.pictures.serving.outputs import Pictures, columns_for
+from pipelines.serving.base.labels import labels_for
 
 NAMES = ("cat", "dog", "7")
 

@@ -45,12 +45,12 @@ class PerfectSampler:
         self.bundle, self.device, self.threads, self.recipe = real.bundle, real.device, real.threads, real.recipe
         self.golden_difference, self.network = real.golden_difference, real.network
 
-    def sample(self, recipe: Any, labels: list[int | None], seeds: list[int], **options: Any) -> np.ndarray:
+    def sample(self, recipe: Any, seeds: list[int], cond: dict[str, Any], **options: Any) -> np.ndarray:
         from tests.support.measured import pictures
 
         if "watch" in options:
-            return self._real.sample(recipe, labels, seeds, **options)
-        asked = np.array([seed % 3 if label is None else label for label, seed in zip(labels, seeds, strict=True)])
+            return self._real.sample(recipe, seeds, cond, **options)
+        asked = np.asarray(cond["label"]) if cond else np.array(seeds) % 3
         images = pictures(asked, 77)
         images[: self.copies] = read_split(self._paths.shards, "train").x[: self.copies]
         return images

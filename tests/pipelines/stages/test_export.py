@@ -119,7 +119,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Bundle]:
 def test_the_bundle_samples_and_its_golden_image_comes_out_again(exported: tuple[Path, Bundle]) -> None:
     sampler = Sampler.open(exported[0] / "bundle", "cpu")
     assert sampler.check_golden() == "equal"
-    assert sampler.sample(sampler.recipe(), [0, None], [0, 1]).shape == (2, 1, 8, 8)
+    assert sampler.sample(sampler.recipe(), [0, 1], {"label": [0, None]}).shape == (2, 1, 8, 8)
 
 
 def test_provenance_holds_digests_and_versions_and_no_place_or_time(exported: tuple[Path, Bundle]) -> None:

@@ -21,9 +21,9 @@ import numpy as np
 import pytest
 
 from pipelines.kinds.pictures.rows.decode import decode_png, encode_png
+from pipelines.kinds.pictures.serving.request import ImageRequest
 from pipelines.release.promotion import promote
 from pipelines.sampling.bundle_sampler import Sampler
-from pipelines.serving.request import ImageRequest
 from pipelines.tracking.mlflow_model import request_of
 from pipelines.tracking.mlflow_registry import Registry
 from pipelines.tracking.tracker import connect, open_tracker
@@ -63,7 +63,7 @@ def model(project: Any, registered: Path) -> Any:
 def expected(project: Any, seeds: list[int], steps: int | None = None) -> np.ndarray:
     """Pictures of class 1 by the project's own bundle."""
     sampler = Sampler.open(project.bundle)
-    return sampler.sample(sampler.recipe(steps=steps), [1] * len(seeds), seeds)
+    return sampler.sample(sampler.recipe(steps=steps), seeds, {"label": [1] * len(seeds)})
 
 
 def ask(model: Any, *rows: dict[str, Any]) -> Any:
@@ -116,9 +116,11 @@ def test_a_row_that_cannot_be_is_refused_with_its_reason(model: Any, row: dict[s
 
 def test_empty_cells_and_whole_numbers_that_pandas_made_floats_are_read() -> None:
     full = {"n": 2.0, "label": 1.0, "seed": 5.0, "steps": 4, "guidance": 1, "sampler": "ddim"}
-    assert request_of(full, 0) == ImageRequest(n=2, label=1, seed=5, steps=4, guidance=1.0, sampler="ddim")
+    assert request_of(ImageRequest, full, 0) == ImageRequest(
+        n=2, label=1, seed=5, steps=4, guidance=1.0, sampler="ddim"
+    )
     empty = {"n": None, "label": -1, "seed": float("nan"), "steps": 0, "guidance": float("nan"), "sampler": None}
-    assert request_of(empty, 0) == request_of({}, 0) == ImageRequest(label=None)
+    assert request_of(ImageRequest, empty, 0) == request_of(ImageRequest, {}, 0) == ImageRequest(label=None)
 
 
 def test_rows_that_cost_too_much_together_or_name_unknown_columns_are_refused(model: Any) -> None:

@@ -22,13 +22,15 @@ from ddpm_core.metrics.labels import even_part
 from ddpm_core.metrics.pixels import level_shares
 from ddpm_core.metrics.regions import lost_regions as regions_lost
 from ddpm_core.metrics.roughness import roughness
+from ddpm_core.spec import conditions_of
 from pipelines.kinds.pictures.reference.extractor import Features
 from pipelines.kinds.pictures.reference.images import ImageSplit
 from pipelines.kinds.pictures.rows.decode import grid
 
 if TYPE_CHECKING:
     from ddpm_core.likelihood.nll_tables import TermOfLevel
-    from pipelines.sampling.bundle_sampler import Recipe, Sampler
+    from pipelines.sampling.bundle_sampler import Sampler
+    from pipelines.sampling.recipe import Recipe
 
 log = logging.getLogger(__name__)
 
@@ -64,8 +66,8 @@ class SampleSet:
         """The same seeds and labels by another recipe."""
         return self.sampler.sample(
             recipe,
-            [None if label < 0 else int(label) for label in self.labels],
             self.seeds.tolist(),
+            conditions_of(self.sampler.bundle.spec, self.labels),
             batch_size=batch_size,
             **options,
         )

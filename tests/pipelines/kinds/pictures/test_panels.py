@@ -35,7 +35,7 @@ def made(folder: Path, *, conditional: bool = True) -> SampleSet:
     sampler = Sampler(tiny_bundle(folder / "bundle", conditional=conditional), "cpu")
     seeds, recipe = np.arange(8), sampler.recipe()
     labels = LABELS if conditional else np.full(8, -1)
-    images = sampler.sample(recipe, [int(label) if conditional else None for label in labels], seeds.tolist())
+    images = sampler.sample(recipe, seeds.tolist(), {"label": labels} if conditional else {})
     return SampleSet(sampler, recipe, images, labels, seeds)
 
 

@@ -1,53 +1,42 @@
-"""A request for images, over HTTP or in a row for the MLflow model: exact types, no unknown key, finite numbers."""
+"""A request for samples, over HTTP or in a row for the MLflow model: exact types, no unknown key, finite numbers."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from ddpm_core.errors import ParamsError
-from pipelines.sampling.bundle_sampler import Recipe, Sampler
-from pipelines.serving.labels import LabelChoice, labels_for
+from pipelines.sampling.bundle_sampler import Sampler
+from pipelines.sampling.recipe import Recipe
+from pipelines.serving.base.labels import LabelChoice, conditions_asked
 
-MOST_PICTURES = 256
+MOST_SAMPLES = 256
 MOST_STEPS = 10_000
 # The largest whole number that every JSON reader keeps exact.
 MOST_SEED = 2**53
-Format = Literal["png", "zip", "npz"]
 _Name = Annotated[str, Field(max_length=200)]
 _Label = Annotated[int, Field(ge=0, le=MOST_SEED)] | _Name | None
 _FAULTS_SHOWN = 10
 _LONGEST_FIELD = 80
 
 
-class ImageRequest(BaseModel):
-    """What `POST /v1/images` and a row of the MLflow model take.
+class SampleRequest(BaseModel):
+    """What every kind of data is asked by; a kind's own request adds its formats.
 
-    Image i has the seed `seed + i`, and is a function of it and its label alone.
+    Sample i has the seed `seed + i`, and is a function of it and its label alone.
     """
 
-    model_config: ClassVar[ConfigDict] = ConfigDict(
-        extra="forbid",
-        strict=True,
-        allow_inf_nan=False,
-        frozen=True,
-        json_schema_extra={
-            "examples": [
-                {"n": 1, "label": 7, "seed": 0},
-                {"labels": [0, 1, 2, 3], "steps": 20, "sampler": "ddim", "guidance": 0.5, "seed": 100, "format": "zip"},
-            ]
-        },
-    )
+    model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, frozen=True)
 
-    n: Annotated[int, Field(ge=1, le=MOST_PICTURES)] | None = Field(
-        default=None, description="How many pictures; left out: as many as `labels` has, else 1."
+    n: Annotated[int, Field(ge=1, le=MOST_SAMPLES)] | None = Field(
+        default=None, description="How many samples; left out: as many as `labels` has, else 1."
     )
     label: _Label = Field(
         default="cycle", description="One class for all, by number or name; `none` or null: no label; `cycle`: in turn."
     )
-    labels: Annotated[list[_Label], Field(min_length=1, max_length=MOST_PICTURES)] | None = Field(
-        default=None, description="A class for each picture, in place of `label`."
+    labels: Annotated[list[_Label], Field(min_length=1, max_length=MOST_SAMPLES)] | None = Field(
+        default=None, description="A class for each sample, in place of `label`."
     )
     steps: Annotated[int, Field(ge=1, le=MOST_STEPS)] | None = Field(
         default=None, description="Steps of the sampler; left out: the bundle's."
@@ -56,12 +45,10 @@ class ImageRequest(BaseModel):
     guidance: Annotated[float, Field(ge=0, le=100)] | None = Field(
         default=None, description="Weight of classifier-free guidance, 0 = off; left out: the bundle's."
     )
-    seed: Annotated[int, Field(ge=0, le=MOST_SEED - MOST_PICTURES)] = Field(
-        default=0, description="The seed of the first picture."
+    seed: Annotated[int, Field(ge=0, le=MOST_SEED - MOST_SAMPLES)] = Field(
+        default=0, description="The seed of the first sample."
     )
-    format: Format = Field(
-        default="png", description="png: the picture, or a grid of several; zip: a PNG each; npz: arrays."
-    )
+    format: str
 
     @model_validator(mode="after")
     def _label_or_labels(self) -> Self:
@@ -81,10 +68,11 @@ class ImageRequest(BaseModel):
     def seeds(self) -> list[int]:
         return [self.seed + i for i in range(self.count)]
 
-    def labels_for(self, sampler: Sampler) -> list[int | None]:
-        classes = sampler.bundle.spec.classes
+    def cond_for(self, sampler: Sampler) -> dict[str, Any]:
+        """What the samples are told, as `Sampler.sample` takes it."""
         asked: LabelChoice | list[LabelChoice] = self.label if self.labels is None else list(self.labels)
-        return labels_for(asked, self.count, classes, "label" if self.labels is None else "labels")
+        where = "label" if self.labels is None else "labels"
+        return {**conditions_asked(asked, self.count, sampler.bundle.spec, where)}
 
     def recipe_for(self, sampler: Sampler) -> Recipe:
         return sampler.recipe(self.sampler, self.steps, self.guidance)

@@ -1,0 +1,40 @@
+"""Pictures served: `/v1/images`, `ddpm sample`, `ddpm edit` and the registered model."""
+
+import base64
+from collections.abc import Iterator
+from typing import Any
+
+from numpy.typing import NDArray
+
+from pipelines.kinds.pictures.rows.decode import encode_png
+from pipelines.kinds.pictures.serving.edited_files import kept, picture
+from pipelines.kinds.pictures.serving.outputs import Pictures
+from pipelines.kinds.pictures.serving.request import ImageRequest
+from pipelines.serving.base.serving import Editing, Samples, Serving
+
+
+class ServingPictures(Serving):
+    """Pictures as PNG, as a zip of PNGs, or as arrays."""
+
+    noun = "pictures"
+    route = "/v1/images"
+    request = ImageRequest
+    media = {"png": "image/png", "npz": "application/octet-stream", "zip": "application/zip"}  # noqa: RUF012
+    default_out = "grid.png"
+    columns = {"png_base64": "string"}  # noqa: RUF012
+    to_folder = True
+    editing = Editing(picture, kept)
+
+    def encode(self, samples: Samples, format: str) -> bytes:
+        pictures = _pictures(samples)
+        return {"png": pictures.png, "zip": pictures.zip, "npz": pictures.npz}[format]()
+
+    def files(self, samples: Samples) -> Iterator[tuple[str, bytes]]:
+        return _pictures(samples).files()
+
+    def record(self, datum: NDArray[Any]) -> dict[str, Any]:
+        return {"png_base64": base64.b64encode(encode_png(datum)).decode()}
+
+
+def _pictures(samples: Samples) -> Pictures:
+    return Pictures(samples.data, samples.labels, samples.seeds, samples.made_by)

@@ -1,0 +1,66 @@
+"""How to sample from a bundle: a sampler's plan and guidance, the caller's choices or the bundle's own."""
+
+from dataclasses import dataclass, replace
+
+from ddpm_core.bundle.format import Bundle
+from ddpm_core.diffusion.guidance import calls
+from ddpm_core.diffusion.plan import SamplingPlan
+from ddpm_core.errors import ParamsError
+from ddpm_core.samplers import SamplerConfig
+from ddpm_core.samplers.config import GuidanceConfig, SampleConfig, named
+
+
+@dataclass(frozen=True, eq=False)
+class Recipe:
+    """How to sample: the caller's choices, else the bundle's defaults."""
+
+    sampler: SamplerConfig
+    guidance: GuidanceConfig
+    plan: SamplingPlan
+    interval: tuple[float, float] | None
+    """Where guidance acts, in the network's time; None is everywhere."""
+
+    @classmethod
+    def of(
+        cls,
+        bundle: Bundle,
+        defaults: SampleConfig,
+        sampler: SamplerConfig | str | None,
+        steps: int | None,
+        guidance: GuidanceConfig | float | None,
+    ) -> "Recipe":
+        """The recipe of these choices; None is the default, a text names a sampler by its kind.
+
+        ParamsError where the choices are not possible.
+        """
+        default = defaults.sampler
+        if isinstance(sampler, str):
+            chosen = named(sampler, default.steps if steps is None else steps, default)
+        else:
+            chosen = default if sampler is None else sampler
+            chosen = chosen if steps is None else replace(chosen, steps=steps)
+        plan = chosen.plan(bundle.schedule, bundle.variance)
+        guided_by = _guidance(bundle, defaults.guidance, guidance)
+        return cls(chosen, guided_by, plan, guided_by.time_interval(bundle.schedule))
+
+    def cost(self, n: int) -> int:
+        """Network evaluations of single data; guidance doubles them where it acts."""
+        times = self.plan.time[self.plan.asks]
+        return n * int(calls(times, self.guidance.weight, self.interval).sum())
+
+
+def _guidance(bundle: Bundle, default: GuidanceConfig, asked: GuidanceConfig | float | None) -> GuidanceConfig:
+    if asked is None:
+        chosen = default
+    elif isinstance(asked, GuidanceConfig):
+        chosen = asked
+    else:
+        chosen = replace(default, weight=float(asked))
+    if bundle.spec.null or chosen.weight == 0:
+        return chosen
+    if asked is not None:
+        raise ParamsError(
+            f"guidance: must be 0 for a model without labels, got {chosen.weight:g}; leave it out, or train one "
+            "with labels"
+        )
+    return replace(chosen, weight=0.0)

@@ -1,0 +1,82 @@
+"""What a kind of data gives to be served: over HTTP, by `ddpm sample` and as the registered model of MLflow."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ddpm_core.errors import ParamsError
+from ddpm_core.spec import LABEL, DataSpec
+from pipelines.serving.base.request import SampleRequest
+
+
+@dataclass(frozen=True, eq=False)
+class Samples:
+    """Samples [n, *shape] as data are kept, with the conditions and seed of each, and `Sampler.made_by`."""
+
+    data: NDArray[Any]
+    cond: Mapping[str, Sequence[Any]]
+    seeds: Sequence[int]
+    made_by: Mapping[str, str]
+
+    @property
+    def labels(self) -> list[int | None]:
+        """The class of each sample; None where it was told none."""
+        return list(self.cond.get(LABEL, [None] * len(self.seeds)))
+
+
+class Editing(NamedTuple):
+    """How `ddpm edit` reads its files for a kind; ParamsError where a file does not fit the DataSpec."""
+
+    datum: Callable[[Path, DataSpec], NDArray[Any]]
+    """--picture: a datum as data are kept."""
+    kept: Callable[[Path, DataSpec], NDArray[np.bool_]]
+    """--mask: true where the datum is kept; its axes are the datum's last ones."""
+
+
+class Serving(ABC):
+    """How one kind of data is asked for and answered."""
+
+    noun: ClassVar[str]
+    """What its samples are called, more than one of them: `pictures`."""
+    route: ClassVar[str]
+    """Where the HTTP service answers: `/v1/images`."""
+    request: ClassVar[type[SampleRequest]]
+    """The body of a request."""
+    media: ClassVar[Mapping[str, str]]
+    """The media type of each format; `ddpm sample` takes the formats as endings of a file's name."""
+    default_out: ClassVar[str]
+    """What `ddpm sample` writes where nobody says."""
+    columns: ClassVar[Mapping[str, str]]
+    """What a record of the registered model holds of a sample: MLflow's type by the column's name."""
+    to_folder: ClassVar[bool] = False
+    """Whether `ddpm sample` may write a folder, with a file for each sample."""
+    editing: ClassVar[Editing | None] = None
+    """None where `ddpm edit` does not know the kind."""
+
+    @abstractmethod
+    def encode(self, samples: Samples, format: str) -> bytes:
+        """Samples in one of the formats; the same samples give the same bytes."""
+
+    @abstractmethod
+    def record(self, datum: NDArray[Any]) -> dict[str, Any]:
+        """The `columns` of one sample."""
+
+    def files(self, samples: Samples) -> Iterator[tuple[str, bytes]]:
+        """(name, content) of each sample, where `to_folder` allows it."""
+        raise NotImplementedError(f"{type(self).__name__} writes no folder")
+
+    def format_of(self, out: Path) -> str | None:
+        """The format that the ending of --out names; None for a folder. ParamsError for another ending."""
+        if out.suffix[1:] in self.media:
+            return out.suffix[1:]
+        if out.suffix == "" and self.to_folder:
+            return None
+        *others, last = (f".{name}" for name in self.media)
+        endings = f"{', '.join(others)} or {last}" if others else last
+        folder = ", or name a folder without a dot" if self.to_folder else ""
+        raise ParamsError(f"--out: must end in {endings}{folder}, got {out}")
