@@ -11,7 +11,7 @@ from pipelines.commands.sample import write
 
 log = logging.getLogger(__name__)
 
-MOST_PICTURES = 256
+MOST_SAMPLES = 256
 # {edit: {option of its own: value where none is given}}; a value of ... must be given
 OPTIONS: dict[str, dict[str, Any]] = {
     "inpaint": {"picture": ..., "mask": ..., "resample": 1},
@@ -37,16 +37,16 @@ def add_to(verbs: Verbs) -> None:
     verb.add_argument("--strength", type=float, help="vary: how far towards noise, above 0 to 1 (default: 0.6)")
     verb.add_argument("--invert", action="store_true", default=None, help="vary: go up by DDIM backwards, not by noise")
     verb.add_argument("--picture-label", metavar="LABEL", help="vary --invert: the picture's own class (default: none)")
-    verb.add_argument("--to-seed", type=int, help="interpolate: the seed of the last picture")
+    verb.add_argument("--to-seed", type=int, help="interpolate: the seed of the last sample")
     verb.add_argument("--bundle", metavar="FOLDER", help="the bundle (default: the one that the project just built)")
-    verb.add_argument("--n", type=int, default=8, help="how many pictures (default: 8)")
+    verb.add_argument("--n", type=int, default=8, help="how many samples (default: 8)")
     verb.add_argument(
         "--label", default="none", help="a class by number or name, a list `3,1,4`, `none` or `cycle` (default: none)"
     )
     verb.add_argument("--sampler", metavar="KIND", help="as ddim or unipc_2; docs/samplers.md (default: the bundle's)")
-    verb.add_argument("--steps", type=int, help="steps from noise to picture (default: the bundle's)")
+    verb.add_argument("--steps", type=int, help="steps from noise to a sample (default: the bundle's)")
     verb.add_argument("--guidance", type=float, help="weight of classifier-free guidance, 0 = off (default: bundle's)")
-    verb.add_argument("--seed", type=int, default=0, help="picture i has the seed SEED + i (default: 0)")
+    verb.add_argument("--seed", type=int, default=0, help="sample i has the seed SEED + i (default: 0)")
     verb.add_argument(
         "--out", default="edit.png", help="a .png grid, an .npz, a .zip, or a folder of files (default: edit.png)"
     )
@@ -98,7 +98,7 @@ def edit(args: argparse.Namespace) -> None:
     facts = {name: str(value) for name, value in own.items() if value is not False}
     samples = Samples(data, cond, seeds, {**sampler.made_by(recipe), "edit": args.edit, **facts})
     write(out, serving, samples)
-    log.info("%d %s of bundle %s in %s", args.n, serving.noun, content.digest[:16], out)
+    log.info("%d %s of bundle %s in %s", args.n, spec.kind, content.digest[:16], out)
 
 
 def _own_options(args: argparse.Namespace) -> dict[str, Any]:
@@ -113,8 +113,8 @@ def _own_options(args: argparse.Namespace) -> dict[str, Any]:
         if value is ...:
             raise ParamsError(f"{_option(name)}: must be given for {args.edit}; `ddpm edit --help` says what it takes")
     least = 2 if args.edit == "interpolate" else 1
-    if not least <= args.n <= MOST_PICTURES:
-        raise ParamsError(f"--n: must be from {least} to {MOST_PICTURES}, got {args.n}")
+    if not least <= args.n <= MOST_SAMPLES:
+        raise ParamsError(f"--n: must be from {least} to {MOST_SAMPLES}, got {args.n}")
     for name, value in (("seed", args.seed), ("to_seed", args.to_seed or 0)):
         if value < 0 or value + args.n > 2**64:
             raise ParamsError(f"{_option(name)}: must be from 0 to 2^64 - n, got {value}")

@@ -1,4 +1,4 @@
-"""`ddpm nll`: how many bits the trained network needs for pictures it has not seen, term by term."""
+"""`ddpm nll`: how many bits the trained network needs for data it has not seen, term by term."""
 
 import argparse
 import logging
@@ -21,16 +21,16 @@ _ODE_STEPS = 50
 
 
 def add_to(verbs: Verbs) -> None:
-    text = "bits per dimension of held-out pictures: the variational bound term by term, and its plot over t"
+    text = "bits per dimension of held-out data with levels: the variational bound term by term, and its plot over t"
     verb = verbs.add_parser("nll", help=text, description=text.capitalize() + ".")
     verb.add_argument("--weights", metavar="PATH", help="weights (default: those that the project just trained)")
     verb.add_argument("--split", default="test", help="of data/shards: test or train (default: test)")
-    verb.add_argument("--n", type=int, default=500, help="pictures, drawn from the split at random (default: 500)")
+    verb.add_argument("--n", type=int, default=500, help="examples, drawn from the split at random (default: 500)")
     verb.add_argument(
         "--levels",
         default="100",
         metavar="K",
-        help="levels of noise a picture: `all`, or so many, for an estimate without bias (default: 100)",
+        help="levels of noise an example: `all`, or so many, for an estimate without bias (default: 100)",
     )
     verb.add_argument(
         "--ode",
@@ -41,7 +41,7 @@ def add_to(verbs: Verbs) -> None:
         help=f"also the likelihood by the probability-flow ODE, in so many steps (default: {_ODE_STEPS})",
     )
     verb.add_argument("--probes", type=int, default=2, help="random directions of the ODE's divergence (default: 2)")
-    verb.add_argument("--seed", type=int, default=0, help="of pictures, levels and noise (default: 0)")
+    verb.add_argument("--seed", type=int, default=0, help="of examples, levels and noise (default: 0)")
     verb.add_argument("--out", metavar="FOLDER", help="for terms.csv, terms.png and nll.json (default: out/nll)")
     verb.set_defaults(action=nll)
 
@@ -61,7 +61,7 @@ class Asked:
 
 
 def nll(args: argparse.Namespace) -> None:
-    """Read weights and pictures, measure with progress, print the table, write the plot."""
+    """Read weights and data, measure with progress, print the table, write the plot."""
     paths = project_paths(args)
     asked = _asked(args, paths)
     params = checked_params(paths, computes=True)
@@ -77,6 +77,11 @@ def nll(args: argparse.Namespace) -> None:
     device = pick_device(runtime.device)
     net, _, spec, diffusion = read_weights(asked.weights, None if args.weights else params.export.ema)
     net = laid_out(net.requires_grad_(False), device)
+    if spec.levels is None:
+        raise ParamsError(
+            f"{asked.weights}: must be trained on data with levels, which a number of bits can tell apart, got "
+            f"{spec.kind} without levels"
+        )
     parameterisation = diffusion.parameterisation()
     T = parameterisation.schedule.T
     if asked.levels is not None and not min(2, T) <= asked.levels <= T:
@@ -97,9 +102,9 @@ def nll(args: argparse.Namespace) -> None:
                 net, parameterisation, data, steps=asked.ode, probes=asked.probes, seed=asked.seed, on_call=on_call
             )
     looked_at = f"{T if asked.levels is None else asked.levels} of {T} levels"
-    heading = f"{len(data)} pictures of split {asked.split}, {looked_at} each, seed {asked.seed}"
+    heading = f"{len(data)} {spec.kind} of split {asked.split}, {looked_at} each, seed {asked.seed}"
     sys.stdout.write(table_text(heading, rows(bound, ode)))
-    write(asked.out, heading, bound, ode)
+    write(asked.out, heading, spec.kind, bound, ode)
     log.info("the terms over t: %s and terms.csv beside it", asked.out / "terms.png")
 
 
@@ -120,7 +125,7 @@ def _asked(args: argparse.Namespace, paths: "Paths") -> Asked:
 
 
 def _read(paths: "Paths", asked: Asked, spec: "DataSpec", *, device: object) -> "Data":
-    """n pictures of the split that fit the network."""
+    """n examples of the split that fit the network."""
     from ddpm_core.diffusion.noise import Purpose, generator
     from ddpm_core.likelihood.nll import Data
     from pipelines.shards.archive import read_index, read_split
@@ -131,7 +136,7 @@ def _read(paths: "Paths", asked: Asked, spec: "DataSpec", *, device: object) -> 
         raise ParamsError(f"--split: must be one of {', '.join(sorted(index.splits))}, got {asked.split!r}")
     count = index.count(asked.split)
     if asked.n > count:
-        raise ParamsError(f"--n: must be from 1 to the {count} pictures of split {asked.split}, got {asked.n}")
+        raise ParamsError(f"--n: must be from 1 to the {count} {spec.kind} of split {asked.split}, got {asked.n}")
     split = read_split(paths.shards, asked.split)
     order = generator(asked.seed, Purpose.EVALUATE).permutation(count)
     chosen = sorted(order[: asked.n].tolist())
@@ -140,15 +145,16 @@ def _read(paths: "Paths", asked: Asked, spec: "DataSpec", *, device: object) -> 
 
 
 def _refuse_other_data(weights: Path, own: "DataSpec", found: "DataSpec") -> None:
-    """The bits of pictures mean something only for a network of such pictures."""
+    """The bits of data mean something only for a network of such data."""
     mend = "give the --project that it was trained in, or other --weights"
     for what, ours, theirs in (
+        ("kind", own.kind, found.kind),
         ("shape", own.shape, found.shape),
         ("range", own.range, found.range),
         ("levels", own.levels, found.levels),
     ):
         if ours != theirs:
-            raise DataError(f"{weights}: trained on pictures of {what} {ours}, but data/shards hold {theirs}; {mend}")
+            raise DataError(f"{weights}: trained on data of {what} {ours}, but data/shards hold {theirs}; {mend}")
     if own.classes and own.classes != found.classes:
         raise DataError(
             f"{weights}: trained with labels of the {len(own.classes)} classes {_few(own.classes)}, but data/shards "

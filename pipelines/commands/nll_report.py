@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from ddpm_core.likelihood.nll_tables import BoundTable, Estimate, OdeTable
 
 Row = tuple[str, float | None, float | None]
-COLUMNS = ("t", "bits_per_dim", "standard_error", "pictures")
+COLUMNS = ("t", "bits_per_dim", "standard_error")
 
 
 def rows(bound: "BoundTable", ode: "OdeTable | None") -> list[Row]:
@@ -45,21 +45,21 @@ def _number(value: float | None) -> str:
     return "" if value is None else f"{value:.5f}"
 
 
-def write(folder: Path, heading: str, bound: "BoundTable", ode: "OdeTable | None") -> None:
+def write(folder: Path, heading: str, kind: str, bound: "BoundTable", ode: "OdeTable | None") -> None:
     """All three files, each whole or not at all."""
     try:
         atomic_write_bytes(folder / "nll.json", json_bytes(_content(heading, bound, ode)))
-        atomic_write_text(folder / "terms.csv", terms_csv(bound))
+        atomic_write_text(folder / "terms.csv", terms_csv(bound, kind))
         atomic_write_bytes(folder / "terms.png", terms_png(heading, bound))
     except OSError as error:
         raise ParamsError(f"--out: must be a folder that can be written, got {folder}: {error.strerror}") from error
 
 
-def terms_csv(bound: "BoundTable") -> str:
-    """A row a level: L_{t-1}, or L_0 where t = 1, and how many pictures it was seen on."""
+def terms_csv(bound: "BoundTable", kind: str) -> str:
+    """A row a level: L_{t-1}, or L_0 where t = 1, and on how many data of this kind it was seen."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
+    writer.writerow([*COLUMNS, kind])
     for term in bound.terms:
         error = term.bits.standard_error
         writer.writerow([term.t, repr(term.bits.mean), "" if error is None else repr(error), term.data])

@@ -74,7 +74,7 @@ def sample(args: argparse.Namespace) -> None:
         sampler, recipe, seeds, cond, processes=args.processes, batch_size=args.batch_size, progress=True
     )
     write(out, serving, Samples(data, cond, seeds, sampler.made_by(recipe)))
-    log.info("%d %s of bundle %s in %s", args.n, serving.noun, content.digest[:16], out)
+    log.info("%d %s of bundle %s in %s", args.n, content.spec.kind, content.digest[:16], out)
 
 
 def write(out: Path, serving: "Serving", samples: "Samples") -> None:

@@ -1,4 +1,4 @@
-"""The cost of sampling, logged before it starts: images, network evaluations, estimated time."""
+"""The cost of sampling, logged before it starts: samples, network evaluations, estimated time."""
 
 import logging
 import time
@@ -13,7 +13,7 @@ from pipelines.sampling.recipe import Recipe
 
 log = logging.getLogger(__name__)
 
-_TIMED_IMAGES = 16  # at most, in the call that is timed
+_TIMED_SAMPLES = 16  # at most, in the call that is timed
 
 
 def log_cost(
@@ -23,7 +23,7 @@ def log_cost(
     n = config.samples(unseen)
     if config.n == "test" and n < unseen:
         log.warning(
-            "evaluate.n: test asks for %s samples, one for each unseen picture; evaluate.n_most limits them to %s "
+            "evaluate.n: test asks for %s samples, one for each unseen example; evaluate.n_most limits them to %s "
             "(a number in evaluate.n has no limit)",
             f"{unseen:,}",
             f"{n:,}",
@@ -32,7 +32,7 @@ def log_cost(
     at_once = workers.count if workers.gpus else 1  # processes on a CPU share the threads of the timed call
     seconds = recipe.cost(n) * seconds_an_evaluation(sampler, config.batch_size) / at_once
     log.info(
-        "sampling %s images from the bundle: %s network evaluations, estimated time %s",
+        "making %s samples from the bundle: %s network evaluations, estimated time %s",
         f"{n:,}",
         f"{recipe.cost(n):,}",
         duration(seconds),
@@ -40,8 +40,8 @@ def log_cost(
 
 
 def seconds_an_evaluation(sampler: Sampler, batch_size: int) -> float:
-    """Of one network evaluation of one image: the second of two equal calls, as the first includes the set-up."""
-    count = min(batch_size, _TIMED_IMAGES)
+    """Of one network evaluation of one datum: the second of two equal calls, as the first includes the set-up."""
+    count = min(batch_size, _TIMED_SAMPLES)
     cond = sampler.bundle.blank(count)
     x, t = noise.initial(range(count), cond.pop("x").shape[1:]), cond.pop("t") + 1
     sampler.network(x, t, cond)

@@ -22,7 +22,7 @@ Net = Callable[[NDArray[np.float32], NDArray[np.float32], Mapping[str, NDArray[A
 _CPU, _CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 _TENSORS = {"float32": "tensor(float)", "int64": "tensor(int64)"}  # as onnxruntime calls them
 _SILENT = 4
-# float32 without TF32, so that a GPU's picture is near the CPU's. The heuristic picks a convolution by its shape and
+# float32 without TF32, so that a GPU's sample is near the CPU's. The heuristic picks a convolution by its shape and
 # no stopwatch. That repeats give equal bits is tested where there is a GPU; onnxruntime itself does not promise it.
 # kSameAsRequested takes no more memory than is asked for, as another process may want the rest.
 _CUDA_OPTIONS = {
@@ -39,7 +39,7 @@ MEND = (
 class OnnxDenoiser:
     """`net(x, t, cond) -> out` on a device: auto, cpu or cuda; `gpu` is the number of the GPU.
 
-    A GPU is tried with one image first, since cuDNN is loaded only at the first convolution. Where that fails, `auto`
+    A GPU is tried with one datum first, since cuDNN is loaded only at the first convolution. Where that fails, `auto`
     takes the CPU and warns, and `cuda` raises DeviceError.
     """
 
@@ -92,7 +92,7 @@ def _on_gpu(bundle: Bundle, device: str, threads: int, gpu: int) -> onnxruntime.
     except IntegrityError:
         raise
     except Exception as error:  # noqa: BLE001  onnxruntime's exceptions have no common class of their own
-        why = f"the GPU failed on one image: {_short(error)}"
+        why = f"the GPU failed on one datum: {_short(error)}"
     _open(bundle.model, threads, None)  # a graph that no provider can open is another fault
     why = f"{why} ({_short(said)})" if said else why
     if device == "cuda":

@@ -99,9 +99,10 @@ class _Service:
 
     def __init__(self, sampler: Sampler, limits: Limits) -> None:
         self.sampler, self.limits = sampler, limits
-        self.serving = kind_of(sampler.bundle.spec.kind).serving()
+        self.kind = sampler.bundle.spec.kind
+        self.serving = kind_of(self.kind).serving()
         self.scheduler: Scheduler | None = None
-        self.model_info = _model_info(sampler, limits, self.serving.noun)
+        self.model_info = _model_info(sampler, limits)
 
     async def samples(self, http: Request) -> Response:
         """Answer a request with its samples, or with an error as a small JSON body."""
@@ -124,7 +125,7 @@ class _Service:
                 422,
                 "too_costly",
                 f"n x evaluations (twice where guidance acts) must be at most {self.limits.cost}, got {cost}; ask for "
-                f"fewer {self.serving.noun} or steps at a time",
+                f"fewer {self.kind} or steps at a time",
                 {"cost": cost, "limit": self.limits.cost},
             )
         return await self._answer(http, request, recipe, cond, cost)
@@ -153,7 +154,7 @@ class _Service:
         except DdpmError as error:
             log.error("%s", error)
             return _error(500, "cannot_sample", str(error))
-        log.info("%s: %d, cost: %d, seconds: %.2f", self.serving.noun, request.count, cost, time.monotonic() - start)
+        log.info("%s: %d, cost: %d, seconds: %.2f", self.kind, request.count, cost, time.monotonic() - start)
         media = self.serving.media[request.format]
         return Response(content, media_type=media, headers=self._headers(request, recipe))
 
@@ -218,7 +219,7 @@ def serve_bundle(bundle: Path, *, host: str, port: int, device: str, threads: in
         log.info("stopped")
 
 
-def _model_info(sampler: Sampler, limits: Limits, noun: str) -> dict[str, Any]:
+def _model_info(sampler: Sampler, limits: Limits) -> dict[str, Any]:
     bundle = sampler.bundle
     return {
         "bundle": bundle.digest,
@@ -229,7 +230,7 @@ def _model_info(sampler: Sampler, limits: Limits, noun: str) -> dict[str, Any]:
         "defaults": asdict(sampler.defaults),
         "samplers": list(sampler_kinds()),
         "levels": bundle.schedule.T,
-        "limits": {**asdict(limits), noun: MOST_SAMPLES},
+        "limits": {**asdict(limits), bundle.spec.kind: MOST_SAMPLES},
         "device": sampler.device,
         "provenance": dict(bundle.provenance),
     }

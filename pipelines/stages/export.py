@@ -52,7 +52,7 @@ def run(params: "Params", paths: Paths, tracker: "Tracker") -> None:
 def export_weights(
     weights: Path, folder: Path, config: ExportConfig, sample: Mapping[str, Any], threads: int
 ) -> Bundle:
-    """The bundle of a weights file: graph, proof of parity, golden image, all written at once."""
+    """The bundle of a weights file: graph, proof of parity, golden sample, all written at once."""
     net, about, spec, diffusion = read_weights(weights, config.ema, best=config.weights == "best")
     model = export_onnx(net, spec, opset=config.opset)
     parameterisation = diffusion.parameterisation()
@@ -75,7 +75,7 @@ def export_weights(
         tolerance=config.parity_tolerance,
     )
     log.info("onnxruntime answers as torch does, to %.1e, at batches of %s", difference, PARITY_BATCHES)
-    # The golden image is made as a reader will make it, on one thread of the CPU.
+    # The golden sample is made as a reader will make it, on one thread of the CPU.
     golden = Sampler(draft, "cpu", 1).make_golden(min(config.golden_steps, schedule.T), config.golden_tolerance)
     bundle = replace(draft, golden=golden)
     bundle.write(folder)

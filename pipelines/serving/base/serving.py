@@ -33,18 +33,16 @@ class Editing(NamedTuple):
     """How `ddpm edit` reads its files for a kind; ParamsError where a file does not fit the DataSpec."""
 
     datum: Callable[[Path, DataSpec], NDArray[Any]]
-    """--picture: a datum as data are kept."""
+    """A datum as data are kept."""
     kept: Callable[[Path, DataSpec], NDArray[np.bool_]]
-    """--mask: true where the datum is kept; its axes are the datum's last ones."""
+    """A mask, true where the datum is kept; its axes are the datum's last ones."""
 
 
 class Serving(ABC):
     """How one kind of data is asked for and answered."""
 
-    noun: ClassVar[str]
-    """What its samples are called, more than one of them: `pictures`."""
     route: ClassVar[str]
-    """Where the HTTP service answers: `/v1/images`."""
+    """Where the HTTP service answers, as `/v1/samples`."""
     request: ClassVar[type[SampleRequest]]
     """The body of a request."""
     media: ClassVar[Mapping[str, str]]

@@ -15,6 +15,7 @@ from ddpm_core.diffusion.noise import initial, step_noise
 from ddpm_core.samplers.config import named
 from pipelines.cli import main
 from pipelines.kinds.pictures.rows.decode import encode_png
+from pipelines.kinds.pictures.serving import ServingPictures
 from pipelines.sampling.bundle_sampler import Sampler
 from tests.support.tiny_bundle import tiny_bundle
 
@@ -153,3 +154,11 @@ def test_what_cannot_be_done_is_told_and_ends_with_2(
     assert main(["edit", *at, "--bundle", str(folder / "b"), "--device", "cpu", *out]) == 2
     assert message in capfd.readouterr().err
     assert not (folder / "never.png").exists()
+
+
+def test_a_kind_that_has_no_editing_is_refused(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(ServingPictures, "editing", None)
+    assert main(["edit", "interpolate", "--to-seed", "1", "--bundle", str(folder / "b"), "--out", "x.png"]) == 2
+    assert "ddpm edit: must be given a bundle of data that can be edited, got one of pictures" in capfd.readouterr().err

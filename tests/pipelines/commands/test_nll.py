@@ -4,7 +4,7 @@ import csv
 import json
 import shutil
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -145,7 +145,7 @@ def test_what_cannot_be_measured_is_refused(
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        (tiny_spec(side=16), "trained on pictures of shape (1, 16, 16), but data/shards hold (1, 8, 8)"),
+        (tiny_spec(side=16), "trained on data of shape (1, 16, 16), but data/shards hold (1, 8, 8)"),
         (
             tiny_spec(classes=("x", "y")),
             "trained with labels of the 2 classes x, y, but data/shards hold 3: zero, one, two",
@@ -166,3 +166,12 @@ def test_a_place_that_cannot_be_written_is_told(
     (tmp_path / "file").write_text("")
     assert nll(project, "--n", "4", "--levels", "5", "--out", str(tmp_path / "file" / "in")) == 2
     assert "--out: must be a folder that can be written" in capfd.readouterr().err
+
+
+def test_data_without_levels_have_no_bits_and_are_refused(
+    project: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    write_weights(tmp_path / "smooth.safetensors", replace(tiny_spec(), levels=None))
+    assert nll(project, "--n", "4", "--levels", "5", "--weights", str(tmp_path / "smooth.safetensors")) == 2
+    said = capfd.readouterr().err
+    assert "smooth.safetensors: must be trained on data with levels" in said

@@ -16,7 +16,6 @@ from pipelines.serving.base.serving import Editing, Samples, Serving
 class ServingPictures(Serving):
     """Pictures as PNG, as a zip of PNGs, or as arrays."""
 
-    noun = "pictures"
     route = "/v1/images"
     request = ImageRequest
     media = {"png": "image/png", "npz": "application/octet-stream", "zip": "application/zip"}  # noqa: RUF012
