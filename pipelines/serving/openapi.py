@@ -15,7 +15,7 @@ def request_body(request: type[SampleRequest]) -> dict[str, Any]:
 
 def responses(media: Mapping[str, str]) -> dict[int | str, dict[str, Any]]:
     """The answers to a request."""
-    binary = {"schema": {"type": "string", "format": "binary"}}
+    binary = {"type": "string", "format": "binary"}
     headers = {
         "X-Seeds": {"description": "The seed of each sample.", "schema": {"type": "string"}},
         "X-Bundle": {"description": "The digest of the bundle.", "schema": {"type": "string"}},
@@ -48,6 +48,6 @@ def responses(media: Mapping[str, str]) -> dict[int | str, dict[str, Any]]:
     answers[200] = {
         "description": "The samples.",
         "headers": headers,
-        "content": dict.fromkeys(media.values(), binary),
+        "content": {each: {"schema": {} if each == "application/json" else binary} for each in media.values()},
     }
     return answers

@@ -2,7 +2,7 @@
 
 import base64
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 from numpy.typing import NDArray
 
@@ -18,9 +18,9 @@ class ServingPictures(Serving):
 
     route = "/v1/images"
     request = ImageRequest
-    media = {"png": "image/png", "npz": "application/octet-stream", "zip": "application/zip"}  # noqa: RUF012
+    media: ClassVar = {"png": "image/png", "npz": "application/octet-stream", "zip": "application/zip"}
     default_out = "grid.png"
-    columns = {"png_base64": "string"}  # noqa: RUF012
+    columns: ClassVar = {"png_base64": "string"}
     to_folder = True
     editing = Editing(picture, kept)
 
