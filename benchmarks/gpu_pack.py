@@ -21,10 +21,10 @@ SECTIONS = ("model", "diffusion", "train", "sample", "evaluate", "reference", "g
 def pack(out: Path) -> str:
     """Write the file; says what is in it."""
     from pipelines.kinds.pictures.rows.decode import fit_pixels
+    from pipelines.kinds.pictures.rows.prepare import pixels_digest
     from pipelines.kinds.pictures.rows.rules import Pixels
     from pipelines.kinds.split import split_of
     from pipelines.params import load_params, read_yaml
-    from pipelines.stages.prepare import pixels_digest
 
     params = load_params(ROOT / "params.yaml")
     listing = params.source.listing(ROOT)

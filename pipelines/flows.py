@@ -32,7 +32,7 @@ from prefect.states import Crashed
 from prefect.tasks import Task
 
 from ddpm_core.errors import ParamsError, StoreUnreachable, TryAgain
-from pipelines.kinds.pictures.sources.watched import check_watched
+from pipelines.kinds.watched import check_watched
 from pipelines.params import load_params
 from pipelines.paths import Paths
 from pipelines.release.promotion import promote

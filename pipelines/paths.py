@@ -74,9 +74,8 @@ class Paths:
     def contract(self) -> Path:
         return self.root / "out" / "contract.json"
 
-    @property
-    def suite(self) -> Path:
-        return self.root / "pipelines" / "kinds" / "pictures" / "contract" / "suite.json"
+    def suite(self, kind: str) -> Path:
+        return self.root / "pipelines" / "kinds" / kind / "contract" / "suite.json"
 
     @property
     def shards(self) -> Path:

@@ -20,7 +20,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ("ddpm_core.training",),
     ("ddpm_core",),  # the front door
     ("pipelines.paths", "pipelines.parsing", "pipelines.runtime"),
-    ("pipelines.kinds.facts", "pipelines.shards", "pipelines.sampling"),
+    ("pipelines.kinds.facts", "pipelines.shards", "pipelines.sampling", "pipelines.contract"),
     ("pipelines.serving.base",),
     ("pipelines.kinds", "pipelines.evaluation"),
     ("pipelines.gate", "pipelines.serving", "pipelines.training"),
@@ -98,7 +98,7 @@ FOREIGN: dict[str, tuple[str, ...]] = {
         "pipelines/kinds/pictures/sources/torchvision_set.py",
     ),
     "webdataset": ("pipelines/shards/archive.py",),
-    "great_expectations": ("pipelines/kinds/pictures/contract/expectations.py",),
+    "great_expectations": ("pipelines/contract/expectations.py",),
     "sqlalchemy": ("pipelines/tracking/mlflow_errors.py",),  # its errors alone, for MLflow lets them through
     "requests": ("pipelines/tracking/mlflow_errors.py",),
     "mlflow": (
@@ -125,8 +125,8 @@ FOREIGN: dict[str, tuple[str, ...]] = {
     "fastapi": ("pipelines/serving/app.py",),
     "uvicorn": ("pipelines/serving/app.py",),
     "PIL": ("pipelines/kinds/pictures/rows/decode.py",),
-    "pandas": ("pipelines/kinds/pictures/contract/expectations.py", "pipelines/kinds/pictures/rows/manifest.py"),
-    "pyarrow": ("pipelines/kinds/pictures/rows/manifest.py",),
+    "pandas": ("pipelines/contract/expectations.py",),
+    "pyarrow": ("pipelines/kinds/manifest.py",),
     "torch_fidelity": ("pipelines/kinds/pictures/reference/inception.py",),
     "matplotlib": ("pipelines/report/chart.py",),
     "jinja2": ("pipelines/report/page.py",),

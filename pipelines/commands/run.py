@@ -35,7 +35,7 @@ def run(args: argparse.Namespace) -> None:
     """Nothing is started before the whole of params.yaml is found good."""
     paths = project_paths(args)
     params = checked_params(paths)
-    from pipelines.kinds.pictures.sources.watched import check_watched
+    from pipelines.kinds.watched import check_watched
     from pipelines.versioning.dvc_repo import DvcRepo
 
     check_watched(params.source.path, paths.root)

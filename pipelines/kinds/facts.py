@@ -29,9 +29,9 @@ class SourceFacts:
     limits: str | None = None
 
 
-def name_of(words: str) -> str:
-    """A name for the registry from a folder's name or a set's: `ddpm-` and its letters and digits."""
-    return f"ddpm-{re.sub(r'[^a-z0-9]+', '-', words.lower()).strip('-') or 'pictures'}"
+def name_of(words: str, otherwise: str) -> str:
+    """A name for the registry from a folder's name or a set's: `ddpm-` and its letters and digits, if it has any."""
+    return f"ddpm-{re.sub(r'[^a-z0-9]+', '-', words.lower()).strip('-') or otherwise}"
 
 
 def write_facts(path: Path, facts: SourceFacts) -> None:

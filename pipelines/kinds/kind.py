@@ -5,7 +5,7 @@ Each method imports what it needs when it is called, so that a stage loads only 
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -15,6 +15,9 @@ from numpy.typing import NDArray
 from ddpm_core.spec import DataSpec
 
 if TYPE_CHECKING:
+    from pipelines.kinds.manifest import Row
+    from pipelines.kinds.prepared import Prepared
+    from pipelines.kinds.split import SplitConfig
     from pipelines.serving.base.serving import Serving
     from pipelines.shards.archive import Arrays, Example
 
@@ -24,7 +27,11 @@ Augment = Callable[["NDArray[Any]", int, slice], "NDArray[Any]"]
 
 @dataclass(frozen=True)
 class Sections:
-    """The types of those sections of params.yaml that differ from kind to kind; `augment` is `train.augment`."""
+    """The types of those sections of params.yaml that differ from kind to kind; `augment` is `train.augment`.
+
+    A source has `path`, a file or folder that DVC watches, and `facts() -> SourceFacts`. A contract is a
+    `pipelines.contract.config.ContractConfig`; its suite is `contract/suite.json` in the kind's folder.
+    """
 
     source: Any
     contract: Any
@@ -42,6 +49,25 @@ class Kind(ABC):
     @abstractmethod
     def sections(self) -> Sections:
         """The types of its sections of params.yaml."""
+
+    # ---- stages prepare and validate
+
+    @abstractmethod
+    def row_type(self) -> type["Row"]:
+        """The type of a row of the manifest: `Row` and the columns that this kind adds."""
+
+    @abstractmethod
+    def prepare(self, source: Any, split: "SplitConfig", folder: Path, root: Path, workers: int) -> "Prepared":
+        """Read the source below the project's `root`, write to `folder` what can be used, and say what became of each
+        datum. `workers` processes may decode."""
+
+    def suite_parameters(self, spec: DataSpec) -> Mapping[str, Any]:
+        """What the suite's $PARAMETERs stand for, beside `labels` and the thresholds of section `contract`."""
+        return {}
+
+    def data_set_columns(self, rows: Sequence[Any]) -> Mapping[str, Any]:
+        """What the contract looks at of all rows of the manifest together: more columns of its table `data_set`."""
+        return {}
 
     # ---- stage shard
 

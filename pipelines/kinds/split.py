@@ -1,4 +1,4 @@
-"""Which pictures are kept from training: a function of a seed and of the pixels, so adding pictures moves none."""
+"""Which data are kept from training: a function of a seed and of their content, so that adding data moves none."""
 
 import hashlib
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ SplitName = Literal["train", "test"]
 
 @dataclass(frozen=True)
 class SplitConfig(Config):
-    """The share of pictures that is held out, and the seed that chooses them."""
+    """The share of the data that is held out, and the seed that chooses them."""
 
     seed: int
     test_fraction: float
@@ -19,11 +19,11 @@ class SplitConfig(Config):
     __checks__: ClassVar[Checks] = {"seed": not_negative, "test_fraction": open_fraction}
 
 
-def split_of(pixels_sha256: str, config: SplitConfig) -> SplitName:
-    """The side of a picture, by SHA-256(seed, digest of its pixels) alone.
+def split_of(content_sha256: str, config: SplitConfig) -> SplitName:
+    """The side of a datum, by SHA-256(seed, digest of its content) alone.
 
     Neither its name, nor its class, nor its neighbours count: copies, whatever they are called, lie on one side.
     """
-    digest = hashlib.sha256(f"{config.seed}:{pixels_sha256}".encode()).digest()
+    digest = hashlib.sha256(f"{config.seed}:{content_sha256}".encode()).digest()
     drawn = int.from_bytes(digest[:8], "big") / 2**64  # uniform in [0, 1)
     return "test" if drawn < config.test_fraction else "train"

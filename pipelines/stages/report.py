@@ -19,7 +19,7 @@ from ddpm_core.metrics.measurement import Measurement
 from ddpm_core.metrics.metric import Metric
 from pipelines.gate.record import judge
 from pipelines.kinds.facts import read_facts
-from pipelines.kinds.pictures.rows.manifest import Manifest, read_manifest
+from pipelines.kinds.manifest import Manifest, read_manifest
 from pipelines.paths import Paths
 from pipelines.report.config import ReportConfig
 from pipelines.report.controls import control_rows, rulers

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ddpm_core.errors import ContractFailed
 from pipelines.kinds import kind_of
-from pipelines.kinds.pictures.rows.manifest import read_manifest
+from pipelines.kinds.manifest import read_manifest
 from pipelines.paths import Paths
 from pipelines.runtime.progress import tracked
 from pipelines.shards.archive import write_shards

@@ -7,10 +7,12 @@ import pytest
 
 from pipelines.commands.stages import STAGES
 from pipelines.kinds import KINDS
+from pipelines.kinds.kind import Sections
 from pipelines.params import Params, load_params, read_yaml, section_types, stage_sections
+from pipelines.parsing import dataclasses_of
 from pipelines.paths import Paths
 from pipelines.training.code_files import of_training
-from tests.support.imports import ROOT, closure, is_only_words
+from tests.support.imports import ROOT, closure, is_only_words, own_modules
 
 GRAPH = read_yaml(ROOT / "dvc.yaml")
 
@@ -64,11 +66,19 @@ def covered(path: str, deps: list[str]) -> bool:
     return any(path == dep or path.startswith(dep + "/") for dep in deps)
 
 
+def reached_by(stage: str) -> list[str]:
+    """Files of ours that a stage's module reaches by imports, or that define a section which its kind of data chooses:
+    a stage calls the methods of its sections."""
+    chosen = {field.name for field in fields(Sections)} & set(stage_sections(ROOT)[stage])
+    types = [getattr(kind.sections(), section) for kind in KINDS.values() for section in chosen]
+    modules = {cls.__module__ for type in types for cls in (dataclasses_of(type) or [type])}
+    starts = [ROOT / "pipelines" / "stages" / f"{stage}.py", *(own_modules()[name] for name in modules)]
+    return sorted({path.relative_to(ROOT).as_posix() for start in starts for path in closure(start)})
+
+
 def missing_deps(stage: str) -> list[str]:
-    """Files of ours that a stage's module reaches by imports and dvc.yaml does not list for it."""
-    reached = sorted(
-        path.relative_to(ROOT).as_posix() for path in closure(ROOT / "pipelines" / "stages" / f"{stage}.py")
-    )
+    """Files of ours that a stage runs and dvc.yaml does not list for it."""
+    reached = reached_by(stage)
     needed = [path for path in reached if path not in CARRIERS and not is_only_words(ROOT / path)]
     listed = [*deps_of(stage), *WITHOUT_EFFECT.get(stage, ())]
     return [path for path in needed if not covered(path, listed)]
@@ -124,7 +134,7 @@ def test_stage_train_is_stale_by_all_files_that_make_another_training() -> None:
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_no_dep_is_code_that_the_stage_does_not_run(stage: str) -> None:
-    reached = {path.relative_to(ROOT).as_posix() for path in closure(ROOT / "pipelines" / "stages" / f"{stage}.py")}
+    reached = reached_by(stage)
     code = [dep for dep in deps_of(stage) if (ROOT / dep).suffix in ("", ".py") and (ROOT / dep).exists()]
     code = [dep for dep in code if dep.startswith(("ddpm_core", "pipelines"))]
     for dep in code:

@@ -11,9 +11,10 @@ from ddpm_core.gate.config import GateConfig
 from ddpm_core.metrics.config import EvaluateConfig, PanelsConfig
 from ddpm_core.spec import labelled
 from pipelines.kinds.facts import SourceFacts, write_facts
+from pipelines.kinds.manifest import Counts, Manifest, write_manifest
 from pipelines.kinds.pictures.reference.config import ClassifierConfig, ReferenceConfig
 from pipelines.kinds.pictures.rows.examples import example
-from pipelines.kinds.pictures.rows.manifest import Counts, Manifest, Row, write_manifest
+from pipelines.kinds.pictures.rows.row import PictureRow
 from pipelines.params import RuntimeConfig
 from pipelines.paths import Paths
 from pipelines.report.config import ReportConfig
@@ -92,8 +93,11 @@ def measured_project(root: Path, *, labelled_data: bool = True, train: int = 240
         splits[split] = [example(*item, spec) for item in items]
         for key, image, label in items:
             name = CLASSES[label] if labelled_data else ""
-            grey = (float(image.mean()), float(image.std()), 0, 255)
-            rows.append(Row(key, "a.png", label, name, split, SIDE, SIDE, "L", "0", "0", "0", *grey, "a.png"))
+            of_file = {"path": "a.png", "source": "a.png", "sha256": "0", "source_sha256": "0", "content_sha256": "0"}
+            grey = {"mean": float(image.mean()), "std": float(image.std()), "min": 0, "max": 255}
+            size = {"width": SIDE, "height": SIDE, "mode": "L"}
+            of_class = {"label": label, "class_name": name}
+            rows.append(PictureRow(key=key, split=split, **of_file, **of_class, **size, **grey))  # type: ignore[arg-type]
     write_shards(paths.shards, spec, splits, ShardConfig(100, 50, 1000))
     write_manifest(paths.manifest, Manifest(rows, spec, Counts(len(rows) + 1, len(rows), 1)))
     write_facts(paths.source_facts, SourceFacts(model_name="ddpm-bars"))

@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from pipelines.kinds.pictures.contract.config import ContractConfig
-from pipelines.kinds.pictures.rows.manifest import Manifest, read_manifest
+from pipelines.kinds.manifest import Manifest, read_manifest
+from pipelines.kinds.pictures.contract.config import PicturesContract
 from pipelines.kinds.pictures.rows.rules import Rules
 from pipelines.kinds.pictures.sources import ImageFolder
+from pipelines.kinds.quarantine import read_quarantine
 from pipelines.kinds.split import SplitConfig
 from pipelines.paths import Paths
 from pipelines.shards.archive import ShardConfig
@@ -44,7 +45,7 @@ FOLDER = ImageFolder(
     max_megapixels=1.0,
     max_megabytes=1.0,
 )
-CONTRACT = ContractConfig(
+CONTRACT = PicturesContract(
     min_train_images=1,
     min_test_images=0,
     min_train_images_per_class=0,
@@ -108,12 +109,14 @@ class Project:
         self.shards = SHARDS
         self.raw = root / "raw"
         (root / "pipelines").mkdir(exist_ok=True)
-        self.paths.suite.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(SUITE, self.paths.suite)
+        self.suite = self.paths.suite("pictures")
+        self.suite.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(SUITE, self.suite)
 
     @property
     def params(self) -> Any:
         return SimpleNamespace(
+            kind="pictures",
             source=self.source,
             split=self.split,
             contract=self.contract,
@@ -133,4 +136,4 @@ class Project:
 
     def reasons(self) -> dict[str, str]:
         """Why each quarantined file was, by its name."""
-        return {line["source"]: line["reason"] for line in validate.read_quarantine(self.paths.quarantine)}
+        return {line["source"]: line["reason"] for line in read_quarantine(self.paths.quarantine)}

@@ -1,6 +1,6 @@
 """Pictures: labelled or not, from folders, archives and data sets."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +10,9 @@ from ddpm_core.spec import DataSpec
 from pipelines.kinds.kind import Augment, Kind, Sections
 
 if TYPE_CHECKING:
+    from pipelines.kinds.manifest import Row
+    from pipelines.kinds.prepared import Prepared
+    from pipelines.kinds.split import SplitConfig
     from pipelines.serving.base.serving import Serving
     from pipelines.shards.archive import Arrays, Example
 
@@ -21,12 +24,29 @@ class Pictures(Kind):
 
     def sections(self) -> Sections:
         from ddpm_core.metrics.config import EvaluateConfig
-        from pipelines.kinds.pictures.contract.config import ContractConfig
+        from pipelines.kinds.pictures.contract.config import PicturesContract
         from pipelines.kinds.pictures.reference.config import ReferenceConfig
         from pipelines.kinds.pictures.sources import SourceConfig
         from pipelines.kinds.pictures.training.config import AugmentConfig
 
-        return Sections(SourceConfig, ContractConfig, ReferenceConfig, AugmentConfig, EvaluateConfig)
+        return Sections(SourceConfig, PicturesContract, ReferenceConfig, AugmentConfig, EvaluateConfig)
+
+    def row_type(self) -> type["Row"]:
+        from pipelines.kinds.pictures.rows.row import PictureRow
+
+        return PictureRow
+
+    def prepare(self, source: Any, split: "SplitConfig", folder: Path, root: Path, workers: int) -> "Prepared":
+        from pipelines.kinds.pictures.rows.prepare import prepare
+
+        return prepare(source, split, folder, root, workers)
+
+    def suite_parameters(self, spec: DataSpec) -> Mapping[str, Any]:
+        _, height, width = spec.shape
+        return {"heights": [height], "widths": [width], "modes": [spec.mode]}
+
+    def data_set_columns(self, rows: Sequence[Any]) -> Mapping[str, Any]:
+        return {"mean_level": round(sum(row.mean for row in rows) / max(1, len(rows)), 6)}
 
     def examples(self, folder: Path, rows: Sequence[Any], spec: DataSpec) -> Iterator["Example"]:
         from pipelines.kinds.pictures.rows.examples import examples

@@ -70,7 +70,7 @@ def test_two_folders_of_other_names_do_not_meet_in_the_registry(path: str, name:
 def test_sets_have_names_of_their_own() -> None:
     names = [source.facts().model_name for source in (DIGITS, FASHION, replace(FASHION, name="MNIST"))]
     assert names == ["ddpm-digits", "ddpm-fashionmnist", "ddpm-mnist"]
-    assert name_of("CIFAR10") == "ddpm-cifar10"
+    assert name_of("CIFAR10", otherwise="pictures") == "ddpm-cifar10"
 
 
 def test_prepare_writes_them_and_the_registry_is_named_by_them_unless_the_user_names_it(tmp_path: Path) -> None:

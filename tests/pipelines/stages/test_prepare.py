@@ -11,9 +11,9 @@ from PIL import Image
 
 from ddpm_core.errors import DataError
 from ddpm_core.files import sha256_file
+from pipelines.kinds.pictures.rows import prepare as of_pictures
 from pipelines.kinds.pictures.rows.decode import read_png
 from pipelines.runtime.worker_pool import Died, map_in_workers
-from pipelines.stages import prepare as stage
 from tests.support.pictures import Project, bomb, file_bytes, noise, png, write
 
 GOOD = {f"{name}/{number}.png": png(10 * number + index) for index, name in enumerate("ab") for number in range(8)}
@@ -64,7 +64,7 @@ def test_what_the_manifest_says_of_a_picture_is_what_lies_on_disk(tmp_path: Path
         assert row.path == f"{row.label}/{row.key}.png"
         assert manifest.spec.classes[row.label] == row.class_name == row.source[0]
         assert sha256_file(path) == row.sha256
-        assert stage.pixels_digest(pixels) == row.pixels_sha256
+        assert of_pictures.pixels_digest(pixels) == row.content_sha256
         assert sha256_file(tmp_path / "raw" / row.source) == row.source_sha256
         assert pixels.shape == manifest.spec.shape == (3, row.height, row.width)
         assert (row.mean, row.std) == pytest.approx((pixels.mean(), pixels.std()), abs=1e-5)
@@ -83,9 +83,9 @@ def test_rows_come_in_the_order_of_their_keys_whatever_the_names(tmp_path: Path)
 def test_pixels_in_another_place_or_shape_are_another_picture() -> None:
     picture = np.arange(2 * 4 * 8, dtype=np.uint8).reshape(2, 4, 8)
     others = (picture[::-1], picture[:, ::-1], picture[:, :, ::-1], picture.reshape(2, 8, 4), picture.swapaxes(1, 2))
-    digests = [stage.pixels_digest(each) for each in (picture, *others)]
+    digests = [of_pictures.pixels_digest(each) for each in (picture, *others)]
     assert len(set(digests)) == len(digests)
-    assert stage.pixels_digest(picture.copy()) == digests[0]
+    assert of_pictures.pixels_digest(picture.copy()) == digests[0]
 
 
 def test_equal_sources_give_equal_bytes(tmp_path: Path) -> None:
@@ -121,7 +121,7 @@ def test_copies_are_kept_under_keys_of_their_own_on_one_side(tmp_path: Path) -> 
     assert sorted(row.key[16:] for row in manifest.rows) == [""] * 10 + ["-1"] * 5 + ["-2"] * 5 + ["-3"] * 5
     sides: dict[str, set[str]] = {}
     for row in manifest.rows:
-        sides.setdefault(row.pixels_sha256, set()).add(row.split)
+        sides.setdefault(row.content_sha256, set()).add(row.split)
     assert len(sides) == 5
     assert all(len(side) == 1 for side in sides.values())
 
@@ -153,7 +153,7 @@ def test_nothing_that_can_be_used_is_an_error_and_leaves_no_half_data(tmp_path: 
     write(tmp_path / "raw", {"a/bad.png": b"words"})
     project = Project(tmp_path)
     with pytest.raises(
-        DataError, match=r"at least one picture .* all 1 were refused; the first: a/bad\.png: not a pict"
+        DataError, match=r"at least one example .* all 1 were refused; the first: a/bad\.png: not a pict"
     ):
         project.prepare()
     assert not project.paths.images.exists()
@@ -166,7 +166,7 @@ def test_a_decoder_that_dies_costs_its_picture_alone(tmp_path: Path, monkeypatch
     def dying(setups: Any, items: Any, *, chunk: int) -> Iterator[Any]:
         return iter([Died(-9), *list(map_in_workers(setups, items, chunk=chunk))[1:]])
 
-    monkeypatch.setattr(stage, "map_in_workers", dying)
+    monkeypatch.setattr(of_pictures, "map_in_workers", dying)
     project = Project(tmp_path)
     assert len(project.prepare().rows) == len(GOOD) - 1
     assert project.reasons() == {"a/0.png": "the process that decoded it died"}

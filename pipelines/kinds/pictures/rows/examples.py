@@ -10,13 +10,13 @@ from ddpm_core.errors import IntegrityError
 from ddpm_core.files import sha256_bytes
 from ddpm_core.spec import DataSpec, conditions_of
 from pipelines.kinds.pictures.rows.decode import decode_png
-from pipelines.kinds.pictures.rows.manifest import Row
+from pipelines.kinds.pictures.rows.row import PictureRow
 from pipelines.shards.archive import Example
 
 _MEND = "`dvc checkout --force data/images` brings the recorded bytes back; `ddpm prepare` writes them anew"
 
 
-def examples(images: Path, rows: Sequence[Row], spec: DataSpec) -> Iterator[Example]:
+def examples(images: Path, rows: Sequence[PictureRow], spec: DataSpec) -> Iterator[Example]:
     for row in rows:
         path = images / row.path
         if not path.is_file():

@@ -153,11 +153,6 @@ def lies_within(real: str, folder: str) -> bool:
     return real == folder or real.startswith(folder.rstrip(os.sep) + os.sep)
 
 
-def shown_name(name: str) -> str:
-    """A name as text that every file format can hold: bytes that are no UTF-8 are written as \\xNN."""
-    return os.fsencode(name).decode("utf-8", "backslashreplace")
-
-
 def is_ignored(parts: Sequence[str]) -> bool:
     """Hidden files and folders, and what file managers leave behind, are no pictures and are not counted."""
     return any(part.startswith(".") or part == "__MACOSX" for part in parts) or parts[-1].lower() in _LITTER

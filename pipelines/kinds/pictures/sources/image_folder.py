@@ -22,8 +22,8 @@ from pipelines.kinds.pictures.rows.rules import (
     Rules,
     is_ignored,
     lies_within,
-    shown_name,
 )
+from pipelines.kinds.quarantine import shown_name
 
 _MEGABYTE = 1_000_000
 
@@ -70,7 +70,9 @@ class ImageFolder(Config):
     def facts(self) -> SourceFacts:
         """Of a folder nothing is known but its name, which names the model in the registry."""
         name = Path(self.path).name
-        return SourceFacts(model_name=name_of(name[:-4] if name.lower().endswith(".zip") else name))
+        return SourceFacts(
+            model_name=name_of(name[:-4] if name.lower().endswith(".zip") else name, otherwise="pictures")
+        )
 
     def listing(self, root: Path) -> Listing:
         place = root / self.path

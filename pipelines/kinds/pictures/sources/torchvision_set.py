@@ -54,7 +54,7 @@ class Torchvision(Config):
 
     def facts(self) -> SourceFacts:
         return SourceFacts(
-            model_name=name_of(self.name),
+            model_name=name_of(self.name, otherwise="pictures"),
             title=f"{self.name} by diffusion",
             data_licence=_LICENCES.get(self.name),
             limits=f"It knows the pictures of {self.name}, at {self.size} x {self.size} pixels, and nothing else.",

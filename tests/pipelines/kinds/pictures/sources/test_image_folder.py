@@ -10,7 +10,7 @@ import pytest
 
 from ddpm_core.errors import DataError, ParamsError
 from pipelines.kinds.pictures.rows.rules import Found, Member
-from pipelines.stages import validate
+from pipelines.kinds.quarantine import read_quarantine
 from tests.support.pictures import FOLDER, Project, png, write
 
 
@@ -108,7 +108,7 @@ def test_links_that_lead_out_of_the_folder_are_refused_by_name_and_never_copied(
     refused = ["a/by-a-link", "a/deep", "a/good.png", "a/neighbour", "a/passwd", "b"]
     assert sorted(project.reasons()) == refused
     assert all("a link that leads out of source.path" in reason for reason in project.reasons().values())
-    for line in validate.read_quarantine(project.paths.quarantine):
+    for line in read_quarantine(project.paths.quarantine):
         assert (line["sha256"], line["copy"]) == (None, None)
     assert [path.name for path in project.paths.quarantine.iterdir()] == ["quarantine.jsonl"]
     written = b"".join(path.read_bytes() for path in (tmp_path / "data").rglob("*") if path.is_file())
@@ -152,7 +152,7 @@ def test_links_inside_a_zip_are_refused_by_name_and_never_copied(tmp_path: Path)
     assert [row.source for row in project.prepare().rows] == ["a/1.png"]
     assert sorted(project.reasons()) == ["a/absolute", "a/beside.png", "a/pipe", "a/up.png"]
     assert all("inside its zip" in reason for reason in project.reasons().values())
-    for line in validate.read_quarantine(project.paths.quarantine):
+    for line in read_quarantine(project.paths.quarantine):
         assert (line["sha256"], line["copy"]) == (None, None)
 
 

@@ -97,5 +97,5 @@ def test_a_picture_that_the_set_has_on_both_sides_is_kept_out_of_what_judges(tmp
     project.source = MNIST
     manifest = project.prepare()
     assert (len(manifest.of_split("train")), len(manifest.of_split("test"))) == (21, 9)
-    sides = [{row.pixels_sha256 for row in manifest.of_split(split)} for split in ("train", "test")]
+    sides = [{row.content_sha256 for row in manifest.of_split(split)} for split in ("train", "test")]
     assert not sides[0] & sides[1]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ddpm_core.errors import ParamsError
-from pipelines.kinds.pictures.contract.config import identity
+from pipelines.contract.config import identity
 
 Table = Sequence[Mapping[str, Any]]
 

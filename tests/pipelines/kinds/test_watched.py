@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from ddpm_core.errors import ParamsError
-from pipelines.kinds.pictures.sources.watched import check_watched
+from pipelines.kinds.watched import check_watched
 from tests.support.pictures import png, write
 
 

@@ -1,11 +1,11 @@
-"""What DVC must be able to read of the raw pictures before it can say whether they changed."""
+"""What DVC must be able to read of the raw data before it can say whether they changed."""
 
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
 from ddpm_core.errors import ParamsError
-from pipelines.kinds.pictures.rows.rules import shown_name
+from pipelines.kinds.quarantine import shown_name
 
 _NAMED = 3
 
@@ -13,7 +13,7 @@ _NAMED = 3
 def check_watched(path: str, root: Path) -> None:
     """Refuse a `source.path` that DVC would stumble or hang on; a ParamsError, since nothing was started yet.
 
-    What is merely no good picture is none of this: prepare puts it in quarantine.
+    What merely cannot be used is none of this: prepare puts it in quarantine.
     """
     place = root / path
     if not place.exists():

@@ -1,14 +1,19 @@
 """The manifest: a round trip, equal bytes, and damage told."""
 
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
 from ddpm_core.errors import IntegrityError
 from ddpm_core.spec import labelled
-from pipelines.kinds.pictures.rows.manifest import Counts, Manifest, Row, read_manifest, write_manifest
+from pipelines.kinds.manifest import Counts, Manifest, read_manifest, write_manifest
+from pipelines.kinds.pictures.rows.row import PictureRow
 
-ROW = Row("k", "0/k.png", 0, "猫", "train", 4, 4, "L", "a" * 64, "b" * 64, "c" * 64, 1.5, 0.25, 0, 255, "x\n.png")
+ROW = PictureRow(
+    key="k", path="0/k.png", label=0, class_name="猫", split="train", sha256="a" * 64, source_sha256="b" * 64,
+    content_sha256="c" * 64, source="x\n.png", width=4, height=4, mode="L", mean=1.5, std=0.25, min=0, max=255,
+)  # fmt: skip
 MANIFEST = Manifest([ROW], labelled((1, 4, 4), (-1.0, 1.0), 256, ("猫",)), Counts(3, 1, 2))
 
 
@@ -23,9 +28,11 @@ def test_equal_manifests_give_equal_bytes(tmp_path: Path) -> None:
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
 
 
-def test_its_frame_has_the_rows(tmp_path: Path) -> None:
-    frame = MANIFEST.frame()
-    assert frame.to_dict("records")[0]["source"] == "x\n.png"
+def test_its_columns_are_the_fields_of_a_row_of_its_kind(tmp_path: Path) -> None:
+    import pandas as pd
+
+    write_manifest(tmp_path / "m.parquet", MANIFEST)
+    assert pd.read_parquet(tmp_path / "m.parquet").to_dict("records") == [asdict(ROW)]
 
 
 def test_a_missing_manifest_is_told(tmp_path: Path) -> None:

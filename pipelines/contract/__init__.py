@@ -1,0 +1,1 @@
+"""The data contract: its thresholds, the suite of expectations, and Great Expectations, which judges them."""

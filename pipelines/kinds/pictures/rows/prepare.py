@@ -1,0 +1,100 @@
+"""Pictures of one size from what a source holds: decoded, made equal, and written as PNG."""
+
+import logging
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ddpm_core.errors import DataError
+from ddpm_core.files import sha256_bytes
+from pipelines.kinds.pictures.rows.decode import decode, encode_png, fit_pixels
+from pipelines.kinds.pictures.rows.row import PictureRow
+from pipelines.kinds.pictures.rows.rules import File, Found, Listing, Member, Pixels, Rules
+from pipelines.kinds.prepared import Accepted, Prepared, assemble
+from pipelines.kinds.quarantine import Rejected
+from pipelines.kinds.split import SplitConfig
+from pipelines.runtime.progress import tracked
+from pipelines.runtime.worker_pool import Died, map_in_workers, plain
+
+if TYPE_CHECKING:
+    from pipelines.kinds.pictures.sources import SourceConfig
+
+_CHUNK = 16  # pictures a message to a worker: fewer cost more in passing them than in the work
+
+log = logging.getLogger(__name__)
+
+
+def prepare(source: "SourceConfig", split: SplitConfig, folder: Path, root: Path, workers: int) -> Prepared:
+    """Write each picture that can be used to `folder`/<label, or all>/<key>.png."""
+    rules = source.rules()
+    listing = source.listing(root)
+    log.info("found %d pictures, %d other files left out by rule", len(listing.found), listing.ignored)
+
+    def keep(key: str, label: int, picture: Accepted) -> tuple[str, str]:
+        path = f"{'all' if label < 0 else label}/{key}.png"
+        (folder / path).parent.mkdir(exist_ok=True)
+        (folder / path).write_bytes(picture.data)
+        return path, sha256_bytes(picture.data)
+
+    outcomes = tracked(_outcomes(listing, rules, workers), "prepare", "pictures", total=len(listing.found))
+    return assemble(outcomes, keep, PictureRow, rules.spec(listing.classes), split, listing.empty)
+
+
+def _outcomes(listing: Listing, rules: Rules, workers: int) -> Iterator[Accepted | Rejected]:
+    """What becomes of each picture, in order. Files are decoded in processes of their own."""
+    labelled = bool(listing.classes)
+    work = partial(_outcome, rules=rules, labelled=labelled)
+    if all(isinstance(found.content, Pixels) for found in listing.found):
+        yield from map(work, listing.found)
+        return
+    done = map_in_workers([plain(work)] * workers, listing.found, chunk=_CHUNK)
+    for found, outcome in zip(listing.found, done, strict=True):
+        yield Rejected(found.name, "the process that decoded it died") if isinstance(outcome, Died) else outcome
+
+
+def _outcome(found: Found, rules: Rules, labelled: bool) -> Accepted | Rejected:
+    data: bytes | None = None
+    try:
+        data = _bytes_of(found.content, rules)
+        if labelled and found.class_name is None:
+            raise DataError("lies outside of the class folders")
+        if isinstance(found.content, Pixels):
+            levels = np.frombuffer(data, dtype=np.uint8).reshape(found.content.shape)
+            return _accepted(found, fit_pixels(levels, rules), data)
+        return _accepted(found, decode(data, rules), data)
+    except DataError as error:
+        return Rejected(found.name, str(error)) if data is None else Rejected.of(found.name, str(error), data)
+
+
+def _bytes_of(content: Pixels | File | Member, rules: Rules) -> bytes:
+    return content.data if isinstance(content, Pixels) else content.read(rules.max_bytes)
+
+
+def _accepted(found: Found, pixels: NDArray[np.uint8], data: bytes) -> Accepted:
+    levels = pixels.astype(np.float64)
+    return Accepted(
+        name=found.name,
+        class_name=found.class_name,
+        split=found.split,
+        source_sha256=sha256_bytes(data),
+        content_sha256=pixels_digest(pixels),
+        data=encode_png(pixels),
+        columns={
+            "width": pixels.shape[2],
+            "height": pixels.shape[1],
+            "mode": "L" if pixels.shape[0] == 1 else "RGB",
+            "mean": round(float(levels.mean()), 6),
+            "std": round(float(levels.std()), 6),
+            "min": int(pixels.min()),
+            "max": int(pixels.max()),
+        },
+    )
+
+
+def pixels_digest(pixels: NDArray[np.uint8]) -> str:
+    """What two pictures that look the same have in common, whatever files they came in."""
+    return sha256_bytes(repr(pixels.shape).encode() + pixels.tobytes())
