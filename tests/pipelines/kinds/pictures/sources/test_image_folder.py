@@ -170,7 +170,7 @@ def test_class_folders_without_a_picture_are_told_and_are_no_classes(
     assert replace(FOLDER, labels="none").listing(tmp_path).empty == ()
     manifest = Project(tmp_path).prepare()
     assert manifest.empty_folders == ("empty", "litter")
-    assert "class folder empty holds no picture" in caplog.text
+    assert "class folder empty holds no example" in caplog.text
 
 
 def test_names_that_are_no_utf8_are_shown_with_their_bytes(tmp_path: Path) -> None:
