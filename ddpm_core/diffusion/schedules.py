@@ -4,39 +4,64 @@ A new one is a class here and a name in `ScheduleConfig`; from outside, pass the
 """
 
 import logging
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from ddpm_core.checks import Check, Checks, Config, not_negative, open_fraction, positive
-from ddpm_core.diffusion.schedule import Floats, Process, Schedule
+from ddpm_core.checks import Checks, Config, not_negative, open_fraction, positive
+from ddpm_core.diffusion.schedule import Floats, Schedule
 from ddpm_core.errors import ParamsError
-
-__all__ = [
-    "Cosine",
-    "Edm",
-    "GeometricVE",
-    "Linear",
-    "Process",
-    "Quadratic",
-    "RectifiedFlow",
-    "Schedule",
-    "ScheduleConfig",
-    "Sigmoid",
-    "VpContinuous",
-    "zero_terminal_snr",
-]
 
 _log = logging.getLogger(__name__)
 _REFUSED_SNR = 0.1
 _WARNED_SNR = 1e-3
-_levels: Check = (lambda v: v >= 2, "2 or more levels")
 
 
 @dataclass(frozen=True)
-class Linear(Config):
-    """Ho et al. 2020, section 4: beta rises linearly; the two ends belong to T = 1000 and are scaled for another T.
+class ScheduleBase(Config, ABC):
+    """Base of every schedule's config. A subclass narrows `kind` to a Literal and adds its own fields and checks."""
+
+    kind: str
+    T: int
+    __checks__: ClassVar[Checks] = {"T": (lambda v: v >= 2, "2 or more levels")}
+
+    @abstractmethod
+    def build(self) -> Schedule:
+        """The tables of levels 0 to T."""
+
+
+@dataclass(frozen=True)
+class _BetaRange(ScheduleBase):
+    """Beta from `beta_start` to `beta_end`, each times 1000 / T if `scale_ends`."""
+
+    beta_start: float
+    beta_end: float
+    scale_ends: bool
+    zero_terminal_snr: bool
+    __checks__: ClassVar[Checks] = {
+        **ScheduleBase.__checks__,
+        "beta_start": open_fraction,
+        "beta_end": open_fraction,
+    }
+
+    def _ends(self) -> tuple[float, float]:
+        scale = 1000 / self.T if self.scale_ends else 1.0
+        start, end = self.beta_start * scale, self.beta_end * scale
+        if start >= end:
+            raise ParamsError(f"{self.kind}: beta_end must be above beta_start, got {self.beta_start}, {self.beta_end}")
+        if end >= 1:
+            raise ParamsError(
+                f"{self.kind}: beta_end, scaled to T = {self.T}, must be below 1, got {end:g}; "
+                f"take T above {self.beta_end * 1000:.0f} or a cosine schedule"
+            )
+        return start, end
+
+
+@dataclass(frozen=True)
+class Linear(_BetaRange):
+    """Ho et al. 2020, section 4: beta rises linearly. `scale_ends` scales its two ends, made for T = 1000.
 
     For comparing with papers. Of small pictures its last levels are nearly all noise.
 
@@ -44,21 +69,15 @@ class Linear(Config):
     """
 
     kind: Literal["linear"]
-    T: int
-    beta_start: float
-    beta_end: float
-    scale_ends: bool
-    zero_terminal_snr: bool
-    __checks__: ClassVar[Checks] = {"T": _levels, "beta_start": open_fraction, "beta_end": open_fraction}
 
     def build(self) -> Schedule:
-        start, end = _ends(self)
+        start, end = self._ends()
         return _discrete(np.linspace(start, end, self.T), self.zero_terminal_snr)
 
 
 @dataclass(frozen=True)
-class Quadratic(Config):
-    """Linear in the root of beta (Song et al. 2021, DDIM, for CIFAR-10); ends scaled as in Linear.
+class Quadratic(_BetaRange):
+    """Linear in the root of beta (Song et al. 2021, DDIM). `scale_ends` is that of Linear.
 
     For comparing with DDIM's CIFAR-10.
 
@@ -66,20 +85,14 @@ class Quadratic(Config):
     """
 
     kind: Literal["quadratic"]
-    T: int
-    beta_start: float
-    beta_end: float
-    scale_ends: bool
-    zero_terminal_snr: bool
-    __checks__: ClassVar[Checks] = {"T": _levels, "beta_start": open_fraction, "beta_end": open_fraction}
 
     def build(self) -> Schedule:
-        start, end = _ends(self)
+        start, end = self._ends()
         return _discrete(np.linspace(start**0.5, end**0.5, self.T) ** 2, self.zero_terminal_snr)
 
 
 @dataclass(frozen=True)
-class Cosine(Config):
+class Cosine(ScheduleBase):
     """Nichol & Dhariwal 2021, eq. 17: alpha_bar falls as a squared cosine, beta capped.
 
     For small pictures: the default. Not with target eps, which is divided by an a_T near 0; take v.
@@ -88,11 +101,10 @@ class Cosine(Config):
     """
 
     kind: Literal["cosine"]
-    T: int
     s: float
     beta_max: float
     zero_terminal_snr: bool
-    __checks__: ClassVar[Checks] = {"T": _levels, "s": not_negative, "beta_max": open_fraction}
+    __checks__: ClassVar[Checks] = {**ScheduleBase.__checks__, "s": not_negative, "beta_max": open_fraction}
 
     def build(self) -> Schedule:
         f = np.cos((np.arange(self.T + 1) / self.T + self.s) / (1 + self.s) * np.pi / 2) ** 2
@@ -100,7 +112,7 @@ class Cosine(Config):
 
 
 @dataclass(frozen=True)
-class Sigmoid(Config):
+class Sigmoid(ScheduleBase):
     """Chen 2023, "On the importance of noise scheduling": alpha_bar falls as a sigmoid from `start` to `end`.
 
     For larger pictures, which need more noise: with a smaller `tau` alpha_bar falls more steeply in the middle.
@@ -109,13 +121,12 @@ class Sigmoid(Config):
     """
 
     kind: Literal["sigmoid"]
-    T: int
     start: float
     end: float
     tau: float
     alpha_bar_min: float
     zero_terminal_snr: bool
-    __checks__: ClassVar[Checks] = {"T": _levels, "tau": positive, "alpha_bar_min": open_fraction}
+    __checks__: ClassVar[Checks] = {**ScheduleBase.__checks__, "tau": positive, "alpha_bar_min": open_fraction}
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -130,7 +141,7 @@ class Sigmoid(Config):
 
 
 @dataclass(frozen=True)
-class VpContinuous(Config):
+class VpContinuous(ScheduleBase):
     """Song et al. 2021, eq. 32 (the VP SDE) at t = i / T; the network is told 1000 t.
 
     For score models in VP.
@@ -139,11 +150,10 @@ class VpContinuous(Config):
     """
 
     kind: Literal["vp_continuous"]
-    T: int
     beta_min: float
     beta_max: float
     zero_terminal_snr: bool
-    __checks__: ClassVar[Checks] = {"T": _levels, "beta_min": positive, "beta_max": positive}
+    __checks__: ClassVar[Checks] = {**ScheduleBase.__checks__, "beta_min": positive, "beta_max": positive}
 
     def build(self) -> Schedule:
         t = np.arange(self.T + 1) / self.T
@@ -152,7 +162,28 @@ class VpContinuous(Config):
 
 
 @dataclass(frozen=True)
-class GeometricVE(Config):
+class _SigmaRange(ScheduleBase):
+    """Sigma from `sigma_min` to `sigma_max`."""
+
+    sigma_min: float
+    sigma_max: float
+    __checks__: ClassVar[Checks] = {
+        **ScheduleBase.__checks__,
+        "sigma_min": positive,
+        "sigma_max": positive,
+        "sigma_data": positive,
+    }
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.sigma_max <= self.sigma_min:
+            raise ParamsError(
+                f"{self.kind}: sigma_max must be above sigma_min, got {self.sigma_max} and {self.sigma_min}"
+            )
+
+
+@dataclass(frozen=True)
+class GeometricVE(_SigmaRange):
     """Song & Ermon 2019: sigmas in geometric progression; the network is told the level's number.
 
     For score models in VE (NCSN), with target `score`.
@@ -161,20 +192,7 @@ class GeometricVE(Config):
     """
 
     kind: Literal["geometric_ve"]
-    T: int
-    sigma_min: float
-    sigma_max: float
     sigma_data: float
-    __checks__: ClassVar[Checks] = {
-        "T": _levels,
-        "sigma_min": positive,
-        "sigma_max": positive,
-        "sigma_data": positive,
-    }
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        _rising_sigmas(self)
 
     def build(self) -> Schedule:
         sigma = np.exp(np.linspace(np.log(self.sigma_min), np.log(self.sigma_max), self.T))
@@ -182,7 +200,7 @@ class GeometricVE(Config):
 
 
 @dataclass(frozen=True)
-class Edm(Config):
+class Edm(_SigmaRange):
     """Karras et al. 2022, eq. 5: sigma^(1/rho) in equal steps; the network is told ln(sigma) / 4.
 
     For EDM: with target `edm`, weighting `edm` and time law `log_normal`.
@@ -191,22 +209,9 @@ class Edm(Config):
     """
 
     kind: Literal["edm"]
-    T: int
-    sigma_min: float
-    sigma_max: float
     rho: float
     sigma_data: float
-    __checks__: ClassVar[Checks] = {
-        "T": _levels,
-        "sigma_min": positive,
-        "sigma_max": positive,
-        "rho": positive,
-        "sigma_data": positive,
-    }
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        _rising_sigmas(self)
+    __checks__: ClassVar[Checks] = {**_SigmaRange.__checks__, "rho": positive}
 
     def build(self) -> Schedule:
         ends = self.sigma_min ** (1 / self.rho), self.sigma_max ** (1 / self.rho)
@@ -216,7 +221,7 @@ class Edm(Config):
 
 
 @dataclass(frozen=True)
-class RectifiedFlow(Config):
+class RectifiedFlow(ScheduleBase):
     """Liu et al. 2022: the straight line x_t = (1 - t) x_0 + t eps at t = i / T; the network is told 1000 t.
 
     For flow matching, with target `flow`.
@@ -225,8 +230,6 @@ class RectifiedFlow(Config):
     """
 
     kind: Literal["rectified_flow"]
-    T: int
-    __checks__: ClassVar[Checks] = {"T": _levels}
 
     def build(self) -> Schedule:
         i = np.arange(self.T + 1)
@@ -247,28 +250,6 @@ def zero_terminal_snr(schedule: Schedule) -> Schedule:
     return Schedule(a=a, g=np.sqrt(1 - a**2), time=schedule.time, process="vp", sigma_data=schedule.sigma_data)
 
 
-def _ends(config: Linear | Quadratic) -> tuple[float, float]:
-    scale = 1000 / config.T if config.scale_ends else 1.0
-    start, end = config.beta_start * scale, config.beta_end * scale
-    if start >= end:
-        raise ParamsError(
-            f"{config.kind}: beta_end must be above beta_start, got {config.beta_start}, {config.beta_end}"
-        )
-    if end >= 1:
-        raise ParamsError(
-            f"{config.kind}: beta_end, scaled to T = {config.T}, must be below 1, got {end:g}; "
-            f"take T above {config.beta_end * 1000:.0f} or a cosine schedule"
-        )
-    return start, end
-
-
-def _rising_sigmas(config: GeometricVE | Edm) -> None:
-    if config.sigma_max <= config.sigma_min:
-        raise ParamsError(
-            f"{config.kind}: sigma_max must be above sigma_min, got {config.sigma_max} and {config.sigma_min}"
-        )
-
-
 def _discrete(beta: Floats, to_zero: bool) -> Schedule:
     return _variance_preserving(np.cumsum(np.log1p(-beta)), np.arange(len(beta) + 1), to_zero)
 
@@ -276,13 +257,13 @@ def _discrete(beta: Floats, to_zero: bool) -> Schedule:
 def _variance_preserving(log_alpha_bar: Floats, time: Any, to_zero: bool) -> Schedule:
     log_alpha_bar = np.concatenate([[0.0], log_alpha_bar])
     a, g = np.exp(0.5 * log_alpha_bar), np.sqrt(-np.expm1(log_alpha_bar))
-    schedule = Schedule(a=a, g=g, time=np.asarray(time, np.float32), process="vp")
+    schedule = Schedule(a=a, g=g, time=time, process="vp")
     return zero_terminal_snr(schedule) if to_zero else _ended(schedule)
 
 
 def _variance_exploding(sigma: Floats, time: Any, sigma_data: float) -> Schedule:
     g = np.concatenate([[0.0], sigma])
-    return _ended(Schedule(np.ones_like(g), g, np.asarray(time, np.float32), "ve", sigma_data))
+    return _ended(Schedule(np.ones_like(g), g, time, "ve", sigma_data))
 
 
 def _ended(schedule: Schedule) -> Schedule:

@@ -1,5 +1,6 @@
 """What the pipeline asks of an objective's configuration, which loads without torch."""
 
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
 from ddpm_core.checks import Config
@@ -11,7 +12,7 @@ if TYPE_CHECKING:
     from ddpm_core.objectives.batch import LabelDropout
 
 
-class BaseObjectiveConfig(Config):
+class BaseObjectiveConfig(Config, ABC):
     """Base of every objective's configuration, which has a Literal `kind` and the keys of section `diffusion`.
 
     Among these are `target` and `variance`: a bundle samples by them and by the parameterisation.
@@ -22,13 +23,13 @@ class BaseObjectiveConfig(Config):
         """Whether the network has twice the channels."""
         return False
 
+    @abstractmethod
     def parameterisation(self) -> Parameterisation:
         """The target on the built schedule."""
-        raise NotImplementedError
 
+    @abstractmethod
     def build(self, spec: DataSpec, dropout: "LabelDropout | None") -> "Objective":
         """What a training minimises; torch is imported here."""
-        raise NotImplementedError
 
     def build_held_out(self, spec: DataSpec) -> "Objective":
         """The loss by which the steps of a training are compared, on data held out: with every label shown."""

@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
+from ddpm_core.diffusion.schedules import ScheduleBase
 from ddpm_core.errors import DataError, ParamsError
-from ddpm_core.models import UNetConfig
+from ddpm_core.models import NetworkConfig, UNetConfig
+from ddpm_core.objectives.base_config import BaseObjectiveConfig
 from ddpm_core.spec import Condition, DataSpec, labelled
 
 VALID: dict[str, Any] = {
@@ -116,3 +118,18 @@ def test_the_parameters_are_checked_without_torch() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "UNetConfig"
+
+
+def test_a_network_or_objective_or_schedule_without_what_it_builds_is_refused_when_it_is_made() -> None:
+    class Nameless(NetworkConfig):
+        pass
+
+    class Aimless(BaseObjectiveConfig):
+        pass
+
+    class Flat(ScheduleBase):
+        pass
+
+    for cls, fields in ((Nameless, {}), (Aimless, {}), (Flat, {"kind": "flat", "T": 10})):
+        with pytest.raises(TypeError, match="build"):
+            cls(**fields)
