@@ -30,7 +30,7 @@ from pipelines.kinds.pictures.rows.examples import example
 from pipelines.params import Params, load_params
 from pipelines.paths import Paths
 from pipelines.shards.archive import Example, ShardConfig, write_shards
-from pipelines.training.setup import Making
+from pipelines.training.setup import TrainingSetup
 
 ROOT = Path(__file__).parents[1]
 SIDE, SCALE = 32, 2
@@ -60,8 +60,8 @@ def samples(photographs: list[Path], count: int, seed: int, spec: DataSpec) -> I
 
 def trained(params: Params, paths: Paths, spec: DataSpec, count: int) -> tuple[Images, float, int]:
     """Samples of a training's averaged weights, its CPU seconds, and the parameters of the network."""
-    making = Making.of(params, paths, ALONE)
-    trainer = making.trainer(None, lambda: False)
+    setup = TrainingSetup.of(params, paths, ALONE)
+    trainer = setup.trainer(None, lambda: False)
     seconds = time.process_time()
     for _ in trainer.run():
         pass
@@ -76,8 +76,8 @@ def trained(params: Params, paths: Paths, spec: DataSpec, count: int) -> tuple[I
         seeds=range(count),
         cond={"label": np.arange(count, dtype=np.int64) % len(spec.classes)},
         guidance=params.sample.guidance.weight,
-        device=making.device,
-        dtype=making.dtype,
+        device=setup.device,
+        dtype=setup.dtype,
     )
     return spec.decode(made), seconds, sum(weight.numel() for weight in trainer.model.parameters())
 

@@ -55,17 +55,17 @@ class Ours(Side):
         from ddpm_core.training.distributed import ALONE
         from pipelines.params import load_params
         from pipelines.paths import Paths
-        from pipelines.training.setup import Making
+        from pipelines.training.setup import TrainingSetup
 
         paths = Paths.of(project)
         params = load_params(paths.params)
         params = replace(params, runtime=replace(params.runtime, threads=1))
         for section, values in changes.items():
             params = replace(params, **{section: replace(getattr(params, section), **values)})
-        making = Making.of(params, paths, ALONE)
+        setup = TrainingSetup.of(params, paths, ALONE)
         self.parameterisation = params.diffusion.parameterisation()
-        self.conditional, self._size = bool(making.spec.conditions), params.train.batch_size
-        self._trainer = making.trainer(Checkpoints(folder / "checkpoints", 1), lambda: False)
+        self.conditional, self._size = bool(setup.spec.conditions), params.train.batch_size
+        self._trainer = setup.trainer(Checkpoints(folder / "checkpoints", 1), lambda: False)
         self._run = self._trainer.run()
 
     def step(self) -> int:

@@ -1,4 +1,4 @@
-"""Where the weights begin: fresh, or as those of another training, fitted to these data's classes (fine-tuning)."""
+"""Initial weights from another training's file or bundle (fine-tuning), fitted to the classes of these data."""
 
 import json
 import logging
@@ -9,36 +9,54 @@ from torch import Tensor, nn
 
 from ddpm_core.errors import IntegrityError, ParamsError
 from ddpm_core.files import sha256_bytes
-from ddpm_core.models import CLASS_ROWS
 from ddpm_core.spec import DataSpec
 from ddpm_core.training.config import InitFrom
 from ddpm_core.training.ema import average_of
 
 _log = logging.getLogger(__name__)
-_NAMED = 5  # tensors that a refusal names
+_NAMED = 5  # tensors that an error names; it counts the others
+
+ClassNames = Mapping[str, Sequence[str]]
+"""The names of the classes of each condition that has classes."""
 
 
-def begin_from(model: nn.Module, start: InitFrom, root: Path, classes: Sequence[str]) -> None:
-    """Put the weights of a file or bundle into a network; those that it has not stay fresh, and that is said."""
-    theirs, theirs_classes = _read(start, root)
-    mine = model.state_dict()
-    rows, said = _class_rows(mine.get(CLASS_ROWS), theirs.pop(CLASS_ROWS, None), classes, theirs_classes)
-    _must_fit({name: tensor for name, tensor in mine.items() if name != CLASS_ROWS}, theirs, start.path)
-    model.load_state_dict({**theirs, **({} if rows is None else {CLASS_ROWS: rows})})
-    _log.info("the weights begin as those of %s%s", start.path, said)
+def begin_from(model: nn.Module, start: InitFrom, root: Path, spec: DataSpec) -> None:
+    """Load the weights of a file or bundle into a network for these data.
+
+    A condition NAME with classes has its embedding in `NAME.weight`: a row per class, then the null row. The rows are
+    matched by the names of the classes; new classes keep their fresh rows.
+    """
+    theirs, their_classes = _read(start, root)
+    mine, classes, notes = model.state_dict(), _class_names(spec), ""
+    rows: dict[str, Tensor] = {}
+    for name in sorted({*classes, *(their_classes or {})}):
+        tensor = f"{name}.weight"
+        names = None if their_classes is None else their_classes.get(name, ())
+        found, note = _class_rows(
+            tensor, mine.pop(tensor, None), theirs.pop(tensor, None), classes.get(name, ()), names
+        )
+        rows |= {} if found is None else {tensor: found}
+        notes += note
+    _must_fit(mine, theirs, start.path)
+    model.load_state_dict({**theirs, **rows})
+    _log.info("the weights start as those of %s%s", start.path, notes)
 
 
-def _read(start: InitFrom, root: Path) -> tuple[dict[str, Tensor], Sequence[str] | None]:
-    """The tensors of the file or bundle, and the names of its classes if it tells them."""
+def _class_names(spec: DataSpec) -> ClassNames:
+    return {name: condition.classes for name, condition in spec.conditions.items() if condition.classes}
+
+
+def _read(start: InitFrom, root: Path) -> tuple[dict[str, Tensor], ClassNames | None]:
+    """The tensors of the file or bundle; its classes, or None if it does not tell them."""
     place = root / start.path
     if (place / "bundle.json").is_file():
         return _read_bundle(start, place)
     if not place.is_file():
-        raise ParamsError(f"train.init_from.path: must be a safetensors file or a bundle's folder, but {place} is none")
+        raise ParamsError(f"train.init_from.path: must be a safetensors file or a bundle folder; not found: {place}")
     return _read_file(start, place)
 
 
-def _read_file(start: InitFrom, place: Path) -> tuple[dict[str, Tensor], Sequence[str] | None]:
+def _read_file(start: InitFrom, place: Path) -> tuple[dict[str, Tensor], ClassNames | None]:
     from safetensors import SafetensorError
     from safetensors.torch import load
 
@@ -48,62 +66,62 @@ def _read_file(start: InitFrom, place: Path) -> tuple[dict[str, Tensor], Sequenc
         tensors = average_of(load(data), None)
         header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
         about = json.loads(header.get("__metadata__", {}).get("ddpm", "{}"))
-        classes = DataSpec.from_dict(about["spec"]).classes if about else None
+        classes = _class_names(DataSpec.from_dict(about["spec"])) if about else None
     except (SafetensorError, ValueError, KeyError, TypeError) as error:
         raise ParamsError(
-            f"train.init_from.path: must be a safetensors file such as out/weights.safetensors, but {place} does not "
-            f"read as one ({error})"
+            f"train.init_from.path: must be a safetensors file such as out/weights.safetensors, but {place} cannot "
+            f"be read as one ({error})"
         ) from error
     return tensors, classes
 
 
-def _read_bundle(start: InitFrom, place: Path) -> tuple[dict[str, Tensor], Sequence[str]]:
-    """Every byte of a bundle is verified; its digest is that of bundle.json, which holds the digest of the graph."""
+def _read_bundle(start: InitFrom, place: Path) -> tuple[dict[str, Tensor], ClassNames]:
+    """Verifies every byte: `start.sha256` is the digest of bundle.json, which holds the digest of the graph."""
     from ddpm_core.bundle.format import read_bundle
     from ddpm_core.bundle.graph_weights import weights_in
 
     bundle = read_bundle(place)
-    _must_be(start, bundle.digest, "bundle (of its bundle.json, that is)")
+    _must_be(start, bundle.digest, "bundle (the digest is that of its bundle.json)")
     tensors = weights_in(bundle.model)
     if tensors is None:
         raise ParamsError(
-            f"train.init_from.path: must be a bundle whose graph says which weight is which, but {place} does not (an "
-            "older version made it); give the file that it was exported from, whose SHA-256 is "
-            f"{bundle.provenance.get('weights_sha256', 'not told')}"
+            f"train.init_from.path: must be a bundle whose graph names its weights, but {place} does not (an older "
+            "version made it); give the weights file that it was exported from, with the SHA-256 "
+            f"{bundle.provenance.get('weights_sha256', '(unknown)')}"
         )
-    return tensors, bundle.spec.classes
+    return tensors, _class_names(bundle.spec)
 
 
 def _must_be(start: InitFrom, digest: str, what: str) -> None:
     if digest != start.sha256:
         raise IntegrityError(
-            f"train.init_from: {start.path} must have the SHA-256 {start.sha256}, but has {digest}; if this is the "
-            f"{what} that is meant, write its digest into params.yaml"
+            f"train.init_from: {start.path} must have the SHA-256 {start.sha256}, got {digest}; if this is the "
+            f"right {what}, write its digest into params.yaml"
         )
 
 
 def _class_rows(
-    mine: Tensor | None, theirs: Tensor | None, classes: Sequence[str], their_classes: Sequence[str] | None
+    tensor: str, mine: Tensor | None, theirs: Tensor | None, classes: Sequence[str], their_classes: Sequence[str] | None
 ) -> tuple[Tensor | None, str]:
-    """The class embedding: rows of classes that both name, and the null row, are taken; the others stay fresh."""
+    """The class embedding with the rows of shared classes and the null row from theirs, and a note for the log."""
     if mine is None:
-        return None, "" if theirs is None else "; its classes are left out, as this network is told none"
+        return None, "" if theirs is None else f"; {tensor} is left out, as this network has no such condition"
     if theirs is None:
-        return mine, "; it was told no classes, so theirs begin fresh"
+        return mine, f"; {tensor} starts fresh, as they have no such condition"
     if theirs.shape[1:] != mine.shape[1:]:
-        raise _misfit([f"{CLASS_ROWS} {_shape(theirs)} for {_shape(mine)}"], "the file")
+        raise _misfit([f"{tensor} {_shape(theirs)} for {_shape(mine)}"], "the file")
     if their_classes is None:
         if theirs.shape != mine.shape:
-            fault = f"{CLASS_ROWS} {_shape(theirs)} for {_shape(mine)}, without the names of its classes"
+            fault = f"{tensor} {_shape(theirs)} for {_shape(mine)}, without the names of its classes"
             raise _misfit([fault], "the file")
-        return theirs, "; its classes are not named and are taken in their order"
+        return theirs, f"; the classes of {tensor} have no names and are taken in their order"
     rows = mine.clone()
     rows[-1] = theirs[-1]
     shared = [name for name in classes if name in their_classes]
     for name in shared:
         rows[list(classes).index(name)] = theirs[list(their_classes).index(name)]
     fresh = [name for name in classes if name not in shared]
-    return rows, f"; {len(shared)} classes are taken by their name" + (f", fresh: {', '.join(fresh)}" if fresh else "")
+    return rows, f"; {len(shared)} classes are matched by name" + (f", fresh: {', '.join(fresh)}" if fresh else "")
 
 
 def _must_fit(mine: Mapping[str, Tensor], theirs: Mapping[str, Tensor], path: str) -> None:
@@ -122,8 +140,8 @@ def _misfit(faults: list[str], path: str) -> ParamsError:
     more = f" and {len(faults) - _NAMED} more" if len(faults) > _NAMED else ""
     return ParamsError(
         f"train.init_from: {path} must hold the weights of a network of this shape, but: "
-        f"{'; '.join(faults[:_NAMED])}{more}; set section `model` (and diffusion.variance, train.conditioning) to what "
-        "that training had"
+        f"{'; '.join(faults[:_NAMED])}{more}; set section `model` (and diffusion.variance, train.conditioning) as in "
+        "that training"
     )
 
 

@@ -25,15 +25,15 @@ from ddpm_core.training.checkpoint import Checkpoints
 from ddpm_core.training.distributed import ALONE, is_launched, is_waiting, joined, left_alone
 from ddpm_core.training.ema import BEST
 from ddpm_core.training.meter import Measures
-from ddpm_core.training.run_folders import Shelf, begin_anew, finish, key_of, outputs_of
+from ddpm_core.training.run_folders import RunFolders, finish, key_of, outputs_of, start_over
 from ddpm_core.training.signals import listening
 from ddpm_core.training.trainer import StepReport, Trainer
 from pipelines.params import as_flat, read_yaml
 from pipelines.paths import Paths
 from pipelines.runtime.progress import Progress
 from pipelines.training.preview import Preview
-from pipelines.training.rollback_log import Settled
-from pipelines.training.setup import Making, order_of
+from pipelines.training.rollback_log import RollbackLog
+from pipelines.training.setup import TrainingSetup, order_of
 from pipelines.versioning.git import commit_of
 
 if TYPE_CHECKING:
@@ -55,68 +55,70 @@ def run(params: "Params", paths: Paths, tracker: "Tracker") -> None:
     alone = not is_launched()
     hears = listening(second_leaves=alone, may_wait=None if alone else is_waiting)
     with hears as stop, joined(params.runtime.device, params.runtime.deterministic) as processes:
-        making = Making.of(params, paths, processes)
+        setup = TrainingSetup.of(params, paths, processes)
         if processes.number == 0:
-            run_first(making, params, paths, tracker, lambda: stop() or left())
+            run_first(setup, params, paths, tracker, lambda: stop() or left())
         else:
-            trainer = making.trainer(None, lambda: stop() or left())
+            trainer = setup.trainer(None, lambda: stop() or left())
             trainer.resume()
             for _ in trainer.run():
                 pass
 
 
 def run_first(
-    making: Making, params: "Params", paths: Paths, tracker: "Tracker", should_stop: Callable[[], bool]
+    setup: TrainingSetup, params: "Params", paths: Paths, tracker: "Tracker", should_stop: Callable[[], bool]
 ) -> None:
     """Train as the process that saves, logs and writes; there may be no other."""
-    config, index, device = making.config, making.index, making.device
-    key = key_of(making.identity)
+    config, index, device = setup.config, setup.index, setup.device
+    key = key_of(setup.identity)
     with ExitStack() as stack:
-        shelf = Shelf(paths.checkpoints, config.keep_trainings)
-        place = stack.enter_context(shelf.held(making.identity, machine(device), should_stop=should_stop))
-        checkpoints = Checkpoints(place, config.keep_checkpoints)
-        trainer = making.trainer(checkpoints, should_stop)
-        if (before := outputs_of(place)) is not None and committed(before, paths):
-            begin_anew(place)  # DVC has those outputs, so a training anew is what was asked for
+        folders = RunFolders(paths.checkpoints, config.keep_trainings)
+        folder = stack.enter_context(folders.locked(setup.identity, machine(device), should_stop=should_stop))
+        checkpoints = Checkpoints(folder, config.keep_checkpoints)
+        trainer = setup.trainer(checkpoints, should_stop)
+        if (before := outputs_of(folder)) is not None and committed(before, paths):
+            start_over(folder)  # DVC has those outputs, so the user asked for a new training
         resumed = trainer.resume()
-        done = trainer.step == config.steps  # a finished training, whose outputs are written again
+        done = trainer.step == config.steps  # a finished training: its outputs are written again
         threads = (
-            shelf.threads(making.identity) if done else shelf.goes_on(making.identity, trainer.step, making.threads)
+            folders.threads(setup.identity)
+            if done
+            else folders.record_threads(setup.identity, trainer.step, setup.threads)
         )
         size = sum(parameter.numel() for parameter in trainer.model.parameters())
-        log.info("training %s parameters on %s", f"{size:,}", making)
+        log.info("training %s parameters on %s", f"{size:,}", setup)
         tags = {
             "git.commit": commit_of(paths.root) or "none",
             "data.digest": index.digest,
             "train.digest": key,
             "device": describe(device),
-            "precision": making.precision,
-            "deterministic": str(making.identity["deterministic"]).lower(),
+            "precision": setup.precision,
+            "deterministic": str(setup.identity["deterministic"]).lower(),
             "threads": ", ".join(str(number) for _, number in threads),
-            "processes": str(making.processes.count),
-            "compiled": str(making.identity["compiled"]).lower(),
+            "processes": str(setup.processes.count),
+            "compiled": str(setup.identity["compiled"]).lower(),
             "parameters": str(size),
-            **resolved_keys(params.model, making.model_config),
+            **resolved_keys(params.model, setup.model_config),
             "torch": torch.__version__,
             "resumed": str(resumed).lower(),
         }
         run_of_tracker = stack.enter_context(tracker.training_run(key, as_flat(params), tags))
-        preview = Preview(trainer.ema.model, params.diffusion, making.spec, device, making.dtype)
-        settled = Settled(
+        preview = Preview(trainer.ema.model, params.diffusion, setup.spec, device, setup.dtype)
+        rollback_log = RollbackLog(
             run_of_tracker, lambda: max(checkpoints.steps(), default=0), waits=config.on_nonfinite == "roll_back"
         )
-        with closing(settled):
-            follow(trainer, making.shown // config.batch_size, settled, run_of_tracker, preview)
+        with closing(rollback_log):
+            follow(trainer, setup.shown // config.batch_size, rollback_log, run_of_tracker, preview)
         keep_last_step(trainer, checkpoints)
         metadata = {
-            "spec": making.spec.to_dict(),
-            "model": asdict(making.model_config),
+            "spec": setup.spec.to_dict(),
+            "model": asdict(setup.model_config),
             "diffusion": asdict(params.diffusion),
             "train_digest": key,
             "data_digest": index.digest,
             "steps": config.steps,
             "threads": threads,
-            "computed": making.computed,
+            "computed": setup.computed,
             "averages": [config.ema_decay, *config.ema_more],
             **best_of(trainer),
         }
@@ -126,33 +128,33 @@ def run_first(
         run_of_tracker.set_tags({f"best.{name}": str(value) for name, value in metadata.get("best", {}).items()})
         run_of_tracker.log_file(paths.curves, "curves")
         run_of_tracker.finished(sha256_file(paths.weights))
-        finish(place, {name: md5_file(file) for name, file in outputs_in(paths).items()})
+        finish(folder, {name: md5_file(file) for name, file in outputs_in(paths).items()})
 
 
 def profile(params: "Params", paths: Paths) -> str:
-    """Take a few steps and write where their time goes to out/profile, nothing else; gives the table."""
+    """Profile a few steps: write out/profile and nothing else; gives the table of times."""
     from ddpm_core.training.profile import profiled
 
-    making = Making.of(params, paths, ALONE)
+    setup = TrainingSetup.of(params, paths, ALONE)
     needed = _PROFILE_WARM_UP + _PROFILE_STEPS + 1
-    making = replace(making, config=replace(making.config, steps=max(needed, making.config.steps), hold_out=0))
-    with closing(making.trainer(None, lambda: False).run()) as reports:
-        return profiled(reports, paths.profile, warm_up=_PROFILE_WARM_UP, steps=_PROFILE_STEPS, device=making.device)
+    setup = replace(setup, config=replace(setup.config, steps=max(needed, setup.config.steps), hold_out=0))
+    with closing(setup.trainer(None, lambda: False).run()) as reports:
+        return profiled(reports, paths.profile, warm_up=_PROFILE_WARM_UP, steps=_PROFILE_STEPS, device=setup.device)
 
 
 def probe(params: "Params", paths: Paths) -> str:
-    """Train on one batch, writing nothing: what came of it, or an error if the network could not learn it."""
+    """Train on one batch, writing nothing: a report, or an error if the network could not learn it."""
     from ddpm_core.training.probe import OneDraw, judged, probing
 
-    making = Making.of(params, paths, ALONE)
-    batch = next(making.batches(0))
+    setup = TrainingSetup.of(params, paths, ALONE)
+    batch = next(setup.batches(0))
     trainer = Trainer(
-        making.network(),
-        OneDraw(making.objective()),
-        probing(making.config),
+        setup.network(),
+        OneDraw(setup.objective()),
+        probing(setup.config),
         lambda _start: repeat(batch),
-        device=making.device,
-        dtype=making.dtype,
+        device=setup.device,
+        dtype=setup.dtype,
     )
     for _ in trainer.run():
         pass
@@ -162,17 +164,17 @@ def probe(params: "Params", paths: Paths) -> str:
 # ------------------------------------------------------------------------------------------------------ while
 
 
-def follow(trainer: Trainer, per_epoch: int, settled: Settled, run: "Run", preview: Preview) -> None:
-    """Let the trainer run, showing and logging what it reports."""
+def follow(trainer: Trainer, per_epoch: int, rollback_log: RollbackLog, run: "Run", preview: Preview) -> None:
+    """Run the trainer; show and log what it reports."""
     config = trainer.config
     bar = Progress(config.steps, "train", "steps", done=trainer.step)
     with bar, TemporaryDirectory() as scratch, closing(trainer.run()) as reports:
         for report in reports:
             bar.update(report.step - bar.done)
-            settled.reached(report.step, report.nonfinite)
+            rollback_log.step_done(report.step, report.nonfinite)
             if report.measures is not None:
                 bar.note(f"loss {report.measures.loss:.4f}")
-                settled.log_metrics(
+                rollback_log.log_metrics(
                     {**logged(report, per_epoch), **peak_memory(trainer.device), **in_parts(trainer)}, report.step
                 )
             if config.sample_every and (report.step % config.sample_every == 0 or report.step == config.steps):
@@ -182,24 +184,24 @@ def follow(trainer: Trainer, per_epoch: int, settled: Settled, run: "Run", previ
 
 
 def resolved_keys(asked: ModelConfig, built: ModelConfig) -> dict[str, str]:
-    """What `auto` came to in section `model`, by key."""
+    """The keys of section `model` that were `auto`, with the values used."""
     values = {field.name: getattr(built, field.name) for field in fields(built)}
     return {name: str(value) for name, value in values.items() if value != getattr(asked, name)}
 
 
 def in_parts(trainer: Trainer) -> dict[str, float]:
-    """Into how many parts batches are cut, where that is more than was asked for."""
+    """The number of parts of a batch, if it had to be raised above `train.accumulate`."""
     return {"parts": float(trainer.parts)} if trainer.parts > trainer.config.accumulate else {}
 
 
 def logged(report: StepReport, per_epoch: int) -> dict[str, float]:
-    """A window's numbers by their names in the tracker: the columns of curves.csv, and the pace."""
+    """A report's metrics by their names in the tracker: the columns of curves.csv, and the speed."""
     if report.measures is None:
         return {}
     row = dict(zip(COLUMNS, _row(report.measures), strict=True))
     values = {name: float(value) for name, value in row.items() if name != "step" and value is not None}
-    pace = {"images_per_second": report.items_per_second, "data_wait": report.data_wait}
-    values |= {name: value for name, value in pace.items() if value is not None}
+    speed = {"images_per_second": report.items_per_second, "data_wait": report.data_wait}
+    values |= {name: value for name, value in speed.items() if value is not None}
     if report.held_out is not None:
         values[HELD_OUT] = report.held_out
     if report.nonfinite:
@@ -211,14 +213,14 @@ def logged(report: StepReport, per_epoch: int) -> dict[str, float]:
 
 
 def keep_last_step(trainer: Trainer, checkpoints: Checkpoints) -> None:
-    """Save the last step, so that a kill before DVC has the outputs costs seconds and no training."""
+    """Save the last step, so that a kill before DVC has the outputs does not cost the training."""
     if trainer.step in checkpoints.steps():
-        log.info("the training had come to its end before; writing its outputs again")
+        log.info("the training is already finished; writing its outputs again")
         return
     try:
         trainer.save()
     except DdpmError as error:
-        log.warning("%s; a kill before DVC has the outputs would lose the steps since then", error)
+        log.warning("%s; a kill before DVC has the outputs would lose the steps since the last checkpoint", error)
 
 
 def outputs_in(paths: Paths) -> dict[str, Path]:
@@ -227,16 +229,16 @@ def outputs_in(paths: Paths) -> dict[str, Path]:
 
 
 def committed(outputs: Mapping[str, str], paths: Paths) -> bool:
-    """Whether dvc.lock names these very outputs: DVC has them, none was lost."""
+    """Whether dvc.lock names exactly these outputs, so that DVC has them."""
     try:
         outs = read_yaml(paths.root / "dvc.lock")["stages"]["train"]["outs"]
         return {out["path"]: out["md5"] for out in outs} == dict(outputs)
-    except (ParamsError, KeyError, TypeError):  # no lock, or one that does not name them
+    except (ParamsError, KeyError, TypeError):  # no dvc.lock, or it does not name them
         return False
 
 
 def md5_file(path: Path) -> str:
-    """The digest by which DVC knows a file."""
+    """A file's MD5, as in dvc.lock."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "md5").hexdigest()
 
@@ -247,29 +249,29 @@ def weights_bytes(
     """The weights as a safetensors file with one metadata key (the order of several would be random)."""
     from safetensors.torch import save
 
-    all_of_them = {**model.state_dict(), **(further or {})}
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in all_of_them.items()}
+    state = {**model.state_dict(), **(further or {})}
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
     return save(tensors, {"ddpm": json.dumps(metadata, sort_keys=True)})
 
 
 def best_of(trainer: Trainer) -> dict[str, Any]:
-    """Which step was best on data held out, and its loss; nothing where none were."""
+    """The step with the lowest loss on held-out data, and that loss; empty without held-out data."""
     if trainer.best is None or trainer.best.step is None:
         return {}
     return {"best": {"step": trainer.best.step, HELD_OUT: trainer.best.losses[trainer.best.step]}}
 
 
 def best_tensors(trainer: Trainer) -> dict[str, torch.Tensor]:
-    """The averages of the best step, unless it is the last one, whose averages are there anyway."""
+    """The averages of the best step; empty if that is the last one."""
     if trainer.best is None or trainer.best.step in (None, trainer.step):
         return {}
     return {f"{BEST}{name}": tensor for name, tensor in trainer.best.tensors().items()}
 
 
 def curves_text(history: list[Measures], held_out: Mapping[int, float] | None = None) -> str:
-    """The curves as CSV: the shortest text that reads back to the same number, empty where a band was not drawn.
+    """The curves as CSV: the shortest text that reads back to the same number, empty for a band without data.
 
-    A last column, where data were held out, has the loss on them at the steps at which it was measured.
+    With held-out data a last column has their loss at the steps at which it was measured.
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")

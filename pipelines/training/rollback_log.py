@@ -1,8 +1,8 @@
-"""What is logged of a training that may roll back: each step once, with the numbers that count.
+"""Buffers metrics until a checkpoint covers them, so a roll-back leaves no stale points in the tracker.
 
-A tracker forgets nothing, so what a roll back undoes must not reach it: two curves would lie over each other where one
-training went. The numbers of a step therefore wait until a checkpoint of that step or a later one is on the disk, for a
-roll back goes to the newest. Where the policy knows no roll back nothing waits.
+A tracker cannot delete a logged value: after a roll-back, two curves would lie over each other. So the metrics of a
+step wait until a checkpoint of that step or a later one is saved, as a roll-back goes to the newest checkpoint. Without
+a roll-back policy nothing waits.
 """
 
 from collections.abc import Callable, Mapping
@@ -12,29 +12,29 @@ if TYPE_CHECKING:
     from pipelines.tracking.stage_records import Run
 
 
-class Settled:
-    """Hands a run what it is told of steps, once it is settled; `saved` is the step of the newest checkpoint."""
+class RollbackLog:
+    """Passes metrics on to a run once a checkpoint covers them; `saved` gives the step of the newest checkpoint."""
 
     def __init__(self, run: "Run", saved: Callable[[], int], *, waits: bool) -> None:
         self._run, self._saved, self._waits = run, saved, waits
         self._waiting: dict[int, Mapping[str, float]] = {}
-        self._reached = 0
+        self._last_step = 0
 
-    def reached(self, step: int, failures: int) -> None:
-        """The training has done this step; where it had done it before, it was rolled back: what waits is undone."""
-        if step <= self._reached:
+    def step_done(self, step: int, failures: int) -> None:
+        """The training has done this step. If it was done before, there was a roll-back: drop what waits from it on."""
+        if step <= self._last_step:
             self._waiting = {before: values for before, values in self._waiting.items() if before < step}
-            self._run.set_tags({f"rolled_back.{failures}": f"after step {self._reached}, to step {step - 1}"})
-        self._reached = step
+            self._run.set_tags({f"rolled_back.{failures}": f"after step {self._last_step}, to step {step - 1}"})
+        self._last_step = step
 
     def log_metrics(self, metrics: Mapping[str, float], step: int) -> None:
         self._waiting[step] = metrics
-        self._hand_on(self._saved() if self._waits else step)
+        self._flush(self._saved() if self._waits else step)
 
     def close(self) -> None:
-        """Nothing will be rolled back any more."""
-        self._hand_on(self._reached)
+        """Pass on the rest: the training has ended, so there is no further roll-back."""
+        self._flush(self._last_step)
 
-    def _hand_on(self, upto: int) -> None:
+    def _flush(self, upto: int) -> None:
         for step in sorted(step for step in self._waiting if step <= upto):
             self._run.log_metrics(self._waiting.pop(step), step)

@@ -1,4 +1,4 @@
-"""What a training is made of before its first step, and its identity: all that its bits depend on."""
+"""Sets up a training: its data, network and objective, and its identity, which is all that its bits depend on."""
 
 import logging
 from collections.abc import Callable, Iterator
@@ -35,7 +35,7 @@ from ddpm_core.training.config import TrainConfig
 from ddpm_core.training.distributed import Processes, on_this_machine
 from ddpm_core.training.held_out import HeldOut
 from ddpm_core.training.init_weights import begin_from
-from ddpm_core.training.run_folders import Shelf, ThreadsByStep
+from ddpm_core.training.run_folders import RunFolders, ThreadsByStep
 from ddpm_core.training.trainer import Trainer
 from pipelines.paths import Paths
 from pipelines.runtime.threads import Asked, in_use, is_users
@@ -48,29 +48,30 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-# Keys of section train without which the same bits come out. Where a roll back leads to, and which steps are judged,
-# depends on the saves; what stopped at a step may go on by leaving it out.
+# Keys of section train that change no bit of a training. `on_nonfinite` and `checkpoint_every` are among them unless
+# the training rolls back (to a checkpoint) or compares its checkpoints on held-out data; so switching on_nonfinite from
+# stop to skip keeps the same training.
 _CHANGES_NO_BIT = ("sample_every", "keep_checkpoints", "keep_trainings", "nonfinite_limit", "compile")
-_LOOKED_AT = 1000  # training data by which `auto` in section model is resolved
+_EXAMPLES = 1000  # training data by which `auto` in section model is resolved
 
 
 @dataclass(frozen=True)
-class Making:
-    """What a training is made of, as one of its processes has it; `config` is section `train`, and may be changed."""
+class TrainingSetup:
+    """One process's parts of a training. `config` is section `train`, with changes if the caller wants any."""
 
     params: "Params"
     paths: Paths
     processes: Processes
     config: TrainConfig
     index: ShardIndex
-    spec: DataSpec  # of the data as the network is told of them
-    model_config: ModelConfig  # as it is built: no `auto`
+    spec: DataSpec  # of the data, with the conditions that the network takes
+    model_config: ModelConfig  # without `auto`
     identity: dict[str, Any]
     threads: int  # of this machine
 
     @classmethod
-    def of(cls, params: "Params", paths: Paths, processes: Processes) -> "Making":
-        """Everything looked at and settled before the first step; sets threads, precision and the order of sums."""
+    def of(cls, params: "Params", paths: Paths, processes: Processes) -> "TrainingSetup":
+        """Check the data and parameters, and set threads, precision and the order of sums."""
         config: TrainConfig = params.train
         check_parts(config, processes.count)
         device = pick_device(params.runtime.device)
@@ -80,15 +81,15 @@ class Making:
         check_data(index, paths.shards, config)
         model_config = _resolved(params.model, index)
         model_config.check(spec)
-        made = cls(params, paths, processes, config, index, spec, model_config, {}, 0)
-        compiled = is_compiled(config.compile, config.steps, device, made._operations)
+        setup = cls(params, paths, processes, config, index, spec, model_config, {}, 0)
+        compiled = is_compiled(config.compile, config.steps, device, setup._operations)
         identity = training_identity(
             params, spec.kind, index.digest, device, precision, processes.count, compiled, model=model_config
         )
-        shelf = Shelf(paths.checkpoints, config.keep_trainings)
-        threads = processes.from_first(lambda: threads_to_train_with(params.runtime.threads, shelf.threads(identity)))
+        folders = RunFolders(paths.checkpoints, config.keep_trainings)
+        threads = processes.from_first(lambda: threads_to_train_with(params.runtime.threads, folders.threads(identity)))
         make_repeatable(max(1, threads // on_this_machine()), precision, order_of(params))
-        return replace(made, identity=identity, threads=threads)
+        return replace(setup, identity=identity, threads=threads)
 
     @property
     def device(self) -> torch.device:
@@ -105,12 +106,12 @@ class Making:
 
     @property
     def computed(self) -> dict[str, Any]:
-        """How its numbers were computed, for the weights and the bundle to tell."""
+        """How the numbers were computed, for the metadata of the weights and the bundle."""
         return {name: self.identity[name] for name in ("device", "precision", "deterministic", "compiled")}
 
     @property
     def shown(self) -> int:
-        """Data that the network learns from."""
+        """The number of training examples."""
         return self.index.count("train") - self.config.hold_out
 
     @property
@@ -118,12 +119,12 @@ class Making:
         return self.params.diffusion
 
     def network(self) -> nn.Module:
-        """The network with its first weights: fresh, or those of another training."""
+        """The network with its initial weights: fresh, or from another training."""
         config = self.config
         seed_network(config.seed, 0)
         model = self._built()
         if config.init_from is not None:
-            begin_from(model, config.init_from, self.paths.root, self.spec.classes)
+            begin_from(model, config.init_from, self.paths.root, self.spec)
         return laid_out(model, self.device)
 
     def objective(self) -> Objective:
@@ -131,7 +132,7 @@ class Making:
         return self.objective_config.build(self.spec, dropout)
 
     def batches(self, start: int) -> Iterator[Batch]:
-        """The endless stream from batch `start` on, of each the rows of this process."""
+        """The endless stream from batch `start` on; of each batch the rows of this process."""
         share = Share(self.processes.number, self.processes.count)
         workers = self.params.runtime.workers
         return batch_source(self.config, self.paths.shards, self.spec, workers, share)(start)
@@ -157,7 +158,7 @@ class Making:
             describe(self.device) + (f" by {count} processes" if count > 1 else ""),
             self.precision + (", compiled" if self.identity["compiled"] else ""),
             "with labels" if self.spec.classes else "without labels",
-            f"{self.shown} examples" + (f" beside {held} held out" if held else ""),
+            f"{self.shown} examples" + (f" and {held} held out" if held else ""),
             f"{self.config.steps} steps of {self.config.batch_size}",
         ]
         return ", ".join(words)
@@ -169,7 +170,7 @@ class Making:
         return operations(self._built, next(self.batches(0)), self.config.batch_size)
 
     def _held_out(self) -> HeldOut | None:
-        """The loss by which steps are compared."""
+        """The loss on held-out data."""
         if not self.config.hold_out:
             return None
         objective = self.objective_config.build_held_out(self.spec)
@@ -178,7 +179,7 @@ class Making:
 
 
 def _resolved(config: ModelConfig, index: ShardIndex) -> ModelConfig:
-    """Section `model` for these data: what `auto` comes to is said."""
+    """Section `model` without `auto`; logs what `auto` gave."""
     found, why = config.resolved(index.spec, lambda: _first_examples(index))
     if why is not None:
         _log.info("%s", why)
@@ -186,26 +187,26 @@ def _resolved(config: ModelConfig, index: ShardIndex) -> ModelConfig:
 
 
 def _first_examples(index: ShardIndex) -> NDArray[Any]:
-    """Training data to judge by: those of the first shards, whose order is none of classes."""
+    """The first training data; shards mix the classes."""
     parts: list[Arrays] = []
     for shard in index.shards("train"):
         parts.append(read_shard(index, shard).arrays)
-        if sum(len(part["x"]) for part in parts) >= _LOOKED_AT:
+        if sum(len(part["x"]) for part in parts) >= _EXAMPLES:
             break
-    return joined(parts, index.spec)["x"][:_LOOKED_AT]
+    return joined(parts, index.spec)["x"][:_EXAMPLES]
 
 
 def check_parts(config: TrainConfig, processes: int) -> None:
-    """Refuse a batch that cannot be cut among the processes."""
+    """Refuse a batch size that the processes cannot divide equally."""
     if config.batch_size % (processes * config.accumulate):
         raise ParamsError(
             f"train.batch_size: must be a multiple of processes times train.accumulate = {processes} x "
-            f"{config.accumulate}, got {config.batch_size}; change it, or start another number of processes"
+            f"{config.accumulate}, got {config.batch_size}; change it or the number of processes"
         )
 
 
 def order_of(params: "Params") -> Order:
-    """In which order the kernels of a training add."""
+    """The order of sums in a training's kernels."""
     return "fixed" if params.runtime.deterministic else "any"
 
 
@@ -219,17 +220,17 @@ def training_identity(
     compiled: bool,
     model: ModelConfig | None = None,
 ) -> dict[str, Any]:
-    """All that the bits of a training depend on; its checkpoints lie under the digest of this.
+    """All that the bits of a training depend on; its digest names the directory of the checkpoints.
 
-    `model` is what section `model` comes to with these data.
+    `model` is section `model` without `auto`.
     """
     rolls_back = params.train.on_nonfinite == "roll_back"
-    left_out = {
+    ignored = {
         *_CHANGES_NO_BIT,
         *(() if rolls_back else ("on_nonfinite",)),
         *(() if rolls_back or params.train.hold_out else ("checkpoint_every",)),
     }
-    train = {name: value for name, value in asdict(params.train).items() if name not in left_out}
+    train = {name: value for name, value in asdict(params.train).items() if name not in ignored}
     return {
         "model": asdict(params.model if model is None else model),
         "diffusion": asdict(params.diffusion),
@@ -245,9 +246,9 @@ def training_identity(
 
 
 def threads_to_train_with(asked: Asked, before: ThreadsByStep) -> int:
-    """The threads of a training: those it had so far, unless OMP_NUM_THREADS says otherwise; else those of now.
+    """The number of threads: a resumed training keeps its number, unless OMP_NUM_THREADS sets another.
 
-    Its bits depend on them, so to keep them is to end with the same bytes as if it had not been interrupted.
+    The bits depend on it, so a training that keeps it ends with the same bytes as one that was not interrupted.
     """
     now = in_use(asked)
     if not before or before[-1][1] == now:
@@ -255,15 +256,15 @@ def threads_to_train_with(asked: Asked, before: ThreadsByStep) -> int:
     had = before[-1][1]
     if is_users():
         _log.warning(
-            "this training had %d threads so far and goes on with %d, as OMP_NUM_THREADS says: its last bits are those "
-            "of neither number alone, and its outputs say so",
+            "this training had %d threads so far and continues with %d, as OMP_NUM_THREADS says: its last bits will "
+            "differ from a run with either number; its outputs record both",
             had,
             now,
         )
         return now
     _log.info(
-        "threads: %d, which this training began with and keeps, so that its bytes stay the same (%d now otherwise; set "
-        "OMP_NUM_THREADS to go on with another number)",
+        "threads: %d, the number this training began with, so that its bytes stay the same (otherwise it would be %d; "
+        "set OMP_NUM_THREADS to use another number)",
         had,
         now,
     )
@@ -271,11 +272,11 @@ def threads_to_train_with(asked: Asked, before: ThreadsByStep) -> int:
 
 
 def code_identity(kind: str, root: Path | None = None) -> dict[str, Any]:
-    """The digests of our files and the versions of the libraries that can change a bit of a training."""
+    """Digests of our files and versions of libraries that can change a bit of a training."""
     root = root or code_files.installed_root()
     found = code_files.of_training(kind, root)
     libraries = {name: version(name) for name in found.libraries}
     return {
         "code": {name: sha256_file(root / name) for name in found.files},
-        "libraries": {**libraries, "torch": torch.__version__},  # which tells the build too
+        "libraries": {**libraries, "torch": torch.__version__},  # which names the build too
     }
