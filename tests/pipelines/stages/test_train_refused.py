@@ -45,13 +45,13 @@ def test_fewer_pictures_than_a_batch_are_refused(tmp_path: Path) -> None:
 
 def test_a_rate_that_blows_up_stops_with_exit_5_and_writes_nothing(tmp_path: Path) -> None:
     paths = project(tmp_path)
-    with pytest.raises(NonFiniteError, match="must be finite numbers") as caught:
+    with pytest.raises(NonFiniteError, match="must be finite") as caught:
         train.run(params(lr=1e30, grad_clip=0.0, warmup_steps=0), paths, Recorder())
     assert caught.value.exit_code == 5
     assert not paths.weights.exists()
 
 
 def test_a_batch_that_cannot_be_cut_among_the_processes_is_refused() -> None:
-    with pytest.raises(ParamsError, match=r"batch_size: must be a multiple of .* = 3 x 1, got 16; change it, or start"):
+    with pytest.raises(ParamsError, match=r"batch_size: must be a multiple of .* = 3 x 1, got 16"):
         check_parts(TRAIN, 3)
     check_parts(TRAIN, 4)
