@@ -1,4 +1,4 @@
-"""Ranges of configuration fields: one plain table a dataclass, used when it is made and by whoever reads many at once.
+"""Ranges of configuration fields: one table per dataclass, checked when it is made and by the parser of params.yaml.
 
 @dataclass(frozen=True)
 class Split(Config):
@@ -16,7 +16,7 @@ Checks = Mapping[str, Check]
 
 
 def failures(checks: Checks, values: Mapping[str, Any], where: str = "") -> list[str]:
-    """A line for each value out of its range: dotted key, what must hold, what came."""
+    """A line for each value out of range: its dotted key, what must hold, the value."""
     lines = []
     for field, (holds, must) in checks.items():
         if field in values and not holds(values[field]):
@@ -30,13 +30,17 @@ class Config:
     __checks__: ClassVar[Checks] = {}
 
     def __post_init__(self) -> None:
-        lines = failures(self.__checks__, {field: getattr(self, field) for field in self.__checks__})
+        lines = failures(self.__checks__, {field: getattr(self, field) for field in self.__checks__}) or self.faults()
         if lines:
             raise ParamsError(f"{type(self).__name__}: " + "; ".join(lines))
 
+    def faults(self) -> list[str]:
+        """A line for each fault of several fields together; called when every field is in its range."""
+        return []
+
     @classmethod
     def read(cls, kept: Mapping[str, Any]) -> dict[str, Any]:
-        """The keys of a configuration that an older version kept with a model, as they are called today."""
+        """Translate the configuration that an older version stored with a model to today's keys."""
         return dict(kept)
 
 

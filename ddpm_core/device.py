@@ -27,30 +27,32 @@ _DEBUG_MODES = {"fixed": "error", "fixed if possible": "warn", "any": "default"}
 
 
 def pick_device(name: str) -> torch.device:
-    """`auto` is the GPU where there is one and else the CPU; `cuda` without a GPU is an error."""
+    """`auto` is the GPU if there is one, else the CPU; `cuda` without a GPU is an error."""
     if name == "cpu" or (name == "auto" and not torch.cuda.is_available()):
         return torch.device("cpu")
     if name not in ("auto", "cuda"):
         raise DeviceError(f"device: must be auto, cpu or cuda, got {name!r}")
     if not torch.cuda.is_available():
         built = f"torch {torch.__version__} finds no CUDA device"
-        raise DeviceError(f"device: cuda was asked for, but {built}; set runtime.device to auto or cpu")
+        raise DeviceError(f"device: cuda needs a GPU, but {built}; set runtime.device to auto or cpu")
     return torch.device("cuda", torch.cuda.current_device())
 
 
 def pick_precision(name: str, device: torch.device) -> Precision:
-    """What a training computes in: bf16, tf32 or fp32; `auto` is bf16 where the hardware is fast at it, else fp32.
+    """The precision of a training: bf16, tf32 or fp32; `auto` is bf16 if the hardware is fast at it, else fp32.
 
-    `auto` goes by a rule and no stopwatch, so that one machine always gives the same bits (docs/training.md).
+    `auto` follows a rule, not a measurement, so that a machine always gives the same bits (docs/training.md).
     """
     on_gpu = device.type == "cuda"
     has_bf16 = on_gpu and torch.cuda.is_bf16_supported(including_emulation=False)
     if name == "auto":
         return "bf16" if has_bf16 or (not on_gpu and _cpu_has_fast_bf16()) else "fp32"
     if name == "tf32" and not on_gpu:
-        raise DeviceError("precision: tf32 is an NVIDIA GPU's, but this training is on the CPU; set it to auto or fp32")
+        raise DeviceError(
+            "precision: tf32 needs an NVIDIA GPU, but this training is on the CPU; set it to auto or fp32"
+        )
     if name == "bf16" and on_gpu and not has_bf16:
-        _log.warning("precision bf16: %s has no bfloat16 of its own and will be slow", describe(device))
+        _log.warning("precision bf16: %s has no hardware support for bfloat16 and will be slow", describe(device))
     if name in ("bf16", "tf32", "fp32"):
         return cast(Precision, name)
     raise DeviceError(f"precision: must be auto, bf16, tf32 or fp32, got {name!r}")
@@ -62,16 +64,16 @@ def dtype_of(precision: Precision) -> torch.dtype:
 
 
 def set_precision(precision: Precision) -> None:
-    """What becomes of products of float32 on a GPU: with `fp32` they are float32, else TF32 (10 bits of fraction).
+    """How a GPU multiplies float32: with `fp32` in float32, else in TF32 (10 bits of fraction).
 
-    By torch's older switches: after its newer ones (`fp32_precision`) its own compiler, which reads the older, raises.
+    Uses torch's older switches: its compiler reads these and raises if the newer ones (`fp32_precision`) were set.
     """
     torch.backends.cuda.matmul.allow_tf32 = precision != "fp32"
-    torch.backends.cudnn.allow_tf32 = precision != "fp32"  # which torch allows by itself
+    torch.backends.cudnn.allow_tf32 = precision != "fp32"  # torch's default is True
 
 
 def _cpu_has_fast_bf16() -> bool:
-    """AMX tiles or AVX-512 BF16, unless oneDNN is told to do without them."""
+    """AMX tiles or AVX-512 BF16, unless oneDNN is told not to use them."""
     limit = os.environ.get("ONEDNN_MAX_CPU_ISA", "").upper()
     if limit in ("SSE41", "AVX", "AVX2", "AVX2_VNNI", "AVX512_CORE", "AVX512_CORE_VNNI"):
         return False
@@ -87,21 +89,21 @@ def describe(device: torch.device) -> str:
 
 
 def laid_out(net: Network, device: torch.device) -> Network:
-    """A network on the device, its kernels as that one's convolutions read them: channels_last on a GPU."""
+    """A network on the device, in the memory format that its convolutions prefer: channels_last on a GPU."""
     net.to(device)
     return net.to(memory_format=torch.channels_last) if device.type == "cuda" else net
 
 
 def machine(device: torch.device) -> str:
-    """The kind of machine, as far as the last bits of a result may depend on it."""
+    """The kind of machine, as the last bits of a result may depend on it."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     return f"a CPU with {torch.backends.cpu.get_cpu_capability()}"
 
 
 def peak_memory(device: torch.device) -> dict[str, float]:
-    """The most memory that was held so far, in MB (10^6 bytes): of this process, and of the GPU where there is one."""
-    unit = 1e-6 if sys.platform == "darwin" else 1024e-6  # what getrusage counts in
+    """The peak memory in MB (10^6 bytes) of this process, and of the GPU if it uses one."""
+    unit = 1e-6 if sys.platform == "darwin" else 1024e-6  # the unit of getrusage
     peaks = {"memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit}
     if device.type == "cuda":
         peaks["gpu_memory_mb"] = torch.cuda.max_memory_allocated(device) * 1e-6
@@ -109,7 +111,7 @@ def peak_memory(device: torch.device) -> dict[str, float]:
 
 
 def make_repeatable(threads: int, precision: Precision = "fp32", order: Order = "fixed if possible") -> None:
-    """The same bits from the same seed: so many threads, one precision, and kernels that add in a fixed order."""
+    """Make the same seed give the same bits: fix the threads, the precision and the order in which kernels add."""
     torch.set_num_threads(threads)
     set_precision(precision)
     set_order(order)
@@ -117,10 +119,10 @@ def make_repeatable(threads: int, precision: Precision = "fp32", order: Order = 
 
 
 def set_order(order: Order) -> None:
-    """In which order a GPU's kernels add; a CPU's always have a fixed one.
+    """Set the order in which a GPU's kernels add; on a CPU it is always fixed.
 
-    Collectives of several processes read this where their group is made, and cuBLAS where it starts: so call it first.
-    `fixed` it must be for attention: by a mere warning torch takes its backward kernel that has no fixed order.
+    Call it first: a process group reads this when it is made, and cuBLAS when it starts. Attention needs `fixed`: with
+    a mere warning torch uses a backward kernel that has no fixed order.
     """
     on_gpu = torch.cuda.is_available()
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
@@ -134,10 +136,10 @@ _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # of mallopt(3)
 
 
 def keep_memory() -> None:
-    """Let this process use memory again that it freed, instead of handing every large block back to the system.
+    """Let this process reuse memory that it freed, instead of returning every large block to the system.
 
-    By itself the C library of Linux asks the kernel for each tensor of more than some MB anew and has its pages zeroed,
-    which took more time than the arithmetic (benchmarks/RESULTS.md). Where there is no `mallopt`, nothing is done.
+    By default the C library of Linux asks the kernel for new, zeroed pages for each tensor of more than some MB, which
+    takes more time than the arithmetic (benchmarks/RESULTS.md). Does nothing without `mallopt`.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt
@@ -148,7 +150,7 @@ def keep_memory() -> None:
 
 
 def torch_seed(seed: int, purpose: int, step: int, process: int = 0) -> int:
-    """The seed of torch's generators for one (seed, purpose, step), and one for each further process."""
+    """The seed of torch's generators for one (seed, purpose, step); each process has its own."""
     further = (process,) if process else ()
     words = np.random.SeedSequence((seed, int(purpose), step, *further)).generate_state(1, np.uint64)
     return int(words[0])
@@ -160,12 +162,12 @@ def torch_generator(device: torch.device, seed: int, purpose: int, step: int) ->
 
 
 _CHUNK = 2**15
-"""Numbers that a GPU draws at once. How it deals out more than it has threads for depends on its number of processors
-(from 40,960 on a T4, 270,336 on an H100), and so would the noise."""
+"""Numbers that a GPU draws at once. Above the number of its threads (40,960 on a T4, 270,336 on an H100) the numbers
+depend on the GPU."""
 
 
 def normal(shape: Sequence[int], generator: torch.Generator, dtype: torch.dtype) -> torch.Tensor:
-    """Unit noise from a generator, on its device: the same numbers on any GPU."""
+    """Unit noise from a generator, on its device: the same numbers on every GPU."""
     if generator.device.type != "cuda":
         return torch.randn(tuple(shape), generator=generator, device=generator.device, dtype=dtype)
     drawn = torch.empty(tuple(shape), device=generator.device, dtype=dtype)
@@ -175,8 +177,8 @@ def normal(shape: Sequence[int], generator: torch.Generator, dtype: torch.dtype)
 
 
 def seed_network(seed: int, step: int, process: int = 0) -> None:
-    """Torch's global generator, a network's own: its first weights are step 0, what it drops in update k step k + 1.
+    """Seed torch's global generator, for a network: step 0 for its initial weights, step k + 1 for dropout in update k.
 
-    Each of several processes drops by numbers of its own, as each has other rows.
+    Each process has its own dropout masks, as each has other rows.
     """
     torch.manual_seed(torch_seed(seed, Purpose.INITIAL_WEIGHTS, step, process))

@@ -1,4 +1,4 @@
-"""Nested records held against each other."""
+"""Compare nested records."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -7,7 +7,7 @@ ABSENT = object()
 
 
 def unequal(one: Any, other: Any, where: str = "") -> Iterator[tuple[str, Any, Any]]:
-    """Dotted name and both values of each leaf that two records do not share; ABSENT where one has none."""
+    """The dotted name and both values of each leaf in which two records differ; ABSENT for a missing one."""
     if isinstance(one, Mapping) and isinstance(other, Mapping):
         for name in [*one, *(name for name in other if name not in one)]:
             dotted = f"{where}.{name}" if where else str(name)

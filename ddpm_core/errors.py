@@ -1,27 +1,27 @@
-"""The errors that a user can meet, each with the exit code that the command line returns for it.
+"""The errors that a user can get, each with the exit code of the command line.
 
-    DdpmError                      1    something of ours went wrong
+    DdpmError                      1    an error of this project
     ├── ParamsError                2    a parameter or an argument is not allowed
-    ├── GateFailed                 3    the model was judged and did not pass
-    ├── ContractFailed             4    the data do not keep the contract
-    ├── NonFiniteError             5    a loss or a gradient stopped being a number
+    ├── GateFailed                 3    the model did not pass the gate
+    ├── ContractFailed             4    the data break the contract
+    ├── NonFiniteError             5    the loss or gradient was not finite
     ├── DataError                  1    a picture, an archive or a data set cannot be used
-    │   └── Unreachable           75    what must be fetched cannot be at the moment
-    ├── IntegrityError             1    bytes on disk are not the bytes that were written
-    ├── DeviceError                1    the device that was asked for is not there
-    ├── ExportError                1    a model cannot be exported, or its export does not agree with it
+    │   └── Unreachable           75    a download failed; retry
+    ├── IntegrityError             1    a file is damaged: it is not what was written
+    ├── DeviceError                1    the requested device is not available
+    ├── ExportError                1    a model cannot be exported, or its export differs from it
     ├── TrackingError              1    the tracking store cannot be used
-    │   └── StoreUnreachable      75    it does not answer at the moment
-    ├── PromotionRefused           3    the model is not to be promoted
-    ├── TryAgain                  75    it may pass by itself; the same command may do later
-    └── Stopped                  143    a signal came; the work was saved first
+    │   └── StoreUnreachable      75    the tracking store does not answer; retry
+    ├── PromotionRefused           3    the model is not promoted
+    ├── TryAgain                  75    temporary failure; retry
+    └── Stopped                  143    stopped by a signal after saving
 
 Every message says what must hold, what came and how to mend it.
 """
 
 
 class DdpmError(Exception):
-    """The root: everything this project raises on purpose."""
+    """The base class of all errors that this project raises on purpose."""
 
     exit_code = 1
 
@@ -33,19 +33,19 @@ class ParamsError(DdpmError):
 
 
 class GateFailed(DdpmError):
-    """The model was judged and did not pass."""
+    """The model did not pass the gate."""
 
     exit_code = 3
 
 
 class ContractFailed(DdpmError):
-    """The data do not keep the contract."""
+    """The data break the contract."""
 
     exit_code = 4
 
 
 class NonFiniteError(DdpmError):
-    """A loss or a gradient stopped being a number."""
+    """The loss or gradient was not finite."""
 
     exit_code = 5
 
@@ -55,21 +55,21 @@ class DataError(DdpmError):
 
 
 class Unreachable(DataError):
-    """What must be fetched from elsewhere cannot be at the moment."""
+    """A download failed; temporary, retry."""
 
     exit_code = 75
 
 
 class IntegrityError(DdpmError):
-    """Bytes on disk are not the bytes that were written."""
+    """A file is damaged: its bytes are not those that were written."""
 
 
 class DeviceError(DdpmError):
-    """The device that was asked for is not there."""
+    """The requested device is not available."""
 
 
 class ExportError(DdpmError):
-    """A model cannot be exported, or its export does not agree with it."""
+    """A model cannot be exported, or its export differs from it."""
 
 
 class TrackingError(DdpmError):
@@ -77,24 +77,24 @@ class TrackingError(DdpmError):
 
 
 class StoreUnreachable(TrackingError):
-    """The tracking store does not answer at the moment."""
+    """The tracking store does not answer; temporary, retry."""
 
     exit_code = 75
 
 
 class PromotionRefused(DdpmError):
-    """The model is not to be promoted."""
+    """The model is not promoted."""
 
     exit_code = 3
 
 
 class TryAgain(DdpmError):
-    """It may pass by itself, as a busy lock does: the same command may do later."""
+    """A temporary failure, such as a busy lock; retry the same command."""
 
-    exit_code = 75  # what sendmail and others mean by it: a temporary failure
+    exit_code = 75  # EX_TEMPFAIL of sysexits.h
 
 
 class Stopped(DdpmError):
-    """A signal came; the work was saved first."""
+    """Stopped by a signal, after saving."""
 
     exit_code = 143

@@ -1,7 +1,7 @@
-"""Writing so that nothing is ever half written, and digests to know it by.
+"""Atomic writes, and digests of files.
 
-A file is written under a temporary name in its own folder, flushed to the disk, and renamed; the folder is flushed
-after it. A reader sees the old bytes or the new ones, never a part.
+A file is written under a temporary name in its own folder, flushed to disk, and renamed; then the folder is flushed. A
+reader sees the old bytes or the new ones, never a part.
 """
 
 import hashlib
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 _CHUNK = 1 << 20
-_MANY = 256  # files; above it one flush of everything costs less than one for each
+_MANY = 256  # files; for more of them one sync of everything is faster than one for each
 
 
 def sha256_bytes(data: bytes) -> str:
@@ -24,7 +24,7 @@ def sha256_bytes(data: bytes) -> str:
 
 
 def sha256_file(path: Path) -> str:
-    """The SHA-256 of a file, in hex, read in pieces."""
+    """The SHA-256 of a file, in hex, read in chunks."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while chunk := file.read(_CHUNK):
@@ -33,7 +33,7 @@ def sha256_file(path: Path) -> str:
 
 
 def json_bytes(value: Any) -> bytes:
-    """The one JSON text of a value: sorted keys, no NaN, a newline at the end."""
+    """The canonical JSON text of a value: sorted keys, no NaN, a newline at the end."""
     return (json.dumps(value, sort_keys=True, indent=1, allow_nan=False, ensure_ascii=False) + "\n").encode()
 
 
@@ -48,7 +48,7 @@ def sync_folder(folder: Path) -> None:
 
 @contextmanager
 def _naming(path: Path) -> Iterator[None]:
-    """An error of the system that names no file, as where the disk is full, gets this name."""
+    """Add this file name to an error of the system without one, such as a full disk."""
     try:
         yield
     except OSError as error:
@@ -59,7 +59,7 @@ def _naming(path: Path) -> Iterator[None]:
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """A temporary path to write to; on success it is flushed and becomes `path`, on failure it goes."""
+    """A temporary path to write to; on success it is flushed and renamed to `path`, on failure removed."""
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
     os.close(descriptor)
@@ -77,24 +77,24 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
 
 def atomic_write_bytes(path: Path, data: bytes) -> None:
-    """Write bytes so that `path` holds the old ones or these, never a part."""
+    """Write bytes atomically."""
     with atomic_path(path) as temporary:
         temporary.write_bytes(data)
 
 
 def atomic_write_text(path: Path, text: str) -> None:
-    """Write text in UTF-8, whole or not at all."""
+    """Write text in UTF-8 atomically."""
     atomic_write_bytes(path, text.encode())
 
 
 def atomic_write_json(path: Path, value: Any) -> None:
-    """Write a value as `json_bytes` gives it, whole or not at all."""
+    """Write a value as `json_bytes` atomically."""
     atomic_write_bytes(path, json_bytes(value))
 
 
 @contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:
-    """A temporary folder to fill; on success its files are flushed and it takes the place of `path`."""
+    """A temporary folder to fill; on success its files are flushed and it replaces `path`."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent))
     try:

@@ -1,4 +1,4 @@
-"""What one datum is: its shape, its range, its levels, its conditions. The only place that knows 3, 32 or 255."""
+"""The specification of one datum: its shape, range, levels and conditions."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,12 +13,12 @@ from ddpm_core.errors import DataError, ParamsError
 _MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
 
 
-LABEL = "label"  # what the condition is called that says a datum's class
+LABEL = "label"  # the name of the condition with a datum's class
 
 
 @dataclass(frozen=True)
 class Condition:
-    """What a network is told of each datum beside the datum: an array of this shape, by its name in the DataSpec.
+    """An input of the network besides the datum: an array of this shape, named in the DataSpec.
 
     `classes` names the values where they are classes. `null` is the value for "not told"; None: it must be told.
     """
@@ -33,7 +33,7 @@ class Condition:
             raise DataError(f"Condition.dtype: must be int64 or float32, got {self.dtype!r}")
         if self.classes and (self.shape or self.dtype != "int64"):
             raise DataError(
-                f"Condition.classes: a class is one int64 a datum, got {self.dtype} of the shape {self.shape}"
+                f"Condition.classes: a class is one int64 per datum, got {self.dtype} of the shape {self.shape}"
             )
 
     @classmethod
@@ -121,16 +121,16 @@ class DataSpec:
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """The names of the classes of the condition `label`; none where there is no such condition."""
+        """The names of the classes of the condition `label`; empty without this condition."""
         return self.conditions[LABEL].classes if LABEL in self.conditions else ()
 
     @property
     def null(self) -> dict[str, int | float]:
-        """The value for "not told" of each condition that need not be told."""
+        """The null value ("not told") of each condition that has one."""
         return {name: condition.null for name, condition in self.conditions.items() if condition.null is not None}
 
     def told(self, names: Iterable[str]) -> "DataSpec":
-        """The same data for a network that is told these conditions and no other."""
+        """The same data with these conditions alone."""
         return replace(self, conditions={name: self.conditions[name] for name in names})
 
     def conditions_for(self, given: Mapping[str, Any], n: int) -> dict[str, NDArray[Any]]:

@@ -31,15 +31,15 @@ from pipelines.runtime.signals import Terminated, ending_on_sigterm
 log = logging.getLogger(__name__)
 
 EPILOG = """exit codes: 0 done, 1 error, 2 bad parameters or usage, 3 gate failed, 4 data contract failed,
-5 non-finite loss, 75 it may pass by itself: try again, 130 interrupted, 143 stopped by a signal after saving"""
+5 non-finite loss, 75 temporary failure: retry, 130 interrupted, 143 stopped by a signal after saving"""
 
 
 class _Parser(argparse.ArgumentParser):
-    """Options that come before the verb may come after it as well."""
+    """Options that may come before or after the command."""
 
     def add_shared(self, *, suppress: bool) -> None:
         default = argparse.SUPPRESS
-        group = self.add_argument_group("for every verb")
+        group = self.add_argument_group("for every command")
         group.add_argument(
             "--project",
             metavar="FOLDER",
@@ -53,7 +53,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def parser() -> argparse.ArgumentParser:
-    """The whole command line."""
+    """The parser of the command line."""
     top = _Parser(
         prog="ddpm",
         description="Diffusion models of images: from pictures to a judged, exported and served model.",
@@ -85,7 +85,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one verb; a fault that was foreseen is one message and its own exit code."""
+    """Run one command; an expected error is one message and its own exit code."""
     args = parser().parse_args(argv)
     quieten()
     configure_logging(quiet=args.quiet, debug=args.debug)
@@ -99,12 +99,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"ddpm {args.verb}: {error}\n")
         return error.exit_code
     except KeyboardInterrupt:
-        sys.stderr.write(f"ddpm {args.verb}: interrupted; what was written is whole, run again to go on\n")
+        sys.stderr.write(f"ddpm {args.verb}: interrupted; what was written is complete, run again to resume\n")
         return 130
     except Terminated:
-        sys.stderr.write(f"ddpm {args.verb}: stopped by SIGTERM; what was written is whole, run again to go on\n")
+        sys.stderr.write(f"ddpm {args.verb}: stopped by SIGTERM; what was written is complete, run again to resume\n")
         return 143
-    except BrokenPipeError:  # the reader of our output left, as `head` does
+    except BrokenPipeError:  # the reader of our output has closed it, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:
@@ -115,7 +115,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def configure_logging(*, quiet: bool, debug: bool) -> None:
-    """Our own messages to stderr, plain; other packages' from warnings on."""
+    """Log our own messages to stderr, plain; those of other packages from warnings on."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Plain())
     root = logging.getLogger()
@@ -127,7 +127,7 @@ def configure_logging(*, quiet: bool, debug: bool) -> None:
 
 
 class _Plain(logging.Formatter):
-    """A message as it is; from warnings on with its level in front."""
+    """The message alone; warnings and errors with their level before it."""
 
     def format(self, record: logging.LogRecord) -> str:
         text = super().format(record)

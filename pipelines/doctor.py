@@ -1,4 +1,4 @@
-"""What this machine has and what is missing. Works whatever is not installed: that is what it is for."""
+"""What this machine has and what is missing. Works with any package missing."""
 
 import os
 import shutil
@@ -13,7 +13,7 @@ from pipelines.gpu_doctor import examine_gpu
 from pipelines.paths import Paths
 from pipelines.runtime.threads import Asked, in_use
 
-# What an installation is for, and the packages that it then needs.
+# The purposes of an installation, and the packages that each one needs.
 SAMPLING = ("numpy", "pillow", "pydantic", "ruamel.yaml", "tqdm")
 SERVICE = ("fastapi", "uvicorn")
 PIPELINE = (
@@ -37,7 +37,7 @@ LOW_DISK_GB = 2.0
 
 @dataclass
 class Findings:
-    """Lines under headings, and what keeps something from working."""
+    """Lines under headings, and the problems found."""
 
     sections: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
     faults: list[str] = field(default_factory=list)
@@ -61,7 +61,7 @@ class Findings:
 
 
 def examine(project: str | None) -> Findings:
-    """Look at everything; one thing that cannot be looked at does not hide the others."""
+    """Run all checks; one that fails does not hide the others."""
     findings = Findings()
     looks: tuple[Callable[[Findings], None], ...] = (_versions, _runtime, _devices)
     for look in looks:
@@ -111,7 +111,7 @@ def _torch_devices() -> str:
     except ImportError as error:
         return f"cannot be imported: {error}"
     if not torch.cuda.is_available():
-        return "CPU (no CUDA device is seen)"
+        return "CPU (no CUDA device found)"
     return ", ".join(f"cuda:{i} {torch.cuda.get_device_name(i)}" for i in range(torch.cuda.device_count()))
 
 
@@ -123,13 +123,13 @@ def _runtime_providers() -> str:
     names = [name.removesuffix("ExecutionProvider") for name in runtime.get_available_providers()]
     driver = Path("/dev/nvidiactl").exists()
     usable = [name for name in names if driver or name not in ("CUDA", "Tensorrt")]
-    return f"{', '.join(usable)}" + ("" if driver or usable == names else " (built for CUDA too; no driver is seen)")
+    return f"{', '.join(usable)}" + ("" if driver or usable == names else " (built for CUDA too; no driver found)")
 
 
 def _project(findings: Findings, start: Path) -> None:
     root = next((f for f in (start, *start.parents) if (f / "params.yaml").is_file()), None)
     if root is None:
-        findings.add("project", "folder", f"none at {start} or above it; sampling from a bundle works all the same")
+        findings.add("project", "folder", f"none at {start} or above it; sampling from a bundle works without one")
         return
     paths = Paths.of(root)
     findings.add("project", "folder", str(paths.root))
@@ -143,7 +143,7 @@ def _project(findings: Findings, start: Path) -> None:
     free = shutil.disk_usage(paths.root).free / 1e9
     findings.add("stores", "free disk", f"{free:.1f} GB")
     if free < LOW_DISK_GB:
-        findings.fault(f"only {free:.1f} GB of disk are free at {paths.root}; the pipeline wants {LOW_DISK_GB:.0f}")
+        findings.fault(f"only {free:.1f} GB of disk are free at {paths.root}; the pipeline needs {LOW_DISK_GB:.0f}")
 
 
 def _parameters(findings: Findings, paths: Paths) -> None:
@@ -152,7 +152,7 @@ def _parameters(findings: Findings, paths: Paths) -> None:
     try:
         params = load_params(paths.params)
     except DdpmError as error:
-        findings.add("project", "params.yaml", "not good, see below")
+        findings.add("project", "params.yaml", "faulty, see below")
         findings.fault(str(error))
         return
     except ImportError as error:

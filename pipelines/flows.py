@@ -1,9 +1,9 @@
-"""The pipeline as a Prefect flow: the graph is DVC's, in its order; a task is one stage that DVC runs if it is stale.
+"""The pipeline as a Prefect flow: the graph and order are DVC's; a task is one stage that DVC runs if it is stale.
 
-Prefect says when, where, how often and who is told; it never decides what is stale and holds no data. A stage runs in
-a process of its own, whose lines become the task's log. The gate, the data contract and the parameters are judgements:
-they are not tried again, and neither is an error of code 1: the same data and code would meet it again. What may pass
-by itself is: a busy lock, a machine that took the process away, a network.
+Prefect decides when, where, retries and alerts; it never decides what is stale and holds no data. A stage runs in its
+own process, whose output becomes the task's log. Temporary failures are retried: a busy lock, a killed process, the
+network. A failed gate, a failed contract, bad parameters and exit code 1 are not: the same data and code would fail
+again.
 """
 
 import base64
@@ -43,13 +43,13 @@ from pipelines.versioning.dvc_repo import DvcRepo, StageFailed
 
 RETRIES = 2
 RETRY_SECONDS = 10
-STORE_RETRY_SECONDS = (10, 30, 60)  # a server that starts anew takes half a minute on a busy machine
-TRANSIENT_CODES = (75, 137, 143)  # it may pass by itself; killed, as for memory; stopped by a signal after saving
+STORE_RETRY_SECONDS = (10, 30, 60)  # a new server needs half a minute to start on a busy machine
+TRANSIENT_CODES = (75, 137, 143)  # temporary failure; killed (out of memory); stopped after saving
 GATE_FAILED = 3
 
 
 def may_pass_by_itself(task: Task[..., Any], run: TaskRun, state: State) -> bool:
-    """Whether a failed stage, or a promotion, is worth another try."""
+    """Whether to retry a failed stage or promotion."""
     error = state.result(raise_on_failure=False)
     if isinstance(error, StageFailed):
         return error.exit_code in TRANSIENT_CODES
@@ -65,16 +65,14 @@ def may_pass_by_itself(task: Task[..., Any], run: TaskRun, state: State) -> bool
     retry_condition_fn=may_pass_by_itself,
 )
 def run_stage(project: str, name: str) -> str:
-    """One stage through DVC; its lines go to the task's log, its exit code is the error's."""
+    """Run one stage through DVC; its output goes to the task's log, its exit code into the error."""
     log = get_run_logger()
     if not DvcRepo(Path(project)).is_stale(name):
         log.info("%s: unchanged", name)
         return "unchanged"
     command = [sys.executable, "-m", "pipelines.cli", "--project", project, "run", "--only", name]
     own_children()
-    environment = {
-        name: value for name, value in os.environ.items() if name != GUARD
-    }  # it ends by itself, when it saved
+    environment = {name: value for name, value in os.environ.items() if name != GUARD}  # it ends by itself after saving
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="backslashreplace", env=environment
     )
@@ -83,7 +81,7 @@ def run_stage(project: str, name: str) -> str:
             if line.strip():
                 log.info("%s", line.rstrip())
         code = process.wait()
-    finally:  # a cancelled run leaves no stage behind; the stage saves its state on this signal
+    finally:  # end the stage of a cancelled run; it saves its state on this signal
         if process.poll() is None:
             process.terminate()
             for line in process.stdout or ():
@@ -102,20 +100,20 @@ def run_stage(project: str, name: str) -> str:
     retry_condition_fn=may_pass_by_itself,
 )
 def promote_bundle(project: str) -> str:
-    """The judged bundle becomes champion if it beats the present one; told again it changes nothing."""
+    """Promote the judged bundle if it is no worse than the champion; a second call changes nothing."""
     paths = Paths.of(Path(project))
     params = load_params(paths.params)
     if params.runtime.tracking:
         outcome = str(promote(params, paths, open_tracker(params.runtime.tracking, paths.home)))
     else:
-        outcome = "left out: runtime.tracking is false, so there is no registry"
+        outcome = "skipped: runtime.tracking is false, so there is no registry"
     get_run_logger().info("%s", outcome)
     return outcome
 
 
 @flow(name="ddpm-pipeline")
 def pipeline(project: str | None = None) -> dict[str, str]:
-    """Every stage in the graph's order, then the promotion; `project` is by default the one that this file lies in."""
+    """Every stage in the graph's order, then the promotion; `project` defaults to the one that contains this file."""
     quieten()
     if "PREFECT__FLOW_RUN_ID" in os.environ:  # a worker started this process, and its death ends the run as crashed
         end_with_parent()
@@ -128,7 +126,7 @@ def pipeline(project: str | None = None) -> dict[str, str]:
 
 
 def run_all(paths: Paths) -> dict[str, str]:
-    """The stages, then the promotion; what became of each."""
+    """Run the stages, then the promotion; gives the outcome of each."""
     outcomes: dict[str, str] = {}
     for name in DvcRepo(paths.root).order():
         try:
@@ -143,12 +141,12 @@ def run_all(paths: Paths) -> dict[str, str]:
     return outcomes
 
 
-# ----------------------------------------------------------------------------------------- runs that nobody ended
+# ----------------------------------------------------------------------------------------- runs that did not end
 
 
 @contextmanager
 def known_to_be_alive(home: Path) -> Iterator[None]:
-    """Hold a file named by this run. Whose file nobody holds any more, as after a power cut, is told as crashed."""
+    """Lock a file named after this run. Runs with an unlocked file, as after a power cut, are reported as crashed."""
     run = runtime.flow_run.id
     if run is None:  # not run by Prefect
         yield
@@ -167,7 +165,7 @@ def known_to_be_alive(home: Path) -> Iterator[None]:
 
 
 def left_behind(folder: Path) -> Iterator[str]:
-    """The runs whose process is gone without having ended; each is given once."""
+    """The runs whose process ended without ending the run; gives each one once."""
     for place in sorted(folder.iterdir()):
         with place.open("a") as file:
             try:
@@ -179,20 +177,20 @@ def left_behind(folder: Path) -> Iterator[str]:
 
 
 def tell_crashed(run: str) -> None:
-    """Prefect hears that a run is over which it thinks is going on."""
+    """Tell Prefect that a run has crashed."""
     with get_client(sync_client=True) as client:
         try:
             state = client.read_flow_run(UUID(run)).state
         except (ObjectNotFound, ValueError):  # another server, or the run was deleted
             return
         if state is not None and not state.is_final():
-            crashed: State[Any] = Crashed(message="Its process was gone when the next run began.")
+            crashed: State[Any] = Crashed(message="Its process had ended when the next run began.")
             client.set_flow_run_state(UUID(run), crashed, force=True)
-            get_run_logger().info("run %s was %s, but its process is gone; it is Crashed now", run, state.name)
+            get_run_logger().info("run %s was %s, but its process has ended; it is now Crashed", run, state.name)
 
 
 def show(name: str, paths: Paths) -> None:
-    """The artifacts that a finished stage gives to the run's page."""
+    """The artifacts of a finished stage for the run's page."""
     if name == "evaluate" and (paths.samples / "grid.png").is_file():
         create_image_artifact(key="samples", image_url=data_uri(paths.samples / "grid.png"), description="Samples")
     elif name == "report":
@@ -203,13 +201,13 @@ def show(name: str, paths: Paths) -> None:
 
 
 def gate_table(gate: dict[str, Any]) -> list[dict[str, Any]]:
-    """The rules of a verdict as rows, without columns that a page cannot hold."""
+    """The rules of a verdict as rows, without columns that a page cannot show."""
     columns = ("rule", "value", "limit", "outcome", "text")
     return [{column: "-" if rule[column] is None else rule[column] for column in columns} for rule in gate["rules"]]
 
 
 def stages_text(outcomes: dict[str, str]) -> str:
-    """A table of what each stage did."""
+    """A table of the outcome of each stage."""
     rows = "".join(f"| {name} | {outcome} |\n" for name, outcome in outcomes.items())
     return f"| stage | outcome |\n|---|---|\n{rows}"
 

@@ -1,4 +1,4 @@
-"""What a GPU needs, one by one: what is there, and how to mend what is not. Without a GPU one line says so."""
+"""Checks of everything that a GPU needs, each with the way to mend it. Without a GPU one line says so."""
 
 import contextlib
 import ctypes
@@ -13,20 +13,20 @@ from typing import Any
 SERVE_GPU = "install the extra `serve-gpu` (make install-serve-gpu)"
 TORCH = "install a torch that is built for this GPU and driver (docs/gpu.md)"
 _DRIVER_FILES = ("libcuda.so.1", "nvcuda.dll")
-_COUNT_LIMIT = 64  # GPUs that one machine may have; a driver that tells more is not believed
+_COUNT_LIMIT = 64  # the maximum number of GPUs; a driver that reports more is not believed
 
 
 class Missing(Exception):
-    """What a check did not find, in words."""
+    """What a check did not find."""
 
 
 class NotHere(Exception):
-    """A check that does not apply to this installation, and why."""
+    """Why a check does not apply to this installation."""
 
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that a GPU needs: `look` tells what is there, or raises Missing."""
+    """A check of one requirement: `look` describes what it finds, or raises Missing."""
 
     name: str
     look: Callable[[], str]
@@ -34,9 +34,9 @@ class Check:
 
 
 def checks() -> tuple[Check, ...]:
-    """In the order in which one builds upon the other."""
+    """Each check builds on those before it."""
     return (
-        Check("GPUs", gpus, "see whether the driver runs (`nvidia-smi`) and the container is given its GPUs"),
+        Check("GPUs", gpus, "check that the driver runs (`nvidia-smi`) and that the container has access to the GPUs"),
         Check("driver", driver, "install NVIDIA's driver"),
         Check("torch's CUDA", torch_cuda, f"install a newer driver, or {TORCH}"),
         Check("torch's kernels", torch_kernels, TORCH),
@@ -47,21 +47,21 @@ def checks() -> tuple[Check, ...]:
         Check("NCCL", nccl, f"{TORCH}; only several GPUs need it"),
         Check("onnxruntime's CUDA", runtime_provider, SERVE_GPU),
         Check("its libraries", runtime_libraries, SERVE_GPU),
-        Check("its first run", runtime_runs, f"mend what stands above first, else {SERVE_GPU}"),
+        Check("its first run", runtime_runs, f"first mend the failures above, else {SERVE_GPU}"),
     )
 
 
 def examine_gpu(table: Sequence[Check] | None = None) -> tuple[list[tuple[str, str]], list[str]]:
     """(name, text) of every check, and a line with the way to mend it for each that failed."""
     if not gpu_names():
-        return [("GPU", "none is seen: everything runs on the CPU")], []
+        return [("GPU", "none found: everything runs on the CPU")], []
     lines, faults = [], []
     for check in checks() if table is None else table:
         try:
             text = check.look()
         except NotHere as reason:
-            text = f"not looked at: {reason}"
-        except Exception as error:  # noqa: BLE001  a broken driver raises whatever it likes, and that is the finding
+            text = f"skipped: {reason}"
+        except Exception as error:  # noqa: BLE001  a broken driver may raise any error, which is the finding
             why = " ".join(str(error).split())[:300] or type(error).__name__
             text = f"FAILS: {why}"
             faults.append(f"{check.name}: {why}; {check.mend}")
@@ -73,7 +73,7 @@ def examine_gpu(table: Sequence[Check] | None = None) -> tuple[list[tuple[str, s
 
 
 def gpu_names() -> list[str]:
-    """The GPUs that the driver itself tells of; none where there is no driver."""
+    """The GPUs that the driver reports; none without a driver."""
     cuda = _cuda_driver()
     count = ctypes.c_int(0)
     if cuda is None or cuda.cuInit(0) != 0 or cuda.cuDeviceGetCount(ctypes.byref(count)) != 0:
@@ -90,7 +90,7 @@ def driver_cuda() -> tuple[int, int]:
     """The newest CUDA version that the driver supports."""
     cuda, version = _cuda_driver(), ctypes.c_int(0)
     if cuda is None or cuda.cuDriverGetVersion(ctypes.byref(version)) != 0:
-        raise Missing("the driver does not tell its version")
+        raise Missing("the driver does not report its version")
     return version.value // 1000, version.value % 1000 // 10
 
 
@@ -122,6 +122,13 @@ def _torch() -> Any:
     return torch
 
 
+def _torch_on_gpu() -> Any:
+    torch = _torch()
+    if not torch.cuda.is_available():
+        raise Missing("torch sees no GPU (see CUDA_VISIBLE_DEVICES, and the lines above)")
+    return torch
+
+
 def torch_cuda() -> str:
     """A torch for CUDA 13.2 runs on every driver of CUDA 13 (minor versions are compatible), and on none of 12."""
     built = _torch().version.cuda
@@ -134,18 +141,17 @@ def torch_cuda() -> str:
 
 
 def torch_kernels() -> str:
-    """Compiled for this capability, or for a smaller minor of the same major, or to be compiled from PTX."""
-    torch = _torch()
-    _must_see_gpu(torch)
+    """Whether torch was compiled for this capability, for a smaller minor of the same major, or as PTX for it."""
+    torch = _torch_on_gpu()
     known, texts = torch.cuda.get_arch_list(), []
     for number in range(torch.cuda.device_count()):
         major, minor = torch.cuda.get_device_capability(number)
         if not any(_runs_on(arch, major, minor) for arch in known):
             raise Missing(
-                f"GPU {number} has compute capability {major}.{minor}, and this torch knows {', '.join(known)}"
+                f"GPU {number} has compute capability {major}.{minor}, but this torch supports {', '.join(known)}"
             )
         texts.append(f"{major}.{minor}")
-    return f"compute capability {', '.join(texts)}, known to it"
+    return f"compute capability {', '.join(texts)}, supported"
 
 
 def _runs_on(arch: str, major: int, minor: int) -> bool:
@@ -161,8 +167,7 @@ def _runs_on(arch: str, major: int, minor: int) -> bool:
 
 
 def torch_multiplies() -> str:
-    torch = _torch()
-    _must_see_gpu(torch)
+    torch = _torch_on_gpu()
     ones = torch.ones(64, 64, device="cuda")
     if float((ones @ ones).sum()) != 64.0**3:
         raise Missing("a product of matrices is wrong")
@@ -170,8 +175,7 @@ def torch_multiplies() -> str:
 
 
 def torch_cudnn() -> str:
-    torch = _torch()
-    _must_see_gpu(torch)
+    torch = _torch_on_gpu()
     if not torch.backends.cudnn.is_available():
         raise Missing("cuDNN cannot be loaded")
     image, kernel = torch.ones(1, 4, 8, 8, device="cuda"), torch.ones(4, 4, 3, 3, device="cuda")
@@ -181,8 +185,7 @@ def torch_cudnn() -> str:
 
 
 def bfloat16() -> str:
-    torch = _torch()
-    _must_see_gpu(torch)
+    torch = _torch_on_gpu()
     if not torch.cuda.is_bf16_supported(including_emulation=False):
         return "not in hardware: train.precision auto takes float32"
     return "in hardware"
@@ -190,17 +193,17 @@ def bfloat16() -> str:
 
 def compiling() -> str:
     """Triton builds a small C program when it first compiles: it needs a compiler and Python.h."""
-    _must_see_gpu(_torch())
+    _torch_on_gpu()
     try:
         import triton
     except ImportError as error:
         raise Missing(f"triton cannot be imported ({error})") from error
     compiler = os.environ.get("CC") or shutil.which("gcc") or shutil.which("clang") or shutil.which("cc")
     if not compiler:
-        raise Missing("no C compiler is found")
+        raise Missing("no C compiler found")
     header = os.path.join(sysconfig.get_paths()["include"], "Python.h")
     if not os.path.isfile(header):
-        raise Missing(f"{header} is not there")
+        raise Missing(f"{header} not found")
     return f"triton {triton.__version__}, {compiler}, Python.h"
 
 
@@ -209,11 +212,6 @@ def nccl() -> str:
     if not torch.distributed.is_available() or not torch.distributed.is_nccl_available():
         raise Missing("this torch has no NCCL")
     return ".".join(map(str, torch.cuda.nccl.version()))
-
-
-def _must_see_gpu(torch: Any) -> None:
-    if not torch.cuda.is_available():
-        raise Missing("torch sees no GPU (see CUDA_VISIBLE_DEVICES, and the lines above)")
 
 
 # ------------------------------------------------------------------------------------------------- onnxruntime
@@ -238,9 +236,9 @@ def runtime_provider() -> str:
 
 
 def runtime_libraries() -> str:
-    """Each library that the provider links or loads late, as the loader finds it after NVIDIA's packages are read."""
+    """Load each library that the provider links or loads late, with the directories of NVIDIA's packages."""
     runtime = _runtime()
-    with contextlib.redirect_stdout(io.StringIO()):  # it prints what it cannot load; it is told below
+    with contextlib.redirect_stdout(io.StringIO()):  # it prints what it cannot load; the check reports it below
         runtime.preload_dlls()
     wanted, absent = needed_libraries(getattr(runtime, "cuda_version", "13.0")), []
     for name in wanted:
@@ -261,7 +259,7 @@ def needed_libraries(cuda: str) -> tuple[str, ...]:
 
 
 def runtime_runs() -> str:
-    """One convolution by the CUDA provider; cuDNN is not loaded before that."""
+    """One convolution with the CUDA provider, which loads cuDNN."""
     runtime = _runtime()
     import numpy as np
 

@@ -1,4 +1,4 @@
-"""Plain values to dataclasses, collecting every fault on the way instead of stopping at the first."""
+"""Parses plain values into dataclasses, and collects all faults instead of stopping at the first."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -13,7 +13,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from ddpm_core.checks import failures
 from ddpm_core.errors import ParamsError
 
-FAULTY = object()  # stands for a value that could not be made; its fault is told already
+FAULTY = object()  # marks a value that could not be parsed; its fault is recorded already
 
 
 class Faults:
@@ -32,7 +32,7 @@ class Faults:
 
 
 def parse_value(kind: Any, value: Any, where: str, faults: Faults) -> Any:
-    """A value of the type `kind`, or FAULTY after telling why not."""
+    """A value of the type `kind`, or FAULTY after recording why not."""
     if is_dataclass(get_origin(kind) or kind):
         return parse_fields(kind, value, where, faults)
     members = dataclasses_of(kind)
@@ -46,7 +46,7 @@ def parse_value(kind: Any, value: Any, where: str, faults: Faults) -> Any:
 
 
 def parse_kept(kind: Any, kept: Mapping[str, Any], where: str) -> Any:
-    """A configuration that was kept with a model, whatever the version; without a `kind` the first there was."""
+    """A configuration stored with a model by any version; without a `kind` the first member of the union."""
     members: list[Any] = [kind] if is_dataclass(kind) else dataclasses_of(kind)
     chosen = next((member for member in members if kept.get("kind") in kinds_of(member)), members[0])
     faults = Faults()
@@ -78,7 +78,7 @@ def parse_fields(kind: Any, value: Any, where: str, faults: Faults) -> Any:
         return FAULTY
     try:
         return kind(**made)
-    except ParamsError as error:  # what only the whole dataclass can judge
+    except ParamsError as error:  # checks of several fields
         faults.add(where, str(error))
         return FAULTY
 
@@ -93,7 +93,7 @@ def hints_of(kind: Any) -> dict[str, Any]:
 
 
 def unknown_keys(value: Mapping[str, Any], known: Iterable[str], where: str, faults: Faults) -> None:
-    """Tell every key that is not known here, with the nearest one that is."""
+    """Record every unknown key, with the nearest known one."""
     names = list(known)
     for key in value:
         if key not in names:
@@ -103,7 +103,7 @@ def unknown_keys(value: Mapping[str, Any], known: Iterable[str], where: str, fau
 
 
 def missing(kind: Any, where: str, faults: Faults) -> None:
-    """Tell that a key is not there, and what it must be."""
+    """Record that a key is missing, and what it must be."""
     faults.add(where, f"missing; it must be {type_text(kind)}")
 
 

@@ -1,25 +1,25 @@
-"""Where everything lies: the outputs that DVC tracks under the project's root, all other state under `home`.
+"""All paths: the outputs that DVC tracks under the project's root, all other state under `home`.
 
 DVC runs queued experiments, and those of `dvc exp run --temp`, in a temporary checkout under `.dvc/tmp/exps` that it
-removes afterwards. Their state (runs, checkpoints) belongs into the main checkout's home, so `main_root` finds that.
+removes afterwards. Their state (runs, checkpoints) belongs in the main checkout's home, which `main_root` finds.
 """
 
 import os
 from dataclasses import dataclass
 from pathlib import Path
 
-_EXPERIMENTS = (".dvc", "tmp", "exps")  # where DVC makes its temporary checkouts, queued ones a level higher
+_EXPERIMENTS = (".dvc", "tmp", "exps")  # DVC's temporary checkouts, queued ones one level higher
 _STANDALONE = "standalone"  # than those of `dvc exp run --temp`
 
 
 def main_root(root: Path) -> Path:
-    """The project in the main checkout that a temporary checkout of a DVC experiment was made of; else `root`."""
+    """For a temporary checkout of a DVC experiment, the project in the main checkout; else `root`."""
     found = _experiment(root)
     if found is None:
         return root
     main, _, inside = found
     below = main / inside
-    return below if (below / "params.yaml").is_file() else main  # DVC's root may lie below that of git
+    return below if (below / "params.yaml").is_file() else main  # DVC's root may be below that of git
 
 
 def _experiment(root: Path) -> tuple[Path, str, Path] | None:
@@ -147,7 +147,7 @@ class Paths:
 
     @property
     def _own(self) -> Path:
-        """The part of the home that no other checkout writes: for an experiment a folder of its name."""
+        """The part of the home that no other checkout writes: for an experiment a folder with its name."""
         found = _experiment(self.root)
         if found is None:
             return self.home

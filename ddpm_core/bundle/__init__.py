@@ -1,1 +1,1 @@
-"""A bundle: its format, written, read and verified; export to ONNX, and weights out of a graph."""
+"""Bundles: their format, how they are written, read and verified, export to ONNX, and weights from a graph."""

@@ -1,4 +1,4 @@
-"""A network to ONNX: one file with its weights inside, any batch size, and the same bytes whenever it is made.
+"""Export a network to ONNX: one file with its weights, for any batch size, and with the same bytes each time.
 
 onnx is imported here and in graph_weights.py, nowhere else in this library.
 """
@@ -23,15 +23,15 @@ from ddpm_core.spec import Condition, DataSpec
 _log = logging.getLogger(__name__)
 
 Net = Callable[[NDArray[np.float32], NDArray[np.float32], Mapping[str, NDArray[Any]]], NDArray[np.float32]]
-"""(x, t, conditions by name) -> out, as a runtime runs the exported graph."""
+"""(x, t, conditions by name) -> out, of the exported graph in a runtime."""
 
 PARITY_BATCHES = (1, 3, 16)
-# More than all that the graphs of the largest networks here hold; protobuf itself ends at 2 GiB.
+# More than the graphs of the largest networks here need; protobuf's limit is 2 GiB.
 _BYTES_LIMIT = 2 << 30
 
 
 class _Told(nn.Module):
-    """The network with its conditions as one argument, in the order of their names; the exporter takes no keywords."""
+    """The network with its conditions as one argument, sorted by name, as the exporter takes no keywords."""
 
     def __init__(self, net: nn.Module, names: Iterable[str]) -> None:
         super().__init__()
@@ -53,7 +53,7 @@ def export_onnx(net: nn.Module, spec: DataSpec, *, opset: int) -> bytes:
         raise ExportError(
             f"model: an ONNX file holds less than 2 GiB of weights, got {size} bytes; take fewer channels"
         )
-    # Two data: a batch of one would be taken for a constant.
+    # Two data: the exporter would treat a batch of one as a constant.
     cond = tuple(torch.zeros(2, *each.shape, dtype=getattr(torch, each.dtype)) for each in spec.conditions.values())
     batch = {0: torch.export.Dim("batch", min=1)}
     told = {"cond": (batch,) * len(cond)} if cond else {}  # the exporter takes no empty tuple
@@ -75,14 +75,14 @@ def export_onnx(net: nn.Module, spec: DataSpec, *, opset: int) -> bytes:
             f"{' '.join(str(error).split())[:300]}; try another export.opset"
         ) from error
     if program is None:
-        raise ExportError(f"torch.onnx gave no program at opset {opset}; try another export.opset")
+        raise ExportError(f"torch.onnx made no program at opset {opset}; try another export.opset")
     return _plain_bytes(program.model_proto, net.state_dict())
 
 
 def assert_parity(net: nn.Module, run: Net, spec: DataSpec, *, top_time: float, tolerance: float) -> float:
-    """The largest difference between torch and the exported graph, over the answer's own scale (1 at least).
+    """The largest difference between torch and the exported graph, relative to the output's scale (1 at least).
 
-    ExportError where it is above the tolerance at any batch size.
+    ExportError if it is above the tolerance at any batch size.
     """
     net = net.eval()
     worst = 0.0
@@ -96,28 +96,28 @@ def assert_parity(net: nn.Module, run: Net, spec: DataSpec, *, top_time: float, 
         got = run(x, t, cond)
         if got.shape != expected.shape or not np.isfinite(got).all():
             raise ExportError(
-                f"model.onnx must answer a batch of {batch} with finite values {expected.shape}, got {got.shape}; "
+                f"model.onnx must give finite values {expected.shape} for a batch of {batch}, got {got.shape}; "
                 "try another export.opset"
             )
         difference = float(np.abs(got - expected).max()) / max(1.0, float(np.abs(expected).max()))
         if difference > tolerance:
             raise ExportError(
-                f"model.onnx must answer as torch does to within export.parity_tolerance = {tolerance:g}, got a "
-                f"difference of {difference:.3g} at a batch of {batch}; try another export.opset, or allow more"
+                f"model.onnx must agree with torch to within export.parity_tolerance = {tolerance:g}, got a "
+                f"difference of {difference:.3g} at a batch of {batch}; try another export.opset or a larger tolerance"
             )
         worst = max(worst, difference)
     return worst
 
 
 def _example(condition: Condition, batch: int) -> NDArray[Any]:
-    """Values of a condition to ask with: of classes each in turn, the null one among them; else normal noise."""
+    """Values of a condition for the comparison: each class in turn with the null class, or normal noise."""
     if condition.classes:
         return np.arange(batch, dtype=np.int64) % (len(condition.classes) + 1)
     return step_noise(range(batch), 1, condition.shape).astype(condition.dtype)
 
 
 def _plain_bytes(model: Any, weights: Mapping[str, Tensor]) -> bytes:
-    """The graph with the places of its weights, without whatever tells where and when it was made, in a fixed order."""
+    """The graph with a table of its weights, in a fixed order and without traces of where and when it was made."""
     del model.metadata_props[:]
     model.doc_string = ""
     model.producer_name, model.producer_version = "ddpm", ""
@@ -127,7 +127,7 @@ def _plain_bytes(model: Any, weights: Mapping[str, Tensor]) -> bytes:
         del function.metadata_props[:]
         _strip_nodes(function.node)
     if not tell_places(model, weights):
-        _log.warning("the exporter changed some weights beyond recognition: no training can begin from this model.onnx")
+        _log.warning("the exporter changed some weights: no training can start from this model.onnx")
     try:
         onnx.checker.check_model(model, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
@@ -138,7 +138,7 @@ def _plain_bytes(model: Any, weights: Mapping[str, Tensor]) -> bytes:
 def _strip(graph: Any) -> None:
     graph.doc_string, graph.name = "", "network"
     del graph.metadata_props[:]
-    # Shapes in between are inferred again by whoever loads the graph.
+    # A runtime infers the intermediate shapes again when it loads the graph.
     del graph.value_info[:]
     for value in (*graph.input, *graph.output, *graph.initializer):
         value.doc_string = ""
@@ -160,7 +160,7 @@ def _strip_nodes(nodes: Any) -> None:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """The exporter's running commentary says nothing to a user of this project; its errors are raised."""
+    """Hide the exporter's log, which does not help a user of this project; its errors are raised."""
     loggers = [logging.getLogger(name) for name in ("torch.onnx", "torch.export", "onnxscript", "onnx_ir")]
     levels = [logger.level for logger in loggers]
     try:

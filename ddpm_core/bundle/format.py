@@ -1,10 +1,9 @@
-"""What ships: a folder with `model.onnx` and `bundle.json`, which says everything a sampler must know about the model.
+"""A bundle: a folder with `model.onnx` and `bundle.json`, which has everything a sampler must know about the model.
 
-`bundle.json` holds the DataSpec with the conditions that the network is told, the schedule's tables as exact floats,
-what the network predicts, the default way to sample, the digest of `model.onnx`, a golden sample to try the model by,
-and where it all came from: digests and versions, never a date, a host or a path. It is one canonical JSON text with its
-own digest inside, so a flipped bit in either file is found when the bundle is read; nothing in the folder beside the
-two files is ever looked at.
+`bundle.json` has the DataSpec with the network's conditions, the schedule's tables as exact floats, what the network
+predicts, the default sampler, the digest of `model.onnx`, a golden sample to test the model, and its provenance:
+digests and versions, never a date, a host or a path. It is one canonical JSON text with its own digest, so reading a
+bundle detects a flipped bit in either file. Other files in the folder are ignored.
 """
 
 import json
@@ -32,7 +31,7 @@ BUNDLE_FILE = "bundle.json"
 OUTPUT = "out"
 _MEND = "make the bundle again with `ddpm export`, or restore it with `dvc checkout out/bundle`"
 _JSON_LIMIT = 64 << 20
-# The key under which an ONNX tensor names a file that holds its data. A model of ours keeps its weights inside.
+# The key with which an ONNX tensor names an external data file. Our models contain their weights.
 _EXTERNAL_DATA = b"location"
 _GOLDEN_VALUES = 4096
 
@@ -123,7 +122,7 @@ class Input(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Bundle:
-    """A model and all that is needed to sample from it. `model` is the verified content of model.onnx."""
+    """A model and everything needed to sample from it. `model` is the verified content of model.onnx."""
 
     spec: DataSpec
     schedule: Schedule
@@ -144,12 +143,12 @@ class Bundle:
 
     @cached_property
     def parameterisation(self) -> Parameterisation:
-        """What the network's answer means."""
+        """What the network predicts."""
         return Parameterisation(self.target, self.schedule)
 
     @property
     def learned_variance(self) -> bool:
-        """Whether the network's second half of channels says the variance."""
+        """Whether the network's second half of channels gives the variance."""
         return self.variance == "learned"
 
     @property
@@ -158,12 +157,12 @@ class Bundle:
 
     @property
     def inputs(self) -> dict[str, Input]:
-        """What the graph takes: the data, the time, and each condition of the spec."""
+        """The inputs of the graph: the data, the time, and each condition of the spec."""
         conditions = {name: Input(each.shape, each.dtype) for name, each in self.spec.conditions.items()}
         return {"x": Input(self.spec.shape, "float32"), "t": Input((), "float32"), **conditions}
 
     def blank(self, count: int) -> dict[str, NDArray[Any]]:
-        """So many data of zeros with all that the graph takes, to try it or to time it with."""
+        """Inputs of zeros for `n` data, to test or time the graph."""
         return {name: np.zeros((count, *each.shape), dtype=each.dtype) for name, each in self.inputs.items()}
 
     @cached_property
@@ -172,7 +171,7 @@ class Bundle:
 
     @cached_property
     def digest(self) -> str:
-        """The SHA-256 of bundle.json, and through it of the model: the name of this very bundle."""
+        """The SHA-256 of bundle.json, which has that of the model: the identity of this bundle."""
         return sha256_bytes(self.json_bytes())
 
     def json_bytes(self) -> bytes:
@@ -202,7 +201,7 @@ class Bundle:
         return json_bytes({**content, "content_sha256": sha256_bytes(json_bytes(content))})
 
     def write(self, folder: Path) -> None:
-        """Write the folder, whole or not at all, in place of the one that was there."""
+        """Write the folder atomically, replacing an earlier one."""
         _refuse_external_data(folder / MODEL_FILE, self.model)
         with atomic_folder(folder) as temporary:
             (temporary / MODEL_FILE).write_bytes(self.model)
@@ -210,7 +209,7 @@ class Bundle:
 
 
 def read_bundle(path: Path) -> Bundle:
-    """Read a bundle and verify every byte of it; IntegrityError says which file is wrong and how to mend it."""
+    """Read a bundle and verify every byte; an IntegrityError names the damaged file and how to mend it."""
     path = Path(path)
     content = _read_json(path / BUNDLE_FILE)
     model = _read_model(path / MODEL_FILE, content)
@@ -227,11 +226,11 @@ def read_bundle(path: Path) -> Bundle:
             model=model,
             format=content["format"],
         )
-        _ = bundle.parameterisation  # refuses a target that does not belong to the schedule
+        _ = bundle.parameterisation  # refuses a target that does not fit the schedule
         same = bundle.json_bytes() == json_bytes(content)
     except (KeyError, TypeError, ValueError, AttributeError, DdpmError) as error:
         raise IntegrityError(
-            f"{path / BUNDLE_FILE}: must describe a model in format {FORMAT}, got content that does not read as one "
+            f"{path / BUNDLE_FILE}: must describe a model in format {FORMAT}, got content that cannot be read as one "
             f"({type(error).__name__}: {error}); {_MEND}"
         ) from error
     if not same:
@@ -259,7 +258,7 @@ def _read_json(file: Path) -> dict[str, Any]:
     inner = {key: value for key, value in content.items() if key != "content_sha256"}
     found, written = sha256_bytes(json_bytes(inner)), content.get("content_sha256")
     if found != written or canonical != raw:
-        raise IntegrityError(f"{file}: must have the digest {written} that was written in it, got {found}; {_MEND}")
+        raise IntegrityError(f"{file}: must have the digest {written} that is written in it, got {found}; {_MEND}")
     return content
 
 
@@ -290,6 +289,6 @@ def _read(file: Path, limit: int) -> bytes:
 def _refuse_external_data(file: Path, model: bytes) -> None:
     if _EXTERNAL_DATA in model:
         raise IntegrityError(
-            f"{file}: must hold all its weights inside, got one that names another file for them "
+            f"{file}: must contain all its weights, got one that names another file for them "
             f"(`{_EXTERNAL_DATA.decode()}`), which is never opened; {_MEND}"
         )

@@ -1,8 +1,8 @@
-"""A network's weights in the graph that it was exported to: where each lies, and how to take them out again.
+"""Find a network's weights in its exported graph, and read them from it.
 
-An exporter renames and reshapes some of them (the scale of a normalisation becomes `val_70`, [32, 1, 1]). So when a
-graph is made every weight is looked for by its bytes, and the graph says under one key of its metadata which of its
-tensors, or which number throughout, is which weight. Runtimes do not look at it.
+An exporter renames and reshapes some weights (the scale of a normalisation becomes `val_70`, [32, 1, 1]). So the export
+searches every weight by its bytes, and one key of the graph's metadata maps each weight to a tensor of the graph or to
+a constant. Runtimes ignore the key.
 """
 
 import json
@@ -18,7 +18,7 @@ KEY = "ddpm.weights"
 
 
 def tell_places(model: Any, weights: Mapping[str, Tensor]) -> bool:
-    """Write into a graph where each weight lies in it, bit for bit; nothing, where one cannot be found."""
+    """Write into a graph which tensor holds each weight, bit for bit; writes nothing if one cannot be found."""
     names: dict[bytes, list[str]] = {}
     for tensor in model.graph.initializer:
         names.setdefault(numpy_helper.to_array(tensor).tobytes(), []).append(tensor.name)
@@ -28,7 +28,7 @@ def tell_places(model: Any, weights: Mapping[str, Tensor]) -> bool:
         same = names.get(array.tobytes())
         if same:
             places[name] = [min(same), list(array.shape)]
-        elif array.size and (array == array.flat[0]).all():  # the exporter leaves out factors of 1 and sums with 0
+        elif array.size and (array == array.flat[0]).all():  # the exporter drops factors of 1 and sums with 0
             places[name] = [float(array.flat[0]), list(array.shape)]
         else:
             return False
@@ -38,7 +38,7 @@ def tell_places(model: Any, weights: Mapping[str, Tensor]) -> bool:
 
 
 def weights_in(content: bytes) -> dict[str, Tensor] | None:
-    """The weights of model.onnx by the names they have in the network; None where it does not say which they are."""
+    """The weights of model.onnx by their names in the network; None if its metadata do not map them."""
     model = onnx.load_model_from_string(content)
     said = [entry.value for entry in model.metadata_props if entry.key == KEY]
     if not said:

@@ -1,4 +1,4 @@
-"""The few operations that numpy and torch spell differently; torch is known by its methods and never imported."""
+"""The few operations that numpy and torch spell differently; torch is never imported here."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -20,14 +20,14 @@ def exp(x: Array) -> Array:
 
 
 def full(x: Array, value: Any) -> Array:
-    """[B] of x's framework, type and device; a number for all, or a sequence with one for each image."""
+    """[B] in x's framework, type and device, from one number for all or a sequence with one for each image."""
     if is_torch(x):
         return x.new_tensor(value) if np.ndim(value) else x.new_full((x.shape[0],), value)
     return np.full(x.shape[0], value, dtype=x.dtype)
 
 
 def concat(parts: Sequence[Array]) -> Array:
-    """Along the batch."""
+    """Concatenate along the batch axis."""
     if is_torch(parts[0]):
         import torch
 
@@ -36,7 +36,7 @@ def concat(parts: Sequence[Array]) -> Array:
 
 
 def per_image(values: Array, x: Array) -> Array:
-    """[B] -> [B, 1, ...], to meet x."""
+    """[B] -> [B, 1, ...], to broadcast with x."""
     return values.reshape(values.shape[:1] + (1,) * (x.ndim - 1))
 
 

@@ -1,4 +1,4 @@
-"""What is done to x0_hat before a row uses it; a plan names it, data without a range have none."""
+"""Clamping of x0_hat before a row uses it; the plan names it, and data without a range have none."""
 
 from collections.abc import Callable
 
@@ -11,7 +11,7 @@ DYNAMIC_QUANTILE = 0.995
 
 
 def operator(name: Bound, data_range: tuple[float, float] | None) -> Callable[[Array], Array] | None:
-    """The function that a plan's `bound` names; None where there is nothing to do."""
+    """The function that a plan's `bound` names; None for "none"."""
     if name not in BOUNDS:
         raise ParamsError(f"bound: must be one of {', '.join(BOUNDS)}, got {name!r}")
     if name == "none" or data_range is None:
@@ -23,12 +23,12 @@ def clip_to(data_range: tuple[float, float]) -> Callable[[Array], Array]:
     """Clip to the data's range."""
     low, high = data_range
     if not low < high:
-        raise ParamsError(f"data_range: must be two numbers that rise, got {data_range}")
+        raise ParamsError(f"data_range: must be (low, high) with low < high, got {data_range}")
     return lambda D: D.clip(low, high)
 
 
 def dynamic_threshold(data_range: tuple[float, float], quantile: float) -> Callable[[Array], Array]:
-    """Imagen: where an image's `quantile` of |x0_hat| leaves the range, clip there and scale back into the range."""
+    """Imagen: if an image's `quantile` of |x0_hat| is outside the range, clip there and scale back into the range."""
     if not 0 < quantile <= 1:
         raise ParamsError(f"dynamic threshold: the quantile must be above 0 and at most 1, got {quantile}")
     middle, half = (data_range[0] + data_range[1]) / 2, (data_range[1] - data_range[0]) / 2

@@ -1,4 +1,4 @@
-"""Editing through the one loop: a known region, a start between noise and data, and paths between two seeds."""
+"""Editing with the one sampling loop: a known region, a start between noise and data, and paths between two seeds."""
 
 from dataclasses import fields
 from typing import Any
@@ -13,7 +13,7 @@ from ddpm_core.errors import ParamsError
 
 
 def noised(schedule: Schedule, x0: Array, level: int, z: Array) -> Array:
-    """q(x_t | x_0): where an image-to-image run starts; follow it by a plan `over` the levels from there down."""
+    """A sample of q(x_t | x_0), the start of an image-to-image run; continue with a plan `over` the levels below it."""
     schedule.must_hold(level)
     return float(schedule.a[level]) * x0 + float(schedule.g[level]) * z
 
@@ -45,7 +45,7 @@ def known_region(plan: SamplingPlan, schedule: Schedule, x0: Array, mask: Array,
 def with_resampling(plan: SamplingPlan, schedule: Schedule, jump: int, times: int) -> SamplingPlan:
     """Lugmayr et al. 2022 (RePaint): after every `jump` rows go back up by the forward process, and down again.
 
-    Each stretch is walked `times` times, so that the unknown region comes to agree with the known one.
+    Each stretch runs `times` times, so that the unknown region fits the known one better.
     """
     if jump < 1 or times < 1:
         raise ParamsError(f"resampling: jump and times must be at least 1, got {jump} and {times}")
@@ -67,7 +67,7 @@ def take(plan: SamplingPlan, rows: slice) -> SamplingPlan:
 
 
 def chain(plans: list[SamplingPlan]) -> SamplingPlan:
-    """Plans one after another, each row with noise of its own."""
+    """Plans one after another; each row draws its own noise."""
     rows = {name: [row for plan in plans for row in getattr(plan, name)] for name in _columns(plans[0])}
     columns = {name: padded(values) if name.startswith("past_") else np.array(values) for name, values in rows.items()}
     columns["noise_step"] = np.arange(1, len(columns["t"]) + 1)
@@ -75,7 +75,7 @@ def chain(plans: list[SamplingPlan]) -> SamplingPlan:
 
 
 def slerp(x: Any, y: Any, share: float) -> Any:
-    """Along the great circle between two noises, image by image, so that what lies between is as long as they are."""
+    """Spherical interpolation between two noises, image by image: the result keeps their length."""
     flat_x, flat_y = x.reshape(len(x), -1).astype(np.float64), y.reshape(len(y), -1).astype(np.float64)
     norms = np.linalg.norm(flat_x, axis=1) * np.linalg.norm(flat_y, axis=1)
     angle = np.arccos(np.clip((flat_x * flat_y).sum(axis=1) / norms, -1, 1))[:, None]
@@ -96,7 +96,7 @@ def _with_columns(plan: SamplingPlan, columns: dict[str, Any]) -> SamplingPlan:
 
 
 def _forward(plan: SamplingPlan, schedule: Schedule, s: int, t: int) -> SamplingPlan:
-    """One row of q(x_t | x_s): it does not ask the network."""
+    """One row of q(x_t | x_s), without a network call."""
     rows = PlanBuilder(schedule, plan.kind, plan.bound)
     c_x, variance = float(schedule.root_alpha_between(s, t)), float(schedule.beta_between(s, t))
     rows.add(t, t, c_x=c_x, c_z=variance**0.5)

@@ -11,11 +11,11 @@ from ddpm_core.errors import ParamsError
 Noise = Callable[[int], Array]
 """step -> unit noise like x."""
 OnStep = Callable[[int, Array, Array], Array | None]
-"""(row number, x after it, x0_hat) -> x in its place (known pixels), or None to go on with x."""
+"""(row number, x after it, x0_hat) -> the x to continue with (known pixels), or None to keep x."""
 
 
 class State(NamedTuple):
-    """Where an image is: x, the x0_hat of the row that made it, and (x, D) of the rows before, the newest first."""
+    """The state of a sampling run: x, x0_hat of the last row, and (x, D) of the rows before, newest first."""
 
     x: Array
     D: Array
@@ -23,7 +23,7 @@ class State(NamedTuple):
 
 
 def begin(x_T: Array, memory: int = 0) -> State:
-    """The state before the first row; `memory` is the plan's, as no row may look farther back."""
+    """The state before the first row; `memory` is the plan's number of earlier rows to keep."""
     nothing = x_T * 0
     return State(x_T, nothing, ((x_T, nothing),) * memory)
 
@@ -31,7 +31,7 @@ def begin(x_T: Array, memory: int = 0) -> State:
 def advance(
     row: Row, state: State, out: Array | None, z: Array | None, bound: Callable[[Array], Array] | None
 ) -> State:
-    """One row, given the network's answer to (c_in x, time) and unit noise; either is None where the row needs none."""
+    """One row, given the network's output for (c_in x, time) and unit noise; either is None if the row needs none."""
     x, D, c_z = state.x, state.D * 0, row.c_z
     if max(len(row.past_x), len(row.past_D)) > len(state.past):
         raise ParamsError(f"state: the row looks farther back than {len(state.past)} rows; begin(x_T, plan.memory)")
@@ -53,7 +53,7 @@ def advance(
 
 
 def learned_sigma(row: Row, v: Array, c_z: Any) -> Array:
-    """Nichol & Dhariwal 2021, eq. 15, with f = (v + 1) / 2; images whose row has a variance of its own keep it."""
+    """Nichol & Dhariwal 2021, eq. 15, with f = (v + 1) / 2; images whose row has a fixed variance keep it."""
     f = (v + 1) * 0.5
     sigma = exp(0.5 * (f * row.log_var_large + (1 - f) * row.log_var_small))
     return sigma if row.learned is True else sigma * row.learned + c_z * (1 - row.learned)
@@ -62,7 +62,7 @@ def learned_sigma(row: Row, v: Array, c_z: Any) -> Array:
 def step_once(
     row: Row, state: State, denoise: Denoise, noise: Noise, bound: Callable[[Array], Array] | None = None
 ) -> State:
-    """One row with the network call in it, all images of the batch at the same row."""
+    """One row including the network call, with all images of the batch at the same row."""
     out = denoise(row.c_in * state.x, full(state.x, row.time)) if row.asks else None
     z = noise(row.noise_step) if row.learned or row.c_z != 0 else None
     _must_fit(state.x, out, z, bool(row.learned))
@@ -70,13 +70,13 @@ def step_once(
 
 
 def _must_fit(x: Array, out: Array | None, z: Array | None, learned: bool) -> None:
-    """Refuse what would be spread over the batch without a word: shapes are compared, no value is looked at."""
+    """Refuse a shape that would broadcast over the batch silently; compares shapes and reads no value."""
     if out is not None:
         channels = x.shape[1]
         counts = (2 * channels,) if learned else (channels, 2 * channels)
         if out.shape[1] not in counts or (out.shape[:1], out.shape[2:]) != (x.shape[:1], x.shape[2:]):
             wanted = " or ".join(str((x.shape[0], count, *x.shape[2:])) for count in counts)
-            raise ParamsError(f"denoise: must answer with shape {wanted}, got {tuple(out.shape)}")
+            raise ParamsError(f"denoise: must return shape {wanted}, got {tuple(out.shape)}")
     if z is not None and tuple(z.shape) != tuple(x.shape):
         raise ParamsError(f"noise: must be of the data's shape {tuple(x.shape)}, got {tuple(z.shape)}")
 
@@ -111,9 +111,9 @@ _SHAPED = ("A", "B", "c_in", "c_x", "c_D", "c_z", "log_var_large", "log_var_smal
 
 
 def stack(rows: Sequence[Row], x: Array) -> Row:
-    """The rows of images at different steps as one, each value [B, 1, ...] (time [B]), for one network call.
+    """Stack the rows of images at different steps into one, each value [B, 1, ...] (time [B]), for one network call.
 
-    `advance` takes it; hand it noise for every image (zeros where a row draws none).
+    Pass it to `advance` with noise for every image (zeros for a row that draws none).
     """
     if len(rows) != x.shape[0]:
         raise ParamsError(f"stack: needs one row an image, got {len(rows)} rows for {x.shape[0]} images")

@@ -23,11 +23,12 @@ def guided(
     interval: tuple[float, float] | None = None,
     rescale: float = 0.0,
 ) -> Denoise:
-    """`net` with its conditions bound and guided: what a sampler sees.
+    """`net` with its conditions bound and with guidance, as a sampler calls it.
 
-    `null` has the value for "not told" of each condition that guidance strengthens; the others are always told.
-    `weight` is a number or [B]; `interval` (low, high) in the network's time, both included, says where guidance acts
-    (Kynkäänniemi et al. 2024); `rescale` 0..1 draws the answer's spread to the conditional one's (Lin et al. 2024).
+    `null` has the null value of each condition that guidance strengthens; the others are always given.
+    `weight` is a number or [B]; `interval` (low, high) in the network's time, both included, limits where guidance acts
+    (Kynkäänniemi et al. 2024); `rescale` 0..1 moves the standard deviation of the output to the conditional one's (Lin
+    et al. 2024).
     """
     _check(cond, weight, null, interval, rescale)
     everywhere_off = not hasattr(weight, "shape") and weight == 0
@@ -47,12 +48,12 @@ def guided(
 
 
 def calls(time: Array, weight: float, interval: tuple[float, float] | None) -> Array:
-    """How often `guided` asks the network for one image at each of these times: twice where guidance acts."""
+    """The number of network evaluations of `guided` for one image at each of these times: two where guidance acts."""
     return 1 + (_inside(time, interval) & (weight != 0))
 
 
 def combine(given: Array, null: Array, weight: Any, rescale: float) -> Array:
-    """given + w (given - null), its spread an image drawn back by `rescale` to that of `given`."""
+    """given + w (given - null), with the standard deviation of each image moved by `rescale` to that of `given`."""
     w = per_image(weight, given) if hasattr(weight, "shape") and weight.ndim else weight
     mixed = given + w * (given - null)
     if rescale == 0:
@@ -77,7 +78,8 @@ def _check(
         sizes = {tuple(value.shape[:1]) for value in cond.values()} or {tuple(weight.shape)}
         if sizes != {tuple(weight.shape)}:
             raise ParamsError(
-                f"guidance weight: must be a number or one a datum, {sorted(sizes)[0]}, got shape {tuple(weight.shape)}"
+                f"guidance weight: must be one number, or one for each of {sorted(sizes)[0]}, got shape "
+                f"{tuple(weight.shape)}"
             )
     finite = abs(weight) < float("inf")
     if not (finite.all() if hasattr(finite, "all") else finite):
@@ -85,16 +87,16 @@ def _check(
     if not 0 <= rescale <= 1:
         raise ParamsError(f"guidance rescale: must be between 0 and 1, got {rescale}")
     if interval is not None and not interval[0] <= interval[1]:
-        raise ParamsError(f"guidance interval: must be two times that rise, (low, high), got {interval}")
+        raise ParamsError(f"guidance interval: must be two times (low, high) with low < high, got {interval}")
 
 
 def _check_classes(name: str, value: Array, null: int) -> None:
     shape, kind = tuple(value.shape), str(value.dtype).removeprefix("torch.")
     if len(shape) != 1 or not kind.lstrip("u").startswith("int"):
-        raise ParamsError(f"{name}: must be whole numbers [B], one a datum, got {kind} of shape {shape}")
+        raise ParamsError(f"{name}: must be whole numbers [B], one for each datum, got {kind} of shape {shape}")
     if shape[0] and not 0 <= int(value.min()) <= int(value.max()) <= null:
         found = sorted({int(number) for number in value.tolist() if not 0 <= number <= null})[:5]
-        raise ParamsError(f"{name}: must be from 0 to {null} (which is none), got {found}")
+        raise ParamsError(f"{name}: must be from 0 to {null} (the null value), got {found}")
 
 
 def _inside(time: Array, interval: tuple[float, float] | None) -> Array:
@@ -102,6 +104,6 @@ def _inside(time: Array, interval: tuple[float, float] | None) -> Array:
 
 
 def _join(mixed: Array, given: Array, channels: int) -> Array:
-    """The guided mean with the variance channels of the conditional answer."""
+    """The guided mean, with the variance channels of the conditional output."""
     parts = [mixed.swapaxes(0, 1), given[:, channels:].swapaxes(0, 1)]
     return concat(parts).swapaxes(0, 1)

@@ -1,6 +1,6 @@
-"""Noise as a function of (seed, purpose, step, image): the same whatever batch, slot, neighbour or worker asks for it.
+"""Noise as a function of (seed, purpose, step, image), whatever the batch, its order or the worker.
 
-A Philox counter of 256 bits is cut in words [low, low, step, image]: two numbers of one purpose never share a block.
+A Philox counter of 256 bits has the words [low, low, step, image], so two steps or images never share a block.
 In sampling, x_T is step 0 and row k of a plan uses step k + 1; the image of a request is `image` 0 of its own seed.
 """
 
@@ -17,7 +17,7 @@ _TOP = 2**64
 
 
 class Purpose(IntEnum):
-    """Why noise is drawn; two purposes never share a number. Append, never renumber: images depend on it."""
+    """What noise is drawn for; two purposes never share a number. Append, never renumber: images depend on it."""
 
     SAMPLE = 0
     TRAIN_TIME = 1
@@ -57,7 +57,7 @@ def step_noise(
     images: int | Sequence[int] = 0,
     purpose: Purpose = Purpose.SAMPLE,
 ) -> NDArray[np.float32]:
-    """Unit noise of a step, one image for each (seed, step, image); one number stands for all: [n, *shape]."""
+    """Unit noise of a step for each (seed, step, image), [n, *shape]; one number stands for all images."""
     rows = _rows(seeds, step, images)
     out = np.empty((len(rows), *shape), dtype=np.float32)
     for i, (seed, at, image) in enumerate(rows):

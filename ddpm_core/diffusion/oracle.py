@@ -1,4 +1,4 @@
-"""Data whose exact denoiser is known, so that a sampler is judged without training and without Monte Carlo.
+"""Data whose exact denoiser is known, to test a sampler without training and without Monte Carlo.
 
 For data N(m, s^2) the denoiser is affine in x_t, and every plan is affine in x, D and z: the sampler maps a Gaussian to
 a Gaussian. `moments` reads its mean and variance off the real loop: an image without any noise gives the mean, an image
@@ -45,7 +45,7 @@ class GaussianOracle:
         return mean_s + (variance_s / variance_t) ** 0.5 * (x_t - mean_t)
 
     def network(self, parameterisation: Parameterisation, v: float | None = None) -> Denoise:
-        """The exact network for a target; `v` is a constant answer for the variance half, None = no such half."""
+        """The exact network for a target; `v` is a constant for the variance channels, None = no such channels."""
         schedule = parameterisation.schedule
         A, B, c_in = parameterisation.table()
         level_of = {float(time): t for t, time in enumerate(schedule.time.tolist()) if t > 0}
@@ -64,7 +64,7 @@ class GaussianOracle:
 def moments(
     plan: SamplingPlan, parameterisation: Parameterisation, denoise: Denoise, start: tuple[float, float] | None = None
 ) -> tuple[float, float]:
-    """Mean and variance of what a plan makes of x_T ~ N(start) by an affine network, in float64, without Monte Carlo.
+    """Mean and variance of a plan's samples from x_T ~ N(start) with an affine network, in float64, exact.
 
     `start` is (mean, variance), by default the plan's own (0, start_scale^2).
     """

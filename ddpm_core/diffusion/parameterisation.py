@@ -28,8 +28,7 @@ _NEEDS_SIGNAL = ("eps", "score")
 class Parameterisation:
     """A target on a schedule.
 
-    For whoever reads a network's answer; it costs one multiply-add a picture. Not every pair goes together: see
-    docs/maths.md.
+    For reading a network's output, at one multiply-add a picture. Not every target fits every schedule: docs/maths.md.
 
     >>> Parameterisation("v", schedule).x0_of(out, x_t, t)
     """
@@ -66,7 +65,7 @@ class Parameterisation:
         return self._table
 
     def at(self, a: Any, g: Any) -> tuple[Any, Any, Any]:
-        """(A, B, c_in) at any levels, whole or not, given by their a and g; array in, array out."""
+        """(A, B, c_in) at any levels, whole or not, from their a and g; array in, array out."""
         a, g = np.asarray(a, np.float64), np.asarray(g, np.float64)
         one, c_in = np.ones_like(a), self._input_scale(a, g)
         if self.target == "eps":
@@ -85,16 +84,16 @@ class Parameterisation:
         raise ParamsError("target mu: is defined between whole levels only; take another target for continuous levels")
 
     def _input_scale(self, a: Floats, g: Floats) -> Floats:
-        """Karras et al. 2022, table 1: under VE the input is scaled to unit variance; else it has it already."""
+        """Karras et al. 2022, table 1: under VE the input is scaled to unit variance; elsewhere it has it already."""
         if self.schedule.process != "ve":
             return np.ones_like(a)
         scale: Floats = 1 / np.sqrt((a * self.schedule.sigma_data) ** 2 + g**2)
         return scale
 
     def target_of(self, x0: Any, x_t: Any, eps: Any, t: Any) -> Any:
-        """What the network should say at levels t (an int, or an int array of shape [B] for arrays [B, ...]).
+        """The network's training target at levels t (an int, or an int array of shape [B] for arrays [B, ...]).
 
-        Numpy in, numpy out; the torch room has its own few lines in tensors/process.py.
+        For numpy arrays; tensors/process.py has the same for torch.
         """
         self.schedule.must_hold(t, 1)
         a, g = self._like(self.schedule.a, t, x0), self._like(self.schedule.g, t, x0)
@@ -124,7 +123,7 @@ class Parameterisation:
 
 
 def eps_of(schedule: Schedule, x0_hat: Any, x_t: Any, t: int) -> Any:
-    """The noise that belongs to an x0_hat: what x_t holds beside a x0_hat, over g."""
+    """The noise that belongs to an x0_hat: (x_t - a x0_hat) / g."""
     schedule.must_hold(t, 1)
     return (x_t - float(schedule.a[t]) * x0_hat) / float(schedule.g[t])
 

@@ -1,4 +1,4 @@
-"""A sampler is a plan: rows of floats, one row a network evaluation.
+"""A sampler is a plan: rows of floats, one row per network evaluation.
 
     D <- bound(A x + B denoise(c_in x, time))
     x <- c_x x + sum_k past_x[k] x_k + c_D D + sum_k past_D[k] D_k + c_z z
@@ -49,9 +49,9 @@ _INTS = ("t", "s", "learned", "noise_step")
 class SamplingPlan:
     """The rows of a sampler on a schedule, first to last: columns [n] of float64 and int64, the past [n, rows back]."""
 
-    t: Any  # the level where the network is asked
-    s: Any  # the level where the row lands
-    time: Floats  # what the network is told
+    t: Any  # the level at which the network is called
+    s: Any  # the level after the row
+    time: Floats  # the network's time
     a: Floats  # of level t
     g: Floats  # of level t
     c_x: Floats
@@ -61,11 +61,11 @@ class SamplingPlan:
     c_z: Floats
     log_var_large: Floats
     log_var_small: Floats
-    learned: Any  # 1: the noise's scale comes from the network's second half
-    noise_step: Any  # which step's noise the row takes; x_T is step 0
-    bound: Bound  # what is done to x0_hat
+    learned: Any  # 1: the scale of the noise comes from the network's variance channels
+    noise_step: Any  # the step of the row's noise; x_T is step 0
+    bound: Bound  # how x0_hat is clamped
     start_scale: float  # x_T is this times unit noise
-    kind: str  # the sampler's name, for a person to read
+    kind: str  # the sampler's name, for reading
 
     def __post_init__(self) -> None:
         for name in _FLOATS:
@@ -88,7 +88,7 @@ class SamplingPlan:
 
     @property
     def asks(self) -> Any:
-        """Rows that need the network: those that use its answer, or whose answer a later row uses."""
+        """Rows that need the network: those that use its output, or whose output a later row uses."""
         asks = (self.c_D != 0) | (self.learned != 0)
         for back, column in enumerate(self.past_D.T, start=1):
             asks[:-back] |= column[back:] != 0
@@ -96,12 +96,12 @@ class SamplingPlan:
 
     @property
     def memory(self) -> int:
-        """How many rows back a row looks at most."""
+        """The most rows that any row looks back."""
         return int(max(self.past_x.shape[1], self.past_D.shape[1]))
 
     @property
     def evaluations(self) -> int:
-        """How many times the network is asked."""
+        """The number of network evaluations."""
         return int(self.asks.sum())
 
     @property
@@ -110,7 +110,7 @@ class SamplingPlan:
         return bool((self.c_z != 0).any() or self.learned.any())
 
     def rows(self, parameterisation: Parameterisation) -> list[Row]:
-        """The rows as Python floats, which widen no array, with the affine table of what the network predicts."""
+        """The rows as Python floats, which keep an array's dtype, with the affine table of the parameterisation."""
         schedule = parameterisation.schedule
         schedule.must_hold(self.t, 1)
         for name, theirs in (("a", schedule.a), ("g", schedule.g), ("time", schedule.time)):
@@ -159,7 +159,7 @@ class PlanBuilder:
         c_z: float = 0.0,
         log_variances: tuple[float, float] | None = None,
     ) -> None:
-        """A row from level t to level s; `log_variances` (large, small) says that the network gives the variance."""
+        """A row from level t to level s; with `log_variances` (large, small) the network gives the variance."""
         if not 0 < t <= self.schedule.T or not 0 <= s <= self.schedule.T:
             raise ParamsError(
                 f"a row's levels must lie in 1..{self.schedule.T} and 0..{self.schedule.T}, got {t} -> {s}"
@@ -194,7 +194,7 @@ class PlanBuilder:
 
 
 def padded(rows: Sequence[Sequence[float]]) -> Floats:
-    """Rows of any lengths as one table [n, longest], zeros behind the shorter ones."""
+    """Rows of any lengths as one table [n, longest], padded with zeros."""
     table = np.zeros((len(rows), max(map(len, rows))))
     for values, row in zip(table, rows, strict=True):
         values[: len(row)] = row
@@ -210,6 +210,6 @@ def _table(rows: Any) -> Floats:
 
 
 def _used(table: Floats) -> list[tuple[float, ...]]:
-    """Each row up to its last value that is not 0, so that the loop computes nothing for the others."""
+    """Each row up to its last value that is not 0, so that the loop skips the zeros."""
     ends = [np.flatnonzero(row).max(initial=-1) + 1 for row in table]
     return [tuple(row[:end].tolist()) for row, end in zip(table, ends, strict=True)]

@@ -19,8 +19,8 @@ Floats = NDArray[np.float64]
 class Schedule:
     """The levels of a process. VP has a^2 + g^2 = 1, VE has a = 1 and g = sigma, rectified flow a = 1 - t and g = t.
 
-    `time[t]` is what the network is told at level t; `sigma_data` is the spread of the data that a VE process
-    assumes (it scales the network's input and output there, and nothing anywhere else).
+    `time[t]` is the network's time at level t; `sigma_data` is the standard deviation of the data that a VE process
+    assumes (it scales the network's input and output there, and nothing under other processes).
     """
 
     a: Floats  # [T + 1]
@@ -66,7 +66,7 @@ class Schedule:
 
     @cached_property
     def alpha_bar(self) -> Floats:
-        """The share of signal a^2 (under VP the paper's alpha-bar)."""
+        """a^2 (under VP the paper's alpha-bar)."""
         return _floats(self.a**2)
 
     @cached_property
@@ -105,7 +105,7 @@ class Schedule:
         return float(self.g[-1]) if self.process == "ve" else 1.0
 
     def root_alpha_between(self, s: Any, t: Any) -> Any:
-        """The root of alpha_{t|s}, a_t / a_s: what is left at level t of the mean at level s < t."""
+        """The root of alpha_{t|s}, a_t / a_s: the factor on the mean from level s to level t > s."""
         return self.a[t] / self.a[s]
 
     def beta_between(self, s: Any, t: Any) -> Any:
@@ -135,13 +135,13 @@ class Schedule:
         return large, large
 
     def level_at(self, fraction: float) -> int:
-        """The level that lies this far (0..1) on the way from clean data to noise."""
+        """The level at this fraction (0..1) of the way from clean data to noise."""
         if not 0 <= fraction <= 1:
             raise ParamsError(f"fraction of the way to noise: must be between 0 and 1, got {fraction}")
         return round(fraction * self.T)
 
     def must_hold(self, t: Any, lowest: int = 0) -> None:
-        """Refuse levels outside lowest..T: a negative one would quietly count from the end."""
+        """Refuse levels outside lowest..T: a negative one would silently count from the end."""
         levels = np.asarray(t)
         if not np.issubdtype(levels.dtype, np.integer):
             raise ParamsError(f"levels: must be whole numbers from {lowest} to {self.T}, got {levels.dtype}")

@@ -128,10 +128,8 @@ class Sigmoid(ScheduleBase):
     zero_terminal_snr: bool
     __checks__: ClassVar[Checks] = {**ScheduleBase.__checks__, "tau": positive, "alpha_bar_min": open_fraction}
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.end <= self.start:
-            raise ParamsError(f"Sigmoid: end must be above start, got start={self.start}, end={self.end}")
+    def faults(self) -> list[str]:
+        return [] if self.end > self.start else [f"end must be above start, got start={self.start}, end={self.end}"]
 
     def build(self) -> Schedule:
         i = np.arange(self.T + 1) / self.T
@@ -142,7 +140,7 @@ class Sigmoid(ScheduleBase):
 
 @dataclass(frozen=True)
 class VpContinuous(ScheduleBase):
-    """Song et al. 2021, eq. 32 (the VP SDE) at t = i / T; the network is told 1000 t.
+    """Song et al. 2021, eq. 32 (the VP SDE) at t = i / T; the network's time is 1000 t.
 
     For score models in VP.
 
@@ -174,17 +172,14 @@ class _SigmaRange(ScheduleBase):
         "sigma_data": positive,
     }
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.sigma_max <= self.sigma_min:
-            raise ParamsError(
-                f"{self.kind}: sigma_max must be above sigma_min, got {self.sigma_max} and {self.sigma_min}"
-            )
+    def faults(self) -> list[str]:
+        fault = f"sigma_max must be above sigma_min, got {self.sigma_max} and {self.sigma_min}"
+        return [] if self.sigma_max > self.sigma_min else [fault]
 
 
 @dataclass(frozen=True)
 class GeometricVE(_SigmaRange):
-    """Song & Ermon 2019: sigmas in geometric progression; the network is told the level's number.
+    """Song & Ermon 2019: sigmas in geometric progression; the network's time is the level's number.
 
     For score models in VE (NCSN), with target `score`.
 
@@ -201,7 +196,7 @@ class GeometricVE(_SigmaRange):
 
 @dataclass(frozen=True)
 class Edm(_SigmaRange):
-    """Karras et al. 2022, eq. 5: sigma^(1/rho) in equal steps; the network is told ln(sigma) / 4.
+    """Karras et al. 2022, eq. 5: sigma^(1/rho) in equal steps; the network's time is ln(sigma) / 4.
 
     For EDM: with target `edm`, weighting `edm` and time law `log_normal`.
 
@@ -222,7 +217,7 @@ class Edm(_SigmaRange):
 
 @dataclass(frozen=True)
 class RectifiedFlow(ScheduleBase):
-    """Liu et al. 2022: the straight line x_t = (1 - t) x_0 + t eps at t = i / T; the network is told 1000 t.
+    """Liu et al. 2022: the straight line x_t = (1 - t) x_0 + t eps at t = i / T; the network's time is 1000 t.
 
     For flow matching, with target `flow`.
 
@@ -244,7 +239,7 @@ ScheduleConfig = Linear | Quadratic | Cosine | Sigmoid | VpContinuous | Geometri
 def zero_terminal_snr(schedule: Schedule) -> Schedule:
     """Lin et al. 2024, algorithm 1: shift and scale a so that a_T = 0 and a_1 stays."""
     if schedule.process != "vp":
-        raise ParamsError(f"zero_terminal_snr: belongs to VP schedules, got a {schedule.process} one; leave it out")
+        raise ParamsError(f"zero_terminal_snr: belongs to VP schedules, got a {schedule.process} one; remove it")
     a = schedule.a.copy()
     a[1:] = (a[1:] - a[-1]) * a[1] / (a[1] - a[-1])
     return Schedule(a=a, g=np.sqrt(1 - a**2), time=schedule.time, process="vp", sigma_data=schedule.sigma_data)
@@ -267,7 +262,7 @@ def _variance_exploding(sigma: Floats, time: Any, sigma_data: float) -> Schedule
 
 
 def _ended(schedule: Schedule) -> Schedule:
-    """Sampling starts from pure noise: warn where the last level still holds signal, refuse where it holds much."""
+    """Sampling starts from pure noise: warn if the last level still holds some signal, refuse if it holds much."""
     snr = float(schedule.snr[-1]) * schedule.sigma_data**2
     if snr > _REFUSED_SNR:
         raise ParamsError(

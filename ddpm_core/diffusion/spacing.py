@@ -1,4 +1,4 @@
-"""Which levels a sampler visits: a falling list from noise to level 0, always of exactly `steps` steps.
+"""The levels that a sampler visits: a falling list from noise to level 0, always of exactly `steps` steps.
 
 | spacing   | levels                                       | from                                   |
 |-----------|----------------------------------------------|----------------------------------------|
@@ -47,7 +47,7 @@ def spaced_levels(spacing: Spacing, schedule: Schedule, steps: int) -> list[int]
 
 
 def respaced(schedule: Schedule, levels: list[int]) -> Schedule:
-    """Nichol & Dhariwal 2021, section 4: a subset of levels as a schedule; the network is told the original times."""
+    """Nichol & Dhariwal 2021, section 4: a subset of levels as a schedule; the network gets the original times."""
     rising = sorted(set(levels) | {0})
     return Schedule(
         schedule.a[rising], schedule.g[rising], schedule.time[rising], schedule.process, schedule.sigma_data
@@ -55,7 +55,7 @@ def respaced(schedule: Schedule, levels: list[int]) -> Schedule:
 
 
 def _nearest(rising: Any, steps: int, straighten: Any) -> Any:
-    """The levels whose value lies nearest to `steps` values that are even once straightened; the two ends included.
+    """The levels whose value lies nearest to `steps` values that are even after a transform; the two ends included.
 
     Where the last level holds no signal its value is infinite: it is taken, and the others are spaced before it.
     """
@@ -69,7 +69,7 @@ def _nearest(rising: Any, steps: int, straighten: Any) -> Any:
 
 
 def _distinct(rising: Any, T: int) -> list[int]:
-    """Whole levels, each once, as near to those wanted as their number allows."""
+    """Different whole levels, as near as possible to those wanted."""
     levels = [int(level) for level in rising]
     for i in range(1, len(levels)):
         levels[i] = max(levels[i], levels[i - 1] + 1)

@@ -1,4 +1,4 @@
-"""Levels drawn for an estimate of a sum over all of them: one level from each of several runs of levels.
+"""Stratified levels to estimate a sum over all levels: one level from each of several runs of levels.
 
 The terms of the bound grow steeply towards clean data, so the runs grow with the level: the first hold one level each,
 which is then exact, the last hold many. A level drawn from a run of m stands for m, so the estimate has no bias.
@@ -15,7 +15,7 @@ Ints = NDArray[np.int64]
 
 
 class Drawn(NamedTuple):
-    """Levels, rising, and how many levels each of them stands for."""
+    """Levels, rising, and the number of levels that each one stands for."""
 
     levels: Ints
     stands_for: Ints
@@ -29,13 +29,13 @@ def runs(T: int, count: int) -> Ints:
         return np.array([1, 2], dtype=np.int64)
     edges = np.rint(np.geomspace(2, T + 1, count)).astype(np.int64)
     place = np.arange(count)
-    # Every run holds a level: edges rise by at least one, from 2 up and from T + 1 down.
+    # Every run has a level: edges rise by at least one, from 2 up and from T + 1 down.
     edges = np.maximum.accumulate(edges - place) + place
     return np.append(1, np.minimum(edges, T + 1 - place[::-1]))
 
 
 def drawn_levels(T: int, count: int, draw: np.random.Generator) -> Drawn:
-    """One level of each run, each level of a run as likely as any other."""
+    """One level of each run, uniform within the run."""
     edges = runs(T, count)
     widths = np.diff(edges)
     return Drawn(edges[:-1] + draw.integers(0, widths), widths)

@@ -1,7 +1,7 @@
-"""The law that training draws t from, and the factor 1 / (T p_t) that keeps the loss unbiased.
+"""The distribution that training draws t from, and the factor 1 / (T p_t) that keeps the loss unbiased.
 
 `build(schedule)` gives a `TimeLaw`: `draw(n, rng) -> (t [n], factor [n])`, `observe(t, loss)` after a step, and its
-state for the checkpoint. Processes of one training draw from equal laws where all observe the same (gathered) losses.
+state for the checkpoint. If all processes of a training observe the same (gathered) losses, they have equal laws.
 """
 
 from abc import ABC, abstractmethod
@@ -27,12 +27,12 @@ class TimeLaw(ABC):
         """p_t for t = 1..T, [T]."""
 
     def factors(self) -> Floats:
-        """1 / (T p_t) for t = 1..T, [T]: what an error drawn at t is multiplied by."""
+        """1 / (T p_t) for t = 1..T, [T]: the factor on an error drawn at t."""
         factors: Floats = 1 / (self.T * self.probabilities())
         return factors
 
     def draw(self, n: int, rng: np.random.Generator) -> tuple[NDArray[np.int64], Floats]:
-        """n levels and their factors. Stratified: one from each n-th of the law, shuffled; each alone obeys p."""
+        """n levels and their factors. Stratified: one from each n-th of the law, shuffled; each has distribution p."""
         u = (np.arange(n) + rng.random()) / n if self.stratified else rng.random(n)
         cumulative = np.cumsum(self.probabilities())
         index = np.minimum(np.searchsorted(cumulative / cumulative[-1], u, side="right"), self.T - 1)
@@ -41,19 +41,19 @@ class TimeLaw(ABC):
         return index.astype(np.int64) + 1, self.factors()[index]
 
     def observe(self, t: NDArray[np.int64], loss: Floats) -> None:  # noqa: B027
-        """The bare loss an item (weighted, without the factor) at the levels drawn; a fixed law does not care."""
+        """Take in each item's loss (weighted, without the factor) at the levels drawn; a fixed law ignores it."""
 
     def state_dict(self) -> dict[str, Any]:
-        """What a checkpoint must hold."""
+        """The law's state, for a checkpoint."""
         return {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         if state:
-            raise IntegrityError(f"{type(self).__name__} has no state, but the checkpoint brings {sorted(state)}")
+            raise IntegrityError(f"{type(self).__name__} has no state, but the checkpoint has {sorted(state)}")
 
 
 class FixedLaw(TimeLaw):
-    """A table of probabilities; `corrected` false makes the law a part of the loss weight (its factors are 1)."""
+    """A table of probabilities; with `corrected` false the law is part of the loss weight (its factors are 1)."""
 
     def __init__(self, probabilities: Floats, stratified: bool, corrected: bool) -> None:
         super().__init__(len(probabilities), stratified)
@@ -108,9 +108,9 @@ class SecondMomentLaw(TimeLaw):
 
 @dataclass(frozen=True)
 class Uniform(Config):
-    """Every level alike.
+    """Every level with the same probability.
 
-    For every loss but the bound; stratified, a batch covers the levels evenly at no cost.
+    For every loss except the bound; stratified, a batch covers the levels evenly at no cost.
 
     >>> Uniform("uniform", stratified=True).build(schedule)
     """
@@ -124,7 +124,7 @@ class Uniform(Config):
 
 @dataclass(frozen=True)
 class SecondMoment(Config):
-    """Importance by the loss seen so far: less variance of the bound's estimate (Nichol & Dhariwal 2021).
+    """Importance sampling by the losses so far: less variance of the bound's estimate (Nichol & Dhariwal 2021).
 
     For weighting `vlb`. It keeps T x `history` numbers in the checkpoint.
 
@@ -143,9 +143,9 @@ class SecondMoment(Config):
 
 @dataclass(frozen=True)
 class LogNormal(Config):
-    """Karras et al. 2022: ln sigma ~ N(mean, std^2), carried over to the schedule's levels as the mass near each.
+    """Karras et al. 2022: ln sigma ~ N(mean, std^2), discretised to the schedule's levels.
 
-    `corrected` false: the law is part of the loss weight, as in EDM; true: it changes the estimate's variance alone.
+    `corrected` false: the law is part of the loss weight, as in EDM; true: it only changes the estimate's variance.
 
     For EDM, where the middle of the noise matters most.
 
@@ -170,7 +170,7 @@ class LogNormal(Config):
                 f"time_law log_normal: mean {self.mean} and std {self.std} lie outside the schedule's ln sigma, "
                 f"{ln_sigma[0]:.3g} to {ln_sigma[-1]:.3g}"
             )
-        # A level of no mass at all would be divided by when corrected; a trace of the uniform law keeps it finite.
+        # A corrected level is divided by its mass; a trace of the uniform law keeps this finite.
         return FixedLaw(mass / mass.sum() * (1 - 1e-6) + 1e-6 / schedule.T, self.stratified, self.corrected)
 
 

@@ -29,7 +29,7 @@ def is_learned(variance: Variance) -> bool:
 
 
 def step_variance(schedule: Schedule, variance: Variance, s: Any, t: Any) -> Any:
-    """sigma^2 of a step from t to s, the one that a sampler draws with; for `learned` see `log_variances_between`."""
+    """sigma^2 of a sampler's step from t to s; for `learned` see `log_variances_between`."""
     if isinstance(variance, OptimalVariance):
         if len(variance.x0_variance) != schedule.T + 1:
             raise ParamsError(
@@ -49,7 +49,7 @@ def step_variance(schedule: Schedule, variance: Variance, s: Any, t: Any) -> Any
 def likelihood_log_variance(schedule: Schedule, variance: VarianceName) -> Floats:
     """ln sigma^2 of p_theta(x_{t-1} | x_t) for t = 1..T (index 0 is unused and 0), as the bound uses it.
 
-    At t = 1 the logarithm of beta_tilde_2 stands in for both, so that L_0 is finite (MATHS: fixed_small, fixed_large).
+    At t = 1 both use the logarithm of beta_tilde_2, so that L_0 is finite (docs/maths.md: fixed_small, fixed_large).
     """
     t = np.arange(1, schedule.T + 1)
     sigma2 = np.concatenate([[1.0], step_variance(schedule, variance, t - 1, t)])

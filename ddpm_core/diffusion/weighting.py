@@ -1,7 +1,7 @@
-"""Loss weights as tables over the levels, to multiply the squared error of what the network predicts.
+"""Loss weights as tables over the levels: factors on the squared error of the network's output.
 
-Most are known as a weight on the error of x0. The error of x0 is B times the network's, so w = W_x0 B^2 whatever the
-target: one definition serves all of them. Level 0 is never trained on; its weight is 0.
+Most are defined as a weight W_x0 on the error of x0. The error of x0 is B times the network's, so w = W_x0 B^2 for
+every target. Level 0 is never trained on; its weight is 0.
 """
 
 from dataclasses import dataclass
@@ -36,7 +36,7 @@ class Simple(Config):
 class Snr(Config):
     """The simple loss of the noise, whatever the target: W_x0 = SNR (for a score: weighted by g^2, as in NCSN).
 
-    For a target other than eps that is to be trained as eps is.
+    For training another target as eps is trained.
 
     >>> Snr("snr").table(parameterisation)
     """
@@ -67,7 +67,7 @@ class Vlb(Config):
 class MinSnr(Config):
     """Hang et al. 2023: W_x0 = min(SNR, gamma).
 
-    For faster training: the easy levels near the data do not drown the others. The paper's gamma is 5.
+    For faster training: the easy levels near the data do not dominate the others. The paper's gamma is 5.
 
     >>> MinSnr("min_snr", gamma=5.0).table(parameterisation)
     """
@@ -82,9 +82,9 @@ class MinSnr(Config):
 
 @dataclass(frozen=True)
 class SoftMinSnr(Config):
-    """Crowson et al. 2024 (Hourglass diffusion), eq. 9: W_x0 = SNR gamma / (SNR + gamma), without the corner.
+    """Crowson et al. 2024 (Hourglass diffusion), eq. 9: W_x0 = SNR gamma / (SNR + gamma), a smooth min-SNR.
 
-    For what min-SNR is for.
+    For the same purpose as min-SNR.
 
     >>> SoftMinSnr("soft_min_snr", gamma=5.0).table(parameterisation)
     """
@@ -147,7 +147,7 @@ def vlb_weights(parameterisation: Parameterisation, variance: VarianceName) -> F
 
 
 def _snr(parameterisation: Parameterisation) -> Floats:
-    """The signal-to-noise ratio with a 0 in place of level 0's infinity."""
+    """The signal-to-noise ratio, with 0 instead of infinity at level 0."""
     snr = parameterisation.schedule.snr.copy()
     snr[0] = 0
     return snr

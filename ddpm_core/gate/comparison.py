@@ -1,7 +1,7 @@
 """Whether one model is worse than another, both measured under equal conditions.
 
-Each difference has an interval, paired where both weighted the same samples alike: sample i of both comes from the same
-seed and label, so what both have in common falls out.
+Each difference has an interval. It is paired if both measurements use the same seeds and labels: what the two models
+have in common then cancels.
 """
 
 from ddpm_core.gate.config import GateConfig, limit_of
@@ -14,7 +14,7 @@ from ddpm_core.metrics.metric import Metric
 def compare(challenger: Measurement, champion: Measurement, gate: GateConfig) -> tuple[RuleResult, ...]:
     """Whether the challenger is worse than the champion by more than the loss that the gate allows.
 
-    It passes a rule where the whole interval of its loss lies within what is allowed, and fails where none of it does.
+    It passes a rule if the whole interval of its loss is within the limit, and fails if none of it is.
     """
     held = {metric.name: metric for metric in (*challenger.listed, *champion.listed) if metric.champion}
     none = {metric.name for metric in champion.listed if metric.not_applicable}
@@ -26,7 +26,7 @@ def _rule(metric: Metric, challenger: Measurement, champion: Measurement, allowe
     rule, name = f"champion: {metric.title}", metric.name
     for who, of in (("challenger", challenger), ("champion", champion)):
         if name not in of.metrics or of.replicates(name) is None:
-            text = f"of the {who} there is no {name}, or the record has no replicates of it"
+            text = f"the {who} has no {name}, or its record has no replicates of it"
             return RuleResult(rule, "not measured", None, allowed, text)
     sign = -1.0 if metric.better == "higher" else 1.0
     ends = challenger.difference(name, champion)

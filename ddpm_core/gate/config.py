@@ -9,7 +9,7 @@ from ddpm_core.errors import DataError, ParamsError
 
 @dataclass(frozen=True)
 class Limit(Config):
-    """An absolute limit on one metric, both ends allowed; null leaves an end open."""
+    """An absolute limit on one metric, both ends included; null leaves an end open."""
 
     metric: str
     min: float | None
@@ -63,7 +63,7 @@ class GateConfig(Config):
 
 
 def limit_of(gate: GateConfig, key: str) -> float | None:
-    """A limit by its key in section gate; None where it is switched off."""
+    """A limit by its key in section gate; None if it is switched off."""
     limit = asdict(gate).get(key, key)
     if not isinstance(limit, int | float | None):
         raise DataError(f"record.json: a rule's limit must be a number of section gate, got {key!r}")

@@ -1,7 +1,7 @@
-"""The rules of the gate, a function a kind: from metrics and limits to pass, fail, not enough evidence or not measured.
+"""The rules of the gate, one function per kind, which give pass, fail, not enough evidence or not measured.
 
-A rule with an interval passes where the whole interval keeps the limit and fails where none of it does. Between the
-two it is `not enough evidence`, and says how many images would be enough.
+A rule with an interval passes if the whole interval keeps the limit and fails if none of it does. Otherwise it is `not
+enough evidence`, and says how many images would be enough.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,15 +16,15 @@ from ddpm_core.metrics.memorisation import chance
 from ddpm_core.metrics.metric import Metric, Numbers, Rule
 
 Outcome = Literal["pass", "fail", "not enough evidence", "not measured", "not applicable"]
-# What blocks more comes first: the verdict as a whole takes the first of these that any rule has.
+# The worst outcome first: the verdict is the first of these that any rule has.
 BLOCKING: tuple[Outcome, ...] = ("fail", "not measured", "not enough evidence")
 
-_BEST_TOLD = 0.002  # an e below this is called by no smaller number
+_BEST_TOLD = 0.002  # a smaller e is shown as this one
 
 
 @dataclass(frozen=True)
 class RuleResult:
-    """What one rule said: `value` was measured, `limit` is what it was held against, `text` says it in words."""
+    """The result of one rule: the measured `value`, the `limit` it is compared with, and `text`, both in words."""
 
     rule: str
     outcome: Outcome
@@ -34,7 +34,7 @@ class RuleResult:
 
 
 def overall(rules: Sequence[RuleResult]) -> Outcome:
-    """What blocks most, or pass."""
+    """The worst outcome of any rule."""
     outcomes = {rule.outcome for rule in rules}
     return next((blocking for blocking in BLOCKING if blocking in outcomes), "pass")
 
@@ -48,24 +48,24 @@ def rules_table(rules: Sequence[RuleResult]) -> str:
 
 
 def number(value: float | None) -> str:
-    """A number as people read it, `-` for none; nothing has no sign."""
+    """A number in four digits, `-` for None, and never a negative zero."""
     return "-" if value is None else f"{value + 0.0:.4g}"
 
 
 def missing(rule: str, numbers: Numbers, names: Sequence[str]) -> RuleResult | None:
-    """The result of a rule whose numbers are not there."""
+    """The result of a rule whose metrics are missing."""
     absent = [name for name in names if name not in numbers]
     if not absent:
         return None
     return RuleResult(rule, "not measured", None, None, f"metrics.json has no {', '.join(absent)}")
 
 
-# ---- the rule that a metric brings
+# ---- the rule of a metric
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """What rules look at: the numbers, how they were taken, the limits, and by name what each gross fault scores."""
+    """The input of the rules: the numbers, how they were measured, the limits, and the gross faults' scores."""
 
     numbers: Numbers
     gate: GateConfig
@@ -74,7 +74,7 @@ class Evidence:
     faults: Mapping[str, Numbers]
 
     def result(self, metric: Metric) -> RuleResult | None:
-        """What the metric's own rule says of it; None without one."""
+        """The result of the metric's own rule; None without one."""
         rule = metric.rule
         if rule is None:
             return None
@@ -119,16 +119,16 @@ class Evidence:
         return RuleResult(rule.title, outcome, value, limit, text)
 
     def _ratio(self, rule: Rule, metric: Metric, limit: float) -> RuleResult:
-        """A multiple of what real images score differs from data to data, so the gross faults must bear it out."""
+        """A multiple of the real images' score means little on some data, so the gross faults must exceed the limit."""
         value, low, high = (self.numbers[name] for name in (metric.name, *metric.ends))
         if below := [name for name, its in self.faults.items() if its.get(metric.name, inf) <= limit]:
-            text = f"{listed(below)} would keep the limit of {number(limit)} x, so it says nothing on these data"
+            text = f"{listed(below)} would keep the limit of {number(limit)} x, so the rule means nothing here"
             return RuleResult(rule.title, "not applicable", value, limit, text)
         text = f"{self.words(rule.words, metric)}; allowed {limit:g} x"
         return RuleResult(rule.title, by_interval(low <= limit, high <= limit), value, limit, text)
 
     def _excess(self, rule: Rule, metric: Metric, allowed: float) -> RuleResult:
-        """A share of the samples above its limit fails, unless chance alone often gives as many."""
+        """A fraction of the samples above the limit fails, unless chance alone often gives as many."""
         share, floor = self.numbers[metric.name], self.numbers[metric.floor]
         limit = floor + allowed
         text = f"{self.words(rule.words, metric)}; allowed {limit:.2%}"
@@ -140,15 +140,15 @@ class Evidence:
             n, unseen = round(self.numbers["n"]), round(self.numbers["n_heldout"])
             by_chance = chance(round(share * n), n, round(floor * unseen), unseen)
         if by_chance >= self.gate.copy_significance:
-            text += f", but so many come by chance in {by_chance:.0%} of draws"
+            text += f", but chance alone gives as many in {by_chance:.0%} of draws"
             return RuleResult(rule.title, "pass", share, limit, text)
         return RuleResult(rule.title, "fail", share, limit, text)
 
     def _loss(self, rule: Rule, metric: Metric, allowed: float) -> RuleResult:
-        """By the interval of the loss, both shares uncertain (Newcombe 1998, method 10).
+        """By the interval of the loss, with both fractions uncertain (Newcombe 1998, method 10).
 
-        Fail where the interval shows a larger loss than is allowed. Where it shows neither that nor a smaller one, the
-        rule passes while the loss that was measured is at most twice what is allowed.
+        Fails if the whole interval is above the allowed loss. If the interval contains the allowed loss, the rule
+        passes while the measured loss is at most twice the allowed one.
         """
         share, floor = self.numbers[metric.name], self.numbers[metric.floor]
         loss, limit = floor - share, floor - allowed
@@ -157,7 +157,7 @@ class Evidence:
             f"{self.words(rule.words, metric)}: a loss of {loss:.2%} ({low:.2%} to {high:.2%}); allowed {allowed:.2%}"
         )
         if limit <= rule.guessing:
-            text += f", which mere chance reaches ({rule.guessing:.2%}): the classifier is too weak to tell"
+            text += f", which guessing reaches ({rule.guessing:.2%}): the classifier is too weak to tell"
             return RuleResult(rule.title, "not enough evidence", share, limit, text)
         outcome = by_interval(low <= allowed, high <= allowed)
         if outcome == "not enough evidence" and loss <= 2 * allowed:
@@ -168,7 +168,7 @@ class Evidence:
         return RuleResult(rule.title, outcome, share, limit, text)
 
     def _loss_of_share(self, mine: float, its: float) -> tuple[float, float]:
-        """The interval of `its` less `mine`, from Wilson's intervals of both."""
+        """The interval of `its` minus `mine`, from Wilson's intervals of both."""
         own, other = (
             wilson(round(p * k), round(k), self.confidence)
             for p, k in ((mine, self.numbers["n"]), (its, self.numbers["n_heldout"]))
@@ -187,7 +187,7 @@ class Evidence:
 
 
 def worth(value: float) -> str:
-    """e in words: as good as 1/e real pictures, repeated for ever."""
+    """e in words: as good as 1/e real pictures, repeated."""
     if value <= _BEST_TOLD:
         return f"as good as {1 / _BEST_TOLD:g} real pictures repeated, or better"
     return f"as good as {1 / value:.2g} real pictures repeated"
@@ -198,12 +198,12 @@ def listed(words: Sequence[str]) -> str:
 
 
 def by_interval(may_hold: bool, holds: bool) -> Outcome:
-    """Pass where the whole interval keeps the limit, fail where none of it does."""
+    """Pass if the whole interval keeps the limit, fail if none of it does."""
     return "pass" if holds else "not enough evidence" if may_hold else "fail"
 
 
 def enough(value: float, reach: float, limit: float, n: float) -> str:
-    """With how many images the interval would lie on one side of the limit: it narrows as 1 / sqrt(n)."""
+    """The number of images with which the interval would be on one side of the limit; it narrows as 1 / sqrt(n)."""
     gap = abs(limit - value)
     if gap * 1000 < reach:
         return "the value lies on the limit: no number of images would be enough"
@@ -212,7 +212,7 @@ def enough(value: float, reach: float, limit: float, n: float) -> str:
     return f"about {ceil(wanted / unit) * unit:,.0f} samples and as many unseen images would be enough"
 
 
-# ---- the rules that need no metric of their own
+# ---- the rules without a metric of their own
 
 
 def images_rule(metrics: Numbers, gate: GateConfig) -> RuleResult:
@@ -220,7 +220,7 @@ def images_rule(metrics: Numbers, gate: GateConfig) -> RuleResult:
     if absent := missing(rule, metrics, ("n", "n_heldout")):
         return absent
     fewest = min(metrics["n"], metrics["n_heldout"])
-    text = f"{metrics['n']:g} samples beside {metrics['n_heldout']:g} unseen real images"
+    text = f"{metrics['n']:g} samples and {metrics['n_heldout']:g} unseen real images"
     if fewest < gate.min_images:
         text += f"; gate.min_images asks for {gate.min_images} of each: raise evaluate.n or split.test_fraction"
         return RuleResult(rule, "not enough evidence", fewest, gate.min_images, text)

@@ -1,8 +1,8 @@
-"""The gate: one pure function from what was measured to pass, fail, not enough evidence or not measured.
+"""The gate: one pure function from a measurement to pass, fail, not enough evidence or not measured.
 
-Stage report, stage gate and the promotion all call `verdict`, so they cannot disagree. Which rules there are is read
-from the record of the measurement: each metric that it describes says by which it is judged, or why by none. A number
-that should be there and is not makes the rule `not measured`, and that blocks.
+Stage report, stage gate and the promotion all call `verdict`, so they cannot disagree. The record of the measurement
+says which rules there are: each metric names its rule, or why it has none. A missing number makes its rule `not
+measured`, which blocks.
 """
 
 from collections.abc import Mapping, Sequence
@@ -31,12 +31,12 @@ _OUTCOMES: Mapping[Outcome, str] = {
     "not measured": "nothing was measured of",
     "not enough evidence": "there is not enough evidence of",
 }
-_NOT_OF_THE_SAMPLES = ("images", "controls")  # rules about the measurement and not about what was measured
+_NOT_OF_THE_SAMPLES = ("images", "controls")  # rules about the measurement itself, not about the samples
 
 
 @dataclass(frozen=True)
 class ControlResult:
-    """Bad samples made from the real data, judged by the same rules: `blocked_by` names those that refuse them."""
+    """Bad samples made from real data, judged by the same rules; `blocked_by` names the rules that refuse them."""
 
     name: str
     words: str
@@ -52,18 +52,18 @@ class ControlResult:
 
 @dataclass(frozen=True)
 class Verdict:
-    """All rules and the one outcome they come to, about the bundle whose digest the record names."""
+    """All rules and their overall outcome, for the bundle whose digest the record names."""
 
     outcome: Outcome
     bundle: str
     looks: Literal["yes", "partly", "no"]
-    """Whether the samples look like the data, as a person would say it ..."""
+    """Whether the samples look like the data, in plain words ..."""
     because: str
     """... and why."""
     rules: tuple[RuleResult, ...]
     controls: tuple[ControlResult, ...]
     tells: str
-    """The smallest differences between two models that so many samples tell."""
+    """The smallest differences between two models that this many samples can detect."""
 
     @property
     def passed(self) -> bool:
@@ -75,7 +75,7 @@ class Verdict:
 
     @property
     def blind(self) -> str:
-        """What the gate cannot see on these data; empty where every control is refused."""
+        """The faults that the gate cannot detect on these data; empty if every control is refused."""
         unseen = [control.words for control in self.controls if not control.blocked]
         return f"on these data the gate cannot see {listed(unseen)}" if unseen else ""
 
@@ -105,7 +105,7 @@ class Verdict:
 
 
 def verdict(metrics: Numbers, record: Mapping[str, Any], gate: GateConfig) -> Verdict:
-    """Judge a model by its metrics, the record of how they were taken, and the rules."""
+    """Judge a model by its metrics, the record of the measurement, and the limits."""
     measured = Measurement(metrics, record)
     bundle, confidence = _bundle_and_confidence(measured, gate)
     faults = record.get("controls", {})
@@ -133,7 +133,7 @@ def verdict(metrics: Numbers, record: Mapping[str, Any], gate: GateConfig) -> Ve
 
 
 def _bundle_and_confidence(measured: Measurement, gate: GateConfig) -> tuple[str, float]:
-    """The bundle and the confidence of a measurement; a record that leaves open which rules apply is refused."""
+    """The bundle and the confidence of a measurement; refuses a record that does not say which rules apply."""
     try:
         bundle, confidence = measured.bundle, measured.confidence
         held = bool(measured.record["provenance"]["bundle"]) and 0 < confidence < 1
@@ -152,7 +152,7 @@ def _bundle_and_confidence(measured: Measurement, gate: GateConfig) -> tuple[str
 
 
 def _control(name: str, fault: Mapping[str, Any], measured: Measurement, evidence: Evidence) -> ControlResult:
-    """Bad samples by those rules that they are tried on, as far as they were measured."""
+    """The controls (bad samples), judged by the rules that are tested on them."""
     numbers: Numbers = fault["metrics"]
     its = replace(evidence, numbers=numbers)
     tried = [metric for metric in measured.listed if metric.rule and metric.rule.controls and metric.name in numbers]
@@ -162,11 +162,11 @@ def _control(name: str, fault: Mapping[str, Any], measured: Measurement, evidenc
 
 
 def _controls_rule(controls: Sequence[ControlResult], needed: bool, gate: GateConfig) -> RuleResult:
-    """A gate that would pass gross faults proves nothing by passing the model."""
+    """If the gate would pass gross faults, its pass proves nothing."""
     rule = "controls"
     gross = [control for control in controls if control.gross]
     if not needed:
-        return RuleResult(rule, "not applicable", None, None, "no rule of this measurement is tried on bad samples")
+        return RuleResult(rule, "not applicable", None, None, "no rule of this measurement is tested on bad samples")
     if not gross:
         return RuleResult(rule, "not measured", None, None, "record.json has no controls; run `ddpm evaluate` again")
     passed, limit = [control.words for control in gross if not control.blocked], gate.max_unseen_controls
@@ -183,7 +183,7 @@ def _controls_rule(controls: Sequence[ControlResult], needed: bool, gate: GateCo
 def _in_words(
     rules: Sequence[RuleResult], of: Sequence[tuple[Metric, RuleResult]], evidence: Evidence
 ) -> tuple[Literal["yes", "partly", "no"], str]:
-    """What a person would say of the samples, from the rules about them."""
+    """A judgement of the samples in plain words, from the rules about them."""
     blocking = [rule for rule in rules if rule.outcome in BLOCKING and rule.rule not in _NOT_OF_THE_SAMPLES]
     first = [(metric, result) for metric, result in of if metric.rule and metric.rule.says]
     worst = max((metric for metric, _ in first if metric.value is not None), key=lambda m: m.value or 0, default=None)
@@ -203,7 +203,7 @@ def _by_outcome(rules: Sequence[RuleResult]) -> list[str]:
 
 
 def _tells(measured: Measurement) -> str:
-    """What difference of two models is told in most draws, where it was measured."""
+    """The difference of two models that most draws detect, where it was measured."""
     numbers = measured.metrics
     told = ", ".join(
         f"{metric.short or metric.name} by {numbers[metric.detectable]:.2%}"

@@ -24,7 +24,7 @@ NoiseAt = Callable[[int], Tensor]
 
 @dataclass(frozen=True)
 class Bound:
-    """The terms of the bound for each datum; a term not asked for is estimated by those that were."""
+    """The terms of the bound for each datum; missing terms are estimated by those at `levels`."""
 
     prior: Tensor  # [B], L_T
     terms: Tensor  # [len(levels), B], L_{t-1}, or L_0 where t = 1
@@ -32,12 +32,13 @@ class Bound:
     T: int
 
     def bits_per_dim(self) -> Tensor:
-        """[B]. L_0 counts once; the levels t >= 2 that were looked at stand for all T - 1 of them."""
+        """[B]. L_0 counts once; the measured levels t >= 2 stand for all T - 1 of them."""
         first = [i for i, t in enumerate(self.levels) if t == 1]
         later = [i for i, t in enumerate(self.levels) if t > 1]
         if not first or (not later and self.T > 1):
             raise ParamsError(
-                f"bits a dimension: need level 1 and one above it, for L_0 is like no other term; got {self.levels[:5]}"
+                f"bits a dimension: need level 1, as L_0 cannot be estimated from other terms, and one above it; got "
+                f"{self.levels[:5]}"
             )
         total = self.prior + self.terms[first].mean(0)
         if later:
@@ -57,9 +58,9 @@ def bound(
     levels: Sequence[int] | None = None,
     clip: Callable[[Tensor], Tensor] | None = None,
 ) -> Bound:
-    """The bound of data x0 [B, C, ...] at `levels` (None: all of 1..T), one draw of x_t a level.
+    """The bound of data x0 [B, C, ...] at `levels` (None: all of 1..T), with one draw of x_t per level.
 
-    Data without levels have a density as L_0. `clip` maps x0_hat as the sampler does.
+    For data without levels L_0 is a density. `clip` maps x0_hat as the sampler does.
     """
     schedule = parameterisation.schedule
     chosen = tuple(range(1, schedule.T + 1)) if levels is None else tuple(sorted(levels))
@@ -81,7 +82,7 @@ def _check(x0: Tensor, data_range: tuple[float, float] | None) -> None:
 
 
 def prior_term(schedule: Schedule, x0: Tensor) -> Tensor:
-    """L_T = KL(q(x_T | x_0) || N(0, start^2)) a datum: constant in theta, not in x_0."""
+    """L_T = KL(q(x_T | x_0) || N(0, start^2)) per datum: constant in theta, not in x_0."""
     log_var = _like(2 * math.log(float(schedule.g[-1])), x0)
     log_prior = _like(2 * math.log(schedule.start_scale), x0)
     return _per_datum(kl_normal(log_var, log_prior, (float(schedule.a[-1]) * x0) ** 2))
@@ -104,7 +105,7 @@ def _term(
     x_t = float(schedule.a[t]) * x0 + float(schedule.g[t]) * eps
     D, v = _ask(parameterisation, denoise, x_t, t)
     if is_learned(variance) and v.shape != x0.shape:
-        raise ParamsError("variance learned: the network must answer with 2 C channels, but it answers with C")
+        raise ParamsError("variance learned: the network must give 2 C channels, but it gives C")
     D = D if clip is None else clip(D)
     log_var = _log_variance(schedule, variance, v, t, x0)
     if t == 1:
@@ -117,15 +118,13 @@ def _term(
 
 
 def _ask(parameterisation: Parameterisation, denoise: Denoise, x_t: Tensor, t: int) -> tuple[Tensor, Tensor]:
-    """x0_hat and the variance half of the answer (empty where there is none)."""
+    """x0_hat and the variance channels of the output (empty if there are none)."""
     A, B, c_in = (float(column[t]) for column in parameterisation.table())
     time = x_t.new_full((x_t.shape[0],), float(parameterisation.schedule.time[t]))
     out = denoise(c_in * x_t, time)
     channels = x_t.shape[1]
     if out.shape[1] not in (channels, 2 * channels) or (out.shape[0], *out.shape[2:]) != (len(x_t), *x_t.shape[2:]):
-        raise ParamsError(
-            f"denoise: must answer with the shape {tuple(x_t.shape)}, or 2 C channels, got {tuple(out.shape)}"
-        )
+        raise ParamsError(f"denoise: must return the shape {tuple(x_t.shape)}, or 2 C channels, got {tuple(out.shape)}")
     return A * x_t + B * out[:, :channels], out[:, channels:]
 
 
@@ -134,7 +133,7 @@ def _log_variance(schedule: Schedule, variance: Variance, v: Tensor, t: int, x0:
         large, small = schedule.log_variances_between(t - 1, t)
         f = (v + 1) * 0.5
         return f * large + (1 - f) * small
-    # At t = 1 ln beta_tilde_2 stands in for ln beta_tilde_1 = -inf, for fixed_large too (Ho et al.'s code).
+    # At t = 1 ln beta_tilde_2 replaces ln beta_tilde_1 = -inf, for fixed_large too (as in Ho et al.'s code).
     if t == 1 and not isinstance(variance, OptimalVariance):
         return _like(schedule.log_variances_between(0, 1)[1], x0)
     return _like(math.log(float(step_variance(schedule, variance, t - 1, t))), x0)
@@ -143,9 +142,9 @@ def _log_variance(schedule: Schedule, variance: Variance, v: Tensor, t: int, x0:
 def estimate_x0_variance(
     parameterisation: Parameterisation, denoise: Denoise, x0: Tensor, noise: NoiseAt, levels: Sequence[int]
 ) -> OptimalVariance:
-    """Bao et al. 2022: the mean squared error of x0_hat at `levels`, between them by straight lines in its logarithm.
+    """Bao et al. 2022: the mean squared error of x0_hat at `levels`, interpolated linearly in its logarithm.
 
-    For the exact denoiser that is E Var[x_0 | x_t] per dimension; a network's own error only adds to it, as it should.
+    For the exact denoiser that is E Var[x_0 | x_t] per dimension; a network's error adds to it, as it should.
     """
     schedule, chosen = parameterisation.schedule, sorted(set(levels))
     schedule.must_hold(chosen, 1)
@@ -155,7 +154,7 @@ def estimate_x0_variance(
         D, _ = _ask(parameterisation, denoise, x_t, t)
         errors.append(float(((x0 - D) ** 2).double().mean()))
     logarithms = np.log(np.maximum(errors, 1e-30))
-    # Over the logarithm of the noise, in which small levels are as far apart as large ones.
+    # Interpolated over the logarithm of the noise, in which small levels are as far apart as large ones.
     place = np.log(schedule.g[1:])
     table = np.exp(np.interp(place, place[np.array(chosen) - 1], logarithms))
     return OptimalVariance(np.append(0.0, table))

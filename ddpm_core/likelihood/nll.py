@@ -1,7 +1,7 @@
-"""How many bits a trained network needs for data it has not seen: the bound term by term, and the ODE's likelihood.
+"""The likelihood of unseen data under a trained network, in bits: the bound term by term, and by the ODE.
 
-Everything is in bits per dimension, the mean over data with its standard error. The bound is that of Ho et al. 2020;
-at fewer levels than all it is an estimate without bias, and its standard error holds the draw of the levels too.
+Everything is in bits per dimension: the mean over data with its standard error. The bound is that of Ho et al. 2020; at
+fewer than all levels it is an unbiased estimate, and its standard error includes the draw of the levels.
 """
 
 import math
@@ -31,17 +31,16 @@ from ddpm_core.tensors.denoiser import bind
 
 OnCall = Callable[[], None]
 """Called after each call of the network."""
-# Data that go through the network together and, where levels are drawn, share their draw: then as many on every device,
-# or the draws were others.
+# Batch size. If levels are drawn, a batch shares its draw, so then the size must be the same on every device.
 _GROUP, _GROUP_ON_GPU = 32, 256
 _FEWEST_GROUPS = 16
 
 
 @dataclass(frozen=True)
 class Data:
-    """What is measured: encoded data on the network's device, its conditions, and a number for each datum.
+    """Encoded data on the network's device, their conditions, and an index for each datum.
 
-    The noise of a datum is a function of the seed and its number, so it does not depend on what else is measured.
+    The noise of a datum is a function of the seed and its index, so it does not depend on the other data.
     """
 
     spec: DataSpec
@@ -70,7 +69,7 @@ class Data:
         return Data(self.spec, self.x0[rows], cond, list(self.numbers)[rows])
 
     def groups(self, levels: int | None) -> list["Data"]:
-        """Parts that go together: small enough for several draws of the levels where these are drawn."""
+        """The data in batches; small enough for several draws of the levels if these are drawn."""
         if levels is None:
             size = _GROUP_ON_GPU if self.x0.is_cuda else _GROUP
         else:
@@ -79,7 +78,7 @@ class Data:
 
 
 def bound_calls(data: Data, T: int, levels: int | None) -> int:
-    """How often `bound_table` asks the network."""
+    """The number of network calls of `bound_table`."""
     return len(data.groups(levels)) * (T if levels is None else levels)
 
 
@@ -93,9 +92,9 @@ def bound_table(
     seed: int,
     on_call: OnCall,
 ) -> BoundTable:
-    """The bound of the data at all levels (None), or estimated from so many levels a datum.
+    """The bound of the data at all levels (None), or estimated from `levels` levels per datum.
 
-    x0_hat is clipped to the data's range where there is one, as samplers do.
+    x0_hat is clipped to the data's range if there is one, as samplers do.
     """
     T, spec = parameterisation.schedule.T, data.spec
     clip = operator("clip", spec.range) if spec.range is not None else None
@@ -121,7 +120,7 @@ def bound_table(
 
 
 def ode_calls(data: Data, steps: int) -> int:
-    """How often `ode_table` asks the network."""
+    """The number of network calls of `ode_table`."""
     return len(data.groups(None)) * 2 * steps
 
 
@@ -135,9 +134,9 @@ def ode_table(
     seed: int,
     on_call: OnCall,
 ) -> OdeTable:
-    """-log2 p of the data by the probability-flow ODE in `steps` steps, its divergence from random signs (Hutchinson).
+    """-log2 p of the data by the probability-flow ODE in `steps` steps, with Hutchinson's estimate of the divergence.
 
-    Data with levels are first spread evenly over their bins, which makes the density a bound of the probability.
+    Data with levels are dequantised uniformly, which makes the density a bound of the probability.
     """
     if steps < 1 or probes < 1:
         raise ParamsError(f"steps and probes of the ODE: must be at least 1, got {steps} and {probes}")
@@ -194,7 +193,7 @@ def _counted(denoise: Denoise, on_call: OnCall) -> Denoise:
 
 
 def _bin_width(spec: DataSpec) -> float:
-    """How much of the range a level stands for; 1 where data have none, so that the density itself is given."""
+    """The width of a level's bin in the range; 1 for data without levels, so that the result is the density."""
     if spec.range is None or spec.levels is None:
         return 1.0
     return (spec.range[1] - spec.range[0]) / (spec.levels - 1)

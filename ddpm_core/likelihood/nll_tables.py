@@ -11,7 +11,7 @@ from ddpm_core.diffusion.schedule import Floats
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean over data and its standard error; None where one draw alone cannot tell."""
+    """A mean over data and its standard error; None if a single draw cannot give one."""
 
     mean: float
     standard_error: float | None
@@ -19,7 +19,7 @@ class Estimate:
 
 @dataclass(frozen=True)
 class TermOfLevel:
-    """L_{t-1} (L_0 where t = 1) as `data` data gave it."""
+    """L_{t-1} (L_0 at t = 1), the mean of `data` data."""
 
     t: int
     bits: Estimate
@@ -39,7 +39,7 @@ class BoundTable:
 
 @dataclass(frozen=True)
 class OdeTable:
-    """-log2 p by the ODE; `hutchinson` is the part of the standard error that the probes make."""
+    """-log2 p by the ODE; `hutchinson` is the part of the standard error from the probes."""
 
     bits: Estimate
     hutchinson: float | None
@@ -57,7 +57,7 @@ class Sums:
 
     def table(self, terms: tuple[TermOfLevel, ...], *, each_alone: bool) -> BoundTable:
         prior, later, first = (np.concatenate(column) for column in zip(*self._parts, strict=True))
-        # Data that share a draw of the levels err together, so it is the groups that differ by chance.
+        # Data that share a draw of the levels have correlated errors, so the groups are the independent units.
         shared = np.repeat(np.arange(len(self._parts)), [len(part[0]) for part in self._parts])
         alone = np.arange(len(prior))
         which = alone if each_alone else shared
@@ -71,7 +71,7 @@ class Sums:
 
 
 class Terms:
-    """The values of each level, by their sums."""
+    """The mean of each level, from sums."""
 
     def __init__(self, T: int) -> None:
         self._count, self._sum, self._squares = (np.zeros(T + 1) for _ in range(3))
@@ -92,7 +92,7 @@ class Terms:
 
 
 def estimate(values: Floats, group: NDArray[np.int64]) -> Estimate:
-    """The mean, and its standard error where values of one group err together."""
+    """The mean, and its standard error if the errors within a group are correlated."""
     mean, groups = float(values.mean()), int(group[-1]) + 1
     if groups < 2:
         return Estimate(mean, None)

@@ -1,11 +1,11 @@
-"""log p(x_0) by the probability-flow ODE (Song et al. 2021, section 4.3): follow x_0 to noise, and count its volume.
+"""log p(x_0) by the probability-flow ODE (Song et al. 2021, section 4.3): x_0 to noise, with the change of volume.
 
 The ODE is solved by Heun's method over the levels given, in y = x / (a S) with S^2 = sigma^2 + data_std^2, where
 sigma = g / a. In y nothing grows or shrinks without bound at either end:
 
     dy / d ln(sigma) = (x / a - D) / S - y sigma^2 / S^2,    divergence = d - a tr(dD / dx) - d sigma^2 / S^2
 
-x_0 is taken for the sample at the lowest level. Two network calls a step; discrete data must be dequantised first.
+x_0 is used as the sample at the lowest level. Two network calls a step; discrete data must be dequantised first.
 """
 
 import math
@@ -23,7 +23,7 @@ from ddpm_core.errors import ParamsError
 
 @dataclass(frozen=True)
 class LogLikelihood:
-    """In nats a datum, [B]; the standard error of Hutchinson's estimate, 0 where the divergence is exact."""
+    """In nats per datum, [B], with the standard error of Hutchinson's estimate, 0 if the divergence is exact."""
 
     log_p: Tensor
     standard_error: Tensor
@@ -39,10 +39,10 @@ def ode_log_likelihood(
     data_std: float,
     probes: Tensor | None,
 ) -> LogLikelihood:
-    """`levels` fall and hold signal, e.g. `spaced_levels("log_snr", ...)`; a trailing 0 is left out.
+    """`levels` fall and have signal, e.g. `spaced_levels("log_snr", ...)`; a trailing 0 is ignored.
 
     `probes` [P, B, ...] of +-1 or unit noise estimates the divergence (Hutchinson); None computes it exactly, with one
-    backward pass a dimension. `denoise` must be differentiable.
+    backward pass per dimension. `denoise` must be differentiable.
     """
     schedule = parameterisation.schedule
     _check(x0, data_std, probes)
@@ -91,7 +91,7 @@ def _spread(parameterisation: Parameterisation, t: int, data_std: float) -> floa
 
 
 def _log_stretch(parameterisation: Parameterisation, rising: Sequence[int], data_std: float) -> float:
-    """ln of (dy / dx) at the lowest level over that at the highest, a dimension."""
+    """ln of (dy / dx) at the lowest level over that at the highest, per dimension."""
     low, high = rising[0], rising[-1]
     a = parameterisation.schedule.a
     at_high = math.log(float(a[high]) * _spread(parameterisation, high, data_std))
@@ -114,8 +114,8 @@ def _slope(
         out = denoise(c_in * x, time)
         if not out.requires_grad:
             raise ParamsError(
-                "denoise: must be differentiable, as volume is counted by gradients, but its answer carries none; "
-                "leave out torch.no_grad, and take `bind` or the network itself, not a runtime"
+                "denoise: must be differentiable, as the change of volume needs gradients, but its output has none; "
+                "remove torch.no_grad, and use `bind` or the network itself, not a runtime"
             )
         D = A * x + B * out[:, : x.shape[1]]
         slope = (spread * at - D) / spread - share * at

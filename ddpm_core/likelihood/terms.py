@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor
 
-_SMALLEST = 1e-7  # share of a probability that float32 can still tell from nothing
+_SMALLEST = 1e-7  # the smallest relative probability that float32 distinguishes from 0
 
 
 def kl_normal(log_var_1: Tensor, log_var_2: Tensor, squared_distance: Tensor) -> Tensor:
@@ -16,19 +16,19 @@ def kl_normal(log_var_1: Tensor, log_var_2: Tensor, squared_distance: Tensor) ->
 
 
 def negative_log_normal(x: Tensor, mean: Tensor, log_var: Tensor) -> Tensor:
-    """-ln N(x; mean, exp(log_var)): L_0 of data that have no levels."""
+    """-ln N(x; mean, exp(log_var)): L_0 of data without levels."""
     return 0.5 * (math.log(2 * math.pi) + log_var + (x - mean) ** 2 * torch.exp(-log_var))
 
 
 def negative_log_bin(x: Tensor, mean: Tensor, log_var: Tensor, ends: tuple[float, float], levels: int) -> Tensor:
-    """Ho et al. 2020, eq. 13: minus the log of a Gaussian's mass in the bin of x's level, the two end bins open."""
+    """Ho et al. 2020, eq. 13: minus the log of a Gaussian's mass in the bin of x's level; the two end bins are open."""
     low, high = ends
     half = (high - low) / (levels - 1) / 2
     scale = torch.exp(-0.5 * log_var)
     centred = x - mean
     below_top = torch.special.log_ndtr((centred + half) * scale)
     above_bottom = torch.special.log_ndtr((half - centred) * scale)
-    # Both ends on the side where the mass is small, and their difference as logarithms: nothing underflows far out.
+    # Computes both ends in the tail and subtracts in logarithms, so that nothing underflows far from the mean.
     distance = centred.abs()
     near = torch.special.log_ndtr((half - distance) * scale)
     far = torch.special.log_ndtr((-half - distance) * scale)

@@ -1,4 +1,4 @@
-"""What the pipeline asks of a network's configuration, which loads without torch."""
+"""The interface of a network's configuration, which loads without torch."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -16,18 +16,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class NetworkConfig(Config, ABC):
-    """Base of every network's configuration, which has besides a Literal `kind` and the keys of section `model`."""
+    """Base of every network's configuration. A subclass has a Literal `kind` and the keys of section `model`."""
 
     def check(self, spec: DataSpec) -> None:
         """Refuse data that this network cannot take."""
 
     def resolved(self, spec: DataSpec, examples: Callable[[], NDArray[Any]]) -> tuple[Self, str | None]:
-        """The same without `auto`, and why it came to what it did; `examples`: data of training, if it must look."""
+        """The configuration without `auto`, and the reason for the choice; `examples` gives training data."""
         return self, None
 
     @abstractmethod
     def build(self, spec: DataSpec, learned_variance: bool) -> "nn.Module":
-        """`net(x_t, t, **cond)`, told the conditions of the spec; torch, imported here, draws its first weights.
+        """`net(x_t, t, **cond)` with the conditions of the spec and initial weights; imports torch.
 
-        They come from torch's global generator. A learned variance takes twice the channels of the data.
+        The weights come from torch's global generator. A learned variance needs twice the channels of the data.
         """

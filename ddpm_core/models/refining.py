@@ -1,8 +1,8 @@
-"""Whether a network should refine its answer pixel by pixel, judged by the training pictures; numpy alone.
+"""Whether a network should refine its output pixel by pixel, decided by the training pictures; numpy alone.
 
-Where pixels are seen in patches the answers of a patch's places differ a little, which shows as a mesh on textures and
-on coloured areas. A branch at full resolution takes it away, and costs about a tenth of the speed. On a plain ground
-without colour, as of digits and letters, no mesh is seen and none is needed.
+On patches, the outputs for the pixels of a patch differ slightly, which shows as a mesh on textures and coloured areas.
+A branch at full resolution removes it, and costs about a tenth of the speed. Grey pictures on a plain ground, such as
+digits, show no mesh and need no branch.
 """
 
 from collections.abc import Callable
@@ -11,22 +11,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 CHANNELS = 16
-"""Of the branch, where `auto` takes one."""
+"""Channels of the branch, if `auto` chooses one."""
 MOST_PLAIN = 0.5
-"""Share of equal neighbours from which on grey pictures count as drawn on a plain ground."""
+"""Grey pictures with at least this fraction of equal neighbours count as pictures on a plain ground."""
 
 
 def plain_share(images: NDArray[np.uint8]) -> float:
-    """The share of neighbouring pixels, along either axis, that are equal in every channel; [N, C, H, W]."""
+    """The fraction of neighbouring pixels, along both axes, that are equal in every channel; [N, C, H, W]."""
     equal = [(np.diff(images, axis=axis) == 0).all(axis=1) for axis in (2, 3)]
     count = sum(part.size for part in equal)
     return sum(int(part.sum()) for part in equal) / count if count else 1.0
 
 
 def refined_channels(patch: int, channels: int, pictures: Callable[[], NDArray[np.uint8]]) -> tuple[int, str]:
-    """What `refine: auto` is, and why; `pictures` of training are looked at if need be."""
+    """The value for `refine: auto`, and the reason; `pictures` gives training pictures if needed."""
     if patch == 1:
-        return 0, "pixels are seen one by one"
+        return 0, "the network has no patches"
     if channels >= 3:
         return CHANNELS, "the pictures are in colour"
     plain = plain_share(pictures())

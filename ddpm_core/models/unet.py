@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class Stage(nn.Module):
-    """One residual block with the attention that may follow it."""
+    """One residual block with optional attention."""
 
     def __init__(self, block: ResBlock, attention: Attention | None) -> None:
         super().__init__()
@@ -40,8 +40,8 @@ class Stage(nn.Module):
 class UNet(nn.Module):
     """`net(x_t, t, label)`: x_t [B, *shape], t float32 [B], label int64 [B] -> [B, C, H, W], or 2C channels.
 
-    The label `classes` is the null label; without a label every picture has it. With a learned variance the second C
-    channels speak of the variance. The output is float32 and, before any training, zero.
+    The label `classes` is the null label, also the default. With a learned variance the second C channels give the
+    variance. The output is float32 and zero before any training.
     """
 
     def __init__(self, config: "UNetConfig", shape: tuple[int, int, int], classes: int, learned_variance: bool) -> None:
@@ -74,7 +74,7 @@ class UNet(nn.Module):
     def _refine(self, channels: int | Literal["auto"]) -> Refine:
         if channels == "auto":
             raise ParamsError(
-                "model.refine: a network is built with a number of channels, got auto; resolve it by the training "
+                "model.refine: a network is built with a number of channels, got auto; resolve it with training "
                 "pictures (UNetConfig.resolved), or give 0 or 16"
             )
         return Refine(
@@ -116,7 +116,7 @@ class UNet(nn.Module):
         return Downsample(width) if direction == "down" else Upsample(width)
 
     def _build_down(self) -> list[int]:
-        """The way down, finest level first; returns the widths of the maps it hands across to the way up."""
+        """The downward path, finest level first; returns the widths of its skip connections."""
         widths = [self.config.channels]
         self.down = nn.ModuleList()
         for level in range(self.levels):
@@ -130,7 +130,7 @@ class UNet(nn.Module):
         return widths
 
     def _build_up(self, widths: list[int]) -> None:
-        """The way up, coarsest level first; each stage takes one map of the way down beside its own."""
+        """The upward path, coarsest level first; each stage takes one skip connection."""
         self.up = nn.ModuleList()
         current = self._width(self.levels - 1)
         for level in reversed(range(self.levels)):
@@ -142,7 +142,7 @@ class UNet(nn.Module):
                 self.up.append(self._resample("up", width))
 
     def embed(self, t: Tensor, label: Tensor | None) -> Tensor:
-        """SiLU of the embedding of time and label, as every residual block takes it. -> [B, 4 channels]"""
+        """SiLU of the embedding of time and label, the input of every residual block. -> [B, 4 channels]"""
         embedding = self.time(sinusoidal_embedding(t, self.config.channels))
         if self.label is None:
             if label is not None:

@@ -1,4 +1,4 @@
-"""The U-Net's parameters, free of torch: checked long before a network is built."""
+"""The U-Net's parameters; without torch, so that they are checked before torch is imported."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -48,8 +48,7 @@ class UNetConfig(NetworkConfig):
         "refine": (lambda v: v == "auto" or (not isinstance(v, str) and v >= 0), "auto, or 0 or more"),
     }
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
+    def faults(self) -> list[str]:
         lines = []
         if self.channels % self.norm_groups:
             lines.append(
@@ -69,17 +68,16 @@ class UNetConfig(NetworkConfig):
             for level, width in widths.items()
             if width % self.heads
         ]
-        if lines:
-            raise ParamsError(f"{type(self).__name__}: " + "; ".join(lines))
+        return lines
 
     @classmethod
     def read(cls, kept: Mapping[str, Any]) -> dict[str, Any]:
-        """The keys of a network that was kept, whatever the version: before there was `refine` no network did."""
+        """An older version had no `refine`, which is 0."""
         return {"refine": 0, **kept}
 
     @property
     def stride(self) -> int:
-        """Each side of a picture has to be a multiple of this."""
+        """Each side of a picture must be a multiple of this."""
         return int(self.patch * 2 ** (len(self.multipliers) - 1))
 
     def resolved(self, spec: DataSpec, examples: Callable[[], NDArray[Any]]) -> tuple[Self, str | None]:
@@ -97,12 +95,12 @@ class UNetConfig(NetworkConfig):
         return UNet(self, (channels, height, width), len(spec.classes), learned_variance)
 
     def check(self, spec: DataSpec) -> None:
-        """Pictures, whose sides divide by the patch and by each halving, with a label or no condition."""
+        """Requires pictures whose sides are multiples of `stride`, with a label or no condition."""
         self.check_shape(spec.shape)
         others = sorted(set(spec.conditions) - {LABEL})
         if others or (LABEL in spec.conditions and not spec.classes):
             raise ParamsError(
-                f"model: this U-Net is told classes, as `{LABEL}`, and nothing else; got {others or LABEL}"
+                f"model: this U-Net takes classes as the condition `{LABEL}` and no other; got {others or LABEL}"
             )
 
     def check_shape(self, shape: tuple[int, ...]) -> None:

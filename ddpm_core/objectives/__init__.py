@@ -1,1 +1,1 @@
-"""What a training minimises: one file an objective. The trainer knows them by `base.Objective` alone."""
+"""Objectives, which a training minimises: one file each. The trainer uses the interface `base.Objective` alone."""

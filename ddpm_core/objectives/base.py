@@ -1,4 +1,4 @@
-"""What the trainer knows of an objective: it draws from a batch, and gives the loss of a network on what was drawn."""
+"""The interface of an objective: it makes a draw from a batch, and gives the loss of a network on a draw."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
@@ -13,42 +13,42 @@ from torch import Tensor, nn
 from ddpm_core.objectives.batch import Batch, Share
 
 BANDS = 4
-"""Equal parts of what an objective draws from, lowest first, for which the curves tell the loss apart."""
+"""The number of bands of the loss curves: equal parts of the range of an objective's draws, lowest first."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Draw(ABC):
-    """A batch with every random choice made. An objective adds fields of its own.
+    """A batch with every random choice made. An objective adds its own fields.
 
-    Those are arrays, or mappings or tuples of them. Each array has leading B, so that a draw can be cut into parts;
-    one without axes is of the whole batch.
+    Those are arrays, or mappings or tuples of them. Each array has leading B, so that a draw can be split into parts;
+    one without axes belongs to the whole batch.
     """
 
-    count: Tensor  # what the loss is divided by: elements that count in the whole batch, of all its parts
-    band: Tensor | None  # [B], 0 to BANDS - 1: where each item counts in the loss curves
+    count: Tensor  # the divisor of the loss: elements that count, in the whole batch
+    band: Tensor | None  # [B], 0 to BANDS - 1: the item's band in the loss curves
 
     @abstractmethod
     def __len__(self) -> int: ...
 
     def parts(self, number: int) -> list[Self]:
-        """The same in parts of equal size, or nearly so, which share the whole's count."""
+        """Split into parts of (nearly) equal size, each with the count of the whole."""
         if number == 1:
             return [self]
         ends = [part * len(self) // number for part in range(number + 1)]
         return [self._part(slice(start, end)) for start, end in pairwise(ends)]
 
     def tensors(self) -> list[Tensor]:
-        """Everything that a loss looks at."""
+        """All tensors of the draw."""
         found: list[Tensor] = []
         self._mapped(lambda value: found.append(value) if isinstance(value, Tensor) else None)
         return found
 
     def copied(self) -> Self:
-        """The same in tensors of its own."""
+        """A copy with new tensors."""
         return self._mapped(lambda value: value.clone() if isinstance(value, Tensor) else value)
 
     def holds(self, other: Self) -> bool:
-        """Whether the other's tensors fit into these."""
+        """Whether the other's tensors have the same shapes and types."""
         mine, others = self.tensors(), other.tensors()
         return [(one.shape, one.dtype) for one in mine] == [(one.shape, one.dtype) for one in others]
 
@@ -64,7 +64,7 @@ class Draw(ABC):
 
 
 def _changed(value: Any, change: Callable[[Any], Any]) -> Any:
-    """The same with every array in it changed."""
+    """Apply `change` to every array in a value."""
     if isinstance(value, Tensor | np.ndarray):
         return change(value)
     if isinstance(value, tuple):
@@ -76,30 +76,30 @@ def _changed(value: Any, change: Callable[[Any], Any]) -> Any:
 
 @dataclass(frozen=True)
 class Loss:
-    """`total` to go backward from (the parts of a batch add up to its loss) and each item's bare loss, detached."""
+    """`total` for the backward pass (the totals of a batch's parts sum to its loss); each item's loss, detached."""
 
     total: Tensor
     items: Tensor  # [B]
 
 
 class Objective(Protocol):
-    """What the trainer asks of an objective."""
+    """What the trainer needs of an objective."""
 
     @property
     def learns_from_losses(self) -> bool:
-        """Whether `observe` must be told of every step's losses (which costs a look at the device)."""
+        """Whether `observe` needs every step's losses (which costs a wait for the device)."""
         ...
 
     def draw(self, batch: Batch, seed: int, step: int, share: Share) -> Draw:
-        """The batch with every random choice of a step, a function of (seed, step); of a batch the rows of a share."""
+        """Make every random choice of a step, a function of (seed, step). `batch` has the rows of `share` alone."""
         ...
 
     def loss(self, net: nn.Module, draw: Any) -> Loss:
-        """A function of the draw's tensors alone: a GPU's kernels are recorded, and the Python is not run again."""
+        """A function of the draw's tensors alone: on a GPU the kernels are recorded and Python does not run again."""
         ...
 
     def observe(self, draw: Any, items: Tensor, gather: Callable[[Tensor], Tensor]) -> None:
-        """What the items of the whole batch cost; `gather` gives the rows of all processes, from those of this one."""
+        """Take in the losses of the whole batch; `gather` gives the rows of all processes from those of this one."""
         ...
 
     def state_dict(self) -> dict[str, Any]: ...

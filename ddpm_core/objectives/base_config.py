@@ -1,4 +1,4 @@
-"""What the pipeline asks of an objective's configuration, which loads without torch."""
+"""The interface of an objective's configuration, which loads without torch."""
 
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 
 
 class BaseObjectiveConfig(Config, ABC):
-    """Base of every objective's configuration, which has a Literal `kind` and the keys of section `diffusion`.
+    """Base of every objective's configuration. A subclass has a Literal `kind` and the keys of section `diffusion`.
 
-    Among these are `target` and `variance`: a bundle samples by them and by the parameterisation.
+    Among these are `target` and `variance`, which a bundle needs for sampling.
     """
 
     @property
@@ -25,12 +25,12 @@ class BaseObjectiveConfig(Config, ABC):
 
     @abstractmethod
     def parameterisation(self) -> Parameterisation:
-        """The target on the built schedule."""
+        """The target on the schedule."""
 
     @abstractmethod
     def build(self, spec: DataSpec, dropout: "LabelDropout | None") -> "Objective":
-        """What a training minimises; torch is imported here."""
+        """The objective of a training; imports torch."""
 
     def build_held_out(self, spec: DataSpec) -> "Objective":
-        """The loss by which the steps of a training are compared, on data held out: with every label shown."""
+        """The objective for held-out data, by which a training compares its steps: without condition dropout."""
         return self.build(spec, None)

@@ -1,4 +1,4 @@
-"""What an objective draws from: a batch of data, the rows of it that one process has, and labels left out."""
+"""A batch of data, the rows of it that one process has, and dropout of conditions."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from ddpm_core.tensors.process import per_item, to_device
 
 @dataclass(frozen=True)
 class Batch:
-    """Data [B, *shape]; conditions, each with leading B; which elements count (1 or 0), and how much each does."""
+    """Data [B, *shape]; conditions, each with leading B; a mask of the elements that count, and their weights."""
 
     x0: Tensor
     cond: Mapping[str, Tensor]
@@ -33,11 +33,11 @@ class Batch:
         return self.x0.shape[0]
 
     def to(self, device: torch.device) -> "Batch":
-        """On the device, without waiting for it."""
+        """Copy to the device, without waiting for it."""
         return self._mapped(lambda tensor: tensor.to(device, non_blocking=True))
 
     def pinned(self) -> "Batch":
-        """In memory that a GPU reads without the host's help."""
+        """In pinned memory, from which a GPU copies asynchronously."""
         return self._mapped(Tensor.pin_memory)
 
     def _mapped(self, change: Callable[[Tensor], Tensor]) -> "Batch":
@@ -48,7 +48,7 @@ class Batch:
 
 @dataclass(frozen=True)
 class Share:
-    """The rows of every batch that process `number` of `of` is shown: equal parts, in the processes' order."""
+    """The rows of every batch that process `number` of `of` has: equal parts, in the processes' order."""
 
     number: int
     of: int
@@ -63,7 +63,7 @@ WHOLE = Share(0, 1)
 
 @dataclass(frozen=True)
 class LabelDropout:
-    """Ho & Salimans 2022, for guidance: a share of the data is shown with the null value of its conditions."""
+    """Ho & Salimans 2022, for guidance: a fraction of the data gets the null value of its conditions."""
 
     null: Mapping[str, int | float]
     probability: float
@@ -73,7 +73,7 @@ class LabelDropout:
             raise ParamsError(f"label dropout: must be a probability between 0 and 1, got {self.probability}")
 
     def of(self, cond: Mapping[str, Tensor], seed: int, step: int, share: Share) -> Mapping[str, Tensor]:
-        """The conditions as they are shown at a step: a function of (seed, step), whatever the share."""
+        """The conditions after dropout: a function of (seed, step), whatever the share."""
         if self.probability == 0:
             return cond
         kept = dict(cond)

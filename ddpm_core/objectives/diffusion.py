@@ -1,9 +1,9 @@
-"""What training minimises: the weighted, masked error of a network's answer, plus the bound for a learned variance.
+"""The diffusion objective: the weighted, masked error of a network's output, plus the bound for a learned variance.
 
     loss = sum(mask * weight * w[t] / (T p_t) * d) / sum(mask),    d the squared error of each element
 
-p_t is the law that t was drawn from. Only the mask normalises, over the whole batch (and all its parts): neither w nor
-the importance weight 1 / (T p_t) cancels. Every random number is a function of (seed, purpose, step).
+p_t is the probability of the drawn t. Only the mask normalises, over the whole batch (and all its parts), so neither w
+nor the importance weight 1 / (T p_t) cancels. Every random number is a function of (seed, purpose, step).
 """
 
 from collections.abc import Callable, Mapping
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Bound:
-    """How L_vlb joins the loss where the variance is learned; `levels` None: the data have none, L_0 is a density."""
+    """How L_vlb is added to the loss for a learned variance; `levels` None: L_0 is a density."""
 
     share: float
     moves_mean: bool
@@ -43,7 +43,7 @@ class Bound:
 
 @dataclass(frozen=True, kw_only=True)
 class DiffusionDraw(Draw):
-    """Data at the levels drawn for them, and what the network should answer."""
+    """Data at their drawn levels, with the network's target."""
 
     t: NDArray[np.int64]
     x_in: Tensor  # c_in x_t
@@ -61,7 +61,7 @@ class DiffusionDraw(Draw):
 
 
 class DiffusionObjective:
-    """The error of `net(x_t, t, **cond)` against the target of a parameterisation."""
+    """The error of `net(x_t, t, **cond)` from the target of a parameterisation."""
 
     def __init__(
         self,
@@ -85,10 +85,10 @@ class DiffusionObjective:
     # ------------------------------------------------------------------------------------------------ drawing
 
     def draw(self, batch: Batch, seed: int, step: int, share: Share = WHOLE) -> DiffusionDraw:
-        """Every random choice of a step: levels by the law, what is added to the data, which labels are dropped.
+        """Make every random choice of a step: levels from the law, the noise, and dropout of conditions.
 
-        With a `share` the batch has but the rows of one process. The choices are made for the whole batch and cut, so
-        that the same data meet the same choices however many processes there are; `count` is of these rows alone.
+        With a `share` the batch has only the rows of one process. The choices are made for the whole batch and then
+        cut, so that they do not depend on the number of processes; `count` is of these rows alone.
         """
         if not batch.x0.is_floating_point():
             raise DataError(f"data must be floating point, got {batch.x0.dtype}; encode them with their DataSpec first")
@@ -100,7 +100,7 @@ class DiffusionObjective:
         t, factor = self.law.draw(size, generator(seed, Purpose.TRAIN_TIME, step))
         t, factor = t[own], factor[own]
         x0 = batch.x0
-        if batch.mask is not None:  # what does not count may hold anything, NaN too
+        if batch.mask is not None:  # masked elements may hold anything, also NaN
             x0 = torch.where(batch.mask > 0, x0, torch.zeros_like(x0))
         eps = normal((size, *x0.shape[1:]), torch_generator(device, seed, Purpose.TRAIN_NOISE, step), x0.dtype)[own]
         levels = self.process.at(t, x0)
@@ -129,7 +129,7 @@ class DiffusionObjective:
         expected = (size, channels * (2 if self.bound else 1), *rest)
         if tuple(out.shape) != expected:
             raise ParamsError(
-                f"the network must answer with {expected[1]} channels, got {out.shape[1]}; of this batch with "
+                f"the network must give {expected[1]} channels, got {out.shape[1]}; for this batch the shape "
                 f"{expected}, got {tuple(out.shape)}"
             )
         error = draw.target - out[:, :channels]
@@ -143,7 +143,7 @@ class DiffusionObjective:
         return Loss(total, _item_means(each.detach(), draw.element))
 
     def _bound_term(self, bound: Bound, draw: DiffusionDraw, error: Tensor, answer: Tensor) -> Tensor:
-        """L_{t-1}, or L_0 where t = 1, of each element, in nats; the answer holds v of log sigma^2."""
+        """L_{t-1}, or L_0 at t = 1, of each element, in nats; the output contains v of log sigma^2."""
         B, of_x0, log_large, log_small, log_tilde, first = draw.rows
         if not bound.moves_mean:
             error = error.detach()
@@ -163,11 +163,11 @@ class DiffusionObjective:
 
     @property
     def learns_from_losses(self) -> bool:
-        """Whether the time law does."""
+        """Whether the time law learns from the losses."""
         return type(self.law).observe is not TimeLaw.observe
 
     def observe(self, draw: DiffusionDraw, items: Tensor, gather: Callable[[Tensor], Tensor]) -> None:
-        """Tell the time law what the levels of a step cost."""
+        """Give the time law the losses at the levels of a step."""
         self.law.observe(gather(torch.from_numpy(draw.t)).numpy(), items.double().cpu().numpy())
 
     def state_dict(self) -> dict[str, Any]:
@@ -178,7 +178,7 @@ class DiffusionObjective:
 
 
 def build_objective(config: "DiffusionConfig", spec: DataSpec, dropout: LabelDropout | None) -> DiffusionObjective:
-    """The objective of section `diffusion`. With a learned variance, weighting `vlb` is the bound and nothing else."""
+    """The objective of section `diffusion`. With a learned variance, weighting `vlb` means the bound alone."""
     parameterisation = config.parameterisation()
     process, schedule = Process(parameterisation), parameterisation.schedule
     weights = config.weighting.table(parameterisation)
@@ -202,7 +202,7 @@ def _bound_tables(process: Process) -> Floats:
 
 
 def _bands(level: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Which of the equal bands of (0, 1] a level lies in."""
+    """The band of a level: which of the equal parts of (0, 1] it is in."""
     band: NDArray[np.float32] = np.clip(np.ceil(level * BANDS) - 1, 0, BANDS - 1)
     return band
 
@@ -215,9 +215,9 @@ def _elements(batch: Batch) -> Tensor | None:
 
 
 def _count(batch: Batch) -> Tensor:
-    """sum(mask); the loss takes 1 for 0, so that a batch in which nothing counts has the loss 0."""
+    """sum(mask); the loss divides by 1 instead of 0, so that a batch in which nothing counts has loss 0."""
     if batch.mask is None:
-        return torch.full((), float(batch.x0.numel()), device=batch.x0.device)  # a kernel, not a copy to wait for
+        return torch.full((), float(batch.x0.numel()), device=batch.x0.device)  # a kernel, without a copy to wait for
     return batch.mask.expand_as(batch.x0).sum(dtype=torch.float32)
 
 

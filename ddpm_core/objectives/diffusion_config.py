@@ -1,4 +1,4 @@
-"""Section `diffusion`: the process, what the network predicts of it, and how its errors are weighed."""
+"""Section `diffusion`: the process, what the network predicts, and how its errors are weighted."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class DiffusionConfig(BaseObjectiveConfig):
-    """`vlb_weight` is L_hybrid's share of the bound (0.001 in Nichol & Dhariwal 2021), for a learned variance."""
+    """`vlb_weight` is the weight of the bound in L_hybrid (0.001 in Nichol & Dhariwal 2021), for a learned variance."""
 
     kind: Literal["diffusion"]
     schedule: ScheduleConfig
@@ -33,7 +33,7 @@ class DiffusionConfig(BaseObjectiveConfig):
 
     @classmethod
     def read(cls, kept: Mapping[str, Any]) -> dict[str, Any]:
-        """Before there were kinds this was the only one."""
+        """An older version had no `kind`: this was the only objective."""
         return {"kind": "diffusion", **kept}
 
     @property
@@ -49,5 +49,5 @@ class DiffusionConfig(BaseObjectiveConfig):
         return build_objective(self, spec, dropout)
 
     def build_held_out(self, spec: DataSpec) -> "DiffusionObjective":
-        """At levels spread evenly, whatever the training's law."""
+        """With even levels, whatever the training's time law."""
         return replace(self, time_law=Uniform("uniform", stratified=True)).build(spec, None)

@@ -1,1 +1,1 @@
-"""What is torch and no network: the forward process, a network with its conditions bound, sampling."""
+"""The forward process, denoisers with bound conditions, and sampling, in torch."""

@@ -1,4 +1,4 @@
-"""A network as a sampler sees it: condition bound, framework hidden."""
+"""A network as a sampler calls it: with its conditions bound and numpy or torch hidden."""
 
 from collections.abc import Mapping
 from typing import Any, cast
@@ -12,9 +12,9 @@ from ddpm_core.errors import DataError, ParamsError
 
 
 def bind(net: nn.Module, cond: Mapping[str, Tensor], dtype: torch.dtype = torch.float32) -> Denoise:
-    """`denoise(c_in x_t, time)` of a network under fixed conditions [B]; float32 is the network's own type.
+    """`denoise(c_in x_t, time)` of a network with fixed conditions [B]; float32 is the network's own type.
 
-    Gradients flow where x asks for them (`x.requires_grad`), as a likelihood does; a sampler's x never does.
+    Gradients are computed only if `x.requires_grad`, as for a likelihood; a sampler's x never has it.
     """
     _check(net, dtype)
 
@@ -38,12 +38,12 @@ def bind_guided(
     interval: tuple[float, float] | None = None,
     rescale: float = 0.0,
 ) -> Denoise:
-    """The same with classifier-free guidance of this weight (0 = off); `null`: "not told", a condition by its name."""
+    """The same with classifier-free guidance of this weight (0 = off); `null` has the null values by condition."""
     _check(net, dtype)
     own: Mapping[str, Any] = getattr(net, "null", {})
     for name, value in null.items():
         if own.get(name, value) != value:
-            raise ParamsError(f"null: this network's {name} for none is {own[name]}, got {value}")
+            raise ParamsError(f"null: this network's null {name} is {own[name]}, got {value}")
 
     def ask(x: Array, time: Array, told: Mapping[str, Array]) -> Array:
         return _ask(net, x, time, told, dtype)
@@ -62,7 +62,7 @@ def _check(net: nn.Module, dtype: torch.dtype) -> None:
         raise ParamsError(f"dtype: must be float32 (the network as it is) or bfloat16, got {dtype}")
     if any(module.training and _differs_in_training(module) for module in net.modules()):
         raise ParamsError(
-            "a network must answer the same each time, but this one is in training mode and has dropout or batch "
+            "a network must be deterministic, but this one is in training mode and has dropout or batch "
             "normalisation; call net.eval() first"
         )
 

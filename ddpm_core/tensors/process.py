@@ -1,7 +1,7 @@
-"""The forward process in torch: the tables of a parameterisation, looked up at the levels of a batch.
+"""The forward process in torch: the tables of a parameterisation, read at the levels of a batch.
 
-The look-up is done in float64 on the host, where the levels are drawn, and only the rows of the batch travel to the
-device, as float32. Data may have any trailing shape: no axis is named here.
+The host reads them in float64, where the levels are drawn, and copies only the rows of the batch to the device, as
+float32. Data may have any trailing shape: no axis is named here.
 """
 
 from typing import NamedTuple
@@ -17,10 +17,10 @@ from ddpm_core.errors import ParamsError
 
 
 class Levels(NamedTuple):
-    """Rows of the tables, one a datum: `time` [B], all others [B, 1, ...] to meet data of shape [B, ...]."""
+    """Rows of the tables, one per datum: `time` [B], all others [B, 1, ...] to broadcast with data [B, ...]."""
 
-    time: Tensor  # what the network is told
-    c_in: Tensor  # the network is asked as net(c_in x_t, time)
+    time: Tensor  # the network's time
+    c_in: Tensor  # the network is called as net(c_in x_t, time)
     a: Tensor  # x_t = a x_0 + g eps
     g: Tensor
     A: Tensor  # x0_hat = A x_t + B out
@@ -30,7 +30,7 @@ class Levels(NamedTuple):
 
 
 class Process:
-    """x_t = a[t] x_0 + g[t] eps, and what a network should answer to it."""
+    """x_t = a[t] x_0 + g[t] eps, and the network's target for it."""
 
     def __init__(self, parameterisation: Parameterisation) -> None:
         schedule = parameterisation.schedule
@@ -47,10 +47,10 @@ class Process:
         return self.parameterisation.schedule.T
 
     def at(self, t: NDArray[np.int64], x: Tensor) -> Levels:
-        """The rows at levels t [B], on the device of x and shaped to meet it."""
+        """The rows at levels t [B], on the device of x and shaped to broadcast with it."""
         self.parameterisation.schedule.must_hold(t, 1)
         if t.shape != x.shape[:1]:
-            raise ParamsError(f"levels: must be one a datum, [{x.shape[0]}], got shape {t.shape}")
+            raise ParamsError(f"levels: must have shape [{x.shape[0]}], one for each datum, got {t.shape}")
         time = to_device(self.parameterisation.schedule.time[t], x.device)
         return Levels(time, *look_up(self._tables, t, x))
 
@@ -61,12 +61,12 @@ class Process:
 
     @staticmethod
     def target(levels: Levels, x0: Tensor, eps: Tensor) -> Tensor:
-        """What the network should answer to c_in x_t."""
+        """The network's target for c_in x_t."""
         return levels.of_x0 * x0 + levels.of_eps * eps
 
     @staticmethod
     def x0_hat(levels: Levels, x_t: Tensor, out: Tensor) -> Tensor:
-        """The data that an answer speaks of, before any clipping."""
+        """x0_hat of a network's output, before any clipping."""
         return levels.A * x_t + levels.B * out
 
 
@@ -77,11 +77,11 @@ def look_up(tables: Floats, t: NDArray[np.int64], x: Tensor) -> tuple[Tensor, ..
 
 
 def per_item(values: Tensor, x: Tensor) -> Tensor:
-    """[B] -> [B, 1, ...], to meet x."""
+    """[B] -> [B, 1, ...], to broadcast with x."""
     return values.reshape(values.shape[:1] + (1,) * (x.ndim - 1))
 
 
 def to_device(values: NDArray[np.generic], device: torch.device) -> Tensor:
-    """A small array on the device, without waiting for it."""
+    """Copy a small array to the device, without waiting for it."""
     tensor = torch.from_numpy(np.ascontiguousarray(values))
     return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)

@@ -1,4 +1,4 @@
-"""Sampling through a network in torch: for a look at a training as it goes, and for large evaluations on a GPU."""
+"""Sampling with a network in torch: for previews of a training, and for large evaluations on a GPU."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -32,7 +32,7 @@ def sample(
     rescale: float = 0.0,
     on_step: OnStep | None = None,
 ) -> NDArray[np.float32]:
-    """Data [n, *shape], one for each seed, under the conditions of the spec, [n, ...] by name."""
+    """Samples [n, *shape], one for each seed, with the conditions [n, ...] by name."""
     denoise = bind_guided(
         net,
         {name: torch.from_numpy(value).to(device) for name, value in cond.items()},

@@ -1,4 +1,4 @@
-"""Forward and backward of a step: in parts where memory is short, and by all processes together."""
+"""Forward and backward of a step: in parts if memory is short, and by all processes together."""
 
 import logging
 from collections.abc import Callable
@@ -20,7 +20,7 @@ _log = logging.getLogger(__name__)
 
 
 class Losses(Protocol):
-    """What a pass asks of an objective."""
+    """What a pass needs of an objective."""
 
     def loss(self, net: nn.Module, draw: Draw) -> Loss: ...
 
@@ -28,8 +28,8 @@ class Losses(Protocol):
 class Passes:
     """The gradient of a draw's loss, summed over its `parts` and over the processes.
 
-    Where the device of any process runs out of memory the draw is cut into twice as many parts, from then on: the same
-    draw, the same update but for round-off (and for the masks of dropout).
+    If any process runs out of device memory, the draw is split into twice as many parts, from then on: the same draw
+    and the same update, except for round-off and dropout masks.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class Passes:
         self._recorded = _Recorded(self._backward, self._parameters) if records else None
 
     def __call__(self, draw: Draw, reseed: Callable[[], None]) -> list[Loss]:
-        """The parts' losses; their gradients lie in the parameters. `reseed` is called before every attempt."""
+        """The losses of the parts, with their gradients in the parameters. Calls `reseed` before every attempt."""
         while True:
             reseed()
             losses = self._attempt(draw)
@@ -66,7 +66,7 @@ class Passes:
         return losses
 
     def _attempt(self, draw: Draw) -> list[Loss]:
-        """The losses, or none where the memory was too small; nothing is exchanged, so no other process waits."""
+        """The losses, or none if the memory was too small; exchanges nothing, so no other process waits."""
         try:
             if self._recorded is not None and self.parts == 1:
                 return [self._recorded(draw)]
@@ -87,22 +87,20 @@ class Passes:
         self._forget()
         if self.parts >= size:
             raise DdpmError(
-                "a single item must fit into the device's memory with the network, but does not; make the network "
+                "the network and a single item must fit into the device's memory, but do not; make the network "
                 "smaller, set train.precision to bf16, or train on a device with more memory"
             )
         self.parts = min(2 * self.parts, size)
-        same = (
-            "what was drawn stays the same, the masks of dropout do not" if self._drops else "the update stays the same"
-        )
-        _log.warning("out of memory: batches are cut into %d parts from here on, %s", self.parts, same)
+        same = "the draw stays the same, the dropout masks do not" if self._drops else "the update stays the same"
+        _log.warning("out of memory: batches are split into %d parts from here on; %s", self.parts, same)
 
     @property
     def gradients_stay(self) -> bool:
-        """Whether the gradients lie in the same tensors at every step."""
+        """Whether the gradients are in the same tensors at every step."""
         return self._gradients is not None or (self._recorded is not None and self._recorded.is_recorded)
 
     def clear_gradients(self) -> None:
-        """Before the next step."""
+        """Clear the gradients before the next step."""
         for parameter in self._parameters:
             parameter.grad = None
 
@@ -115,7 +113,7 @@ class Passes:
 
 
 def _drops(model: nn.Module) -> bool:
-    """Whether the network has dropout, by torch's own modules."""
+    """Whether the network has any of torch's dropout modules."""
     return any(isinstance(module, _DropoutNd) and module.p > 0 for module in model.modules())
 
 
@@ -145,7 +143,7 @@ class _Recorded:
         with span("recorded"):
             loss = self._replayed(self._place)
         for weight, gradient in zip(self._parameters, self._gradients, strict=True):
-            weight.grad = gradient  # a recording writes where it wrote when it was made
+            weight.grad = gradient  # a recording writes into the same tensors each time
         return loss
 
     def forget(self) -> None:

@@ -1,10 +1,10 @@
-"""Checkpoints that are whole or not there: tensors in safetensors, the rest in JSON, and a manifest written last.
+"""Atomic checkpoints: tensors in safetensors, the rest in JSON, and a manifest written last.
 
     step-00001500/tensors.safetensors    step-00001500/state.json    step-00001500/manifest.json
 
-A save copies the tensors, and a thread writes the copy. A folder is written under a temporary name and renamed. The
-manifest holds the SHA-256 of the two files and of itself, so that one flipped bit anywhere is seen; the newest whole
-checkpoint is then used, and that is said. No pickle.
+A save copies the tensors, and a thread writes the copy into a temporary folder and renames it. The manifest holds the
+SHA-256 of the two files and of itself, so that any flipped bit is detected; a log line says so, and the newest valid
+checkpoint is used. No pickle.
 """
 
 import hashlib
@@ -34,7 +34,7 @@ Content = bytes | memoryview
 
 @dataclass(frozen=True)
 class Snapshot:
-    """What a checkpoint holds."""
+    """The content of a checkpoint."""
 
     step: int
     tensors: dict[str, Tensor]
@@ -50,14 +50,14 @@ class Checkpoints:
         self._saving: _Saving | None = None
 
     def save(self, step: int, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
-        """Write a checkpoint; when that fails, those before it are as they were."""
+        """Write a checkpoint; if that fails, earlier ones are unchanged."""
         self.begin(step, tensors, state)
         self.wait()
 
     def begin(self, step: int, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
-        """Copy the tensors, then write in a thread while the work goes on; the save before this one ends first.
+        """Copy the tensors, then write them in a thread while training continues; waits for the save before it.
 
-        `state` must not be changed after this.
+        Do not change `state` afterwards.
         """
         self.wait()
         if self._buffer is None or not self._buffer.holds(tensors):
@@ -66,7 +66,7 @@ class Checkpoints:
         self._saving = _Saving(partial(self._write, step, self._buffer, state))
 
     def failure(self, *, wait: bool = False) -> DdpmError | None:
-        """Why the last save failed, told once; None while it is being written, which `wait` lets end first."""
+        """The error of the last save, once; None without one or while the thread still writes, unless `wait`."""
         if self._saving is not None and wait:
             self._saving.join()
         if self._saving is None or not self._saving.ended():
@@ -77,7 +77,7 @@ class Checkpoints:
         return error
 
     def wait(self) -> None:
-        """Let the save that is being written end; raise what went wrong with it."""
+        """Wait for the thread that writes a save; raise its error."""
         error = self.failure(wait=True)
         if error is not None:
             raise error
@@ -92,7 +92,7 @@ class Checkpoints:
                 (temporary / _MANIFEST).write_bytes(_manifest(step, files))
         except OSError as error:
             newest = self.steps()
-            kept = f"the one of step {newest[-1]} is as it was" if newest else "there was none before it"
+            kept = f"the one of step {newest[-1]} is unchanged" if newest else "there is no earlier one"
             raise DdpmError(
                 f"the checkpoint of step {step} must be written to {self.folder}, but: {error.strerror or error}; "
                 f"{kept}; make room there or set DDPM_HOME to another disk"
@@ -101,7 +101,7 @@ class Checkpoints:
             shutil.rmtree(self.place(old), ignore_errors=True)
 
     def latest(self) -> Snapshot | None:
-        """The newest checkpoint that is whole; those that are not are named, left out and removed."""
+        """The newest valid checkpoint; logs and removes damaged ones."""
         if self._saving is not None:
             self._saving.join()
         self._sweep()
@@ -109,12 +109,12 @@ class Checkpoints:
             try:
                 return self.load(step)
             except IntegrityError as error:
-                _log.warning("%s; going on from the one before it", error)
+                _log.warning("%s; trying the one before it", error)
                 shutil.rmtree(self.place(step), ignore_errors=True)
         return None
 
     def load(self, step: int) -> Snapshot:
-        """A checkpoint, every byte of it verified."""
+        """A checkpoint, with every byte verified."""
         from safetensors import SafetensorError
         from safetensors.torch import load
 
@@ -123,20 +123,20 @@ class Checkpoints:
             manifest = (place / _MANIFEST).read_bytes()
             files = {name: (place / name).read_bytes() for name in (_TENSORS, _STATE)}
             if manifest != _manifest(step, files):
-                raise IntegrityError(f"checkpoint {place}: its files must be those that were written, but they are not")
+                raise IntegrityError(f"checkpoint {place}: its files must have the digests of its manifest, but do not")
             return Snapshot(step, load(files[_TENSORS]), json.loads(files[_STATE]))
         except (OSError, ValueError, SafetensorError) as error:
-            raise IntegrityError(f"checkpoint {place}: must be whole, but cannot be read ({error})") from error
+            raise IntegrityError(f"checkpoint {place}: must be complete, but cannot be read ({error})") from error
 
     def steps(self) -> list[int]:
-        """The steps of the checkpoints that are there, oldest first."""
+        """The steps of all checkpoints, oldest first."""
         if not self.folder.is_dir():
             return []
         found = (_NAME.fullmatch(entry.name) for entry in self.folder.iterdir())
         return sorted(int(match[1]) for match in found if match)
 
     def remove_all(self) -> None:
-        """Remove every checkpoint; the folder stays, with what else lies in it."""
+        """Remove every checkpoint; the folder and its other files stay."""
         if self._saving is not None:
             self._saving.join()
         for step in self.steps():
@@ -147,14 +147,14 @@ class Checkpoints:
         return self.folder / f"step-{step:08d}"
 
     def _sweep(self) -> None:
-        """Remove what a kill in the middle of a save left behind."""
+        """Remove temporary folders of interrupted saves."""
         if self.folder.is_dir():
             for part in self.folder.glob(".step-*.part"):
                 shutil.rmtree(part, ignore_errors=True)
 
 
 class _Saving:
-    """A save that is being written in a thread of its own; a process that ends waits for it."""
+    """A thread that writes a save; a process that exits waits for it."""
 
     def __init__(self, write: Callable[[], None]) -> None:
         self.error: BaseException | None = None
@@ -171,24 +171,24 @@ class _Saving:
     def _run(self) -> None:
         try:
             self._write()
-        except BaseException as error:  # noqa: BLE001 (whatever it is belongs to the one who waits)
+        except BaseException as error:  # noqa: BLE001 (raised by `wait` in the main thread)
             self.error = error
 
 
 def _compact(state: Mapping[str, Any]) -> bytes:
-    """JSON on one line: long histories in a hundredth of the time that indented text takes."""
+    """JSON on one line, which is a hundred times faster for long histories than indented text."""
     return json.dumps(dict(state), sort_keys=True, allow_nan=False, ensure_ascii=False).encode()
 
 
 def _write_all(file: FileIO, content: Content) -> None:
-    """Every byte: the system may take a large write in parts."""
+    """Write every byte; the system may split a large write."""
     rest = memoryview(content)
     while rest:
         rest = rest[file.write(rest) :]
 
 
 def _manifest(step: int, files: Mapping[str, Content]) -> bytes:
-    """The one manifest that files of this step can have: any other bytes are damage."""
+    """The only manifest that these files of this step can have; any other bytes mean damage."""
     value: dict[str, Any] = {
         "step": step,
         "files": {name: hashlib.sha256(content).hexdigest() for name, content in files.items()},

@@ -1,4 +1,4 @@
-"""Compiled networks: when they pay back the time to compile them, and where their code is kept."""
+"""Compiled networks: when compiling saves time, and where the compiled code is cached."""
 
 import importlib.util
 import os
@@ -15,38 +15,37 @@ from ddpm_core.errors import DeviceError
 from ddpm_core.objectives.batch import Batch
 from ddpm_core.training.config import Compile
 
-# Measured on an H200 (benchmarks/RESULTS.md): what a compiled step saves, of any network and besides for its work, and
-# what compiling takes. It has to be worth twice the wait, as GPUs and networks differ.
+# Measured on an H200 (benchmarks/RESULTS.md): the time that a compiled step saves, as a constant and per 10^12
+# operations, and the time to compile. The saving must be twice the cost, as GPUs and networks differ.
 SAVES_SECONDS, SAVES_SECONDS_PER_TERAFLOP = 2.5e-3, 3.3e-3
 COMPILING_SECONDS, WORTH = 80.0, 2.0
 
 
 def pays(steps: int, flops: float) -> bool:
-    """Whether a GPU's training of so many steps, each of so many operations, ends earlier for being compiled."""
+    """Whether compiling shortens a GPU's training of `steps` steps of `flops` operations each."""
     saved = SAVES_SECONDS + SAVES_SECONDS_PER_TERAFLOP * flops * 1e-12
     return steps * saved >= WORTH * COMPILING_SECONDS
 
 
 def is_compiled(choice: Compile, steps: int, device: torch.device, flops: Callable[[], float]) -> bool:
-    """Whether a training is to be compiled, whose steps take so many operations.
+    """Whether to compile a training whose steps take `flops()` operations.
 
-    `auto` goes by the plan and no stopwatch, so that one machine always gives the same bits. It does not where no
-    compiler is there, nor on a CPU: of three networks a compiled step was as fast, 3 % faster and 9 % slower there
-    (docs/training.md).
+    `auto` follows a rule, not a measurement, so that a machine always gives the same bits. It does not compile without
+    a compiler, nor on a CPU, where it gains nothing (docs/training.md).
     """
     if choice == "auto":
         return device.type == "cuda" and pays(steps, flops()) and _has_compiler(device)
     if choice == "always" and not _has_compiler(device):
         needs = "triton, a C compiler" if device.type == "cuda" else "a C++ compiler (g++ or clang++)"
         raise DeviceError(
-            f"train.compile: always needs {needs} and Python's header files (Python.h), and one of them is not there; "
+            f"train.compile: always needs {needs} and Python's header files (Python.h), but one of them is missing; "
             "install it (python3-dev has the header files on Debian), or set it to never"
         )
     return choice == "always"
 
 
 def operations(build: Callable[[], nn.Module], like: Batch, batch_size: int) -> float:
-    """Of forward and backward of so many data as those in `like`, counted by torch on no device at all."""
+    """Operations of forward and backward for a batch of data like `like`, counted by torch on the meta device."""
     from torch.utils.flop_counter import FlopCounterMode
 
     with torch.device("meta"), torch.no_grad():
@@ -58,7 +57,7 @@ def operations(build: Callable[[], nn.Module], like: Batch, batch_size: int) -> 
 
 
 def _has_compiler(device: torch.device) -> bool:
-    """As Triton and Inductor need one: both build a module of Python, with Python's own header files."""
+    """Whether Triton or Inductor can compile: both build a Python module, which needs Python's header files."""
     if not (Path(sysconfig.get_paths()["include"]) / "Python.h").is_file():
         return False
     if device.type == "cuda":
@@ -72,12 +71,12 @@ def _order_is_fixed() -> bool:
 
 
 def compiler(folder: Path) -> Callable[[nn.Module], nn.Module]:
-    """What compiles a network at its first use; the code is kept in the folder, for the next training."""
+    """A function that compiles a network at its first use; `folder` caches the code for the next training."""
 
     def compiled(net: nn.Module) -> nn.Module:
         os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(folder))
         if _order_is_fixed():
-            torch._inductor.config.deterministic = True  # chooses kernels by rule and not by stopwatch
+            torch._inductor.config.deterministic = True  # chooses kernels by rule, not by measurement
         return cast(nn.Module, torch.compile(net, dynamic=False))
 
     return compiled

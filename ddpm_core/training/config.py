@@ -1,10 +1,9 @@
-"""How a network is trained; free of torch, so that it is checked long before a network is built."""
+"""Section `train`: how a network is trained; without torch, so that it is checked before torch is imported."""
 
 from dataclasses import dataclass
 from typing import ClassVar, Generic, Literal, TypeVar
 
 from ddpm_core.checks import Checks, Config, at_least_1, fraction, not_negative, positive
-from ddpm_core.errors import ParamsError
 
 _betas = (lambda v: all(0 <= beta < 1 for beta in v), "two numbers of at least 0 and below 1")
 
@@ -18,7 +17,7 @@ Augment = TypeVar("Augment")
 
 @dataclass(frozen=True)
 class AdamW(Config):
-    """Loshchilov & Hutter 2019: Adam with the decay of weights taken out of the gradient."""
+    """Loshchilov & Hutter 2019: Adam with decoupled weight decay."""
 
     kind: Literal["adamw"]
     betas: tuple[float, float]
@@ -39,7 +38,7 @@ class Adam(Config):
 
 @dataclass(frozen=True)
 class Muon(Config):
-    """Jordan et al. 2024 for the kernels and matrices, at `scale` times the rate; AdamW for all else."""
+    """Jordan et al. 2024 for kernels and matrices, at `scale` times the rate; AdamW for other parameters."""
 
     kind: Literal["muon"]
     scale: float
@@ -89,7 +88,7 @@ LrScheduleConfig = Constant | Cosine | InverseSqrt
 
 @dataclass(frozen=True)
 class InitFrom(Config):
-    """Weights to begin from; the digest stands here so that another file makes the stage stale."""
+    """Initial weights; with the digest as a parameter, another file makes the stage stale."""
 
     path: str
     sha256: str
@@ -154,8 +153,7 @@ class TrainConfig(Config, Generic[Augment]):
         "nonfinite_limit": not_negative,
     }
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
+    def faults(self) -> list[str]:
         lines = []
         if self.batch_size % self.accumulate:
             lines.append(
@@ -166,10 +164,9 @@ class TrainConfig(Config, Generic[Augment]):
             lines.append(f"warmup_steps: must be below steps = {self.steps}, got {self.warmup_steps}")
         if self.hold_out and self.checkpoint_every % self.log_every:
             lines.append(
-                "checkpoint_every: must be a multiple of log_every where hold_out is above 0, got "
+                "checkpoint_every: must be a multiple of log_every if hold_out is above 0, got "
                 f"checkpoint_every={self.checkpoint_every}, log_every={self.log_every}"
             )
         if self.ema_decay in self.ema_more:
             lines.append(f"ema_more: must be other decays than ema_decay, got {self.ema_decay} in both")
-        if lines:
-            raise ParamsError(f"{type(self).__name__}: " + "; ".join(lines))
+        return lines

@@ -1,4 +1,4 @@
-"""The moving averages of the weights: one ships, others of other widths may be kept beside it."""
+"""Exponential moving averages (EMA) of the weights: one is exported, others with other decays may be kept with it."""
 
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
@@ -7,17 +7,17 @@ import torch
 from torch import Tensor, nn
 
 FURTHER = "ema-"
-"""A further average's tensors are named `ema-<decay>/<name of the weight>`."""
+"""The tensors of a further average are named `ema-<decay>/<name of the weight>`."""
 
 BEST = "best/"
-"""The averages of the step that was best on data held out are named `best/<name of the weight>`."""
+"""The averages of the best step on held-out data are named `best/<name of the weight>`."""
 
 
 class Ema:
     """averaged <- d averaged + (1 - d) weights after update k = 0, 1, ..., with d = min(decay, (1 + k) / (warmup + k)).
 
-    The warm-up keeps the first weights, which are noise, out of early averages; with `warmup` 1 there is none. `model`
-    has the average of `decay`; those of the decays in `more` cost a pass over the weights each.
+    The warm-up keeps the initial, random weights out of early averages; `warmup` 1 disables it. `model` has the average
+    of `decay`; each decay in `more` costs another pass over the weights.
     """
 
     def __init__(self, model: nn.Module, decay: float, warmup: float, more: Sequence[float] = ()) -> None:
@@ -31,12 +31,12 @@ class Ema:
         return min(decay, (1 + step) / (self.warmup + step))
 
     def shares(self, step: int) -> list[float]:
-        """What the weights after update `step` count in each average, the one that ships first."""
+        """The share of the weights after update `step` in each average; the exported one first."""
         return [1 - self.decay_at(step, decay) for decay in (self.decay, *self._further)]
 
     @torch.no_grad()
     def update(self, model: nn.Module, shares: Sequence[float | Tensor], bad: Tensor | None = None) -> None:
-        """Take in weights by their shares, unless `bad` is 1 on the device; buffers are copied."""
+        """Update the averages by these shares, unless `bad` is 1 on the device; copy the buffers."""
         weights: list[Tensor] = list(model.parameters())
         for averaged, share in zip((self._averaged, *self._further.values()), shares, strict=True):
             _approach(averaged, weights, share, bad)
@@ -67,7 +67,7 @@ def _approach(averaged: list[Tensor], weights: list[Tensor], share: float | Tens
 
 
 def average_of(tensors: Mapping[str, Tensor], decay: float | None, *, best: bool = False) -> dict[str, Tensor]:
-    """The network's tensors in those of a weights file: as they ship, with a further decay's average, or the best."""
+    """The network's tensors from a weights file: the exported average, that of another decay, or the best step's."""
     chosen = {name: tensor for name, tensor in tensors.items() if not name.startswith((FURTHER, BEST))}
     prefix = BEST if best else "" if decay is None else f"{FURTHER}{decay!r}/"
     if prefix:

@@ -1,8 +1,8 @@
-"""When one process of a training fails, all end: the others are told, and a thread ends what cannot end by itself.
+"""If one process of a training fails, all end: the store has the failure, and a thread ends a process that hangs.
 
-The first failure counts: it is kept in the store where the processes met. The main thread of another process may hear
-of it only much later, as while it waits for a GPU that waits for the one that failed. So a thread of each process
-looks at the store and, after a grace, ends the process with the exit code of that failure.
+The first failure counts. The main thread of another process may notice it only much later, for example if it waits for
+a GPU that waits for the failed process. So a thread of each process watches the store and, after a grace period, ends
+the process with the exit code of that failure.
 """
 
 import json
@@ -24,18 +24,18 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 _KEY = "failure"
-GRACE_SECONDS = 20.0  # to end by oneself in, after a failure anywhere
+GRACE_SECONDS = 20.0  # for a process to end by itself after a failure anywhere
 _LOOK_SECONDS = 1.0
-_LEAVE_SECONDS = 5.0  # for a look that is under way when the work is over
+_LEAVE_SECONDS = 5.0  # for a read of the store that is still running at the end
 
 
 class PeerLost(TryAgain):
-    """An exchange with the other processes failed: what happened first happened to another one."""
+    """An exchange with the other processes failed, because another process failed first."""
 
 
 @dataclass(frozen=True)
 class Failure:
-    """What ended a process, and the exit code that all end with."""
+    """The failure of a process, and the exit code for all."""
 
     process: int
     code: int
@@ -48,22 +48,22 @@ class Failure:
 
     @property
     def is_stop(self) -> bool:
-        """Whether it was a signal, after which every process saves and leaves in its own time."""
+        """Whether it was a signal, after which every process saves and exits by itself."""
         return self.code == Stopped.exit_code
 
 
 class Failures:
-    """The first failure of all processes, in a store that they share."""
+    """The first failure of any process, in the store that they share."""
 
     def __init__(self, store: "Store", process: int) -> None:
         self._store, self.process = store, process
 
     def first(self) -> Failure | None:
-        """The first failure, if there was any."""
+        """The first failure, if any."""
         return _read(self._store.get(_KEY)) if self._store.check([_KEY]) else None
 
     def tell(self, error: BaseException) -> Failure:
-        """Tell the others, unless one was told before; gives the first one. A store that is gone cannot be told."""
+        """Record a failure unless there is an earlier one; gives the first. Does nothing if the store is gone."""
         mine = Failure.of(error, self.process)
         with suppress(RuntimeError):
             return _read(self._store.compare_set(_KEY, "", json.dumps(asdict(mine))))
@@ -75,7 +75,7 @@ def _read(text: bytes) -> Failure:
 
 
 def tell_launcher(failure: Failure, error: BaseException, environment: Mapping[str, str] = os.environ) -> None:
-    """Leave a failure in the file where torch's launchers look for it; where none is named, do nothing."""
+    """Write a failure into the file that torch's launchers read, if they name one."""
     if "TORCHELASTIC_ERROR_FILE" in environment:
         about = {"py_callstack": "".join(traceback.format_exception(error)), "timestamp": str(int(time.time()))}
         told = {"message": {"message": failure.words, "errorCode": failure.code, "extraInfo": about}}
@@ -90,14 +90,14 @@ def watching(
     look: float = _LOOK_SECONDS,
     end: Callable[[int], None] = os._exit,
 ) -> Iterator[None]:
-    """End this process where it is still in here `grace` seconds after the first failure of any.
+    """End this process if it is still in this context `grace` seconds after the first failure of any process.
 
-    `connect` gives the thread a connection of its own to the store, as the main thread may be waiting in the other.
+    `connect` gives the thread its own connection to the store, as the main thread may block the other.
     """
     over = threading.Event()
 
     def follow() -> None:
-        with suppress(RuntimeError):  # the store is gone with its process or launcher: nobody tells any more
+        with suppress(RuntimeError):  # the store ended with its process or launcher
             look_after(connect())
 
     def look_after(failures: Failures) -> None:

@@ -1,4 +1,4 @@
-"""The gradients of several processes, added up in one exchange."""
+"""The gradients of several processes, summed in one exchange."""
 
 from itertools import accumulate
 
@@ -8,15 +8,15 @@ from torch import Tensor, nn
 from ddpm_core.errors import DdpmError
 from ddpm_core.training.distributed import Processes
 
-_ALIGNED = 32  # elements; a parameter that begins elsewhere is slower to load
-_NAMED = 5  # parameters that an error names
+_ALIGNED = 32  # elements; an unaligned parameter is slower to load
+_NAMED = 5  # parameters that an error names; it counts the others
 
 
 class Gradients:
     """The gradients of a network in one buffer, which is kept from step to step.
 
-    The parameters lie in it in the network's order, each in the order of its own storage. So the sums are taken in the
-    same order at every step, the first one after a resumption as well.
+    The parameters are in the network's order, each in the order of its storage. So every step sums in the same order,
+    also the first one after a resume.
     """
 
     def __init__(self, model: nn.Module, processes: Processes) -> None:
@@ -38,7 +38,7 @@ class Gradients:
 
     @torch.no_grad()
     def add_up(self) -> None:
-        """Make each parameter's gradient the sum over the processes; it then is a part of the buffer."""
+        """Sum each parameter's gradient over the processes; it is then a view of the buffer."""
         mine = [weight.grad for _, weight in self._named if weight.grad is not None]
         if len(mine) < len(self._named):
             raise self._without()
@@ -57,6 +57,6 @@ class Gradients:
 
 
 def _alike(weight: Tensor, buffer: Tensor, start: int) -> Tensor:
-    """The part of the buffer from `start` on, with the shape and the order of storage of a parameter."""
+    """The part of the buffer from `start` on, with a parameter's shape and strides."""
     strides = torch.empty_like(weight, device="meta").stride()
     return torch.as_strided(buffer, weight.shape, strides, start)

@@ -1,7 +1,6 @@
-"""Data kept from a training, by which its averaged weights are judged on the way, and the best of them.
+"""The loss of the averaged weights on held-out training data, and the step with the lowest one.
 
-The test split is for the evaluation, so what is held out here are training data: nothing that chooses a step has seen
-what judges it afterwards.
+The held-out data are training data: the test split is for the evaluation alone, so it must not choose a step.
 """
 
 import logging
@@ -21,7 +20,7 @@ _log = logging.getLogger(__name__)
 
 
 class HeldOut:
-    """The loss of a network on data held out: with the same draws each time."""
+    """The loss of a network on held-out data, with the same draws each time."""
 
     def __init__(
         self, objective: Objective, batches: Sequence[Batch], seed: int, *, device: torch.device, dtype: torch.dtype
@@ -31,7 +30,7 @@ class HeldOut:
 
     @torch.no_grad()
     def __call__(self, net: nn.Module, parts: int = 1) -> float:
-        """The mean loss, each batch cut into so many parts, as the training's are where memory is short."""
+        """The mean loss, with each batch in so many parts, like the training's if memory is short."""
         total = elements = 0.0
         for number, batch in enumerate(self._batches):
             draw = self._objective.draw(batch.to(self._device), self._seed, number, WHOLE)
@@ -45,7 +44,7 @@ class HeldOut:
 
 
 class Best:
-    """The averaged weights where their loss on data held out was lowest, the first of equals; all such losses."""
+    """The averages with the lowest loss on held-out data (the first of equals), and all these losses."""
 
     def __init__(self, model: nn.Module, measure: Callable[[nn.Module, int], float]) -> None:
         self._model, self._measure = model, measure
@@ -54,10 +53,10 @@ class Best:
         self.step: int | None = None
 
     def judge(self, step: int, parts: int = 1) -> float | None:
-        """The loss of the averages after this step, judged in parts; they are kept if it is the lowest."""
+        """The loss of the averages after this step, computed in parts; keeps them if it is the lowest."""
         loss = self._measure(self._model, parts)
         if not math.isfinite(loss):
-            _log.warning("at step %d the loss on data held out is no number; the averages are not taken for best", step)
+            _log.warning("at step %d the loss on held-out data is not finite; this step cannot be the best", step)
             return None
         if self.step is None or loss < self.losses[self.step]:
             self.step = step
@@ -66,7 +65,7 @@ class Best:
         return loss
 
     def tensors(self) -> dict[str, Tensor]:
-        """The best averages by name; the tensors themselves."""
+        """The best averages by name (the tensors, not copies)."""
         return self._tensors
 
     def state_dict(self) -> dict[str, Any]:

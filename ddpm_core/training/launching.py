@@ -1,4 +1,4 @@
-"""Starting a command as several processes of this machine, through torch's own launcher."""
+"""Start a command as several processes on this machine, with torch's launcher."""
 
 import signal
 from collections.abc import Mapping, Sequence
@@ -11,15 +11,15 @@ from ddpm_core.errors import DdpmError, Stopped, TryAgain
 if TYPE_CHECKING:
     from torch.distributed.elastic.multiprocessing.errors import ProcessFailure
 
-_SAVING_SECONDS = 600  # that a launcher gives its processes to finish a step and to save
-_AT_ONCE = 10.0  # seconds; what was killed later than that was killed for the first failure
+_SAVING_SECONDS = 600  # that a launcher gives its processes to finish a step and save
+_AT_ONCE = 10.0  # seconds; later ends follow from the first failure
 
 
 @dataclass(frozen=True)
 class Ended:
-    """How a process ended: its exit code (minus the signal that killed it), when, and the error it told of.
+    """How a process ended: its exit code (minus the signal that killed it), when, and the error it reported.
 
-    The code that it told of counts, as the launcher may have killed it while it was leaving.
+    The reported code counts, as the launcher may have killed the process while it was exiting.
     """
 
     code: int
@@ -35,9 +35,9 @@ class Ended:
 
 
 def launch(command: Sequence[str], processes: int) -> None:
-    """Run a command as so many processes of this machine, and end as they ended.
+    """Run a command as several processes on this machine, and end as they ended.
 
-    A signal to the launcher is handed on; it then waits for the processes to save.
+    The launcher passes a signal on and waits for the processes to save.
     """
     from torch.distributed.elastic.multiprocessing.api import DefaultLogsSpecs, SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
@@ -61,32 +61,34 @@ def launch(command: Sequence[str], processes: int) -> None:
             elastic_launch(config, command[0])(*command[1:])
     except SignalException as error:
         raise Stopped(
-            f"stopped by {error.sigval.name}, which the {processes} processes were told; the same command goes on from "
-            "what they saved"
+            f"stopped by {error.sigval.name}, which was passed on to the {processes} processes; the same command "
+            "resumes from what they saved"
         ) from error
     except ChildFailedError as error:
         raise failure_of({number: Ended.of(failure) for number, failure in error.failures.items()}) from error
 
 
 def failure_of(ended: Mapping[int, Ended]) -> DdpmError:
-    """The error that ends a launcher as the first process that failed ended."""
+    """An error with the exit code of the first process that failed."""
     number = _first(ended)
     first = ended[number]
     how = f"was killed by {_signal(-first.code)}" if first.code < 0 else f"failed with exit code {first.code}"
     codes = ", ".join(f"{other}: {each.code}" for other, each in sorted(ended.items()))
     words = (
-        f"all processes of the training must end well, but process {number} {how} "
-        f"({first.words or 'see what it said above'}); the exit codes are {codes}"
+        f"all processes of the training must succeed, but process {number} {how} "
+        f"({first.words or 'see its output above'}); the exit codes are {codes}"
     )
     if first.code in (-signal.SIGKILL, -signal.SIGTERM):
-        return TryAgain(f"{words}. It was killed, as for memory; the same command goes on from what was saved")
+        return TryAgain(
+            f"{words}. It was killed, perhaps for lack of memory; the same command resumes from what was saved"
+        )
     error = DdpmError(words)
     error.exit_code = first.code if first.code > 0 else 1
     return error
 
 
 def _first(ended: Mapping[int, Ended]) -> int:
-    """The process that failed first: it told so, or was killed; the others lost it, or were told to end."""
+    """The process that failed first: the one that reported an error or was killed, while the others followed."""
     began = min(each.at for each in ended.values())
 
     def rank(number: int) -> tuple[bool, bool, int]:

@@ -11,7 +11,7 @@ from ddpm_core.training.muon import Muon, matrices_and_rest
 
 
 def lr_at(config: TrainConfig, step: int) -> float:
-    """The rate of update `step` = 0, 1, ...: it rises in a line to `lr`, then follows the schedule."""
+    """The rate of update `step` = 0, 1, ...: it rises linearly to `lr`, then follows the schedule."""
     if step < config.warmup_steps:
         return config.lr * (step + 1) / config.warmup_steps
     schedule = config.lr_schedule
@@ -25,10 +25,10 @@ def lr_at(config: TrainConfig, step: int) -> float:
 
 
 def build_optimiser(config: OptimiserConfig, model: nn.Module) -> Optimizer:
-    """Fused: one kernel for all weights, which can also skip an update on the device's own word."""
-    # The rate is set before every update.
+    """Fused: one kernel for all weights, which can also skip an update by a flag on the device."""
+    # The trainer sets the rate before every update.
     weights = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    on_gpu = any(weight.is_cuda for weight in weights)  # there a rate may be a tensor, and a step recorded
+    on_gpu = any(weight.is_cuda for weight in weights)  # on a GPU the rate may be a tensor, for a recorded step
     if isinstance(config, AdamW):
         return torch.optim.AdamW(
             weights,

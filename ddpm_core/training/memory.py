@@ -1,4 +1,4 @@
-"""Errors that mean that a device has no memory left, whatever they are called."""
+"""Recognises errors of a device without free memory."""
 
 from collections.abc import Iterator
 
@@ -8,7 +8,7 @@ _SAID = ("CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED", "out of memo
 
 
 def ran_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says so, or one that led to it; a compiler wraps what it met in an error of its own."""
+    """Whether an error or its cause is one; a compiler wraps the original error in its own."""
     return any(
         isinstance(each, torch.OutOfMemoryError)
         or (isinstance(each, RuntimeError) and any(words in str(each) for words in _SAID))
@@ -17,7 +17,7 @@ def ran_out_of_memory(error: BaseException) -> bool:
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
-    """The error and those that it was raised from, was raised while handling, or holds."""
+    """The error, its causes, its context and the errors of its group."""
     waiting: list[object] = [error]
     seen: set[int] = set()
     while waiting:

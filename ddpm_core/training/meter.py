@@ -14,7 +14,7 @@ _BAD = 3
 
 @dataclass(frozen=True)
 class Measures:
-    """Means over a window of steps that ends with `step`; a band of the objective's draws that had no item is None."""
+    """Means over a window of steps that ends with `step`; a band without items is None."""
 
     step: int
     loss: float
@@ -31,15 +31,15 @@ class Measures:
 
 
 class Meter:
-    """The sums of the window that is running."""
+    """The sums of the current window."""
 
     def __init__(self, device: torch.device) -> None:
         self._sums = torch.zeros(4 + 2 * BANDS, dtype=torch.float64, device=device)
-        self._left_out = torch.zeros_like(self._sums)  # what a step that is no number adds: itself, to their count
+        self._left_out = torch.zeros_like(self._sums)  # what a non-finite step adds: only the count of such steps
         self._left_out[_BAD] = 1
 
     def add(self, loss: Tensor, grad_norm: Tensor, bad: Tensor, band: Tensor, items: Tensor) -> None:
-        """A step: its loss, its gradient's norm, whether it was no number, and each item's band (-1: none) and loss."""
+        """Add a step: its loss, gradient norm, whether it was non-finite, and each item's band (-1: none) and loss."""
         member = (band[:, None] == torch.arange(BANDS, device=band.device)).double()
         per_band = (member * items.double()[:, None]).sum(0)
         one = torch.ones_like(loss)
@@ -47,11 +47,11 @@ class Meter:
         self._sums += torch.where(bad > 0, self._left_out, row)
 
     def bad(self) -> int:
-        """How many steps of the window so far were no number."""
+        """The number of non-finite steps in the window so far."""
         return int(self._sums[_BAD])
 
     def read(self, step: int, lr: float) -> tuple[Measures | None, int]:
-        """The means of the window's good steps, if it has any, and how many were no number; the next window begins."""
+        """The means over the finite steps, if any, and the number of non-finite ones; starts the next window."""
         steps, loss, norm, bad, *bands = self._sums.tolist()
         self._sums.zero_()
         if not steps:
@@ -67,12 +67,12 @@ class Meter:
 
 
 class Window:
-    """The pace of the window that is running."""
+    """The speed of the current window."""
 
     def __init__(self) -> None:
         self.began, self.waited, self.items = perf_counter(), 0.0, 0
 
     def pace(self) -> tuple[float, float]:
-        """Items a second, and the share of time that was spent waiting for data."""
+        """Items per second, and the fraction of time spent waiting for data."""
         seconds = max(perf_counter() - self.began, 1e-9)
         return self.items / seconds, self.waited / seconds

@@ -1,9 +1,7 @@
 """Muon (Jordan et al. 2024): the momentum of a weight matrix, made orthogonal, is its update.
 
-Every direction of a layer's input then learns at about one rate, where Adam lets the few strong ones lead. Seen on the
-default data, once, at equal CPU seconds: the distance of samples to the training and to the unseen digits was 58 and 22
-with AdamW, 33 and 13 with this. A kernel [out, in, k, k] is the matrix [out, in k k]. Weights that are no matrices
-(biases, scales, embeddings) follow AdamW.
+Every direction of a layer's input then learns at about the same rate, where Adam favours a few strong ones. A kernel
+[out, in, k, k] is the matrix [out, in k k]. Other weights (biases, scales, embeddings) use AdamW.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,19 +10,19 @@ from typing import Any, overload
 import torch
 from torch import Tensor, nn
 
-# The quintic of Jordan et al. 2024: its iterates send singular values in (0, 1] to about 1, in 5 rounds.
+# The quintic of Jordan et al. 2024: 5 rounds bring singular values in (0, 1] to about 1.
 _A, _B, _C, _ROUNDS = 3.4445, -4.7750, 2.0315, 5
 
 
 def orthogonal(matrices: Tensor) -> Tensor:
-    """About U V^T of each matrix U S V^T, by Newton and Schulz's iteration: products alone. [..., m, n] -> the same"""
+    """About U V^T of each matrix U S V^T, by the Newton-Schulz iteration. [..., m, n] -> the same"""
     x = _lying(matrices)
     x = _factor(x @ x.mT) @ x if _is_long(x) else _rounds(x)
     return x.mT if x.shape != matrices.shape else x
 
 
 def orthogonal_all(stacks: Sequence[Tensor]) -> list[Tensor]:
-    """The same of several stacks. A GPU takes small products of one size together, whatever they are products of."""
+    """The same for several stacks; a GPU computes small products of one size together."""
     if not any(stack.is_cuda for stack in stacks):
         return [orthogonal(stack) for stack in stacks]
     return _together(stacks)
@@ -42,7 +40,7 @@ def _together(stacks: Sequence[Tensor]) -> list[Tensor]:
 
 
 def _lying(matrices: Tensor) -> Tensor:
-    """Of Frobenius norm 1, and no taller than wide."""
+    """Scaled to Frobenius norm 1, and transposed if taller than wide."""
     x: Tensor = matrices.mT if matrices.shape[-2] > matrices.shape[-1] else matrices
     norm: Tensor = torch.linalg.matrix_norm(x, keepdim=True) + 1e-7
     return x / norm
@@ -60,7 +58,7 @@ def _rounds(x: Tensor) -> Tensor:
 
 
 def _factor(gram: Tensor) -> Tensor:
-    """For long rows: each round is x <- p(x x^T) x, so all are one factor, found among the m x m numbers of x x^T."""
+    """For long rows: each round is x <- p(x x^T) x, so all rounds are one factor, a function of x x^T."""
     whole: Tensor = torch.eye(gram.shape[-1], dtype=gram.dtype, device=gram.device).expand_as(gram)
     for _ in range(_ROUNDS):
         factor = _B * gram + _C * (gram @ gram)
@@ -84,7 +82,7 @@ def matrices_and_rest(model: nn.Module) -> tuple[list[nn.Parameter], list[nn.Par
 class Muon(torch.optim.Optimizer):
     """Muon for `matrices`, fused AdamW for `rest`; the matrices' rate is the group's `lr` times `scale`."""
 
-    found_inf: Tensor | None = None  # set by the trainer before a step: where it is 1 the step changes nothing
+    found_inf: Tensor | None = None  # set by the trainer before a step: if it is 1, the step changes nothing
 
     # `lr` of a group may be a tensor on the device, so that a recorded step (CUDA graph) follows a schedule.
 
@@ -108,7 +106,7 @@ class Muon(torch.optim.Optimizer):
         self._share_state()
 
     def _share_state(self) -> None:
-        """AdamW keeps its state in ours, so that one dictionary holds all that a checkpoint needs."""
+        """AdamW keeps its state in ours, so that one dictionary holds the whole state for a checkpoint."""
         self._adamw.state = self.state
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -133,7 +131,7 @@ class Muon(torch.optim.Optimizer):
         return loss
 
     def _ahead(self, parameters: list[Tensor]) -> Tensor:
-        """Where the momentum of parameters of one shape and layout will be (Nesterov); it takes in their gradients."""
+        """Update the momentum of parameters of one shape and layout with their gradients; gives Nesterov's momentum."""
         for parameter in parameters:
             if "momentum" not in self.state[parameter]:
                 self.state[parameter]["momentum"] = torch.zeros_like(parameter)
@@ -141,7 +139,7 @@ class Muon(torch.optim.Optimizer):
         like = parameters[0]
         gradient = _matrices([parameter.grad for parameter in parameters if parameter.grad is not None], like)
         momentum = _matrices(kept, like)
-        if self.found_inf is not None:  # a step to leave out has no gradient; the momentum and the decay stay
+        if self.found_inf is not None:  # a skipped step has no gradient; the momentum and the decay stay
             gradient = torch.where(self.found_inf.bool(), momentum, gradient)
         momentum = momentum.lerp_(gradient, 1 - self._momentum)
         torch._foreach_copy_(kept, _kernels(momentum, like))
@@ -159,7 +157,7 @@ class Muon(torch.optim.Optimizer):
 
 
 def _of_one_shape(parameters: list[Tensor]) -> list[list[Tensor]]:
-    """The parameters that have a gradient, those of equal shape and layout together."""
+    """The parameters with a gradient, grouped by shape and layout."""
     alike: dict[tuple[torch.Size, bool], list[Tensor]] = {}
     for parameter in parameters:
         if parameter.grad is not None:
@@ -172,7 +170,7 @@ def _is_channels_last(tensor: Tensor) -> bool:
 
 
 def _matrices(kernels: list[Tensor], like: Tensor) -> Tensor:
-    """[n, out, rest], the columns in the order in which a weight's numbers lie: an update is the same in any order."""
+    """[n, out, rest], with columns in storage order; the order does not change the update."""
     if _is_channels_last(like):
         kernels = [kernel.movedim(1, -1) for kernel in kernels]
     return torch.stack(kernels).flatten(2)

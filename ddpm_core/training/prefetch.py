@@ -1,4 +1,4 @@
-"""Batches made ready in a thread while the step before computes."""
+"""Prepares batches in a thread while the step before computes."""
 
 import threading
 from collections.abc import Iterator
@@ -7,19 +7,19 @@ from queue import Empty, Full, Queue
 from typing import Generic, TypeVar
 
 Item = TypeVar("Item")
-_LAST_ITEM = 10.0  # seconds for the item that is in the making when the reader leaves
-_PATIENCE = 0.2  # seconds between looks at whether anyone still wants the next item
+_LAST_ITEM = 10.0  # seconds to wait for the current item when the reader leaves
+_PATIENCE = 0.2  # seconds between checks whether the reader has left
 
 
 @dataclass(frozen=True)
 class _End:
-    """What ended the source: its own end, or an error that belongs to the reader."""
+    """The end of the source: its last item, or an error to raise in the reader."""
 
     error: BaseException
 
 
 class Prefetch(Generic[Item]):
-    """An iterator run ahead of its reader by up to `depth` items; its errors are raised where it is read."""
+    """Runs an iterator up to `depth` items ahead of its reader; raises its errors in the reader."""
 
     def __init__(self, source: Iterator[Item], depth: int = 2) -> None:
         self._queue: Queue[Item | _End] = Queue(depth)
@@ -43,7 +43,7 @@ class Prefetch(Generic[Item]):
         raise StopIteration
 
     def close(self) -> None:
-        """Let the thread end; what it made ready is lost. A thread still in torch when Python ends would abort it."""
+        """Stop the thread and drop its items. A thread inside torch when Python exits would abort the process."""
         self._closed.set()
         self._thread.join(_LAST_ITEM)
 
@@ -53,7 +53,7 @@ class Prefetch(Generic[Item]):
                 if not self._put(item):
                     return
             self._put(_End(StopIteration()))
-        except BaseException as error:  # noqa: BLE001 (whatever it is belongs to the reader)
+        except BaseException as error:  # noqa: BLE001 (raised in the reader)
             self._put(_End(error))
 
     def _put(self, item: Item | _End) -> bool:

@@ -1,4 +1,4 @@
-"""A question before a training: can the network learn one batch by heart? If not, no number of steps will help."""
+"""Tests before a training whether the network can overfit one batch. If not, no number of steps will help."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -14,12 +14,12 @@ from ddpm_core.training.meter import Measures
 
 STEPS = 100
 SHARE = 0.5
-"""The loss must fall below this share of its first value."""
-_LAST = 5  # steps whose mean loss is the last one
+"""The loss must fall below this fraction of its first value."""
+_LAST = 5  # steps whose mean is the last loss
 
 
 class OneDraw:
-    """An objective that draws once: the same data and the same choices at every step."""
+    """An objective that draws once, so that every step has the same data and the same random choices."""
 
     learns_from_losses = False
 
@@ -36,17 +36,17 @@ class OneDraw:
         return self._objective.loss(net, draw)
 
     def observe(self, draw: Draw, items: Tensor, gather: Callable[[Tensor], Tensor]) -> None:
-        """It draws but once."""
+        """Nothing to do, as there is one draw."""
 
     def state_dict(self) -> dict[str, Any]:
         return {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """There is none."""
+        """No state."""
 
 
 def probing(config: TrainConfig) -> TrainConfig:
-    """The training as it is, but short, at its full rate, and with a row for each step."""
+    """The same training, but short, at its full rate, and with a row for each step."""
     return replace(
         config,
         steps=STEPS,
@@ -58,13 +58,13 @@ def probing(config: TrainConfig) -> TrainConfig:
 
 
 def judged(history: Sequence[Measures]) -> str:
-    """What came of it, in words; an error where the loss did not fall far enough."""
+    """The result in words; an error if the loss did not fall far enough."""
     first = history[0].loss
     last = sum(measures.loss for measures in history[-_LAST:]) / _LAST
     said = f"in {len(history)} steps on one batch the loss went from {first:.4g} to {last:.4g}"
     if not last < SHARE * first:
         raise DdpmError(
-            f"a network must be able to learn one batch by heart, to below {SHARE:.0%} of its first loss, but {said}; "
+            f"a network must be able to overfit one batch, to below {SHARE:.0%} of its first loss, but {said}; "
             "look at train.lr (ten times higher or lower), train.grad_clip, train.optimiser, the size of the model, "
             "and at the pictures in data/images"
         )

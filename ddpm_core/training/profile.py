@@ -1,4 +1,4 @@
-"""Where the time of a step goes: a trace for a browser and a table, of a few steps after those that warm up."""
+"""Profiles a few steps after a warm-up: a trace for a browser and a table of times."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -12,14 +12,12 @@ from ddpm_core.training.spans import span, watched
 from ddpm_core.training.trainer import StepReport
 
 SPANS = ("data", "draw", "forward", "backward", "recorded", "optimiser", "average")
-"""What the trainer names of a step; `recorded` is forward and backward in one, on a GPU.
-
-All else is `other`: looking at the losses, collecting them, the loop.
+"""The spans of a step; `recorded` is forward and backward in one, on a GPU. The rest of a step is `other`.
 """
 
 
 def profiled(reports: Iterator[StepReport], folder: Path, *, warm_up: int, steps: int, device: torch.device) -> str:
-    """Take `warm_up` steps and then watch `steps`; writes trace.json, table.txt and operators.txt, gives the table."""
+    """Run `warm_up` steps, then profile `steps`; writes trace.json, table.txt and operators.txt, gives the table."""
     for _ in range(warm_up):
         next(reports)
     activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if device.type == "cuda" else [])]
@@ -32,7 +30,7 @@ def profiled(reports: Iterator[StepReport], folder: Path, *, warm_up: int, steps
     averages = seen.key_averages()
     text = (
         table({name: value / steps for name, value in milliseconds(averages).items()})
-        + f"\nmean of {steps} steps after {warm_up}, watched ({seconds / steps * 1e3:.1f} ms a step)\n"
+        + f"\nmean of {steps} steps after {warm_up}, profiled ({seconds / steps * 1e3:.1f} ms a step)\n"
     )
     by = "self_device_time_total" if device.type == "cuda" else "self_cpu_time_total"
     folder.mkdir(parents=True, exist_ok=True)
@@ -43,7 +41,7 @@ def profiled(reports: Iterator[StepReport], folder: Path, *, warm_up: int, steps
 
 
 def milliseconds(averages: Iterable[Any]) -> dict[str, float]:
-    """The time of each span on the host. A GPU's profile lists every span a second time, for the device, without it."""
+    """The time of each span on the host. A GPU's profile lists every span again for the device, without a host time."""
     return {
         event.key: event.cpu_time_total / 1e3
         for event in averages
@@ -52,7 +50,7 @@ def milliseconds(averages: Iterable[Any]) -> dict[str, float]:
 
 
 def table(spent: dict[str, float]) -> str:
-    """Milliseconds of each span and their share of `step`; what no span holds is `other`."""
+    """Milliseconds of each span and its share of `step`; the rest is `other`."""
     whole = spent["step"]
     rows = {name: spent.get(name, 0.0) for name in SPANS}
     rows = {**rows, "other": whole - sum(rows.values()), "step": whole}

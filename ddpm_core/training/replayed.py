@@ -1,7 +1,7 @@
-"""What a function launches on a GPU, recorded once and from then on launched as one: a CUDA graph.
+"""A function's GPU kernels, recorded once and then launched together: a CUDA graph.
 
-The kernels of a small network's step run for microseconds each, and to launch one from Python takes longer than that.
-A recording holds the very kernels that the function launches, so it gives the same bits.
+The kernels of a small network's step run for microseconds each, and launching one from Python takes longer. A recording
+has exactly the kernels that the function launches, so it gives the same bits.
 """
 
 import logging
@@ -11,7 +11,7 @@ from typing import Generic, ParamSpec, TypeVar
 import torch
 
 _log = logging.getLogger(__name__)
-_WARM_UP = 2  # calls that run as they are: libraries choose their kernels and make their workspaces in them
+_WARM_UP = 2  # calls without a recording, in which libraries choose their kernels and allocate workspaces
 _SPARE = 1.1
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -20,8 +20,8 @@ T = TypeVar("T")
 class Replayed(Generic[P, T]):
     """`function` gets the same arguments and reads and writes the same tensors at every call.
 
-    What it gives is overwritten by the next call. It must not look at the device. Where it cannot be recorded it is
-    called as it is, and `undo` takes back what the attempt left behind.
+    The next call overwrites its result. It must not read from the device. If it cannot be recorded, it is called
+    normally, and `undo` reverts what the attempt changed.
     """
 
     def __init__(self, function: Callable[P, T], what: str, undo: Callable[[], None] = lambda: None) -> None:
@@ -32,7 +32,7 @@ class Replayed(Generic[P, T]):
 
     @property
     def records_next(self) -> bool:
-        """Whether the next call records: nothing that an earlier call made may be needed then."""
+        """Whether the next call records; results of earlier calls must not be needed then."""
         return self._graph is None and self._possible and self._calls >= _WARM_UP
 
     @property
@@ -49,7 +49,7 @@ class Replayed(Generic[P, T]):
         return self._result
 
     def forget(self) -> None:
-        """The tensors are others from here on: record anew."""
+        """The tensors have changed: record again."""
         self._graph, self._calls = None, 0
         if hasattr(self, "_result"):
             del self._result
@@ -60,7 +60,7 @@ class Replayed(Generic[P, T]):
         graph = torch.cuda.CUDAGraph()
         try:
             _check_room()
-            # A thread that reads ahead pins memory meanwhile, which the stricter mode would take for a fault.
+            # The prefetch thread pins memory at the same time, which the stricter mode treats as an error.
             with torch.cuda.graph(graph, capture_error_mode="thread_local"):
                 self._result = self._function(*args, **kwargs)
         except RuntimeError as error:
@@ -73,10 +73,10 @@ class Replayed(Generic[P, T]):
 
 
 def _check_room() -> None:
-    """A recording keeps memory of its own, as much as a call has used: to run short within it would spoil it."""
+    """A recording keeps as much memory as a call uses; refuse it if that much is not free."""
     used = torch.cuda.max_memory_allocated() - torch.cuda.memory_allocated()
     whole = torch.cuda.get_device_properties(torch.cuda.current_device()).total_memory
     allowed = int(whole * torch.cuda.get_per_process_memory_fraction()) - torch.cuda.memory_reserved()
     free = min(torch.cuda.mem_get_info()[0], allowed)
     if _SPARE * used > free:
-        raise RuntimeError(f"it needs {_SPARE * used / 1e9:.1f} GB of its own, and {free / 1e9:.1f} GB are free")
+        raise RuntimeError(f"it needs {_SPARE * used / 1e9:.1f} GB, but {free / 1e9:.1f} GB are free")

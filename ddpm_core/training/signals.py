@@ -1,11 +1,11 @@
-"""The first SIGTERM or SIGINT asks the work to stop at a good place; the second ends the process at once.
+"""The first SIGTERM or SIGINT asks the work to stop at a safe point; the second ends the process at once.
 
-A second one that follows within two seconds is the first one again: Ctrl-C reaches every process of a terminal, and
-`ddpm run` passes on to its stage what it hears. In a process that a launcher started a second one never counts: it is
-told twice where both hear the signal, and its launcher ends it if need be.
+A second signal within two seconds counts as the first: Ctrl-C reaches every process of a terminal, and `ddpm run` also
+passes signals on to its stage. In a process of a launcher a second signal never counts: both may receive the first one,
+and the launcher ends the process if needed.
 
-Python hears a signal between two of its own instructions. A main thread in a call into C that never returns, as one
-that waits for a GPU, does not hear it, so a thread may be asked to end such a process.
+Python handles a signal between two of its own instructions. A main thread in a C call that never returns, such as a
+wait for a GPU, does not handle it, so a thread can end such a process.
 """
 
 import logging
@@ -20,7 +20,7 @@ from types import FrameType
 _log = logging.getLogger(__name__)
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 ECHO_SECONDS = 2.0
-ANSWER_SECONDS = 45.0  # within which a main thread comes back from a call into C
+ANSWER_SECONDS = 45.0  # within which a main thread returns from a C call
 _LOOK_SECONDS = 0.2
 
 
@@ -42,10 +42,10 @@ def listening(
     may_wait: Callable[[], bool] | None = None,
     answer_seconds: float = ANSWER_SECONDS,
 ) -> Iterator[StopRequest]:
-    """Listen to the signals while the work is done; away from the main thread, where Python hears none, do nothing.
+    """Handle the signals during the work; does nothing outside the main thread, where Python handles none.
 
-    With `may_wait` the process is ended where its main thread has not heard a signal after `answer_seconds`; while
-    `may_wait()` these do not run.
+    With `may_wait`, end the process if its main thread has not handled a signal after `answer_seconds`; the time stops
+    while `may_wait()` is true.
     """
     request = StopRequest()
     heard = 0.0
@@ -57,7 +57,7 @@ def listening(
                 os._exit(128 + number)
             return
         request.name, heard = signal.Signals(number).name, time.monotonic()
-        again = "; send it again to leave at once" if second_leaves else ""
+        again = "; send it again to exit at once" if second_leaves else ""
         _log.warning("%s: finishing the step and saving%s", request.name, again)
 
     if threading.current_thread() is not threading.main_thread():
@@ -75,7 +75,7 @@ def listening(
 
 @contextmanager
 def _ending_deaf(request: StopRequest, may_wait: Callable[[], bool], seconds: float) -> Iterator[None]:
-    """End the process where the main thread does not hear a signal; a pipe tells of it at once."""
+    """End the process if the main thread does not handle a signal, which a pipe reports at once."""
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
     over = threading.Event()

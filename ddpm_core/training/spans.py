@@ -11,7 +11,7 @@ _watched: torch.device | None = None
 
 @contextmanager
 def span(name: str) -> Iterator[None]:
-    """A part of a step. While a GPU is watched its kernels end within it: else they would count for later parts."""
+    """A part of a step. While a GPU is profiled, waits for its kernels: else they would count for later parts."""
     with record_function(name):
         yield
         if _watched is not None:

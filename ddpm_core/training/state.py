@@ -1,4 +1,4 @@
-"""The tensors of a training under names of one level, and back."""
+"""The tensors of a training under flat names, and back."""
 
 from collections.abc import Mapping
 
@@ -18,7 +18,7 @@ def under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def optimiser_tensors(optimiser: Optimizer, parameters: list[nn.Parameter]) -> dict[str, Tensor]:
-    """What an optimiser keeps of each parameter, by the parameter's place."""
+    """An optimiser's state, by the index of the parameter."""
     found: dict[str, Tensor] = {}
     for index, parameter in enumerate(parameters):
         found |= named(f"{index}.", optimiser.state.get(parameter, {}))
@@ -26,10 +26,10 @@ def optimiser_tensors(optimiser: Optimizer, parameters: list[nn.Parameter]) -> d
 
 
 def load_optimiser(optimiser: Optimizer, parameters: list[nn.Parameter], tensors: Mapping[str, Tensor]) -> None:
-    """The inverse of `optimiser_tensors`: each tensor as the optimiser itself had made it.
+    """The inverse of `optimiser_tensors`, with each tensor as the optimiser would create it.
 
-    That is on its parameter's device and, if it is of the parameter's shape, with its strides. torch's own
-    `load_state_dict` leaves the count of steps on the CPU, and strides as the file has them; fused kernels refuse both.
+    That is on its parameter's device and, if it has the parameter's shape, with its strides. torch's `load_state_dict`
+    leaves the step count on the CPU and the strides of the file; fused kernels refuse both.
     """
     optimiser.state.clear()
     for name, tensor in tensors.items():

@@ -1,7 +1,7 @@
-"""A safetensors file in memory: tensors are copied into their places in it, and its bytes are written as they are.
+"""A safetensors file in memory, into which tensors are copied; its bytes are written as they are.
 
-The library lays the file out once. Each save after that is one copy, the only part that a step waits for: to let the
-library serialise every save would take a second copy, of memory and of time, while it holds Python's lock.
+The library lays the file out once. Each later save is one copy, the only part that a step waits for. Serialising every
+save with the library would cost a second copy and hold Python's lock.
 """
 
 import json
@@ -14,7 +14,7 @@ from torch import Tensor
 
 
 class TensorBuffer:
-    """Room for tensors of these names, types and shapes, reused by every save of one training."""
+    """A buffer for tensors of these names, types and shapes, reused by every save of a training."""
 
     def __init__(self, tensors: Mapping[str, Tensor]) -> None:
         header, size = _header(tensors)
@@ -29,19 +29,19 @@ class TensorBuffer:
         self._copied: torch.cuda.Event | None = None
 
     def holds(self, tensors: Mapping[str, Tensor]) -> bool:
-        """Whether it has room for just these."""
+        """Whether the names, types and shapes are the same."""
         return _kinds(tensors) == _kinds(self._views)
 
     @torch.no_grad()
     def take(self, tensors: Mapping[str, Tensor]) -> None:
-        """Copy the tensors as they are now; from a GPU without waiting for it."""
+        """Copy the current values; from a GPU without waiting for it."""
         torch._foreach_copy_(list(self._views.values()), [tensors[name] for name in self._views], True)
         if self._bytes.is_pinned():
             self._copied = torch.cuda.Event()  # type: ignore[no-untyped-call]
             self._copied.record()
 
     def content(self) -> memoryview:
-        """The file's bytes, once the copy has arrived."""
+        """The file's bytes; waits for the copy."""
         if self._copied is not None:
             self._copied.synchronize()
         array: NDArray[np.uint8] = self._bytes.numpy()
@@ -53,7 +53,7 @@ def _kinds(tensors: Mapping[str, Tensor]) -> dict[str, tuple[torch.dtype, torch.
 
 
 def _header(tensors: Mapping[str, Tensor]) -> tuple[bytes, int]:
-    """What stands in the library's file before the tensors, and how many bytes follow it."""
+    """The header that the library writes before the tensors, and the number of bytes after it."""
     from safetensors.torch import save
 
     file = save({name: torch.zeros(tensor.shape, dtype=tensor.dtype) for name, tensor in tensors.items()})

@@ -1,8 +1,8 @@
-"""The loop of training: steps, state, guards. It knows an Objective and nothing of what that measures.
+"""The training loop: steps, state, guards. It uses an Objective and does not know what that measures.
 
-Everything random in step k is a function of (seed, k), and batch k of (seed, k) too, so a run that was killed and
-resumed goes through the very same numbers as one that was not. Of several processes each has its rows of batch k; all
-take the same decisions at the same step, and the first one alone averages, saves and speaks.
+Everything random in step k, and batch k, is a function of (seed, k), so a resumed run has the same numbers as an
+uninterrupted one. With several processes each has its rows of batch k; all take the same decisions at the same step,
+and only the first one averages, saves and logs.
 """
 
 import logging
@@ -37,21 +37,21 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class StepReport:
-    """After update number `step` = 1, 2, ...; `measures` and the pace at the end of each window, else None."""
+    """After update number `step` = 1, 2, ...; `measures` and the speed at the end of each window, else None."""
 
     step: int
     measures: Measures | None
     items_per_second: float | None
-    data_wait: float | None  # share of the window's time spent waiting for data
-    nonfinite: int  # steps left out or rolled back so far, because a loss or gradient was no number
-    held_out: float | None  # loss of the averages on data held out, where it was measured
+    data_wait: float | None  # fraction of the window's time spent waiting for data
+    nonfinite: int  # skipped steps or roll-backs so far, for a non-finite loss or gradient
+    held_out: float | None  # loss of the averages on held-out data, if measured
 
 
 class Trainer:
-    """Trains `model`; `batches(k)` begins the endless stream of data at batch k, and is read ahead in a thread.
+    """Trains `model`; `batches(k)` is the endless stream of data from batch k on, which a thread reads ahead.
 
-    With several `processes` a batch holds the rows of this one alone. On a GPU a step is recorded and launched as one,
-    unless `records` is false: the same bits, later.
+    With several `processes` a batch has only the rows of this one. On a GPU a step is recorded and launched at once,
+    unless `records` is false: the same bits, but slower.
     """
 
     def __init__(
@@ -105,13 +105,13 @@ class Trainer:
 
     @property
     def parts(self) -> int:
-        """Parts that a batch is cut into now: `accumulate`, or more where the memory was too small."""
+        """The number of parts of a batch: `accumulate`, or more if the memory was too small."""
         return self._passes.parts
 
     # --------------------------------------------------------------------------------------------- the loop
 
     def resume(self) -> bool:
-        """Take up the newest whole checkpoint, if there is one."""
+        """Resume from the newest valid checkpoint, if there is one."""
         snapshot = self._processes.from_first(lambda: self._checkpoints.latest() if self._checkpoints else None)
         if snapshot is None:
             return False
@@ -121,7 +121,7 @@ class Trainer:
         return True
 
     def run(self) -> Generator[StepReport, None, None]:
-        """Train to the last step, a report a step; saves on its way and before it raises `Stopped`."""
+        """Train to the last step, with a report per step; saves on the way and before it raises `Stopped`."""
         self.model.train()
         if self._guard.rolls_back and self.step == 0:
             self._begin_save()
@@ -145,7 +145,7 @@ class Trainer:
                 stopping = self._processes.any(self._should_stop())
                 due = self.step % self.config.checkpoint_every == 0 and self.step < self.config.steps
                 if (stopping or due) and not self._guard.skips:
-                    self._look(self._meter.bad())  # no checkpoint holds a step that is yet to be rolled back
+                    self._look(self._meter.bad())  # so that no checkpoint has a step that will be rolled back
                 if stopping:
                     self._stop()
                 if due:
@@ -199,12 +199,12 @@ class Trainer:
     # ----------------------------------------------------------------------------------------------- guards
 
     def _look(self, bad: int) -> None:
-        """At the end of a window, or before a save: at the steps that the device left out by itself."""
+        """Count the steps that the device skipped, at the end of a window or before a save."""
         if bad and not (self._guard.skips and self.device.type == "cpu"):
             self._guard.leave_out(bad, self.step + 1, f"in {bad} of the last {self.config.log_every} steps")
 
     def _roll_back(self, error: NonFiniteError) -> None:
-        """Take up the newest checkpoint; go on by another seed and with the data after those that led to the fault."""
+        """Resume from the newest checkpoint, with another seed and with the data after the failed batch."""
         count = self._guard.roll_back(error)
         self._passes.clear_gradients()
         failed, reached = self.step + 1, self.step + self._guard.passed + 1
@@ -212,8 +212,8 @@ class Trainer:
             raise NonFiniteError(f"{error}; there is no checkpoint to roll back to") from error
         self._guard.count, self._guard.passed = count, reached - self.step
         _log.warning(
-            "near step %d a loss or gradient was no number: rolled back to step %d (%d of at most %d), to go on with "
-            "another seed and with batch %d of the data",
+            "near step %d a loss or gradient was not finite: rolled back to step %d (%d of at most %d), continuing "
+            "with another seed and with batch %d of the data",
             failed,
             self.step,
             count,
@@ -229,26 +229,26 @@ class Trainer:
             return f"stopped by a signal at step {self.step}; nothing was saved, as no checkpoints are kept"
         self._end_save()
         self.save()
-        return f"stopped by a signal at step {self.step} and saved; the same command goes on from there"
+        return f"stopped by a signal at step {self.step} and saved; the same command resumes from there"
 
     # ------------------------------------------------------------------------------------------------ state
 
     def save(self) -> None:
-        """Write a checkpoint of everything that the next step depends on, and wait until it lies on the disk."""
+        """Write a checkpoint of everything that the next step depends on, and wait until it is on disk."""
         if self._checkpoints is not None:
             self._checkpoints.save(self.step, self._tensors(), self._state())
 
     def _begin_save(self) -> None:
-        """Save while the training goes on; at most one save is under way, so this ends the one before."""
+        """Save while the training continues; waits for the save before it."""
         self._end_save()
         if self._checkpoints is not None:
             self._checkpoints.begin(self.step, self._tensors(), self._state())
 
     def _end_save(self, *, wait: bool = True) -> None:
-        """A warning if a save failed; the one under way is waited for, or left to go on."""
+        """Warn if a save failed; `wait` for one that is still being written."""
         error = self._checkpoints.failure(wait=wait) if self._checkpoints is not None else None
         if error is not None:
-            _log.warning("%s; the training goes on", error)
+            _log.warning("%s; the training continues", error)
 
     def _state(self) -> dict[str, Any]:
         return {
@@ -288,6 +288,6 @@ class Trainer:
             self.step = state["step"]
         except (KeyError, IndexError, TypeError, RuntimeError) as error:
             raise IntegrityError(
-                f"the checkpoint of step {snapshot.step} must be of this very training, but does not fit it ({error}); "
-                "remove its folder to train anew"
+                f"the checkpoint of step {snapshot.step} must be of this training, but does not fit it ({error}); "
+                "remove its folder to train from scratch"
             ) from error

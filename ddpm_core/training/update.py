@@ -1,4 +1,4 @@
-"""What a step does once it has a gradient: cut it to length, count, update the weights, take them into the averages."""
+"""The end of a step: clip the gradient, update the meter, the weights and their averages."""
 
 from collections.abc import Sequence
 
@@ -13,10 +13,10 @@ from ddpm_core.training.spans import span
 
 
 class Update:
-    """One update; where the loss or the gradient is no number it changes nothing.
+    """One update, which changes nothing if the loss or the gradient is not finite.
 
-    A CPU looks at that itself. A GPU's kernels are told by a tensor, so that the host need not wait for them; the rate
-    and the averages' shares lie in tensors too, and a recording follows them.
+    The host checks that on a CPU. A GPU's kernels read it from a tensor, so that the host need not wait; the rate and
+    the averages' shares are tensors too, which a recording reads anew.
     """
 
     def __init__(
@@ -34,21 +34,21 @@ class Update:
         self._parameters = [weight for group in optimiser.param_groups for weight in group["params"]]
         self._grad_clip = grad_clip
         on_gpu = device.type == "cuda"
-        self._host_decides = not on_gpu  # whether to leave the update out
+        self._host_decides = not on_gpu  # whether to skip the update
         self._lr: float | Tensor = torch.zeros((), device=device) if on_gpu else 0.0
         self._shares: Sequence[float | Tensor] = ()
         self._seen: tuple[Tensor, ...] = ()
         self._norm: Tensor | None = None
         self.left_out = False
-        """Whether the last update was left out, on a CPU; a GPU does not tell before the end of a window."""
+        """Whether the last update was skipped, on a CPU; on a GPU it is only known at the end of a window."""
         self._recorded = Replayed(self._run, "the update") if on_gpu and records else None
 
     def __call__(
         self, lr: float, step: int, total: Tensor, band: Tensor, items: Tensor, *, gradients_stay: bool
     ) -> Tensor:
-        """Whether (1 or 0) the update of step 1, 2, ... was left out; the gradients lie in the parameters.
+        """Update by the gradients in the parameters; gives 1 if the update of step 1, 2, ... was skipped, else 0.
 
-        `gradients_stay`: they lie in the same tensors as at the step before.
+        `gradients_stay`: they are in the same tensors as at the step before.
         """
         self._take(lr, self._ema.shares(step) if self._ema else (), (total, band, items))
         if self._recorded is None or not gradients_stay:
@@ -60,13 +60,13 @@ class Update:
             return self._recorded()
 
     def forget(self) -> None:
-        """The tensors of weights, gradients or optimiser are others from here on."""
+        """The tensors of weights, gradients or optimiser have changed."""
         if self._recorded is not None:
             self._recorded.forget()
 
     @property
     def norm(self) -> float:
-        """Of the last gradient, before it was cut."""
+        """The norm of the last gradient before clipping."""
         return float("nan") if self._norm is None else float(self._norm)
 
     def _take(self, lr: float, shares: Sequence[float], seen: tuple[Tensor, ...]) -> None:
@@ -103,7 +103,7 @@ class Update:
         return bad
 
     def _clip(self) -> Tensor:
-        """The norm of the whole gradient, which is then at most `grad_clip`."""
+        """The norm of the whole gradient before clipping to `grad_clip`."""
         norm = nn.utils.get_total_norm([p.grad for p in self._parameters if p.grad is not None])
         if self._grad_clip > 0:
             nn.utils.clip_grads_with_norm_(self._parameters, self._grad_clip, norm)

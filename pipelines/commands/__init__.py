@@ -1,1 +1,1 @@
-"""The verbs of `ddpm`, one a module: `add_to(verbs)` declares it, and its action imports what it needs when it runs."""
+"""The commands of `ddpm`, one module each: `add_to(verbs)` declares it, and its action imports what it needs."""

@@ -1,4 +1,4 @@
-"""What several verbs do first: find the project, check its parameters."""
+"""Shared by the commands: find the project, check its parameters."""
 
 import argparse
 from pathlib import Path
@@ -14,7 +14,7 @@ Verbs = Any  # argparse's own type for this is private
 
 
 def project_paths(args: argparse.Namespace) -> "Paths":
-    """The project that was named, or the nearest one from here upwards."""
+    """The project of --project, or the nearest one from the working directory upwards."""
     from pipelines.paths import Paths
 
     if args.project is not None:
@@ -36,9 +36,9 @@ def _is_project(folder: Path) -> bool:
 
 
 def checked_params(paths: "Paths", *, computes: bool = False) -> "Params":
-    """All of params.yaml, or one error with every fault of it.
+    """All of params.yaml, or one error with all its faults.
 
-    For a verb that computes, threads are settled first, as numpy and torch read their number when they are imported.
+    For a command that computes, first sets the number of threads, which numpy and torch read when they are imported.
     """
     from pipelines.params import load_params, read_yaml
     from pipelines.runtime.threads import settle

@@ -1,4 +1,4 @@
-"""`ddpm compare RUN_A RUN_B`: two runs that were measured alike, number by number."""
+"""`ddpm compare RUN_A RUN_B`: compare two runs that were measured under equal conditions, number by number."""
 
 import argparse
 import logging
@@ -12,7 +12,7 @@ log = logging.getLogger(__name__)
 
 
 def add_to(verbs: Verbs) -> None:
-    text = "hold run A against run B: every number, the intervals of the differences, the rules for a champion"
+    text = "compare run A with run B: every number, the intervals of the differences, the rules for a champion"
     verb = verbs.add_parser("compare", help=text, description=text.capitalize() + ".")
     for letter in "AB":
         verb.add_argument(
@@ -26,7 +26,7 @@ def add_to(verbs: Verbs) -> None:
 
 
 def compare_runs(args: argparse.Namespace) -> None:
-    """Find both, refuse unless measured alike, print the table, write the page."""
+    """Find both, refuse unless measured under equal conditions, print the table, write the page."""
     out = Path(args.out)
     if out.suffix != ".html":
         raise ParamsError(f"--out: must end in .html, got {args.out}")

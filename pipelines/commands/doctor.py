@@ -1,4 +1,4 @@
-"""`ddpm doctor`: what this machine has, and what is missing."""
+"""`ddpm doctor`: show what this machine has, and what is missing."""
 
 import argparse
 import sys
@@ -7,7 +7,7 @@ from pipelines.commands.common import Verbs
 
 
 def add_to(verbs: Verbs) -> None:
-    text = "tell versions, devices, stores, free disk and what is missing"
+    text = "show versions, devices, stores, free disk and what is missing"
     verb = verbs.add_parser("doctor", help=text, description=text.capitalize() + ".")
     verb.set_defaults(action=doctor)
 

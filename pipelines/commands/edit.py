@@ -1,4 +1,4 @@
-"""`ddpm edit`: a region filled anew, a picture varied, a walk between two seeds; with numpy and onnxruntime alone."""
+"""`ddpm edit`: fill a region, vary a picture, interpolate between two seeds; with numpy and onnxruntime alone."""
 
 import argparse
 import logging
@@ -21,7 +21,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
 
 
 def add_to(verbs: Verbs) -> None:
-    text = "fill a region of a picture, vary a picture, or go from one seed to another, by a bundle"
+    text = "fill a region of a picture, vary a picture, or interpolate between two seeds, with a bundle"
     verb = verbs.add_parser("edit", help=text, description=text.capitalize() + ".")
     verb.add_argument(
         "edit",
@@ -32,10 +32,10 @@ def add_to(verbs: Verbs) -> None:
     verb.add_argument("--picture", metavar="PNG", help="inpaint, vary: a PNG of the model's size and channels")
     verb.add_argument("--mask", metavar="PNG", help="inpaint: a PNG as large, white where to fill and black where not")
     verb.add_argument(
-        "--resample", type=int, metavar="TIMES", help="inpaint: walk each step so often (RePaint; default: 1)"
+        "--resample", type=int, metavar="TIMES", help="inpaint: repeat each step this many times (RePaint; default: 1)"
     )
     verb.add_argument("--strength", type=float, help="vary: how far towards noise, above 0 to 1 (default: 0.6)")
-    verb.add_argument("--invert", action="store_true", default=None, help="vary: go up by DDIM backwards, not by noise")
+    verb.add_argument("--invert", action="store_true", default=None, help="vary: reversed DDIM, not random noise")
     verb.add_argument("--picture-label", metavar="LABEL", help="vary --invert: the picture's own class (default: none)")
     verb.add_argument("--to-seed", type=int, help="interpolate: the seed of the last sample")
     verb.add_argument("--bundle", metavar="FOLDER", help="the bundle (default: the one that the project just built)")
@@ -56,7 +56,7 @@ def add_to(verbs: Verbs) -> None:
 
 
 def edit(args: argparse.Namespace) -> None:
-    """Judge the options, open the bundle, edit, write."""
+    """Check the options, open the bundle, edit, write."""
     own, out = _own_options(args), Path(args.out)
     bundle = Path(args.bundle) if args.bundle else project_paths(args).bundle
     from pipelines.runtime.environment import limit_threads
@@ -102,11 +102,11 @@ def edit(args: argparse.Namespace) -> None:
 
 
 def _own_options(args: argparse.Namespace) -> dict[str, Any]:
-    """The options of the edit that was asked for, judged without the bundle."""
+    """The options of the edit, checked without the bundle."""
     for name in sorted({name for options in OPTIONS.values() for name in options}):
         if getattr(args, name) is not None and name not in OPTIONS[args.edit]:
             owners = " and ".join(edit for edit, options in OPTIONS.items() if name in options)
-            raise ParamsError(f"{_option(name)}: belongs to {owners}, not to {args.edit}; leave it out")
+            raise ParamsError(f"{_option(name)}: belongs to {owners}, not to {args.edit}; remove it")
     given = {name: getattr(args, name) for name in OPTIONS[args.edit]}
     own = {name: default if given[name] is None else given[name] for name, default in OPTIONS[args.edit].items()}
     for name, value in own.items():

@@ -1,4 +1,4 @@
-"""What `ddpm evaluate` can do beside its stage: measure any bundle, in a folder of its own."""
+"""The option of `ddpm evaluate` besides the stage: measure any bundle, in its own folder."""
 
 import argparse
 import logging
@@ -25,7 +25,7 @@ def add_options(verb: argparse.ArgumentParser) -> None:
 
 
 def done_otherwise(args: argparse.Namespace, params: "Params", paths: "Paths") -> bool:
-    """Whether a bundle was named, which then is measured; `params` are all of them, for the verdict."""
+    """Measure the bundle of --bundle, if given, and say whether it was; `params` are all sections, for the verdict."""
     if args.bundle is None:
         if args.out is not None:
             raise ParamsError("--out: belongs to --bundle; the stage itself writes to out/")

@@ -1,4 +1,4 @@
-"""`ddpm flow`: the same way as a Prefect flow, with states, retries and artifacts; no server to start by hand."""
+"""`ddpm flow`: the same stages as a Prefect flow, with states, retries and artifacts; needs no server of yours."""
 
 import argparse
 
@@ -7,7 +7,7 @@ from pipelines.runtime.lifetime import guarded
 
 
 def add_to(verbs: Verbs) -> None:
-    text = "run the stages as a Prefect flow, with a temporary server where none is configured"
+    text = "run the stages as a Prefect flow, with a temporary server if none is configured"
     verb = verbs.add_parser("flow", help=text, description=text.capitalize() + ".")
     verb.set_defaults(action=flow)
 

@@ -38,7 +38,7 @@ def add_to(verbs: Verbs) -> None:
         nargs="?",
         const=_ODE_STEPS,
         metavar="STEPS",
-        help=f"also the likelihood by the probability-flow ODE, in so many steps (default: {_ODE_STEPS})",
+        help=f"also the likelihood by the probability-flow ODE, in this many steps (default: {_ODE_STEPS})",
     )
     verb.add_argument("--probes", type=int, default=2, help="random directions of the ODE's divergence (default: 2)")
     verb.add_argument("--seed", type=int, default=0, help="of examples, levels and noise (default: 0)")
@@ -48,7 +48,7 @@ def add_to(verbs: Verbs) -> None:
 
 @dataclass(frozen=True)
 class Asked:
-    """The options, judged. `levels` None is all of them."""
+    """The checked options. `levels` None means all."""
 
     weights: Path
     split: str

@@ -1,4 +1,4 @@
-"""What `ddpm nll` shows: the table as text, nll.json, and the terms over t as terms.csv and terms.png."""
+"""The output of `ddpm nll`: the table as text, nll.json, and the terms over t as terms.csv and terms.png."""
 
 import csv
 import io
@@ -33,7 +33,7 @@ def rows(bound: "BoundTable", ode: "OdeTable | None") -> list[Row]:
 
 
 def table_text(heading: str, table: list[Row]) -> str:
-    """For a terminal."""
+    """The table as text for a terminal."""
     width = max(len(name) for name, _, _ in table)
     lines = [heading, f"{'bits per dimension':<{width}}  {'mean':>10}  {'std. error':>10}"]
     for name, mean, error in table:
@@ -67,7 +67,7 @@ def terms_csv(bound: "BoundTable", kind: str) -> str:
 
 
 def terms_png(heading: str, bound: "BoundTable") -> bytes:
-    """The terms over t; what is no positive number has no place on a logarithmic axis."""
+    """The terms over t, on a logarithmic axis, without those that are not positive."""
     shown = [(term.t, term.bits.mean) for term in bound.terms if term.bits.mean > 0]
     line = Line("", [t for t, _ in shown], [bits for _, bits in shown], markers=len(shown) < 60)
     total = bound.total.mean

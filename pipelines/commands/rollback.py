@@ -1,4 +1,4 @@
-"""`ddpm rollback [VERSION] --why TEXT`: an earlier version is champion again, and stays it."""
+"""`ddpm rollback [VERSION] --why TEXT`: make an earlier version champion again, permanently."""
 
 import argparse
 import logging
@@ -9,7 +9,7 @@ log = logging.getLogger(__name__)
 
 
 def add_to(verbs: Verbs) -> None:
-    text = "make an earlier version champion again; what it replaces is not promoted again by itself"
+    text = "make an earlier version champion again; the version it replaces is not promoted again automatically"
     verb = verbs.add_parser("rollback", help=text, description=text.capitalize() + ".")
     verb.add_argument(
         "version",
@@ -19,7 +19,7 @@ def add_to(verbs: Verbs) -> None:
         help="its number (default: the one under alias `previous`)",
     )
     verb.add_argument("--why", metavar="TEXT", required=True, help="the reason, which `ddpm history` shows")
-    verb.add_argument("--again", action="store_true", help="take VERSION though it was itself rolled back")
+    verb.add_argument("--again", action="store_true", help="take VERSION although it was itself rolled back")
     verb.set_defaults(action=roll_back_champion)
 
 

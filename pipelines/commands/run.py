@@ -1,4 +1,4 @@
-"""`ddpm run`: the whole way, stage by stage through DVC, then the promotion."""
+"""`ddpm run`: all stages in order through DVC, then the promotion."""
 
 import argparse
 import logging
@@ -24,15 +24,15 @@ log = logging.getLogger(__name__)
 
 
 def add_to(verbs: Verbs) -> None:
-    text = "run what is stale, in order, then promote; returns the failing stage's own exit code"
+    text = "run the stale stages in order, then promote; returns the exit code of a failing stage"
     verb = verbs.add_parser("run", help=text, description=text.capitalize() + ".")
     verb.add_argument("--no-promote", action="store_true", help="stop after the gate")
-    verb.add_argument("--only", metavar="STAGE", help="run this stage alone if it is stale, and promote nothing")
+    verb.add_argument("--only", metavar="STAGE", help="run only this stage, if it is stale, and promote nothing")
     verb.set_defaults(action=run)
 
 
 def run(args: argparse.Namespace) -> None:
-    """Nothing is started before the whole of params.yaml is found good."""
+    """Check all of params.yaml, then run the stages and promote."""
     paths = project_paths(args)
     params = checked_params(paths)
     from pipelines.kinds.watched import check_watched
@@ -50,14 +50,14 @@ def run(args: argparse.Namespace) -> None:
     try:
         if not args.no_promote:
             promote_judged(params, paths)
-    finally:  # a model that is refused is there to be looked at all the same
+    finally:  # also shows where to look at a refused model
         sys.stdout.write(where_things_are(paths))
 
 
 def promote_judged(params: "Params", paths: "Paths") -> None:
-    """Make the bundle that passed champion, where there is a registry."""
+    """Promote the bundle that passed, if there is a registry."""
     if not params.runtime.tracking:
-        log.info("promotion  left out: runtime.tracking is false, so there is no registry")
+        log.info("promotion skipped: runtime.tracking is false, so there is no registry")
         return
     from pipelines.release.promotion import promote
     from pipelines.tracking.tracker import open_tracker
@@ -68,7 +68,7 @@ def promote_judged(params: "Params", paths: "Paths") -> None:
 
 
 def run_stages(repo: "DvcRepo", names: Sequence[str], home: "Path") -> None:
-    """These stages in order, a line each. A signal goes on to the stage, and this waits for it to save."""
+    """Run these stages in order, with a line for each. Passes a signal on to the stage and waits for it to save."""
     own_children()
     ran = 0
     start = time.monotonic()
@@ -80,11 +80,11 @@ def run_stages(repo: "DvcRepo", names: Sequence[str], home: "Path") -> None:
             if name == "train":
                 forget_finished(home / "checkpoints")
     if len(names) > 1:
-        log.info("%d of %d stages had something to do; %.1f s", ran, len(names), time.monotonic() - start)
+        log.info("%d of %d stages ran; %.1f s", ran, len(names), time.monotonic() - start)
 
 
 def run_stage(repo: "DvcRepo", name: str, signals: Passing) -> bool:
-    """One stage, if it is stale."""
+    """Run one stage, if it is stale."""
     if not repo.is_stale(name):
         log.info("%-9s  unchanged", name)
         return False
@@ -104,18 +104,18 @@ def run_stage(repo: "DvcRepo", name: str, signals: Passing) -> bool:
 
 def _stopped(signal: str, stage: str) -> Stopped:
     return Stopped(
-        f"stopped by {signal} at stage {stage}; what was done is kept, and the same command goes on from there"
+        f"stopped by {signal} at stage {stage}; what was done is kept, and the same command resumes from there"
     )
 
 
 def forget_finished(checkpoints: "Path") -> None:
-    """Remove what a finished training kept for the case that DVC does not get its outputs: DVC has them."""
+    """Remove the checkpoint of a finished training, once DVC has its outputs."""
     for finished in checkpoints.glob("*/finished.json"):
         shutil.rmtree(finished.parent, ignore_errors=True)
 
 
 def where_things_are(paths: "Paths") -> str:
-    """The last words of a run: what to look at, and how."""
+    """The end of a run's output: what to look at, and how."""
     lines = [
         ("sample grid", paths.samples / "grid.png"),
         ("report", paths.report / "index.html"),

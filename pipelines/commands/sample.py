@@ -45,7 +45,7 @@ def add_to(verbs: Verbs) -> None:
 
 
 def sample(args: argparse.Namespace) -> None:
-    """Open the bundle, sample, write; the torch room is never imported."""
+    """Open the bundle, sample, write; torch is never imported."""
     for option in ("--n", "--batch-size", "--threads", "--processes"):
         if (value := getattr(args, option[2:].replace("-", "_"))) < 1:
             raise ParamsError(f"{option}: must be at least 1, got {value}")

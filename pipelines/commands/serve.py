@@ -7,7 +7,7 @@ from pathlib import Path
 from ddpm_core.errors import ParamsError
 from pipelines.commands.common import Verbs, project_paths
 
-BODY_BYTES = 65_536  # many times what the longest list of labels needs
+BODY_BYTES = 65_536  # many times the size of the longest list of labels
 
 
 def add_to(verbs: Verbs) -> None:
@@ -22,9 +22,12 @@ def add_to(verbs: Verbs) -> None:
         "--max-cost", type=int, default=10_000, help="most network evaluations of single samples a request may ask for"
     )
     verb.add_argument(
-        "--at-once", type=int, default=1, help="requests that are sampled at once, each by --threads (default: 1)"
+        "--at-once",
+        type=int,
+        default=1,
+        help="requests that are sampled at the same time, each with --threads (default: 1)",
     )
-    verb.add_argument("--queue", type=int, default=16, help="requests that may wait; more are told to come again")
+    verb.add_argument("--queue", type=int, default=16, help="requests that may wait; further ones get 429")
     verb.add_argument("--timeout", type=float, default=120.0, help="seconds that a request may take (default: 120)")
     verb.set_defaults(action=serve)
 

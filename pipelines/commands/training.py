@@ -1,4 +1,4 @@
-"""What `ddpm train` can do beside training here: by several processes, and watched for where its time goes."""
+"""Options of `ddpm train`: several processes, a profile, and a test on one batch."""
 
 import argparse
 import sys
@@ -18,29 +18,29 @@ def add_options(verb: argparse.ArgumentParser) -> None:
         "--nproc",
         type=int,
         metavar="N",
-        help="train by N processes of this machine, which share its threads or have a GPU each "
+        help="train with N processes on this machine, which share its threads or have a GPU each "
         "(default: runtime.processes)",
     )
     verb.add_argument(
         "--profile",
         action="store_true",
-        help="take a few steps only; write a trace and a table of where their time goes to out/profile",
+        help="profile a few steps only; write a trace and a table of times to out/profile",
     )
     verb.add_argument(
         "--probe",
         action="store_true",
-        help="train on one batch alone and see whether the network can learn it; writes nothing",
+        help="train on one batch and test whether the network can overfit it; writes nothing",
     )
 
 
 def done_otherwise(args: argparse.Namespace, params: "Params", paths: "Paths") -> bool:
-    """Whether more than plain training in this process was wanted, which then is done."""
+    """Do what these options ask for, if any, and say whether there was one."""
     if args.nproc is not None and args.nproc < 1:
         raise ParamsError(f"--nproc: must be at least 1, got {args.nproc}")
     processes = args.nproc if args.nproc is not None else params.runtime.processes
     if args.profile or args.probe:
         if args.nproc is not None or (args.profile and args.probe):
-            raise ParamsError("--profile and --probe are for one process, one of them at a time: leave the rest out")
+            raise ParamsError("--profile, --probe and --nproc exclude each other: give one of them")
         from pipelines.stages.train import probe, profile
 
         sys.stdout.write((profile if args.profile else probe)(params, paths))

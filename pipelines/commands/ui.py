@@ -1,4 +1,4 @@
-"""`ddpm ui`: MLflow's pages on the project's own store."""
+"""`ddpm ui`: MLflow's pages for the project's store."""
 
 import argparse
 import os
@@ -29,6 +29,6 @@ def open_ui(args: argparse.Namespace) -> int:
     command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", store_uri(paths.home)]
     command += ["--host", args.host, "--port", str(args.port), "--workers", "1"]
     sys.stderr.write(f"MLflow at http://{args.host}:{args.port} (it takes some ten seconds); stop it with Ctrl-C\n")
-    with guarded():  # the server starts a process of its own, and neither may outlive this one
+    with guarded():  # the server starts another process, and neither may outlive this one
         code = subprocess.run(command, env={**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}).returncode
     return code if code >= 0 else 128 - code

@@ -1,7 +1,7 @@
-"""The history of a registered model: what each version was promoted and rolled back for, when and by whom.
+"""The history of a registered model: when, by whom and why each version was promoted or rolled back.
 
-Every promotion and every rollback is an event, kept as a tag of the version it is about: `event.<time>` holds JSON. A
-version whose last event is a rollback is held back: it is not promoted again unless somebody asks for it.
+Every promotion and every rollback is an event, stored as JSON in a tag `event.<time>` of its version. A version whose
+last event is a rollback is blocked: it is not promoted again unless somebody asks for it.
 """
 
 import getpass
@@ -26,13 +26,13 @@ _PREFIX = "event."
 
 @dataclass(frozen=True)
 class Event:
-    """What happened to a version: `promoted`, `restored` (it is champion again by a rollback) or `rolled back`."""
+    """An event of a version: `promoted`, `restored` (champion again after a rollback) or `rolled back`."""
 
     what: str
     at: str
     by: str
     why: str
-    of: int | None = None  # the version whose place it took, or which took its place
+    of: int | None = None  # the version that it replaced, or that replaced it
 
     @classmethod
     def now(cls, what: str, why: str = "", of: int | None = None) -> "Event":
@@ -49,53 +49,53 @@ class Event:
 
 
 def who() -> str:
-    """Who runs this, as user@machine."""
+    """The user of this command, as user@machine."""
     try:
         user = getpass.getuser()
-    except (OSError, KeyError):  # a number without a name, as in a container
+    except (OSError, KeyError):  # a user id without a name, as in a container
         user = str(os.getuid())
     return f"{user}@{socket.gethostname()}"
 
 
 def events_of(version: "Version") -> list[Event]:
-    """A version's events, the oldest first."""
+    """A version's events, oldest first."""
     found = [_read(text) for name, text in version.tags.items() if name.startswith(_PREFIX)]
     return sorted((event for event in found if event is not None), key=lambda event: event.at)
 
 
 def is_held_back(version: "Version") -> bool:
-    """Whether it was rolled back, and not promoted or restored since."""
+    """Whether it was rolled back and not promoted or restored since."""
     return rollback_of(version) is not None
 
 
 def rollback_of(version: "Version") -> Event | None:
-    """The rollback that holds a version back."""
+    """The rollback that blocks a version."""
     events = events_of(version)
     return events[-1] if events and events[-1].what == ROLLED_BACK else None
 
 
 def became_champion(version: "Version") -> str:
-    """When it last became champion; empty if no event tells that it ever was."""
+    """When it last became champion; empty if it has no such event."""
     return max((event.at for event in events_of(version) if event.what in (PROMOTED, RESTORED)), default="")
 
 
 def note(registry: "Registry", version: "Version", event: Event) -> None:
-    """Keep an event with its version."""
+    """Store an event with its version."""
     registry.tag(version, event.tag())
 
 
 def required_why(why: str | None, option: str) -> str:
-    """A reason in words; a rollback without one helps nobody who comes later."""
+    """Check a reason: it must have text, for later readers of the history."""
     text = (why or "").strip()
     if not text:
-        raise ParamsError(f"{option}: must say in words why, for those who read `ddpm history` later; got nothing")
+        raise ParamsError(f"{option}: must give the reason in words, for later readers of `ddpm history`; got nothing")
     if len(text) > LONGEST_WHY:
         raise ParamsError(f"{option}: must be {LONGEST_WHY} characters or less, got {len(text)}")
     return text
 
 
 def history(registry: "Registry") -> list[dict[str, Any]]:
-    """The versions, the newest first, as plain records."""
+    """The versions, newest first, as plain records."""
     held = registry.aliases()
     return [
         {
@@ -112,7 +112,7 @@ def history(registry: "Registry") -> list[dict[str, Any]]:
 
 
 def table(rows: Sequence[Mapping[str, Any]]) -> str:
-    """The records as a table for the terminal: a version a line, and a line for each further event."""
+    """The records as a table for the terminal: a line for each version and for each further event."""
     heads = ("version", "bundle", "verdict", "aliases", "what happened")
     lines = [heads]
     for row in rows:
@@ -126,7 +126,7 @@ def table(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _read(text: str) -> Event | None:
-    """An event of a tag; None for a tag that somebody changed by hand into something else."""
+    """The event in a tag; None if the tag was edited by hand and is not one."""
     try:
         said = json.loads(text)
         of = said.get("of")

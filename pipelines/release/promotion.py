@@ -1,9 +1,8 @@
-"""Promotion: the bundle that was judged becomes the champion of the registry, or it is said why not.
+"""Promotion: the judged bundle becomes the champion of the registry, or an error says why not.
 
-No stage of DVC, for it changes what is shared. It trusts no file: every one must be as dvc.lock and the files that name
-it say (`judged_here`). It trusts no old verdict either, but judges again, by the metrics, the record of how they were
-taken and today's rules; and it registers nothing but the very bundle that the record names. Told twice it changes
-nothing the second time.
+It is not a stage of DVC, as it changes shared state. It trusts no file: each must match dvc.lock and the files that
+name it (`judged_here`). It trusts no old verdict either, but judges again by the metrics, the record of the measurement
+and today's rules; and it registers only the bundle that the record names. A second call changes nothing.
 """
 
 import logging
@@ -39,12 +38,12 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _SHOWN = 12
-_RECORD = "record"  # the tag of a version that holds the SHA-256 of its record
+_RECORD = "record"  # the tag of a version with the SHA-256 of its record
 
 
 @dataclass(frozen=True)
 class Promotion:
-    """What a promotion came to."""
+    """The result of a promotion."""
 
     outcome: Literal["promoted", "unchanged", "kept back"]
     model: str
@@ -59,18 +58,18 @@ class Promotion:
             return f"{who} is the champion already; nothing was changed"
         if self.outcome == "kept back":
             return (
-                f"{who} is kept back, for it was {self.rollback}. Nothing was changed; "
-                "`ddpm promote --again --why TEXT` judges and promotes it all the same"
+                f"{who} is not promoted, as it was {self.rollback}. Nothing was changed; "
+                "`ddpm promote --again --why TEXT` judges and promotes it anyway"
             )
         if self.previous is None:
             return f"{who} is the first champion"
-        return f"{who} is the champion; before it was version {self.previous}, which keeps the alias `{PREVIOUS}`"
+        return f"{who} is the champion; the one before, version {self.previous}, has the alias `{PREVIOUS}`"
 
 
 def promote(params: "Params", paths: Paths, tracker: Tracker, again: str | None = None) -> Promotion:
     """Judge the present bundle again, register it and make it the champion if it is no worse than the present one.
 
-    A bundle that was rolled back is kept back, unless `again` says why it is to be champion all the same.
+    A bundle that was rolled back is not promoted, unless `again` gives a reason.
     """
     bundle, challenger, judged = judged_here(params.gate, paths)
     with store_must_answer(), one_at_a_time(paths):
@@ -90,14 +89,16 @@ def promote(params: "Params", paths: Paths, tracker: Tracker, again: str | None 
         if champion is not None:
             registry.point(CHALLENGER, version)
             rules = _against(registry, champion, challenger, params, paths)
-            log.info("beside the champion, version %d of %s:\n%s", champion.number, registry.name, rules_table(rules))
+            log.info(
+                "compared with the champion, version %d of %s:\n%s", champion.number, registry.name, rules_table(rules)
+            )
             if overall(rules) != "pass":
                 raise PromotionRefused(_words(rules, champion, version, registry.name))
         if not registry.move(CHAMPION, champion, version):
             raise PromotionRefused(
-                f"the champion of {registry.name} must not change during a promotion, and it did (it was "
-                f"{'none' if champion is None else f'version {champion.number}'}); run `ddpm promote` again to be "
-                "compared with the new one"
+                f"the champion of {registry.name} must not change during a promotion, but it did (it was "
+                f"{'none' if champion is None else f'version {champion.number}'}); run `ddpm promote` again to "
+                "compare with the new one"
             )
         note(registry, version, Event.now(PROMOTED, again or "", None if champion is None else champion.number))
         if champion is not None and not is_held_back(champion):
@@ -108,7 +109,7 @@ def promote(params: "Params", paths: Paths, tracker: Tracker, again: str | None 
 
 
 def judged_here(gate: GateConfig, paths: Paths) -> tuple[Bundle, Measurement, Verdict]:
-    """The bundle, its measurement and its verdict, if each file is what the others and dvc.lock say it is."""
+    """The bundle, its measurement and its verdict, if all files match each other and dvc.lock."""
     differing = dvc_lock.differences(paths)
     try:
         challenger, bundle = read_own_measurement(paths), read_bundle(paths.bundle)
@@ -119,7 +120,7 @@ def judged_here(gate: GateConfig, paths: Paths) -> tuple[Bundle, Measurement, Ve
         raise PromotionRefused(_differing([str(error), *differing])) from error
     if not judged.passed:
         raise PromotionRefused(
-            f"the bundle must pass the gate, and by today's rules it does not ({judged.outcome}):\n  "
+            f"the bundle must pass the gate, but by today's rules it does not ({judged.outcome}):\n "
             + "\n  ".join(judged.reasons)
             + (f"\nBesides, {_differing(differing)}" if differing else "")
         )
@@ -131,11 +132,11 @@ def judged_here(gate: GateConfig, paths: Paths) -> tuple[Bundle, Measurement, Ve
 
 def _differing(lines: Sequence[str]) -> str:
     shown = "\n  ".join(lines[:_SHOWN]) + (f"\n  and {len(lines) - _SHOWN} more" if len(lines) > _SHOWN else "")
-    return f"what lies here must be what was run, and it is not:\n  {shown}\n{dvc_lock.MEND}"
+    return f"the files must be those of the last run, but they are not:\n {shown}\n{dvc_lock.MEND}"
 
 
 def _registered(registry: "Registry", run_id: str, bundle: Bundle, judged: Verdict, paths: Paths) -> "Version":
-    """The version of this very bundle, made if the registry has none."""
+    """The version of this bundle, created if the registry has none."""
     tags = {
         "bundle": bundle.digest,
         "weights": weights_digest(paths),
@@ -165,9 +166,9 @@ def _words(rules: Sequence[RuleResult], champion: "Version", version: "Version",
     blocking = "\n  ".join(f"{rule.rule}: {rule.outcome}: {rule.text}" for rule in rules if rule.outcome != "pass")
     return (
         f"the bundle must be no worse than the champion, version {champion.number} of {name}, by more than the gate "
-        f"allows, and that is not shown ({overall(rules)}):\n  {blocking}\nIt is kept as version {version.number}, "
+        f"allows, but this is not shown ({overall(rules)}):\n {blocking}\nIt is kept as version {version.number}, "
         f"alias `{CHALLENGER}`; train on, measure more samples (evaluate.n, split.test_fraction), or move the alias in "
-        "MLflow's pages if you want it all the same."
+        "MLflow's pages if you want it anyway."
     )
 
 
@@ -186,7 +187,7 @@ def _against(
 
 
 def _as_registered(champion: "Version", challenger: Measurement, files: Path) -> tuple[list[str], Measurement | None]:
-    """In what the champion's measurement differs from the challenger's; and it, if it is as it was registered."""
+    """The conditions in which the champion's measurement differs; and the measurement, if it is as registered."""
     check_bundle(files / "bundle", champion.bundle, Path(f"version {champion.number} of the registry"))
     try:
         beside = read_measurement(files / "metrics.json", files / "record.json")
@@ -205,7 +206,7 @@ def _as_registered(champion: "Version", challenger: Measurement, files: Path) ->
 def _measured_again(
     bundle: Path, scratch: Path, different: Iterable[str], params: "Params", paths: Paths
 ) -> Measurement:
-    """The champion's bundle, measured as stage evaluate does on today's data and settings, in a folder of its own."""
+    """Measure the champion's bundle as stage evaluate does, with today's data and settings, in its own folder."""
     from pipelines.stages import evaluate
 
     try:

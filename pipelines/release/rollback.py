@@ -1,7 +1,7 @@
-"""Rollback: an earlier version is champion again, and what it replaces is not promoted again by itself.
+"""Rollback: an earlier version is champion again, and the versions it replaces are not promoted again automatically.
 
-The replaced versions are marked first and the alias moves after, so that whatever stops it between the two leaves
-nothing that the next run would promote anew; the same command then completes it.
+It marks the replaced versions before it moves the alias, so that after an interruption the next run promotes none of
+them; the same command then completes the rollback.
 """
 
 import tempfile
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Rollback:
-    """What a rollback came to."""
+    """The result of a rollback."""
 
     outcome: Literal["rolled back", "unchanged"]
     model: str
@@ -49,7 +49,7 @@ class Rollback:
         if self.outcome == "unchanged":
             return f"{who} is the champion already; nothing was changed"
         numbers = " and ".join(str(number) for number in self.replaced)
-        held = f"; version {numbers} will not be promoted again by itself" if numbers else ""
+        held = f"; version {numbers} will not be promoted again automatically" if numbers else ""
         before = f"version {self.previous}" if self.previous else "none"
         return f"{who} is the champion again{held}; alias `{PREVIOUS}`: {before}"
 
@@ -57,9 +57,9 @@ class Rollback:
 def roll_back(
     params: "Params", paths: Paths, tracker: Tracker, wanted: int | None, why: str, *, again: bool = False
 ) -> Rollback:
-    """Make an earlier version champion: the one that is wanted, or the one before the present champion.
+    """Make an earlier version champion: `wanted`, or the one before the present champion.
 
-    A version that was itself rolled back is taken only with `again`; then nothing is held back in its place.
+    A version that was itself rolled back needs `again`; then no other version is blocked.
     """
     with store_must_answer(), one_at_a_time(paths):
         from pipelines.tracking.mlflow_registry import Registry
@@ -71,8 +71,8 @@ def roll_back(
         reinstated = is_held_back(target)
         if reinstated and not again:
             raise PromotionRefused(
-                f"version {target.number} of {registry.name} must not have been rolled back, and it was "
-                f"({rollback_of(target)}); add --again to make it champion all the same"
+                f"version {target.number} of {registry.name} must not have been rolled back, but it was "
+                f"({rollback_of(target)}); add --again to make it champion anyway"
             )
         if target.number == champion.number:
             if reinstated:
@@ -89,7 +89,7 @@ def roll_back(
                 for name in mark.tag():
                     registry.untag(version, name)
             raise PromotionRefused(
-                f"the champion of {registry.name} must not change during a rollback, and it did (it was version "
+                f"the champion of {registry.name} must not change during a rollback, but it did (it was version "
                 f"{champion.number}); look at `ddpm history` and run the rollback again"
             )
         note(registry, target, Event.now(RESTORED, why, champion.number))
@@ -103,7 +103,7 @@ def _champion(registry: "Registry", versions: Sequence["Version"], number: int |
         if version.number == number:
             return version
     raise DdpmError(
-        f"there must be a champion of {registry.name} to roll back from, and there is none "
+        f"a rollback needs a champion of {registry.name}, but there is none "
         f"({len(versions)} versions are registered); `ddpm promote` makes one"
     )
 
@@ -115,33 +115,33 @@ def _target(registry: "Registry", versions: Sequence["Version"], number: int | N
     known = ", ".join(str(version.number) for version in versions)
     if wanted is None:
         raise ParamsError(
-            f"VERSION: must be given, for no version of {registry.name} has the alias `{PREVIOUS}`; there are {known}; "
+            f"VERSION: must be given, as no version of {registry.name} has the alias `{PREVIOUS}`; there are {known}; "
             "see `ddpm history`"
         )
     raise ParamsError(f"VERSION: must be a version of {registry.name} ({known}), got {wanted}; see `ddpm history`")
 
 
 def _promoted_after(versions: Sequence["Version"], target: "Version", champion: "Version") -> list["Version"]:
-    """The champion, and those that were champion between it and the target."""
+    """The champion, and the versions that were champion between it and the target."""
     since, seen = became_champion(target), (target.number, champion.number)
     later = [v for v in versions if since and became_champion(v) > since and v.number not in seen]
     return [champion, *(version for version in later if not is_held_back(version))]
 
 
 def _check_files(registry: "Registry", target: "Version", paths: Paths) -> None:
-    """A champion that cannot be fetched or is not what was registered would serve nobody."""
+    """Check that the target can be fetched and is what was registered."""
     paths.home.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=paths.home, prefix="rollback-") as scratch:
         bundle = read_bundle(registry.fetch(target, Path(scratch)) / "bundle")
     if bundle.digest != target.bundle:
         raise IntegrityError(
             f"version {target.number} of {registry.name} must hold the bundle {target.bundle[:12]} that it was "
-            f"registered with, and it holds {bundle.digest[:12]}; roll back to another version"
+            f"registered with, but it holds {bundle.digest[:12]}; roll back to another version"
         )
 
 
 def _point_previous(registry: "Registry", chosen: "Version | None") -> int | None:
-    """Give `previous` to the version chosen, else to the last champion that is not held back, else to none."""
+    """Move `previous` to the version chosen, else to the last champion that is not blocked, else remove it."""
     aliases = registry.aliases()
     champion, held = aliases.get(CHAMPION), aliases.get(PREVIOUS)
     free = {v.number: v for v in registry.versions() if v.number != champion and not is_held_back(v)}

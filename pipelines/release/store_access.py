@@ -1,4 +1,4 @@
-"""What promotion, rollback and history share: a store that must answer, and one change of the registry at a time."""
+"""Shared by promotion, rollback and history: a store that must answer, and one change of the registry at a time."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +10,7 @@ from pipelines.tracking.tracker import must_answer
 
 @contextmanager
 def store_must_answer() -> Iterator[None]:
-    """A store that does not answer, as an error that says so; as a temporary one where it may answer later."""
+    """Raise an error if the store does not answer; a temporary one if it may answer later."""
     try:
         yield
     except StoreDown as error:
@@ -19,6 +19,6 @@ def store_must_answer() -> Iterator[None]:
 
 @contextmanager
 def one_at_a_time(paths: Paths) -> Iterator[None]:
-    """Changes of aliases on this machine wait for each other; those elsewhere meet the alias's compare-and-swap."""
+    """Lock the aliases on this machine; changes from elsewhere are caught by the alias's compare-and-swap."""
     with locked(paths.home / "promote.lock"):
         yield

@@ -1,1 +1,1 @@
-"""What any command needs of the machine: environment, processes, signals, threads, progress, disk."""
+"""The machine that a command runs on: environment, processes, signals, threads, progress, disk."""

@@ -1,4 +1,4 @@
-"""What the disk refuses, as one message: which file, why, and how to mend it."""
+"""Errors of the disk as one message: which file, why, and how to mend it."""
 
 import errno
 import os
@@ -14,15 +14,15 @@ _MENDED_BY = {
     errno.EROFS: "mount it for writing",
     errno.EACCES: "give yourself the right to it",
     errno.EPERM: "give yourself the right to it",
-    errno.EIO: "see what the system says of the disk (dmesg)",
-    errno.ENOTDIR: "remove the file that lies where a folder must be",
+    errno.EIO: "check the disk in the system's log (dmesg)",
+    errno.ENOTDIR: "remove the file at the path that must be a folder",
     errno.EMFILE: "raise the limit on open files (ulimit -n)",
     errno.ENAMETOOLONG: "shorten the name, or move the project to a shorter path",
 }
 
 
 def told(error: OSError) -> str | None:
-    """The message for an error of the disk; None for any other, which is a fault of ours."""
+    """The message for an error of the disk; None for any other error, which is a bug."""
     how = _MENDED_BY.get(error.errno or 0)
     if how is None:
         return None
@@ -30,7 +30,7 @@ def told(error: OSError) -> str | None:
     where = os.fsdecode(place) if isinstance(place, str | bytes) else "a file"
     return (
         f"{where}: must be read or written, but: {error.strerror}; {how.format(free=_free(where))}{_elsewhere(where)}. "
-        "What was written before is whole; run again to go on"
+        "What was written before is complete; run again to resume"
     )
 
 
@@ -42,15 +42,15 @@ def _free(where: str) -> str:
 
 
 def _elsewhere(where: str) -> str:
-    """The state may lie on any disk."""
+    """The state folder can be on any disk."""
     home = os.environ.get("DDPM_HOME", ".ddpm")
     return ", or set DDPM_HOME to a folder on another disk" if home in where else ""
 
 
 def damaged(path: Path, *, whole: bool = True) -> str | None:
-    """What is wrong with a file that must be an sqlite database; None if nothing is, or nobody has made it yet.
+    """The damage of a file that must be an sqlite database; None if there is none, or no such file yet.
 
-    `whole` looks at every page, else at the first ones alone.
+    `whole` checks every page, else only the first ones.
     """
     if not path.is_file():
         return None
@@ -60,7 +60,7 @@ def damaged(path: Path, *, whole: bool = True) -> str | None:
                 database.execute("select count(*) from sqlite_master").fetchone()
                 return None
             (said,) = database.execute("pragma quick_check(1)").fetchone()
-    except sqlite3.OperationalError:  # busy, or it cannot be opened: see `unwritable`
+    except sqlite3.OperationalError:  # busy, or not readable: see `unwritable`
         return None
     except sqlite3.DatabaseError as error:
         return str(error)
@@ -68,7 +68,7 @@ def damaged(path: Path, *, whole: bool = True) -> str | None:
 
 
 def unwritable(path: Path) -> str | None:
-    """Why an sqlite database cannot be written; None where it can, or where somebody else writes just now."""
+    """Why an sqlite database cannot be written; None if it can, or if another process writes now."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with closing(sqlite3.connect(path, timeout=5.0)) as database:
@@ -84,14 +84,14 @@ def unwritable(path: Path) -> str | None:
 
 
 def sqlite_file(uri: str) -> Path | None:
-    """The file of a store that is an sqlite database."""
+    """The file of an sqlite store."""
     return Path(uri.removeprefix("sqlite:///")) if uri.startswith("sqlite:///") else None
 
 
 def damaged_store(file: Path, fault: str) -> tuple[str, str]:
     """What is wrong with MLflow's database, and how to mend it."""
     return (
-        f"The MLflow store {file} must be an sqlite database that is whole, but it is damaged ({fault}).",
-        f"Put it aside (mv {file} {file}.damaged) and run again: a new one is made and gets the run of the present "
-        f"outputs. `sqlite3 {file}.damaged .recover` may save older runs; a copy of yours brings all back.",
+        f"The MLflow store {file} must be an intact sqlite database, but it is damaged ({fault}).",
+        f"Move it away (mv {file} {file}.damaged) and run again: a new one is made and gets the run of the present "
+        f"outputs. `sqlite3 {file}.damaged .recover` may save older runs; a backup restores all.",
     )

@@ -1,11 +1,10 @@
-"""Processes that end with the one that started them, however that one ends.
+"""Child processes that end with their parent, however it ends.
 
-A process that starts others becomes their owner: they find it in $DDPM_OWNER, and a thread in each waits for its end
-(by a pidfd on Linux; elsewhere it looks twice a second). Then they get SIGTERM, as if the owner had passed it on: a
-training saves and leaves. What has not ended after a grace is killed. The owner of a stage of `dvc repro` is DVC.
-
-Programs of others, such as MLflow's server, watch nobody. `guarded` starts a small process that ends them on Linux; it
-is this file, run as a script, so only the standard library is imported here.
+A process that starts others is their owner: they read it from $DDPM_OWNER, and a thread in each waits for its end (with
+a pidfd on Linux; elsewhere it checks twice a second). Then it sends SIGTERM to its own process, so that a training
+saves and exits; after a grace period it kills it. The owner of a stage of `dvc repro` is DVC. Other programs, such as
+MLflow's server, do not watch an owner. `guarded` starts a small process that ends them on Linux; it is this file, run
+as a script, so this file imports only the standard library.
 """
 
 import os
@@ -24,7 +23,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 OWNER, GUARD = "DDPM_OWNER", "DDPM_GUARD"
-GRACE_SECONDS = 60.0  # to save in, before a process whose owner is gone is killed
+GRACE_SECONDS = 60.0  # time to save, before a process without its owner is killed
 LOOK_SECONDS = 0.5
 _SHELLS = {"sh", "dash", "bash", "zsh", "fish", "ksh", "busybox"}
 _PROC = Path("/proc")
@@ -32,7 +31,7 @@ _PROC = Path("/proc")
 
 @dataclass(frozen=True)
 class Process:
-    """A process by its number and its beginning, so that another one with the same number is told apart."""
+    """A process by its id and start time, so that a later process with the same id is not mistaken for it."""
 
     pid: int
     began: str
@@ -54,10 +53,10 @@ class Process:
         return bool(began) and began == self.began
 
     def wait(self) -> None:
-        """Return when it has ended."""
+        """Wait until it has ended."""
         try:
             descriptor = os.pidfd_open(self.pid)
-        except (AttributeError, OSError):  # another system, an old kernel, or there is no such process
+        except (AttributeError, OSError):  # another system, an old kernel, or no such process
             while self.lives():
                 time.sleep(LOOK_SECONDS)
             return
@@ -69,7 +68,7 @@ class Process:
 
 
 def _began(pid: int) -> str:
-    """When a process began, in the system's own words; empty where it has ended (a zombie has)."""
+    """The start time of a process as the system gives it; empty if it has ended (or is a zombie)."""
     if _PROC.joinpath("self", "stat").exists():
         fields = _stat(pid)
         return fields[19] if fields and fields[0] not in "ZX" else ""
@@ -77,7 +76,7 @@ def _began(pid: int) -> str:
 
 
 def _stat(pid: int) -> list[str]:
-    """The fields of /proc/PID/stat from the third on: state, parent, ...; empty where there is no such process."""
+    """The fields of /proc/PID/stat from the third on: state, parent, ...; empty if there is no such process."""
     with suppress(OSError):
         return (_PROC / str(pid) / "stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
     return []
@@ -93,12 +92,12 @@ def _ps(*words: str) -> str:
 
 
 def own_children() -> None:
-    """From now on the processes that this one starts end with it."""
+    """Make processes that this one starts from now on end with it."""
     os.environ[OWNER] = str(Process.of(os.getpid()))
 
 
 def owner(environment: Mapping[str, str] = os.environ) -> Process | None:
-    """The process that this one ends with; None where a user started it."""
+    """The process that this one ends with; None if a user started it."""
     named = Process.parsed(environment.get(OWNER, ""))
     if named is not None and named.pid != os.getpid():
         return named
@@ -106,19 +105,19 @@ def owner(environment: Mapping[str, str] = os.environ) -> Process | None:
 
 
 def end_with_owner() -> None:
-    """Get SIGTERM when the owner ends; at once where it has ended already."""
+    """Send SIGTERM to this process when its owner ends; at once if it has ended already."""
     found = owner()
     if found is not None:
         end_with(found)
 
 
 def end_with_parent() -> None:
-    """The same for a worker of a pool, which its parent alone speaks to."""
+    """The same for a worker of a pool, whose owner is its parent."""
     end_with(Process.of(os.getppid()))
 
 
 def end_with(other: Process, grace: float = GRACE_SECONDS) -> None:
-    """Get SIGTERM when another process ends, and SIGKILL where that does not help."""
+    """Send SIGTERM to this process when another one ends, and SIGKILL after the grace period."""
 
     def follow() -> None:
         other.wait()
@@ -130,7 +129,7 @@ def end_with(other: Process, grace: float = GRACE_SECONDS) -> None:
 
 
 def _nearest_but_shells(pid: int) -> Process:
-    """DVC starts a stage through a shell, which may stay between the two or not."""
+    """DVC starts a stage with a shell, which may or may not remain between the two."""
     for _ in range(8):
         name, parent = _name_and_parent(pid)
         if name.lstrip("-") not in _SHELLS or parent < 1:
@@ -193,9 +192,9 @@ def command_of(pid: int) -> bytes:
 
 @contextmanager
 def guarded() -> Iterator[None]:
-    """Programs of others that are started in here, and what they start, have ended afterwards, or after this process.
+    """End other programs that were started in this context, and their children, at its end or when this process ends.
 
-    A child of ours is left out by an environment without GUARD. Without /proc this does nothing.
+    A child with an environment without GUARD is excluded. Without /proc this does nothing.
     """
     me = str(Process.of(os.getpid()))
     os.environ[GUARD] = me
@@ -211,7 +210,7 @@ def guarded() -> Iterator[None]:
 
 
 def end_guarded(mark: str, spared: int, patience: float = 3.0) -> None:
-    """End the processes that carry the mark of a guard, wherever they are: SIGTERM, then SIGKILL."""
+    """End all processes with a guard's mark in their environment: SIGTERM, then SIGKILL."""
     for number, seconds in ((signal.SIGTERM, patience), (signal.SIGKILL, patience)):
         end = time.monotonic() + seconds
         found = list(having(GUARD, mark, spared))
@@ -224,7 +223,7 @@ def end_guarded(mark: str, spared: int, patience: float = 3.0) -> None:
 
 
 def having(name: str, value: str, *spared: int) -> Iterator[int]:
-    """The processes that were started with this in their environment, but for this one."""
+    """The processes with this in their environment, except this one."""
     wanted = f"{name}={value}".encode()
     for entry in _PROC.iterdir() if _PROC.is_dir() else ():
         if entry.name.isdigit() and int(entry.name) not in (os.getpid(), *spared):
@@ -234,7 +233,7 @@ def having(name: str, value: str, *spared: int) -> Iterator[int]:
 
 
 def main(mark: str) -> None:
-    """The guard: wait for the end of the one that is guarded, then end what it left."""
+    """The guard process: wait for the end of the guarded one, then end its remaining programs."""
     guarded_one = Process.parsed(mark)
     if guarded_one is not None:
         guarded_one.wait()

@@ -1,4 +1,4 @@
-"""How far a long piece of work is: a bar on a terminal; elsewhere a line in the log every 30 seconds.
+"""Progress of long work: a bar on a terminal; elsewhere a line in the log every 30 seconds.
 
 for row in tracked(rows, "shard", "pictures"): ...
 with Progress(total, "sample", "steps") as progress: progress.update()
@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 
 class Progress:
-    """Counts what is done. `done` of the total was done before; `quiet` shows nothing anywhere."""
+    """Counts completed items. `done` of the total were completed before; `quiet` shows nothing."""
 
     def __init__(
         self, total: int, what: str, unit: str, *, done: int = 0, leave: bool = True, quiet: bool = False
@@ -46,7 +46,7 @@ class Progress:
             self._bar.close()
 
     def update(self, by: int = 1) -> None:
-        """So many more are done."""
+        """Count more completed items."""
         self.done += by
         if self._bar is not None:
             self._bar.update(by)
@@ -55,7 +55,7 @@ class Progress:
             log.info("%s", self._line(now - self._began))
 
     def note(self, text: str) -> None:
-        """Say this behind the numbers from now on."""
+        """Show this text after the numbers from now on."""
         self._note = text
         if self._bar is not None:
             self._bar.set_postfix_str(text)
@@ -71,7 +71,7 @@ class Progress:
 
 
 def tracked(items: Iterable[Item], what: str, unit: str, *, total: int, leave: bool = True) -> Iterator[Item]:
-    """The items, one after another, each counted when the next is asked for."""
+    """The items, each counted when the next one is requested."""
     with Progress(total, what, unit, leave=leave) as progress:
         for item in items:
             yield item
@@ -79,7 +79,7 @@ def tracked(items: Iterable[Item], what: str, unit: str, *, total: int, leave: b
 
 
 def duration(seconds: float) -> str:
-    """A time as a person says it: `40 s`, `3 min`, `2 h 10 min`."""
+    """A duration in words: `40 s`, `3 min`, `2 h 10 min`."""
     if seconds < 60:
         return f"{max(1, round(seconds))} s"
     minutes = round(seconds / 60)

@@ -1,4 +1,4 @@
-"""SIGTERM and SIGINT: raised where nothing waits for the end of a step, passed on to what this process started."""
+"""SIGTERM and SIGINT: raised as exceptions, or passed on to child processes."""
 
 import os
 import signal
@@ -15,12 +15,12 @@ T = TypeVar("T")
 
 
 class Terminated(BaseException):
-    """SIGTERM came, and nothing waits for the end of a step: leave, and clear up on the way, as on Ctrl-C."""
+    """SIGTERM came: exit and clean up on the way, as on Ctrl-C."""
 
 
 @contextmanager
 def ending_on_sigterm() -> Iterator[None]:
-    """SIGTERM in here is raised as Terminated; a second one, when clearing up takes too long, leaves at once."""
+    """Raise SIGTERM as Terminated in this context; a second one exits at once, without waiting for the cleanup."""
 
     def hear(number: int, _frame: FrameType | None) -> None:
         signal.signal(number, signal.SIG_DFL)
@@ -37,16 +37,16 @@ def ending_on_sigterm() -> Iterator[None]:
 
 
 class Passing:
-    """What `passing_on` heard: the name of the first signal, None before it."""
+    """The name of the first signal in `passing_on`, None before it."""
 
     name: str | None = None
 
 
 @contextmanager
 def passing_on(echo_seconds: float = 2.0) -> Iterator[Passing]:
-    """SIGTERM and SIGINT in here go to all processes that this one started, as SIGTERM; a second signal kills them.
+    """Pass SIGTERM and SIGINT on to all children of this process, as SIGTERM; a second signal kills them.
 
-    A process that starts after the signal gets it too. A second signal right after the first counts as the same one.
+    A child that starts after the signal gets it too. A second signal right after the first counts as the same one.
     """
     passing, heard = Passing(), 0.0
     over = threading.Event()
@@ -55,7 +55,7 @@ def passing_on(echo_seconds: float = 2.0) -> Iterator[Passing]:
         told: set[tuple[int, bytes]] = set()
         while not over.is_set():
             for pid in descendants(os.getpid()):
-                known = pid, command_of(pid)  # between fork and exec a signal would be lost: then it gets another
+                known = pid, command_of(pid)  # a signal between fork and exec is lost, so send it again
                 if known not in told:
                     told.add(known)
                     with suppress(ProcessLookupError):
@@ -83,7 +83,7 @@ def passing_on(echo_seconds: float = 2.0) -> Iterator[Passing]:
 
 
 def in_a_thread(work: Callable[[], T]) -> T:
-    """Do the work in another thread, so that this one, the main thread, hears signals whatever the work does."""
+    """Run the work in another thread, so that the main thread handles signals whatever the work does."""
     done: list[T] = []
     failed: list[BaseException] = []
 

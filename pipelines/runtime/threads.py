@@ -1,7 +1,7 @@
-"""How many threads a stage computes with: OMP_NUM_THREADS, else `runtime.threads`, else what is free here and now.
+"""The number of threads of a stage: OMP_NUM_THREADS, else `runtime.threads`, else the number of free processors.
 
-Decided once, before numpy or torch is imported, and put where their libraries read it. Threads change the last bits of
-a sum, so whoever computes writes the number down, and a training that goes on keeps the one it began with.
+Decided once, before numpy or torch is imported, and put into the environment for their libraries. Threads change the
+last bits of a sum, so outputs record the number, and a resumed training keeps the one it began with.
 """
 
 import logging
@@ -16,10 +16,10 @@ from pipelines.runtime.environment import THREADS
 
 Asked = int | Literal["auto"]
 
-# What we put into OMP_NUM_THREADS, as `number`: a process that inherits it knows by this that no user wrote it. Where
-# we launch several processes it is `number:fixed`, or `number:user`, with the number that they share.
+# Our value of OMP_NUM_THREADS, as `number`: it tells a child process that no user wrote it. If we launch several
+# processes it is `number:fixed`, or `number:user`, with the number that they share.
 OURS = "DDPM_THREADS"
-MOST = 8  # that `auto` takes; what more are worth was not measured
+MOST = 8  # the maximum of `auto`; more was not measured
 _LOOK_SECONDS, _LOOKS = 0.2, 4
 _log = logging.getLogger(__name__)
 
@@ -27,7 +27,7 @@ _log = logging.getLogger(__name__)
 def settle(asked: object, environment: MutableMapping[str, str] = os.environ) -> int | None:
     """The number of threads, put into the environment for the libraries and for child processes.
 
-    None, and nothing is done, where `asked` is no number and not `auto`: the parameters are judged later.
+    Does nothing and gives None if `asked` is neither a number nor `auto`: the parameters are checked later.
     """
     fixed = _fixed(environment)
     if fixed is not None:
@@ -49,7 +49,7 @@ def settle(asked: object, environment: MutableMapping[str, str] = os.environ) ->
 
 
 def in_use(asked: Asked, environment: MutableMapping[str, str] = os.environ) -> int:
-    """The number that a stage computes with: what was settled, or is now."""
+    """The number of threads of a stage: what was decided before, or else now."""
     for number in (_fixed(environment), users(environment), None if asked == "auto" else asked):
         if number is not None:
             return number
@@ -58,24 +58,24 @@ def in_use(asked: Asked, environment: MutableMapping[str, str] = os.environ) -> 
 
 
 def users(environment: Mapping[str, str] = os.environ) -> int | None:
-    """The number that the user set as OMP_NUM_THREADS; None where there is none, or it is ours or a launcher's."""
-    value = environment.get("OMP_NUM_THREADS", "").split(",")[0].strip()  # OpenMP knows a list, for nested work
+    """The number that the user set as OMP_NUM_THREADS; None if it is not set, ours or a launcher's."""
+    value = environment.get("OMP_NUM_THREADS", "").split(",")[0].strip()  # OpenMP allows a list, for nested work
     if not value or (OURS in environment and environment[OURS] == value) or _fixed(environment) is not None:
         return None
     if value == "1" and environment.get("LOCAL_WORLD_SIZE", "1") != "1":
-        return None  # torchrun writes it where there was none
+        return None  # torchrun sets it if it was not set
     if not value.isdigit() or int(value) < 1:
-        raise ParamsError(f"OMP_NUM_THREADS: must be a whole number of at least 1, got {value!r}; mend or unset it")
+        raise ParamsError(f"OMP_NUM_THREADS: must be a whole number of at least 1, got {value!r}; correct or unset it")
     return int(value)
 
 
 def is_users(environment: Mapping[str, str] = os.environ) -> bool:
-    """Whether the number in use is one that the user set, here or where this process was launched."""
+    """Whether the user set the number in use, here or in the process that launched this one."""
     return environment.get(OURS, "").endswith(":user") or users(environment) is not None
 
 
 def share(number: int, processes: int, environment: MutableMapping[str, str] = os.environ) -> None:
-    """Let each of several processes that will be started have its part, and know the whole."""
+    """Set the environment for several processes: each gets its part of the threads, and the total."""
     how = "user" if is_users(environment) else "fixed"
     _put(max(1, number // processes), f"{number}:{how}", environment)
 
@@ -85,12 +85,12 @@ def measured(
     *,
     system: Path = Path("/"),
 ) -> int:
-    """As many threads as processors are ours and not at work for others: at least 1, at most `MOST`."""
+    """The number of processors that are available and idle: at least 1, at most `MOST`."""
     ours = min(len(os.sched_getaffinity(0)), quota(system))
     if ours == 1:
         return 1
     free = 0.0
-    for _ in range(_LOOKS):  # the most of them: what comes and goes within a second is no load
+    for _ in range(_LOOKS):  # the largest sample: short bursts of work are no load
         seen = (look or (lambda: free_processors(system)))()
         free = max(free, float(ours) if seen is None else seen)
         if round(free) >= min(ours, MOST):
@@ -102,7 +102,7 @@ def measured(
 
 
 def free_processors(system: Path = Path("/"), seconds: float = _LOOK_SECONDS) -> float | None:
-    """How many of our processors were idle while we slept; None where the system does not tell."""
+    """The number of our processors that were idle while we slept; None if the system does not tell."""
     first = _idle_and_total(system)
     time.sleep(seconds)
     second = _idle_and_total(system)
@@ -114,7 +114,7 @@ def free_processors(system: Path = Path("/"), seconds: float = _LOOK_SECONDS) ->
 
 
 def quota(system: Path = Path("/")) -> int:
-    """Whole processors that the control groups allow this process, version 2 or 1; a large number where all are."""
+    """Whole processors that the control groups (version 2 or 1) allow this process; a large number without a limit."""
     allowed = [1 << 20]
     for line in _text(system / "proc/self/cgroup").splitlines():
         _, controllers, group = line.split(":", 2)
@@ -128,7 +128,7 @@ def quota(system: Path = Path("/")) -> int:
 
 
 def _upwards(mount: Path, group: str) -> list[Path]:
-    """The folder of a group and those of the groups that it is in."""
+    """The folders of a group and its parents."""
     place = mount / group.lstrip("/")
     return [place, *(parent for parent in place.parents if parent.is_relative_to(mount))]
 
@@ -142,7 +142,7 @@ def _of_two(text: str) -> int:
 
 
 def _idle_and_total(system: Path) -> list[tuple[int, int]]:
-    """Of each processor that we may use: ticks without work, and all ticks."""
+    """For each processor that we may use: idle ticks and all ticks."""
     found = []
     mine = os.sched_getaffinity(0)
     for line in _text(system / "proc/stat").splitlines():
@@ -168,6 +168,6 @@ def _fixed(environment: Mapping[str, str]) -> int | None:
 def _put(number: int, ours: str, environment: MutableMapping[str, str]) -> None:
     before = environment.get(OURS, "").partition(":")[0]
     for name in THREADS:
-        if name == "OMP_NUM_THREADS" or environment.get(name) in (None, before):  # a user's own stays
+        if name == "OMP_NUM_THREADS" or environment.get(name) in (None, before):  # keeps the user's own value
             environment[name] = str(number)
     environment[OURS] = ours

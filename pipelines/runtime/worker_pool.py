@@ -1,6 +1,6 @@
 """A map over worker processes that survives the death of any of them.
 
-Each worker is a process with a function of its own, which may hold what takes long to set up, such as an open network.
+Each worker is a process with its own function, which may keep what takes long to set up, such as an open network.
 Results come in the order of the items, whichever worker made them.
 """
 
@@ -26,14 +26,14 @@ Tick = Callable[[], None]
 Setup = Callable[[Tick], Callable[[Item], Result]]
 """Runs once in its process and returns the worker's function, which may call the tick to report progress."""
 
-_AHEAD = 3  # chunks a worker that may wait for the reader
-# spawn: a fork of a process with threads (numpy's, torch's) may wait for a lock that nobody holds any more
+_AHEAD = 3  # chunks per worker that may wait for the reader
+# spawn, as a fork of a process with threads (numpy's, torch's) may wait forever for a lock
 _CONTEXT = multiprocessing.get_context("spawn")
 
 
 @dataclass(frozen=True)
 class Died:
-    """Stands for the result of an item on which the process died. The exit code is that of multiprocessing.Process."""
+    """The result of an item on which the process died; the exit code is that of multiprocessing.Process."""
 
     exit_code: int
 
@@ -50,14 +50,14 @@ def _plain(function: Callable[[Item], Result], tick: Tick) -> Callable[[Item], R
 def map_in_workers(
     setups: Sequence[Setup[Item, Result]], items: Iterable[Item], *, chunk: int = 1, on_tick: Tick | None = None
 ) -> Generator[Result | Died, None, None]:
-    """The result of every item, in order, by one worker a setup. An exception of a worker is raised here.
+    """The result of every item, in order, with one worker per setup. Raises an exception of a worker here.
 
-    A worker that dies (a decoder that runs wild, memory that runs out) is replaced. The items of its chunk are then
+    A worker that dies (a crash of a decoder, lack of memory) is replaced. The items of its chunk are then
     sent one at a time, so that only the one that kills it is lost. Close the iterator to end the workers early.
     """
     source = iter(items)
     workers: list[_Worker[Item, Result]] = [_Worker(setup) for setup in setups]
-    chunks: deque[_Chunk[Item, Result]] = deque()  # handed out and not yet read, the oldest first
+    chunks: deque[_Chunk[Item, Result]] = deque()  # sent and not yet read, oldest first
     try:
         while True:
             for worker in workers:
@@ -81,14 +81,14 @@ def map_in_workers(
 
 @dataclass(eq=False)
 class _Chunk(Generic[Item, Result]):
-    """Some items: `parts` are still to be done, each in one message."""
+    """Some items; `parts` are the remaining messages."""
 
     parts: deque[list[Item]]
     results: "deque[Result | Died]" = field(default_factory=deque)
 
 
 class _Worker(Generic[Item, Result]):
-    """A process, its end of the pipe, and the chunk in hand. The process starts with its first chunk."""
+    """A process, its end of the pipe, and its current chunk. The process starts with its first chunk."""
 
     line: Connection
 
@@ -137,7 +137,7 @@ class _Worker(Generic[Item, Result]):
     def _send(self) -> None:
         if self._process is None or not self._process.is_alive():
             self._start()
-        with suppress(OSError):  # it died just now; `receive` finds out
+        with suppress(OSError):  # it has just died; `receive` handles that
             self.line.send(self._chunk.parts[0])
 
     def _start(self) -> None:
@@ -154,9 +154,9 @@ class _Worker(Generic[Item, Result]):
 
 
 def _work(setup: Setup[Item, Result], line: Connection) -> None:
-    """The process: answer every list of items until nobody asks any more."""
+    """The worker process: answer every list of items until the pipe is closed."""
     end_with_parent()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to all; the parent ends its workers
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the parent ends its workers
     function: Callable[[Item], Result] | None = None
     with suppress(EOFError, BrokenPipeError, ConnectionResetError):  # the parent closed the pipe
         while True:
@@ -165,7 +165,7 @@ def _work(setup: Setup[Item, Result], line: Connection) -> None:
             try:
                 function = function or setup(lambda: line.send(None))
                 answer = [function(item) for item in items]
-            except Exception as error:  # noqa: BLE001 - whatever it is, the parent raises it
-                error.add_note("".join(traceback.format_exception(error)))  # where it was raised
+            except Exception as error:  # noqa: BLE001 - the parent raises it
+                error.add_note("".join(traceback.format_exception(error)))  # the traceback in the worker
                 answer = error
             line.send(answer)

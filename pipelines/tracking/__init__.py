@@ -1,1 +1,1 @@
-"""What is logged: the tracker, its local journal, and MLflow's store, registry and model."""
+"""Tracking: the tracker, its local journal, and MLflow's store, registry and model."""

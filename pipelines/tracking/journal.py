@@ -1,9 +1,8 @@
-"""A run's records, written to a local file first: nothing that is logged waits for a server, or is lost with one.
+"""A run's records, written to a local file first: logging never waits for a server, and nothing is lost without one.
 
-A journal is a folder under the spool: `events.jsonl` (the first line says which run the others belong to), `files/`
-(copies of the files that were logged) and `state.json` (how far the store has them). Whoever writes it holds a lock on
-it; what a dead process left behind can be taken over by the next one. Times are written with the records, so a record
-sent twice is the same record.
+A journal is a folder: `events.jsonl` (the first line names the run of the others), `files/` (copies of logged files)
+and `state.json` (how much the store has). Its writer has it locked; the next process takes over the journal of a dead
+one. Records have their times, so a record that is sent twice is the same record.
 """
 
 import fcntl
@@ -28,29 +27,29 @@ Event = dict[str, Any]
 
 
 class StoreDown(Exception):
-    """The store did not take the records now; they stay where they are and are sent later. `mend` says what helps."""
+    """The store does not accept records now; they stay in the journal and are sent later. `mend` says what helps."""
 
-    def __init__(self, text: str, mend: str = "Start it, or set MLFLOW_TRACKING_URI to one that runs.") -> None:
+    def __init__(self, text: str, mend: str = "Start it, or set MLFLOW_TRACKING_URI to a running one.") -> None:
         super().__init__(text)
         self.mend = mend
 
 
 class StoreAway(StoreDown):
-    """Nobody answers, or not in time: it may be up again soon."""
+    """No answer, or not in time: a temporary failure."""
 
 
 class RunGone(StoreDown):
-    """The store answers, but the run that the records belong to is not in it (any more)."""
+    """The store answers, but the run of the records does not exist (any more)."""
 
 
 class Sink(Protocol):
-    """Where records go in the end."""
+    """The destination of records."""
 
     def open_run(self, header: Event) -> str | None:
-        """The id of the run that the header describes, made if need be; None when it has all of this already."""
+        """The id of the run that the header describes, created if needed; None if the store has all of it already."""
 
     def send(self, run_id: str, events: list[Event]) -> None:
-        """Store the records, or raise StoreDown. Records that were stored before change nothing."""
+        """Store the records, or raise StoreDown. Records that are stored already change nothing."""
 
 
 def now_ms() -> int:
@@ -59,7 +58,7 @@ def now_ms() -> int:
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """One process at a time; the lock goes with the process that holds it."""
+    """A lock for one process; the system releases it when the process ends."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
@@ -67,9 +66,9 @@ def locked(path: Path) -> Iterator[None]:
 
 
 class Journal:
-    """A journal being written. Only the disk can make `append` wait, and nothing can make it raise.
+    """An open journal. Only the disk can make `append` wait, and it never raises.
 
-    Where the disk does not let a journal begin, `fault` says why, and all that it is told is lost.
+    If the disk refuses a new journal, `fault` says why, and its records are lost.
     """
 
     def __init__(self, spool: Path, header: Event) -> None:
@@ -103,7 +102,7 @@ class Journal:
             self._warn(error)
 
     def keep(self, path: Path, folder: str) -> None:
-        """Copy a file or a folder beside the records, so that it may change or go after this."""
+        """Copy a file or a folder into the journal, so that the original may change or be removed."""
         if self.fault is not None:
             return
         with self._lock:
@@ -127,7 +126,7 @@ class Journal:
 
     def _warn(self, error: Exception) -> None:
         if not self._said:
-            _log.warning("A record of the run could not be written to %s (%s); the work goes on.", self.folder, error)
+            _log.warning("A record of the run could not be written to %s (%s); the work continues.", self.folder, error)
             self._said = True
 
 
@@ -138,7 +137,7 @@ class _State:
 
 
 def waiting(spool: Path) -> list[Path]:
-    """The journals that a store has not got whole, oldest first."""
+    """The journals that have unsent records, oldest first."""
     if not spool.is_dir():
         return []
     return sorted(
@@ -147,10 +146,10 @@ def waiting(spool: Path) -> list[Path]:
 
 
 def ship(folder: Path, sink: Sink) -> bool:
-    """Send what a journal holds beyond what was sent before; True when it is complete, and then it is removed."""
+    """Send the unsent records of a journal; True, and the journal is removed, when it is complete."""
     try:
         return _ship(folder, sink)
-    except RunGone:  # another store than before, or the run was deleted: all of it again, into a new run
+    except RunGone:  # another store than before, or the run was deleted: send all again, into a new run
         (folder / "state.json").unlink(missing_ok=True)
         return _ship(folder, sink)
 
@@ -177,7 +176,7 @@ def _ship(folder: Path, sink: Sink) -> bool:
 
 
 def ship_left_behind(spool: Path, sink: Sink, own: Path | None = None) -> int:
-    """Send the journals of processes that live no more, oldest first and up to `own`; returns how many were sent."""
+    """Send the journals of ended processes, oldest first and up to `own`; returns the number sent."""
     sent = 0
     for folder in waiting(spool):
         if own is not None and folder >= own:
@@ -188,19 +187,19 @@ def ship_left_behind(spool: Path, sink: Sink, own: Path | None = None) -> int:
                     _end_abandoned(folder, sink)
                 sent += 1
     if sent:
-        _log.info("%d journal%s that had waited for the tracking store went to it.", sent, "s" * (sent > 1))
+        _log.info("Sent %d waiting journal%s to the tracking store.", sent, "s" * (sent > 1))
     return sent
 
 
 def run_id_of(folder: Path) -> str | None:
-    """The id that the store gave the run of a journal, once it has."""
+    """The id of a journal's run in the store; None before the store has it."""
     state = _read_state(folder)
     return None if state is None else state.run_id
 
 
 @contextmanager
 def _taken_over(folder: Path) -> Iterator[bool]:
-    """Hold the lock of a journal whose writer is gone; False when it is being written or sent by another."""
+    """Lock a journal whose writer has ended; False if another process writes or sends it."""
     path = folder / "events.jsonl"
     try:
         file = path.open("r")
@@ -217,7 +216,7 @@ def _taken_over(folder: Path) -> Iterator[bool]:
 
 
 def _end_abandoned(folder: Path, sink: Sink) -> None:
-    """The writer died without a word: its run is closed as killed, and continued if the same work starts again."""
+    """The writer was killed: mark its run as killed; it is continued if the same work starts again."""
     state = _read_state(folder)
     if state is not None:
         sink.send(state.run_id, [{"event": "end", "status": "KILLED", "time": now_ms()}])
@@ -231,7 +230,7 @@ def _header(folder: Path) -> Event | None:
 
 
 def _chunks(folder: Path, offset: int) -> Iterator[tuple[list[Event], int]]:
-    """Whole lines after `offset`, some hundreds at a time, with the offset behind them; a torn last line waits."""
+    """Complete lines after `offset`, some hundreds at a time, with the offset after them; leaves an incomplete one."""
     with (folder / "events.jsonl").open("rb") as file:
         file.seek(offset)
         events: list[Event] = []
@@ -253,7 +252,7 @@ def _parsed(line: bytes) -> Event | None:
     try:
         event = json.loads(line)
     except ValueError:
-        _log.warning("A damaged record in the tracking spool was left out.")
+        _log.warning("A damaged record in a tracking journal was skipped.")
         return None
     return event if isinstance(event, dict) and "event" in event else None
 

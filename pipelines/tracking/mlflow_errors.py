@@ -1,4 +1,4 @@
-"""Why an MLflow store does not answer: it is away for a while, gone, damaged, or read-only."""
+"""Why an MLflow store does not answer: down for a while, gone, damaged, or read-only."""
 
 import socket
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ _GONE = {"RESOURCE_DOES_NOT_EXIST", "NOT_FOUND"}
 
 @contextmanager
 def store_errors(uri: str) -> Iterator[None]:
-    """What MLflow, a database or the network raises, as StoreDown (or RunGone, when the run is not there)."""
+    """Raise errors of MLflow, a database or the network as StoreDown (or RunGone, if the run does not exist)."""
     from requests.exceptions import RequestException
     from sqlalchemy.exc import SQLAlchemyError
 
@@ -33,7 +33,7 @@ def store_errors(uri: str) -> Iterator[None]:
 
 
 def _may_answer_later(error: BaseException | None) -> bool:
-    """Whether the network, a server that is starting or stopping, or a database in use is behind it."""
+    """Whether the cause is the network, a server that starts or stops, or a database in use."""
     from requests.exceptions import RequestException
 
     if isinstance(error, MlflowException):
@@ -48,23 +48,23 @@ def _unusable(uri: str, error: Exception) -> StoreDown:
     file = sqlite_file(uri)
     if file is None:
         kind = StoreAway if _may_answer_later(error) else StoreDown
-        return kind(f"The MLflow store {uri} must answer, and it does not ({said}).")
+        return kind(f"The MLflow store {uri} must answer, but it does not ({said}).")
     if fault := damaged(file):
         return StoreDown(*damaged_store(file, fault))
     if "database is locked" in said:
-        return StoreAway(f"The MLflow store {file} must not be in use for long, and it is ({said}).", "Run it again.")
+        return StoreAway(f"The MLflow store {file} must not be locked for long, but it is ({said}).", "Run it again.")
     return _not_to_be_written(file, said)
 
 
 def _not_to_be_written(file: Path, why: str) -> StoreDown:
     return StoreDown(
-        f"The MLflow store {file} must be a file that can be read and written, and it is not ({why}).",
+        f"The MLflow store {file} must be a file that can be read and written, but it is not ({why}).",
         "Make room on its disk and give yourself the right to write there, or set DDPM_HOME to another folder.",
     )
 
 
 def probe(uri: str) -> None:
-    """Whether there is a store at all, in seconds: MLflow itself would try a dead server or a bad file for minutes."""
+    """Check within seconds that there is a store: MLflow would retry a dead server or a bad file for minutes."""
     if (file := sqlite_file(uri)) is not None:
         if fault := damaged(file, whole=False):
             raise StoreDown(*damaged_store(file, fault))

@@ -2,8 +2,8 @@
 
 MLflow stores this file beside the bundle and runs it when the model is loaded. A row asks for `n` samples of a
 `label` with the seeds `seed`, `seed + 1`, ...; the same row gives the same bytes each time, alone or among others. A
-column left out, a label of -1 and steps of 0 leave the choice to the bundle; MLflow allows no empty cell in a column
-of whole numbers.
+missing column, a label of -1 and steps of 0 mean the bundle's default; MLflow allows no empty cell in a column of whole
+numbers.
 
     curl -H 'Content-Type: application/json' http://127.0.0.1:5001/invocations \
          -d '{"dataframe_records": [{"n": 2, "label": 7, "seed": 0}]}'
@@ -27,7 +27,7 @@ from pipelines.serving.base.request import MOST_SAMPLES, SampleRequest
 
 _WHOLE = ("n", "label", "seed", "steps")
 _COLUMNS = (*_WHOLE, "guidance", "sampler")
-# What stands for an empty cell of whole numbers.
+# The numbers that mean an empty cell of whole numbers.
 _EMPTY = {"label": -1, "steps": 0}
 
 _ROW = ("row", "seed", "label")  # the columns of every kind's records
@@ -96,7 +96,7 @@ def _told_of_row(number: int) -> Iterator[None]:
 
 
 def _is_empty(name: str, value: Any) -> bool:
-    """None, the NaN (or pandas' NA) of an empty cell, or the number that stands for one."""
+    """Whether a value is an empty cell: None, NaN (or pandas' NA), or the number that means one."""
     nan = isinstance(value, float) and math.isnan(value)
     return value is None or nan or str(value) == "<NA>" or (name in _EMPTY and value == _EMPTY[name])
 

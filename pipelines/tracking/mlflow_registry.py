@@ -1,4 +1,4 @@
-"""MLflow's model registry: a version for each bundle, known by the bundle's digest, and aliases that move safely."""
+"""MLflow's model registry: a version for each bundle, found by the bundle's digest, and aliases that move safely."""
 
 import os
 import sys
@@ -20,7 +20,7 @@ from pipelines.tracking.mlflow_errors import store_errors
 from pipelines.tracking.mlflow_store import MlflowStore
 
 BUNDLE_TAG = "bundle"
-# What the code beside a model imports. onnxruntime is that of the CPU, whichever kind is installed here.
+# The imports of the code beside a model; onnxruntime for the CPU, whichever build is installed here.
 _REQUIREMENTS = ("mlflow", "numpy", "onnxruntime", "pillow", "pydantic", "tqdm")
 _INSTEAD = {"onnxruntime": "onnxruntime-gpu"}
 
@@ -42,7 +42,7 @@ class Version:
 
 @contextmanager
 def _ambient(store: MlflowStore) -> Iterator[None]:
-    """Some of MLflow works only on the store that the process has set; it is set for this block alone."""
+    """Some of MLflow works only with the process's global store; set it for this block alone."""
     before = {name: os.environ.get(name) for name in ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_ID")}
     uri = mlflow.get_tracking_uri() if cast(Any, mlflow).is_tracking_uri_set() else ""
     try:
@@ -68,13 +68,13 @@ class Registry:
         self.name = name
 
     def version_of(self, bundle: str) -> Version | None:
-        """The version that was registered for this very bundle."""
+        """The version of this bundle."""
         with store_errors(self._store.uri):
             found = self._client.search_model_versions(f"name = '{self.name}' and tags.`{BUNDLE_TAG}` = '{bundle}'")
         return min((Version.of(version) for version in found), key=lambda v: v.number, default=None)
 
     def holder(self, alias: str) -> Version | None:
-        """The version that an alias stands for now."""
+        """The version that an alias points to now."""
         number = self._aliases().get(alias)
         if number is None:
             return None
@@ -82,7 +82,7 @@ class Registry:
             return Version.of(self._client.get_model_version(self.name, number))
 
     def versions(self) -> list[Version]:
-        """All versions, the oldest first."""
+        """All versions, oldest first."""
         with store_errors(self._store.uri):
             found: list[ModelVersion] = []
             token: str | None = None
@@ -93,11 +93,11 @@ class Registry:
         return sorted((Version.of(version) for version in found), key=lambda version: version.number)
 
     def aliases(self) -> dict[str, int]:
-        """Which version each alias stands for."""
+        """The version of each alias."""
         return {alias: int(number) for alias, number in self._aliases().items()}
 
     def named(self, name: str) -> Version | None:
-        """The version of this number, or the one that an alias stands for."""
+        """The version with this number or alias."""
         number = name if name.isdecimal() else self._aliases().get(name)
         with store_errors(self._store.uri):
             found = self._client.search_model_versions(f"name = '{self.name}'")
@@ -113,7 +113,7 @@ class Registry:
         tags: Mapping[str, str],
         words: str,
     ) -> Version:
-        """Register a model made of these files and this code, with the packages that the code imports from."""
+        """Register a model of these files and this code, with the packages that the code imports."""
         with store_errors(self._store.uri), _ambient(self._store), _no_bytecode():
             self._create()
             info = Model.log(
@@ -133,19 +133,19 @@ class Registry:
         return Version.of(made)
 
     def tag(self, version: Version, tags: Mapping[str, str]) -> None:
-        """Set the tags that a version has not yet."""
+        """Set the tags that a version does not have yet."""
         with store_errors(self._store.uri):
             for name, value in tags.items():
                 if version.tags.get(name) != value:
                     self._client.set_model_version_tag(self.name, str(version.number), name, value)
 
     def untag(self, version: Version, name: str) -> None:
-        """Take a tag away."""
+        """Remove a tag."""
         with store_errors(self._store.uri):
             self._client.delete_model_version_tag(self.name, str(version.number), name)
 
     def move(self, alias: str, expected: Version | None, to: Version) -> bool:
-        """Give an alias to a version, if it still stands where it was seen; False if somebody moved it meanwhile."""
+        """Move an alias to a version if it still points to the expected one; False if it was moved in the meantime."""
         seen = None if expected is None else expected.number
         held = self._aliases().get(alias)
         if (None if held is None else int(held)) != seen:
@@ -154,17 +154,17 @@ class Registry:
         return True
 
     def point(self, alias: str, to: Version) -> None:
-        """Give an alias to a version, whoever had it."""
+        """Move an alias to a version, wherever it pointed."""
         with store_errors(self._store.uri):
             self._client.set_registered_model_alias(self.name, alias, str(to.number))
 
     def clear(self, alias: str) -> None:
-        """Take an alias away from whoever has it."""
+        """Remove an alias."""
         with store_errors(self._store.uri):
             self._client.delete_registered_model_alias(self.name, alias)
 
     def fetch(self, version: Version, folder: Path) -> Path:
-        """Copy a version's files to a folder; where they lie is returned."""
+        """Copy a version's files to a folder and return their path."""
         with store_errors(self._store.uri), _ambient(self._store):
             made = self._client.get_model_version(self.name, str(version.number))
             place = mlflow.artifacts.download_artifacts(
@@ -191,7 +191,7 @@ class Registry:
 
 
 def _installed(package: str) -> str:
-    """The version of a package here, or of the one that is here in its place."""
+    """The installed version of a package, or of the one that replaces it."""
     try:
         return version_of_package(package)
     except PackageNotFoundError:
@@ -199,7 +199,7 @@ def _installed(package: str) -> str:
 
 
 def fetch_run(store: MlflowStore, run_id: str, folder: Path) -> Path:
-    """Copy what was measured in a run to a folder: `evaluate` with its two files, `samples` with the grids."""
+    """Copy a run's measurement to a folder: `evaluate` with its two files, `samples` with the grids."""
     with store_errors(store.uri), _ambient(store):
         for name in ("evaluate", "samples"):
             mlflow.artifacts.download_artifacts(
@@ -210,7 +210,7 @@ def fetch_run(store: MlflowStore, run_id: str, folder: Path) -> Path:
 
 @contextmanager
 def _no_bytecode() -> Iterator[None]:
-    """MLflow runs the code of a model in the folder that it uploads; Python's cache of it must not be uploaded too."""
+    """MLflow runs a model's code in the folder that it uploads; prevent uploading Python's bytecode cache."""
     before, sys.dont_write_bytecode = sys.dont_write_bytecode, True
     try:
         yield

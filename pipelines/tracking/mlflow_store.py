@@ -1,7 +1,7 @@
 """The MLflow store: runs found by content, records sent in batches.
 
-Whatever keeps the store from answering becomes StoreDown, so that the caller can keep the records and try later; a
-single record that the store will never take is left out with a warning, so that it cannot hold up the others.
+If the store does not answer, it raises StoreDown, so that the caller keeps the records and retries later. A single
+record that the store refuses is skipped with a warning, so that it does not block the others.
 """
 
 import json
@@ -30,7 +30,7 @@ from pipelines.tracking.stage_records import DATA_TAG, KEY_TAG, WEIGHTS_TAG
 
 _log = logging.getLogger(__name__)
 EXPERIMENT = "ddpm"
-_METRICS, _ENTITIES = 1000, 100  # the most that MLflow takes in one call
+_METRICS, _ENTITIES = 1000, 100  # the maximum that MLflow accepts in one call
 _LONGEST_PARAM, _LONGEST_TAG, _LONGEST_KEY = 6000, 8000, 250
 _NOT_IN_A_NAME = re.compile(r"[^\w\-. /:]")
 _WILL_NEVER_DO = {"INVALID_PARAMETER_VALUE", "BAD_REQUEST"}
@@ -39,7 +39,7 @@ T = TypeVar("T")
 
 
 class ShardsSource(DatasetSource):
-    """The packed pictures, known by the digest of their index: MLflow has no such source of its own."""
+    """The shards as an MLflow dataset source, identified by the digest of their index."""
 
     def __init__(self, digest: str) -> None:
         self.digest = digest
@@ -49,7 +49,7 @@ class ShardsSource(DatasetSource):
         return "ddpm_shards"
 
     def load(self) -> str:
-        """Where the shards with this digest come from: DVC has them, MLflow does not."""
+        """How to get the shards with this digest: from DVC."""
         return "dvc checkout data/shards"
 
     @staticmethod
@@ -69,7 +69,7 @@ class ShardsSource(DatasetSource):
 
 
 class MlflowStore:
-    """A store that answered when it was opened."""
+    """An open store."""
 
     def __init__(self, uri: str, home: Path) -> None:
         probe(uri)
@@ -84,7 +84,7 @@ class MlflowStore:
             self.experiment = self._experiment()
 
     def open_run(self, header: Event) -> str | None:
-        """The run that a journal's header asks for: by the key of a training that is unfinished, or by weights."""
+        """The run that a journal's header names: by the key of an unfinished training, or by weights."""
         with store_errors(self.uri):
             if header["by"] == "key":
                 return self._open_by_key(header)
@@ -116,20 +116,20 @@ class MlflowStore:
                     self.client.set_terminated(run_id, event["status"], event["time"])
 
     def run_by_weights(self, weights: str) -> MlflowRun | None:
-        """The newest finished run that made these weights."""
+        """The newest finished run of these weights."""
         found = self._search(f"tags.`{WEIGHTS_TAG}` = '{weights}' and attributes.status = 'FINISHED'")
         return found[0] if found else None
 
     def run_id_of_weights(self, weights: str) -> str:
-        """The id of that run, which must be there."""
+        """The id of that run, which must exist."""
         with store_errors(self.uri):
             run = self.run_by_weights(weights)
         if run is None:
-            raise RunGone(f"The MLflow store {self.uri} must show the run of weights {weights[:12]}, and it does not.")
+            raise RunGone(f"The MLflow store {self.uri} must have the run of weights {weights[:12]}, but does not.")
         return str(run.info.run_id)
 
     def system_metrics(self) -> dict[str, float]:
-        """MLflow's own measures of the machine since the last call, by the names that its pages look for."""
+        """MLflow's system metrics since the last call, with the names that its pages expect."""
         if self._monitors is None:
             self._monitors = _monitors()
         measured: dict[str, float] = {}
@@ -186,7 +186,7 @@ class MlflowStore:
             self._log_dataset(run_id, tags)
 
     def _log_params(self, run_id: str, params: dict[str, Any]) -> None:
-        """MLflow keeps a parameter's first value for ever; another one is told by a tag."""
+        """MLflow keeps a parameter's first value forever; a tag has a later one."""
         had = self.client.get_run(run_id).data.params
         named = {_name(key): _cut(str(value), _LONGEST_PARAM) for key, value in params.items()}
         fresh = [Param(key, value) for key, value in named.items() if key not in had]
@@ -204,7 +204,7 @@ class MlflowStore:
             self.client.log_artifact(run_id, str(path), folder or None)
 
     def _take(self, group: list[T], log: Callable[[list[T]], object]) -> None:
-        """Log some records; if the store finds fault with one of them, that one alone is left out."""
+        """Log some records; if the store refuses one of them, skip only that one."""
         try:
             log(group)
         except MlflowException as error:
@@ -220,8 +220,8 @@ class MlflowStore:
 
 @cache
 def _register_source() -> None:
-    """Let MLflow read our kind of source back; asked twice, the second time does nothing."""
-    register_dataset_source(cast(DatasetSource, ShardsSource))  # it takes the class, whatever it says
+    """Let MLflow read our dataset source back; a second call does nothing."""
+    register_dataset_source(cast(DatasetSource, ShardsSource))  # it accepts the class, whatever its annotation says
 
 
 def _monitors() -> list[Any]:
@@ -230,7 +230,7 @@ def _monitors() -> list[Any]:
     try:
         monitors.append(cast(Any, GPUMonitor)())
     except (ImportError, RuntimeError):
-        _log.debug("there is no GPU to watch")
+        _log.debug("there is no GPU to monitor")
     return monitors
 
 

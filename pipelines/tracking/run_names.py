@@ -1,4 +1,4 @@
-"""How a run is called and what it says of itself in MLflow's pages."""
+"""The name and description of a run in MLflow's pages."""
 
 import os
 from collections.abc import Mapping
@@ -19,9 +19,9 @@ _NAMED_AFTER = (
 
 
 def run_name(key: str, params: Mapping[str, Scalar]) -> str:
-    """What two runs most often differ in, for the lists and legends of MLflow's pages; the key tells all others.
+    """A run's name: the parameters in which runs most often differ, and the key, which differs for any other.
 
-    Of the sections that stage train sees, for it opens the run.
+    Uses the sections of stage train, which opens the run.
     """
     if not params.keys() >= set(_NAMED_AFTER):
         return f"train-{key[:8]}"
@@ -30,7 +30,7 @@ def run_name(key: str, params: Mapping[str, Scalar]) -> str:
 
 
 def described(key: str, restored: bool = False) -> dict[str, str]:
-    """The tags that make a run speak for itself in MLflow's pages."""
+    """The tags that describe a run in MLflow's pages."""
     said = {"mlflow.source.type": "LOCAL", "mlflow.source.name": "ddpm train"}
     said["mlflow.note.content"] = (
         "One training: its parameters, its curves (`loss_band_*`: by level of noise), sample grids as it went under "
@@ -38,7 +38,7 @@ def described(key: str, restored: bool = False) -> dict[str, str]:
     )
     if not restored and (commit := commit_of(Path.cwd())):
         said["mlflow.source.git.commit"] = commit
-    if experiment := os.environ.get("DVC_EXP_NAME"):  # DVC tells it to the stages of an experiment
+    if experiment := os.environ.get("DVC_EXP_NAME"):  # DVC sets it for the stages of an experiment
         said["dvc.experiment"] = experiment
     if restored:
         said["mlflow.runName"] = f"restored-{key[:8]}"

@@ -1,8 +1,8 @@
-"""The parameters that a run shows: those with which each stage ran.
+"""The parameters of a run: those with which each stage ran.
 
-A stage that runs knows its own. Those of other stages come from dvc.lock, and only where the stage's outputs are the
-ones that the lock names; params.yaml may have been edited since, and is never asked. Section `runtime` decides no
-output and is recorded in none: the training knows it while it runs, and a run that is rebuilt says that nobody does.
+A running stage knows its own. Those of other stages come from dvc.lock, if the stage's outputs are the ones that the
+lock names; params.yaml is not used, as it may have changed since. Section `runtime` changes no output and no output
+records it: a running training knows it, and a rebuilt run marks it as unknown.
 """
 
 import hashlib
@@ -18,7 +18,7 @@ from pipelines.params import Params, RuntimeConfig, Scalar, flat, parse, read_ya
 from pipelines.paths import Paths
 
 NOT_RECORDED = "not recorded"
-# The stages whose parameters a run is told with which of those that log.
+# For each stage that logs, the stages whose parameters it logs.
 _TOLD_WITH = {
     "train": ("train",),
     "evaluate": ("prepare", "validate", "shard", "reference", "export", "evaluate"),
@@ -29,7 +29,7 @@ _CHUNK = 1 << 20
 
 
 def told(stage: str, paths: Paths, own: Params | None) -> dict[str, Scalar]:
-    """The parameters to log with a stage; `own` are those that it sees, None where it ran long ago."""
+    """The parameters to log with a stage; `own` are those of the running stage, None for an earlier run."""
     sections: dict[str, Any] = {}
     for name in _TOLD_WITH[stage]:
         if name == stage and own is not None:
@@ -42,14 +42,14 @@ def told(stage: str, paths: Paths, own: Params | None) -> dict[str, Scalar]:
 
 
 def _locked(stage: str, paths: Paths) -> dict[str, Any]:
-    """The sections with which a stage ran, from dvc.lock; none where it is not known that they made what lies here."""
+    """The sections with which a stage ran, from dvc.lock; empty if the present outputs are not the ones it names."""
     try:
         entry = read_yaml(paths.root / "dvc.lock")["stages"][stage]
         values = dict(entry.get("params", {}).get("params.yaml", {}))
         made = [(paths.root / out["path"], out["md5"]) for out in entry["outs"]]
     except (ParamsError, KeyError, TypeError, AttributeError):
         return {}
-    # Of a stage that writes files and folders the files are enough: the manifest names every picture.
+    # If a stage writes files and folders, the files are enough: the manifest names every picture.
     files = [each for each in made if not each[1].endswith(".dir")] or made
     ignored = _patterns(paths.root / ".dvcignore")
     if not all(_md5(path, ignored) == digest for path, digest in files):
@@ -59,7 +59,7 @@ def _locked(stage: str, paths: Paths) -> dict[str, Any]:
 
 
 def _parsed(name: str, value: Any, kind: str) -> Any:
-    """As the stage saw it, so that both give the same text; as it stands where today's code reads it no more."""
+    """As the stage parsed it, so that both give the same text; unparsed if today's code cannot read it."""
     try:
         return parse(section_types(kind)[name], value, "dvc.lock")
     except (KeyError, ParamsError):
@@ -67,13 +67,13 @@ def _parsed(name: str, value: Any, kind: str) -> Any:
 
 
 def _patterns(file: Path) -> tuple[str, ...]:
-    """The names that DVC passes over, as .dvcignore lists them."""
+    """The names that DVC ignores, from .dvcignore."""
     lines = file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
     return tuple(line.rstrip("/") for line in lines if line and not line.startswith("#"))
 
 
 def _md5(path: Path, ignored: Sequence[str] = ()) -> str:
-    """The digest of a file or a folder as DVC makes it; empty where there is neither."""
+    """DVC's digest of a file or a folder; empty if there is none."""
     if path.is_dir():
         listed = [
             {"md5": _md5(file), "relpath": file.relative_to(path).as_posix()}

@@ -1,10 +1,10 @@
-"""What a stage left on disk, as the records of a run: enough to show a run in a store that never saw it."""
+"""The outputs of a stage as the records of a run: enough to rebuild the run in an empty store."""
 
 import csv
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from ddpm_core.errors import DataError
 from ddpm_core.files import json_bytes, sha256_bytes, sha256_file
@@ -19,45 +19,45 @@ DATA_TAG = "data.digest"
 STAGES = ("train", "evaluate", "report", "gate")
 
 
-class Run(Protocol):
-    """A run of the tracker. Nothing here waits for a server, and nothing here raises."""
+class Run:
+    """A run of the tracker. No method waits for a server, and none raises. This base class logs nothing."""
 
     def log_metrics(self, metrics: Mapping[str, float], step: int) -> None:
-        """Numbers by name at a step."""
+        """Log numbers by name at a step."""
 
     def log_params(self, params: Mapping[str, Scalar]) -> None:
-        """Parameters by dotted key; a key that was logged with another value keeps it, and a tag tells the new one."""
+        """Log parameters by dotted key; a key with an earlier value keeps it, and a tag has the new one."""
 
     def set_tags(self, tags: Mapping[str, str]) -> None:
-        """Words by name; the last one said stays."""
+        """Set tags; the last value counts."""
 
     def log_file(self, path: Path, folder: str) -> None:
-        """A copy of a file or a folder as it is now, under a folder of the run's artifacts."""
+        """Log a copy of a file or a folder as it is now, under a folder of the run's artifacts."""
 
     def finished(self, weights_sha256: str) -> None:
-        """The training reached its end, with these weights: how later stages find the run."""
+        """The training has finished with these weights, by which later stages find the run."""
 
 
 def logged_tag(stage: str) -> str:
-    """The tag that says which outputs of a stage a run has."""
+    """The tag with the digest of a stage's outputs that a run has."""
     return f"logged.{stage}"
 
 
 def weights_digest(paths: Paths) -> str:
-    """The digest that a run is found by, from the weights or, where they were not fetched, from the bundle."""
+    """The digest by which a run is found, from the weights or, if they were not fetched, from the bundle."""
     if paths.weights.is_file():
         return sha256_file(paths.weights)
     file = paths.bundle / "bundle.json"
     if not file.is_file():
         raise DataError(
-            f"{paths.weights}: there must be trained weights to log a run for; run `ddpm train`, or `dvc checkout`"
+            f"{paths.weights}: file not found, and a run needs trained weights; run `ddpm train`, or `dvc checkout`"
         )
     provenance = json.loads(file.read_bytes())["provenance"]
     return str(provenance.get("weights_sha256") or sha256_file(file))
 
 
 def digest(stage: str, paths: Paths) -> str:
-    """The digest of what a stage left on disk and this file reads, `none` where there is nothing."""
+    """The digest of the outputs of a stage that this file reads, `none` if there are none."""
     if stage == "train":
         return weights_digest(paths)
     present = [path for path in _files(stage, paths) if path.is_file()]
@@ -65,7 +65,7 @@ def digest(stage: str, paths: Paths) -> str:
 
 
 def log_stage(run: Run, stage: str, paths: Paths, own: Any = None) -> None:
-    """Log what a stage left on disk, and at last the tag that says so; `own` are the parameters while it runs."""
+    """Log the outputs of a stage, and last the tag with their digest; `own` are the parameters of a running stage."""
     run.log_params(told(stage, paths, own))
     if stage == "train":
         _log_training(run, paths)
@@ -109,11 +109,11 @@ def _files(stage: str, paths: Paths) -> list[Path]:
 
 
 def weights_metadata(path: Path) -> dict[str, Any]:
-    """What a weights file says about itself, read from its header alone."""
+    """The metadata of a weights file, read from its header alone."""
     with path.open("rb") as file:
         size = int.from_bytes(file.read(8), "little")
         if not 2 <= size <= path.stat().st_size - 8:
-            raise DataError(f"{path}: must be a safetensors file, got another content; run `ddpm train` again")
+            raise DataError(f"{path}: must be a safetensors file, got other content; run `ddpm train` again")
         header = json.loads(file.read(size))
     facts: dict[str, Any] = json.loads(header.get("__metadata__", {}).get("ddpm", "{}"))
     return facts

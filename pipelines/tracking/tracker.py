@@ -1,11 +1,11 @@
-"""Tracking without waiting for it: what a stage logs goes to a local journal at once, and from there to MLflow.
+"""Tracking that never blocks a stage: its records go to a local journal at once, and from there to MLflow.
 
     tracker = open_tracker(params.runtime.tracking, paths.home)
     with tracker.training_run(key, as_flat(params), tags) as run:
         run.log_metrics({"loss": 0.1}, step)          # never blocks, never raises
         run.finished(sha256_file(paths.weights))      # how later stages find this run
 
-A run is known by content: while it trains by the key of its checkpoints, afterwards by the digest of its weights. This
+A run is found by content: during training by the key of its checkpoints, afterwards by the digest of its weights. This
 file does not import MLflow; `mlflow_store` does, on the thread that sends.
 """
 
@@ -31,47 +31,28 @@ _log = logging.getLogger(__name__)
 _SEND_EVERY_S = 2.0
 _LONGEST_PAUSE_S = 60.0
 _SYSTEM_EVERY_S = 10.0
-_CLOSE_LIMIT_S = 60.0  # a new store on a busy machine takes half of it
+_CLOSE_LIMIT_S = 60.0  # a new store on a busy machine needs half of it
 
 
 class Tracker(Protocol):
-    """What a stage knows of tracking."""
+    """The interface of a stage to tracking."""
 
     def training_run(
         self, key: str, params: Mapping[str, Scalar], tags: Mapping[str, str]
     ) -> AbstractContextManager[Run]:
-        """The run of this training: continued when the same key was left unfinished, else a new one."""
+        """The run of this training: an unfinished one with the same key is continued, else a new one starts."""
 
     def run_of(self, weights_sha256: str) -> AbstractContextManager[Run]:
-        """The newest finished run that made these weights; if the store has none, a new one tagged `restored`."""
+        """The newest finished run of these weights; if the store has none, a new one tagged `restored`."""
 
     def publish(self, paths: Paths, params: Any, stage: str) -> None:
-        """Log what a stage left on disk to the run of the present weights; a second time changes nothing."""
+        """Log the outputs of a stage to the run of the present weights; a second call changes nothing."""
 
     def restore(self, paths: Paths) -> str:
-        """Make sure that the store shows the whole run of the present weights; its id. TrackingError if it cannot."""
+        """Complete the run of the present weights in the store and give its id; TrackingError if it cannot."""
 
     def store(self) -> "MlflowStore":
-        """The store itself, for the registry; TrackingError when there is none to reach."""
-
-
-class _NullRun:
-    """A run that nobody watches."""
-
-    def log_metrics(self, metrics: Mapping[str, float], step: int) -> None:
-        """Nothing."""
-
-    def log_params(self, params: Mapping[str, Scalar]) -> None:
-        """Nothing."""
-
-    def set_tags(self, tags: Mapping[str, str]) -> None:
-        """Nothing."""
-
-    def log_file(self, path: Path, folder: str) -> None:
-        """Nothing."""
-
-    def finished(self, weights_sha256: str) -> None:
-        """Nothing."""
+        """The store itself, for the registry; TrackingError if it does not answer."""
 
 
 class NullTracker:
@@ -80,10 +61,10 @@ class NullTracker:
     def training_run(
         self, key: str, params: Mapping[str, Scalar], tags: Mapping[str, str]
     ) -> AbstractContextManager[Run]:
-        return nullcontext(_NullRun())
+        return nullcontext(Run())
 
     def run_of(self, weights_sha256: str) -> AbstractContextManager[Run]:
-        return nullcontext(_NullRun())
+        return nullcontext(Run())
 
     def publish(self, paths: Paths, params: Any, stage: str) -> None:
         """Nothing."""
@@ -95,8 +76,8 @@ class NullTracker:
         raise _tracking_off()
 
 
-class JournalRun:
-    """A run being logged into a journal, which takes every record at once."""
+class JournalRun(Run):
+    """An open run, which writes every record to a journal at once."""
 
     def __init__(self, spool: Path, header: Event) -> None:
         self._journal = Journal(spool, header)
@@ -107,7 +88,7 @@ class JournalRun:
             try:
                 values[name] = float(value)
             except (TypeError, ValueError):
-                _log.debug("metric %s is no number: %r", name, value)
+                _log.debug("metric %s is not a number: %r", name, value)
         self._journal.append({"event": "metrics", "step": int(step), "time": now_ms(), "values": values})
 
     def log_params(self, params: Mapping[str, Scalar]) -> None:
@@ -123,11 +104,11 @@ class JournalRun:
         self.set_tags({outputs.WEIGHTS_TAG: weights_sha256, outputs.logged_tag("train"): weights_sha256})
 
     def end(self, status: str | None) -> None:
-        """No record comes after this one; None leaves the run's state as it is."""
+        """Write the last record; None keeps the run's status as it is."""
         self._journal.append({"event": "end", "status": status, "time": now_ms()})
 
     def send(self, store: Sink) -> None:
-        """Send the records now, in this thread; StoreDown if the store does not take them."""
+        """Send the records now, in this thread; StoreDown if the store does not accept them."""
         if self._journal.fault is not None:
             raise self._journal.fault
         try:
@@ -137,7 +118,7 @@ class JournalRun:
 
 
 class LiveRun(JournalRun):
-    """A run being logged, and a thread that sends its journal on; `turn` is held by one sender at a time."""
+    """An open run with a thread that sends its journal; `turn` is the lock of the senders."""
 
     def __init__(self, home: Path, header: Event, turn: threading.Lock, *, system_metrics: bool) -> None:
         super().__init__(home / "spool", header)
@@ -152,7 +133,7 @@ class LiveRun(JournalRun):
             self._thread.start()
 
     def close(self, status: str | None) -> None:
-        """End the run, and wait a bounded time for its records to be sent."""
+        """End the run, and wait for its records to be sent, but not longer than a limit."""
         if self._journal.fault is not None:
             return
         self.end(status)
@@ -160,13 +141,13 @@ class LiveRun(JournalRun):
         self._thread.join(timeout=_CLOSE_LIMIT_S)
         if not self._complete:
             _log.warning(
-                "The tracking store did not take all records; they wait in %s and are sent by the next command "
-                "that finds the store up.",
+                "The tracking store did not accept all records; they are kept in %s, and the next command that "
+                "reaches the store sends them.",
                 self._journal.folder.parent,
             )
 
     def _send(self) -> None:
-        """The journal stays locked until its sender is done, so that no other sender takes it over meanwhile."""
+        """Keep the journal locked until its sender is done, so that no other sender takes it over."""
         try:
             self._send_until_stopped()
         finally:
@@ -175,7 +156,7 @@ class LiveRun(JournalRun):
     def _send_until_stopped(self) -> None:
         store: MlflowStore | None = None
         pause, stopping, sampled_at = 0.2, False, 0
-        while not (stopping or self._complete):  # a journal that was sent whole is gone
+        while not (stopping or self._complete):  # a journal that was sent completely is removed
             stopping = self._stop.wait(pause)
             try:
                 with self._turn:
@@ -189,12 +170,14 @@ class LiveRun(JournalRun):
                 pause = _SEND_EVERY_S
             except (StoreDown, OSError) as error:
                 if pause < _SEND_EVERY_S:
-                    _log.warning("%s The work goes on; its records are kept in %s.", error, self._journal.folder.parent)
+                    _log.warning(
+                        "%s The work continues; its records are kept in %s.", error, self._journal.folder.parent
+                    )
                 pause = min(_LONGEST_PAUSE_S, max(_SEND_EVERY_S, 2 * pause))
 
 
 class MlflowTracker:
-    """Tracking into MLflow: a server named by MLFLOW_TRACKING_URI, else a database file under home."""
+    """Tracking with MLflow: the server in MLFLOW_TRACKING_URI, else a database file under home."""
 
     def __init__(self, home: Path) -> None:
         self._home = home
@@ -253,17 +236,17 @@ class MlflowTracker:
 
 
 def open_tracker(enabled: bool, home: Path) -> Tracker:
-    """The tracker of this project; nothing is connected or imported before there is something to log."""
+    """The tracker of this project; connects and imports nothing before the first record."""
     return MlflowTracker(home) if enabled else NullTracker()
 
 
 def store_uri(home: Path) -> str:
-    """Where MLflow keeps runs: MLFLOW_TRACKING_URI, else a database file under home."""
+    """The URI of the MLflow store: MLFLOW_TRACKING_URI, else a database file under home."""
     return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{home / 'mlflow.db'}"
 
 
 def connect(home: Path) -> "MlflowStore":
-    """The store, or StoreDown within seconds. MLflow is told to be quiet and not to wait minutes for a dead server."""
+    """The store, or StoreDown within seconds. Sets MLflow to log little and not to wait minutes for a dead server."""
     for name, value in {
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "DO_NOT_TRACK": "true",
@@ -285,13 +268,13 @@ def _restoring(weights: str, stage: str | None = None, digest: str = "") -> Even
 
 
 def must_answer(error: StoreDown) -> TrackingError:
-    """What is said where the store cannot be done without; a temporary failure where it may answer later."""
+    """The error of a command that needs the store; a temporary one if the store may answer later."""
     kind = StoreUnreachable if isinstance(error, StoreAway) else TrackingError
     return kind(f"{error} {error.mend}")
 
 
 def _tracking_off() -> TrackingError:
     return TrackingError(
-        "tracking must be on for this, and params.yaml says `runtime.tracking: false`; set it to true (the default "
+        "this needs tracking, but params.yaml says `runtime.tracking: false`; set it to true (the default "
         "store is a file under the state folder and needs no server)"
     )

@@ -1,1 +1,1 @@
-"""What a training is made of before its first step, and what its identity depends on."""
+"""The setup of a training, its identity, batches, previews and log."""

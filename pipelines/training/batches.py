@@ -1,4 +1,4 @@
-"""Batches for a training from shards: which conditions it is told, a look at the first, the endless stream."""
+"""Batches for a training from shards: its conditions, a check of the first batch, the endless stream."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,7 +16,7 @@ from pipelines.shards.stream import held_out, stream
 
 
 def spec_of_network(conditioning: Conditioning, spec: DataSpec) -> DataSpec:
-    """The data as the network sees them: told labels or not; `auto`: where there are two or more classes."""
+    """The data with the network's conditions; `auto`: with labels if there are two or more classes."""
     if conditioning == "labels" and not spec.classes:
         raise ParamsError(
             "train.conditioning: labels needs data with classes, and these have none; set it to auto or none, or give "
@@ -27,7 +27,7 @@ def spec_of_network(conditioning: Conditioning, spec: DataSpec) -> DataSpec:
 
 
 def check_data(index: ShardIndex, folder: Path, config: TrainConfig) -> None:
-    """Look at the first batch before any step: is there anything to learn from, and are all values in range?"""
+    """Check the first batch before any step: is there anything to learn from, and are all values in range?"""
     batch = next(stream(folder, "train", config.batch_size, seed=config.seed, hold_out=config.hold_out))
     kind_of(index.spec.kind).check_batch(batch, index.spec, folder)
     for name, condition in index.spec.conditions.items():
@@ -62,17 +62,17 @@ def batch_source(
 
 
 def encoded(source: Iterator[Arrays], start: int, augment: Augment, own: slice, spec: DataSpec) -> Iterator[Batch]:
-    """Of whole batches, the first of which is number `start`, the rows `own`: changed, encoded, with their conditions.
+    """The rows `own` of whole batches from number `start` on: augmented, encoded, with their conditions.
 
-    In the reading thread alone: the changes are many short calls that hold Python's lock, and two threads at them are
-    slower than one.
+    Runs in the reading thread alone: augmentation is many short calls that hold Python's lock, so two threads are
+    slower.
     """
     for step, arrays in enumerate(source, start):
         yield _batch({**rows_of(arrays, own), "x": augment(arrays["x"], step, own)}, spec)
 
 
 def held_out_batches(config: TrainConfig, folder: Path, spec: DataSpec) -> list[Batch]:
-    """The examples that the stream never shows, as they are, in batches of at most the training's size."""
+    """The held-out examples, without augmentation, in batches of at most the training's size."""
     kept, size = held_out(folder, "train", config.hold_out), config.batch_size
     return [_batch(rows_of(kept, slice(at, at + size)), spec) for at in range(0, len(kept["x"]), size)]
 

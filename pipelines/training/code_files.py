@@ -1,8 +1,7 @@
-"""Which files and libraries a training's bits depend on: what its stage imports, read from the text of our modules.
+"""The files and libraries that a training's bits depend on: all imports of its stage, read from the source.
 
-Nothing that a training runs is listed by hand: an import, at the top of a file or inside a function, is followed as far
-as it leads. What is listed is the contrary, the few files that carry, tell or refuse and change no bit (`_NO_BIT`), so
-a new file is taken into account until somebody says why it need not be.
+It follows every import, at the top of a file or inside a function. The only list by hand is of the few files that
+cannot change a bit (`_NO_BIT`), so a new file counts until somebody adds it there with a reason.
 """
 
 import ast
@@ -15,64 +14,64 @@ from pathlib import Path
 TRAINING = "pipelines.stages.train"
 _PACKAGES = ("ddpm_core", "pipelines")
 
-# Modules that are reached and change no bit of a training, so that to mend a word in them throws no training away. What
-# they import is not followed. Parameters and data join the identity by value, so that their readers need not.
+# Modules that are imported but change no bit of a training, so that an edit of them invalidates no training. Their
+# imports are not followed. The identity has parameters and data by value, so it needs no file that reads them.
 _NO_BIT = frozenset(
     {
-        "ddpm_core",  # names, imported when they are used
-        "ddpm_core.checks",  # refuses parameters
+        "ddpm_core",  # public names, imported on use
+        "ddpm_core.checks",  # checks parameters
         "ddpm_core.errors",
-        "ddpm_core.files",  # bytes to the disk and their digests
-        "ddpm_core.diff",  # tells what differs
-        "ddpm_core.training.failures",  # ends processes; what was done before is the same
+        "ddpm_core.files",  # writes bytes and computes digests
+        "ddpm_core.diff",  # compares records
+        "ddpm_core.training.failures",  # ends processes; completed steps stay the same
         "ddpm_core.training.probe",  # writes nothing
         "ddpm_core.training.profile",  # writes no weights
-        "ddpm_core.training.run_folders",  # where checkpoints lie, and who has them
+        "ddpm_core.training.run_folders",  # names and locks the folders of checkpoints
         "ddpm_core.training.spans",  # names for a profile
-        "ddpm_core.training.signals",  # when to stop; what is done before is the same
+        "ddpm_core.training.signals",  # when to stop; completed steps stay the same
         "pipelines.params",
         "pipelines.paths",
-        "pipelines.runtime.progress",  # tells how far it is
+        "pipelines.runtime.progress",  # a progress bar
         "pipelines.runtime.environment",
-        "pipelines.runtime.threads",  # a training begins at their number and keeps it
+        "pipelines.runtime.threads",  # their number is recorded apart
         "pipelines.training.code_files",
         "pipelines.versioning.git",
         "pipelines.training.preview",  # samples for the tracker
-        "pipelines.kinds",  # which kinds there are; what the data's own kind does to them is a start of its own
+        "pipelines.kinds",  # the list of kinds; the module of the data's own kind is a second start
         "pipelines.kinds.kind",
-        "pipelines.training.rollback_log",  # when the tracker hears of a step
+        "pipelines.training.rollback_log",  # when the tracker gets a step
     }
 )
-# Libraries that are reached and hand on bytes whose digests are known, or show progress.
+# Imported libraries that only pass on bytes with known digests, or show progress.
 _LIBRARIES_OF_NO_BIT = frozenset({"onnx", "safetensors", "tqdm", "webdataset"})
-_BLOCKS = ("body", "orelse", "finalbody", "handlers", "cases")  # where a statement holds others
+_BLOCKS = ("body", "orelse", "finalbody", "handlers", "cases")  # the parts of a statement that have statements
 
 
 @dataclass(frozen=True)
-class Reached:
-    """What a module's imports lead to."""
+class Imports:
+    """All files and libraries that a module imports, directly or not."""
 
-    files: tuple[str, ...]  # ours, from the root on, sorted
-    libraries: tuple[str, ...]  # names of others' packages, without Python's own
+    files: tuple[str, ...]  # ours, relative to the root, sorted
+    libraries: tuple[str, ...]  # names of other packages, without the standard library
 
 
-def of_training(kind: str, root: Path | None = None) -> Reached:
+def of_training(kind: str, root: Path | None = None) -> Imports:
     """All that can change a bit of a training on this kind of data; `root` holds our packages (those that run now)."""
     root, own = root or installed_root(), f"pipelines.kinds.{kind}"
     of_kind = [f"{own}.training.{file.stem}" for file in root.joinpath(*own.split("."), "training").glob("*.py")]
-    found = reached(root, (TRAINING, *of_kind), {*_NO_BIT, own})
-    return Reached(found.files, tuple(name for name in found.libraries if name not in _LIBRARIES_OF_NO_BIT))
+    found = imports_of(root, (TRAINING, *of_kind), {*_NO_BIT, own})
+    return Imports(found.files, tuple(name for name in found.libraries if name not in _LIBRARIES_OF_NO_BIT))
 
 
 def installed_root() -> Path:
-    """The folder that holds the packages that run now."""
+    """The folder of the running packages."""
     return Path(__file__).resolve().parents[2]
 
 
-def reached(root: Path, starts: Sequence[str], without: Collection[str] = ()) -> Reached:
-    """What modules of ours lead to, themselves included, through all imports that run, whenever they run.
+def imports_of(root: Path, starts: Sequence[str], without: Collection[str] = ()) -> Imports:
+    """All files and libraries that our modules import at any time, directly or not, and the modules themselves.
 
-    Neither the modules `without` nor what only they import is among the files; nor is a file that holds words alone.
+    Leaves out the modules `without`, what only they import, and files with a docstring alone.
     """
     waiting = list(starts)
     seen, files, libraries = set[str](), set[str](), set[str]()
@@ -93,11 +92,11 @@ def reached(root: Path, starts: Sequence[str], without: Collection[str] = ()) ->
                 waiting += _with_parents(imported)
             elif top not in sys.stdlib_module_names:
                 libraries.add(top)
-    return Reached(tuple(sorted(files)), tuple(sorted(libraries)))
+    return Imports(tuple(sorted(files)), tuple(sorted(libraries)))
 
 
 def _file_of(root: Path, module: str) -> Path | None:
-    """The file of a module; None where the name is that of a class or a function."""
+    """The file of a module; None if the name is that of a class or a function."""
     place = root.joinpath(*module.split("."))
     for file in (place.with_suffix(".py"), place / "__init__.py"):
         if file.is_file():
@@ -113,13 +112,13 @@ def _with_parents(module: str) -> list[str]:
 
 @cache
 def _read(text: bytes, package: str) -> tuple[tuple[str, ...], bool]:
-    """What a file of a package imports, and whether it is a docstring and nothing else."""
+    """The imports of a file of a package, and whether it is a docstring and nothing else."""
     tree = ast.parse(text)
     return tuple(_imports(tree, package)), all(isinstance(node, ast.Expr) for node in tree.body)
 
 
 def _imports(tree: ast.Module, package: str) -> Iterator[str]:
-    """Dotted names that a file imports; `from a import b` gives `a` and `a.b`, for b may be a module."""
+    """Dotted names that a file imports; `from a import b` gives `a` and `a.b`, as b may be a module."""
     for node in _running(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -131,7 +130,7 @@ def _imports(tree: ast.Module, package: str) -> Iterator[str]:
 
 
 def _running(tree: ast.Module) -> Iterator[ast.AST]:
-    """All statements, however deep, but those that a type checker alone reads."""
+    """All statements at any depth, except those under TYPE_CHECKING."""
     waiting: list[ast.AST] = [tree]
     while waiting:
         node = waiting.pop()

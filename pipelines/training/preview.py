@@ -1,4 +1,4 @@
-"""Samples of a network in training, as one picture: the same noise and the same labels every time."""
+"""Previews of a training: samples with the same noise and labels each time, as one picture."""
 
 import logging
 

@@ -1,1 +1,1 @@
-"""DVC and git: what is stale, what the lock says, what a kill left half written."""
+"""DVC and git: stale stages, dvc.lock, and repair after a kill."""

@@ -1,7 +1,6 @@
-"""dvc.lock against what lies here: files by their digests, parameters by their values, stages by their commands.
+"""Compares dvc.lock with the project: files by their digests, parameters by their values, stages by their commands.
 
-Also where the parameters of what lies here are found: those in params.yaml are of today, those in dvc.lock are the ones
-with which each stage ran.
+It also gives the parameters with which each stage ran, from dvc.lock: params.yaml may have changed since.
 """
 
 from collections.abc import Iterator, Mapping
@@ -16,18 +15,18 @@ from pipelines.versioning.dvc_repo import DvcRepo
 NAME = "dvc.lock"
 _SCHEMA = "2.0"
 _LISTS = ("deps", "outs")
-_HASHED = ("out/", "data/source.json")  # every byte of these is read, whatever DVC remembers of them
+_HASHED = ("out/", "data/source.json")  # every byte of these is read, whatever DVC has cached
 _PARAMS = "params.yaml"
 
 MEND = (
-    "Run `ddpm run` (or `dvc repro`): what differs is made again, or restored. If a file is still named after that, "
-    "its time and size were put back so that DVC takes it for unchanged: delete it and run again. `git checkout "
-    "dvc.lock` brings back a lock that was edited."
+    "Run `ddpm run` (or `dvc repro`): what differs is made again or restored. If a file is still named after that, "
+    "it has its old time and size, so that DVC treats it as unchanged: delete it and run again. `git checkout "
+    "dvc.lock` restores an edited lock."
 )
 
 
 def differences(paths: Paths) -> list[str]:
-    """A line for each file, parameter or stage that is not as dvc.lock says, with both; none where all agree."""
+    """A line for each file, parameter or stage that differs from dvc.lock, with both values."""
     try:
         lock = read_yaml(paths.root / NAME)
         entries = lock["stages"]
@@ -36,7 +35,7 @@ def differences(paths: Paths) -> list[str]:
     except ParamsError as error:
         return [f"{NAME}: must be the record of the last run: {error}"]
     except (KeyError, TypeError, AttributeError) as error:
-        return [f"{NAME}: must be as DVC writes it, got another content ({type(error).__name__}: {error})"]
+        return [f"{NAME}: must be as DVC writes it, got other content ({type(error).__name__}: {error})"]
     root = {key: value for key, value in lock.items() if key != "stages"}
     found = [f"{NAME}: must say schema: '{_SCHEMA}' and stages, got {root}"] if root != {"schema": _SCHEMA} else []
     try:
@@ -44,11 +43,9 @@ def differences(paths: Paths) -> list[str]:
     except ParamsError as error:
         return [*found, f"{NAME}: {error}"]
     found += [f"{NAME}: must name the stages of dvc.yaml alone, got {stage!r}" for stage in held if stage not in now]
-    found += [
-        f"{NAME}: must name stage {stage}, which has not run to its end here" for stage in now if stage not in held
-    ]
+    found += [f"{NAME}: must name stage {stage}, which has not finished here" for stage in now if stage not in held]
     told: set[str] = set()
-    for kind in reversed(_LISTS):  # of a file that is an output and a dependency, the stage that made it is named
+    for kind in reversed(_LISTS):  # for a file that is an output and a dependency, name the stage that made it
         for stage in (name for name in now if name in held):
             for key, line in _of_files(stage, kind, held[stage][kind], now[stage][kind]):
                 if key not in told:
@@ -66,13 +63,13 @@ def _by_path(stage: str, entry: Mapping[str, Any]) -> dict[str, Any]:
         listed = entry.get(kind) or []
         found[kind] = {file["path"]: dict(file) for file in listed}
         if len(found[kind]) != len(listed) or not all(isinstance(path, str) for path in found[kind]):
-            raise KeyError(f"a path of stage {stage} is listed twice, or is none")
+            raise KeyError(f"a path of stage {stage} is listed twice, or is not a path")
     found["params"] = {file: dict(values) for file, values in (entry.get("params") or {}).items()}
     return found
 
 
 def _check_kind(held: Mapping[str, Mapping[str, Any]]) -> None:
-    """Refuse digests of the kind that older versions of DVC made, which pass over line ends."""
+    """Refuse digests of older versions of DVC, which ignore line ends."""
     for stage, entry in held.items():
         for path, file in [*entry["deps"].items(), *entry["outs"].items()]:
             if file.get("hash") != "md5":
@@ -80,7 +77,7 @@ def _check_kind(held: Mapping[str, Mapping[str, Any]]) -> None:
 
 
 def _of_files(stage: str, kind: str, held: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Of each file that differs a key, the same for the same difference, and a line."""
+    """For each file that differs a key, equal for equal differences, and a line."""
     what = "an output" if kind == "outs" else "a dependency"
     for path in sorted(held.keys() | now.keys()):
         was, found = held.get(path), now.get(path)
@@ -108,7 +105,7 @@ def _of_stage(stage: str, held: Mapping[str, Any], now: Mapping[str, Any]) -> It
 
 
 def _words(one: Mapping[str, Any], other: Mapping[str, Any]) -> str:
-    """What an entry says of a file and the other one does not."""
+    """What one entry says of a file and the other does not."""
     if "md5" not in one and "md5" in other:
         return "no such file" if len(one) <= 2 else f"no digest {dict(one)}"
     return ", ".join(f"{key} {value}" for key, value in one.items() if other.get(key, ABSENT) != value) or "no more"

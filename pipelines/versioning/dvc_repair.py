@@ -1,4 +1,4 @@
-"""What a kill in the middle of writing leaves of DVC's own files, mended where nobody uses them."""
+"""Repairs DVC's own files after a kill in the middle of a write, if no process uses them."""
 
 import json
 import logging
@@ -13,18 +13,18 @@ log = logging.getLogger(__name__)
 
 
 class LockBusy(TryAgain):
-    """Another DVC holds the repository and did not let go in time."""
+    """Another DVC process has the repository locked and did not release it in time."""
 
 
 def mend_rwlock(root: Path) -> None:
-    """Remove DVC's list of files in use where a kill in the middle of writing damaged it; refuse while it is in use."""
+    """Remove DVC's list of files in use if a kill damaged it; refuse while a process uses it."""
     place = root / ".dvc" / "tmp" / "rwlock"
     if _is_rwlock(place):
         return
     from dvc.lock import LockError, make_lock
 
     with suppress(LockError), make_lock(str(place.with_name("rwlock.lock")), tmp_dir=str(place.parent)):
-        if _is_rwlock(place):  # it was being written
+        if _is_rwlock(place):  # it was just being written
             return
         users = [pid for pid in having("DVC_ROOT", str(root)) if pid not in ancestors(os.getpid())]
         if users:
@@ -33,11 +33,13 @@ def mend_rwlock(root: Path) -> None:
                 "Wait for it or stop it, then run again"
             )
         place.unlink()
-        log.warning("removed %s: it was damaged, as by a kill in the middle of writing; nobody was using it", place)
+        log.warning(
+            "removed %s: it was damaged, probably by a kill in the middle of a write; no process was using it", place
+        )
 
 
 def _is_rwlock(place: Path) -> bool:
-    """Whether the file is what DVC will read, or is not there."""
+    """Whether DVC can read the file, or there is none."""
     try:
         value = json.loads(place.read_bytes())
     except FileNotFoundError:
@@ -48,14 +50,14 @@ def _is_rwlock(place: Path) -> bool:
 
 
 def set_aside(lock: Path, damaged: str) -> bool:
-    """Put a dvc.lock that a kill left half written out of the way: what DVC ran before lies in its cache of runs."""
+    """Move an incomplete dvc.lock away after a kill: DVC's run cache has the earlier runs."""
     if Path(damaged).name != lock.name or not lock.is_file():
         return False
     kept = lock.parent / ".dvc" / "tmp" / "dvc.lock.damaged"
     os.replace(lock, kept)
     log.warning(
-        "%s was damaged, as by a kill in the middle of writing; it is now %s. DVC restores what had run; "
-        "`git checkout dvc.lock` brings back the one that was committed",
+        "%s was damaged, probably by a kill in the middle of a write; it is now %s. DVC restores finished stages; "
+        "`git checkout dvc.lock` restores the committed one",
         lock,
         kept,
     )

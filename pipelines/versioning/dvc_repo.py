@@ -1,7 +1,7 @@
-"""DVC, which knows what is stale: the order of the stages, and one stage at a time, in this process.
+"""DVC: the order of the stages, which are stale, and how to run one of them in this process.
 
-`dvc.repo.Repo` is no public interface, so it is used here alone; where it does not answer as it did, the command
-`dvc repro -s STAGE` takes its place and costs a second or two a stage.
+`dvc.repo.Repo` is not a public interface, so only this file uses it. If it has changed, the command `dvc repro -s
+STAGE` replaces it, which costs a second or two per stage.
 """
 
 import logging
@@ -22,26 +22,26 @@ from pipelines.versioning.dvc_repair import LockBusy, mend_rwlock, set_aside
 
 T = TypeVar("T")
 
-LOCK_PATIENCE = 60.0  # seconds to wait for another DVC to let go of the lock
+LOCK_PATIENCE = 60.0  # seconds to wait for another DVC process to release the lock
 _FIRST_WAIT = 0.2
 
 log = logging.getLogger(__name__)
 
 
 class StageFailed(DdpmError):
-    """A stage's own process failed; its exit code is ours."""
+    """The process of a stage failed; we exit with its code."""
 
     def __init__(self, stage: str, exit_code: int) -> None:
         super().__init__(
-            f"stage {stage} failed with exit code {exit_code}; its message stands above. "
-            f"Mend the cause and run again: what was done before it is kept"
+            f"stage {stage} failed with exit code {exit_code}; see its message above. "
+            f"Mend the cause and run again: finished stages are kept"
         )
         self.stage = stage
         self.exit_code = exit_code
 
 
 def use_this_environment() -> None:
-    """Put the folder of this Python first on PATH, so that `cmd: ddpm STAGE` finds this very installation."""
+    """Put the folder of this Python first on PATH, so that `cmd: ddpm STAGE` runs this installation."""
     scripts = str(Path(sys.executable).parent)
     parts = os.environ.get("PATH", "").split(os.pathsep)
     if parts[0] != scripts:
@@ -58,7 +58,7 @@ class DvcRepo:
         self.patience = patience
 
     def order(self) -> list[str]:
-        """The stages' names, each after all that it depends on; among equals the order of dvc.yaml."""
+        """The names of the stages in topological order, otherwise in the order of dvc.yaml."""
         from dvc.exceptions import DvcException
 
         try:
@@ -77,14 +77,14 @@ class DvcRepo:
         return ordered
 
     def is_stale(self, name: str) -> bool:
-        """Whether running this stage now would do anything."""
+        """Whether this stage is stale."""
         with _errors_of(name):
             return self._reproduce(name, dry=True, force=False)
 
     def lock_now(self, hashed: tuple[str, ...]) -> dict[str, Any]:
-        """What dvc.lock would say of every stage if all had just run: digests and sizes of files, values of parameters.
+        """The dvc.lock if all stages had just run: digests and sizes of files, values of parameters.
 
-        DVC believes a file unchanged whose time and size are; of paths that begin with a word of `hashed` all is read.
+        DVC treats a file with its old time and size as unchanged; paths that begin with a word of `hashed` are read.
         """
         from dvc.exceptions import DvcException
 
@@ -106,16 +106,18 @@ class DvcRepo:
             return entries
 
     def run_stage(self, name: str, *, force: bool = False) -> bool:
-        """Run one stage if it is stale; True if it ran or was restored, False if nothing was to do."""
+        """Run one stage if it is stale; True if it ran or was restored, False if it was not stale."""
         try:
             with _errors_of(name):
                 return self._reproduce(name, dry=False, force=force)
-        except (AttributeError, TypeError) as error:  # not the Repo that this was written for
-            log.warning("this DVC has another inside (%s); taking its command line instead", error)
+        except (AttributeError, TypeError) as error:  # another Repo than this was written for
+            log.warning(
+                "this version of DVC has another internal interface (%s); using its command line instead", error
+            )
             return self.run_stage_by_command(name, force=force)
 
     def run_stage_by_command(self, name: str, *, force: bool = False) -> bool:
-        """The same through `dvc repro -s`, which hides the stage's exit code: it is read from what DVC says."""
+        """The same with `dvc repro -s`, which hides the stage's exit code, so it is parsed from DVC's output."""
         command = [sys.executable, "-m", "dvc", "repro", "-s", *(["-f"] if force else []), name]
         done = subprocess.run(command, cwd=self.root, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         sys.stderr.write(done.stdout)
@@ -132,14 +134,14 @@ class DvcRepo:
                 try:
                     return bool(repo.reproduce(targets=[name], single_item=True, dry=dry, force=force))
                 except ReproductionError as error:
-                    if isinstance(error.__cause__, LockError):  # the stage's own outputs are being written
+                    if isinstance(error.__cause__, LockError):  # the stage is writing its outputs
                         raise error.__cause__ from error
                     raise
 
         return self._patiently(once)
 
     def _patiently(self, action: Callable[[], T], *, mends: bool = True) -> T:
-        """Do it, waiting while another DVC holds the lock; `mends` what a killed one left half written."""
+        """Run `work`; waits while another DVC process has the lock, and repairs after a killed one if `mends`."""
         from dvc.lock import LockError
         from dvc.utils.strictyaml import YAMLSyntaxError, YAMLValidationError
 
@@ -154,10 +156,10 @@ class DvcRepo:
             except LockError as error:
                 if time.monotonic() + wait > end:
                     raise LockBusy(
-                        f"another DVC process holds {self.root} and did not let go within {self.patience:.0f} s. "
-                        f"Wait for it and run again. DVC says: {error}"
+                        f"another DVC process has {self.root} locked and did not release it within "
+                        f"{self.patience:.0f} s. Wait for it and run again. DVC says: {error}"
                     ) from error
-                log.info("another DVC process holds the repository; waiting")
+                log.info("another DVC process has the repository locked; waiting")
                 time.sleep(wait)
                 wait = min(2 * wait, 5.0)
 
@@ -166,7 +168,7 @@ class DvcRepo:
         from dvc.repo import Repo
 
         _speak_through_us()
-        with chdir(self.root):  # DVC takes names and paths from the working directory
+        with chdir(self.root):  # DVC resolves names and paths from the working directory
             repo = Repo(str(self.root))
             try:
                 yield repo
@@ -175,16 +177,16 @@ class DvcRepo:
 
 
 def _speak_through_us() -> None:
-    """DVC's warnings once, in our form; what else it would tell of a stage, our caller tells."""
+    """Show DVC's warnings once, in our format; hide its other messages."""
     for name in ("dvc", "dvc_objects", "dvc_data"):
         logger = logging.getLogger(name)
         logger.setLevel(logging.WARNING)
-        logger.handlers.clear()  # its own, set on import; the root's handler stays
+        logger.handlers.clear()  # DVC's own handler, set on import; the root's handler stays
 
 
 @contextmanager
 def _errors_of(name: str) -> Iterator[None]:
-    """What DVC raises about a stage, as ours."""
+    """Raise DVC's errors about a stage as ours."""
     from dvc.exceptions import DvcException, ReproductionError
 
     try:
@@ -205,13 +207,13 @@ def _state_of_dvc(error: sqlite3.Error) -> DdpmError:
     from dvc.dirs import site_cache_dir
 
     return DdpmError(
-        f"DVC must be able to write its own databases, but: {error}. They lie in .dvc/tmp and {site_cache_dir()}: make "
+        f"DVC must be able to write its own databases, but: {error}. They are in .dvc/tmp and {site_cache_dir()}: make "
         "room there and give yourself the right to write, or remove the second if it is damaged (it is made again)"
     )
 
 
 def _as_it_is(item: Any, *, anew: bool) -> tuple[Any, Any]:
-    """Meta and digest of a file, a folder or parameters as they are now; none where there is nothing."""
+    """Meta and digest of a file, a folder or parameters as they are now; None if there is nothing."""
     from dvc.dependency.param import ParamsDependency
     from dvc_data.hashfile.build import build
     from dvc_data.hashfile.hash_info import HashInfo
@@ -230,7 +232,7 @@ def _as_it_is(item: Any, *, anew: bool) -> tuple[Any, Any]:
 
 
 def _as_ours(name: str, error: BaseException) -> DdpmError:
-    """What DVC wraps: the failing command's code, or the reason why it was not started."""
+    """The error that DVC wraps: the failing command's code, or why it was not started."""
     from dvc.stage.exceptions import StageCmdFailedError
 
     cause = error.__cause__
@@ -240,7 +242,7 @@ def _as_ours(name: str, error: BaseException) -> DdpmError:
 
 
 def _code_in(text: str) -> int:
-    """The number after `exited with`; a signal's negative number becomes the shell's 128 + n; 1 where none is told."""
+    """The number after `exited with`; a signal's negative number becomes the shell's 128 + n; 1 if there is none."""
     _, found, tail = text.rpartition("exited with ")
     digits = tail.split()[0].rstrip(".") if found and tail.split() else ""
     try:

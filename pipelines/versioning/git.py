@@ -1,11 +1,11 @@
-"""Which commit the code is at; the only caller of git."""
+"""The commit of the code; the only caller of git."""
 
 import subprocess
 from pathlib import Path
 
 
 def commit_of(root: Path) -> str | None:
-    """The commit of a working tree, with `-dirty` where tracked files differ from it; None where there is no git."""
+    """The commit of a working tree, with `-dirty` if tracked files differ from it; None without git."""
     try:
         head = _git(root, "rev-parse", "HEAD")
         changed = _git(root, "status", "--porcelain", "--untracked-files=no")

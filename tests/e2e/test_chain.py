@@ -58,7 +58,7 @@ def test_failing_gate_reruns_report_and_gate_alone_and_exits_3_with_its_report(f
     done = finished.ddpm("run")
     assert done.code == 3, done.text
     assert done.ran() == ["report", "gate"]
-    assert "stage gate failed with exit code 3; its message stands above" in done.text
+    assert "stage gate failed with exit code 3; see its message above" in done.text
     assert "the model does not pass the gate" in done.text
     assert (finished.root / "out" / "report" / "index.html").is_file()
     assert "champion" not in done.text
@@ -109,7 +109,7 @@ def test_without_tracking_the_run_ends_well_and_says_that_nothing_is_promoted(fi
     done = finished.ddpm("run")
     assert done.code == 0, done.text
     assert done.unchanged() == list(STAGES)
-    assert done.text.count("promotion  left out: runtime.tracking is false, so there is no registry") == 1
+    assert done.text.count("promotion  skipped: runtime.tracking is false, so there is no registry") == 1
 
 
 def test_lost_output_is_restored_from_the_cache_without_running(finished: Project) -> None:

@@ -40,7 +40,7 @@ def test_two_processes_stop_together_go_on_together_and_leave_what_they_would_ha
     os.kill(stopped.pid, signal.SIGTERM)
     text = stopped.communicate(timeout=300)[0].decode()
     assert stopped.returncode == 143, text
-    assert "and saved; the same command goes on from there" in text
+    assert "and saved; the same command resumes from there" in text
 
     again = finished.ddpm("train", "--nproc", "2")
     assert again.code == 0, again.text

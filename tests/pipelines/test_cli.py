@@ -114,7 +114,7 @@ def test_doctor_tells_versions_devices_and_stores() -> None:
 
 
 def test_doctor_works_where_there_is_no_project(tmp_path: Path) -> None:
-    assert "sampling from a bundle works all the same" in examine(str(tmp_path)).text()
+    assert "sampling from a bundle works without one" in examine(str(tmp_path)).text()
 
 
 def test_doctor_tells_two_runtimes_and_a_missing_package(monkeypatch: pytest.MonkeyPatch) -> None:

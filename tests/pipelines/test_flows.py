@@ -161,7 +161,7 @@ def test_without_tracking_nothing_is_promoted_and_that_is_said(
     params = SimpleNamespace(runtime=SimpleNamespace(tracking=False))
     monkeypatch.setattr(flows, "load_params", lambda path: params)
     monkeypatch.setattr(flows, "open_tracker", lambda *words: pytest.fail("a tracker was opened"))
-    told = "left out: runtime.tracking is false, so there is no registry"
+    told = "skipped: runtime.tracking is false, so there is no registry"
     assert flows.promote_bundle.fn(str(tmp_path)) == told
     assert log.lines == [told]
 

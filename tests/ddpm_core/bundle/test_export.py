@@ -130,9 +130,9 @@ def test_a_graph_that_answers_otherwise_is_refused(conditional: tuple[nn.Module,
         ExportError, match=r"to within export.parity_tolerance = 0.0001, got a difference of .* at a ba"
     ):
         check(net, lambda x, t, cond: run(x, t, cond) + np.float32(0.01), tiny_spec())
-    with pytest.raises(ExportError, match=r"must answer a batch of 1 with finite values"):
+    with pytest.raises(ExportError, match=r"finite values .* batch of 1"):
         check(net, lambda x, t, cond: run(x, t, cond) * np.float32(np.nan), tiny_spec())
-    with pytest.raises(ExportError, match=r"must answer a batch of 3 with finite values \(3, 2, 8, 8\), got \(1, 2, 8"):
+    with pytest.raises(ExportError, match=r"finite values \(3, 2, 8, 8\) for a batch of 3, got \(1, 2, 8"):
         check(net, lambda x, t, cond: run(x, t, cond)[:1], tiny_spec())
     assert PARITY_BATCHES == (1, 3, 16)
 

@@ -95,7 +95,7 @@ def test_a_number_or_spread_that_one_of_the_two_lacks_is_not_measured(name):
     bare = {**measured().record, "replicates": {}}
     (first, *_) = compare(Measurement(BOTH, bare), measured(), GATE)
     assert first.outcome == "not measured"
-    assert first.text == "of the challenger there is no energy_classifier, or the record has no replicates of it"
+    assert first.text == "the challenger has no energy_classifier, or its record has no replicates of it"
     lacking = Measurement({key: value for key, value in BOTH.items() if key != name}, measured().record)
     assert "not measured" in outcomes(lacking, measured()).values()
     with pytest.raises(DataError, match=f"must hold the replicates of {name} to compare two models"):

@@ -99,7 +99,7 @@ def test_a_good_model_passes_and_the_verdict_names_its_bundle():
 @pytest.mark.parametrize(
     ("rule", "metrics", "record", "gate", "outcome", "text"),
     [
-        ("images", GOOD, RECORD, GATE, "pass", "1000 samples beside 1000 unseen real images"),
+        ("images", GOOD, RECORD, GATE, "pass", "1000 samples and 1000 unseen real images"),
         (
             "images",
             with_(n=199),
@@ -146,7 +146,7 @@ def test_a_good_model_passes_and_the_verdict_names_its_bundle():
             RECORD,
             GATE,
             "not enough evidence",
-            "mere chance reaches .10.00%.: the classifier is too weak",
+            "guessing reaches .10.00%.: the classifier is too weak",
         ),
         ("asked label", GOOD, of(classes=0), GATE, "not applicable", "takes no label"),
         ("asked label", GOOD, of(classes=1), GATE, "not applicable", "there is but one"),
@@ -180,7 +180,7 @@ def test_a_good_model_passes_and_the_verdict_names_its_bundle():
             RECORD,
             GATE,
             "pass",
-            "so many come by chance in 25% of draws",
+            "in 25% of draws",
         ),
         ("near copies", without("near_chance"), RECORD, GATE, "not measured", "metrics.json has no near_chance"),
         (
@@ -476,7 +476,7 @@ def test_a_verdict_as_plain_data_holds_all_of_it():
         "outcome": "pass",
         "value": 1000.0,
         "limit": 200,
-        "text": "1000 samples beside 1000 unseen real images",
+        "text": "1000 samples and 1000 unseen real images",
     }
 
 

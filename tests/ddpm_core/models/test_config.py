@@ -96,7 +96,7 @@ def test_data_that_are_no_pictures_of_one_to_four_channels_are_refused(shape: tu
 )
 def test_a_unet_is_told_classes_and_nothing_else(name: str, condition: Condition) -> None:
     spec = DataSpec((1, 8, 8), (-1.0, 1.0), 256, {name: condition})
-    with pytest.raises(ParamsError, match=rf"U-Net is told classes.*{name}"):
+    with pytest.raises(ParamsError, match=rf"U-Net takes classes.*{name}"):
         config().build(spec, learned_variance=False)
 
 

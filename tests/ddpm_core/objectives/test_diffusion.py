@@ -260,7 +260,7 @@ def test_whole_numbers_are_refused_as_data() -> None:
 
 def test_a_network_of_the_wrong_width_is_refused() -> None:
     ours = objective(bound=Bound(1.0, False, None, None))
-    with pytest.raises(ParamsError, match="must answer with 2 channels, got 1"):
+    with pytest.raises(ParamsError, match="2 channels, got 1"):
         ours.loss(Fixed(0.0), ours.draw(batch(), 0, 0))
 
 

@@ -86,7 +86,8 @@ def test_it_is_said_once_and_kept_to(caplog: pytest.LogCaptureFixture) -> None:
         finished(on(small, steps=6, warmup_steps=2))
     assert small.asked == [8, 4] + 6 * [2, 2, 2, 2]
     assert [record.message for record in caplog.records] == [
-        f"out of memory: batches are cut into {parts} parts from here on, the update stays the same" for parts in (2, 4)
+        f"out of memory: batches are split into {parts} parts from here on; the update stays the same"
+        for parts in (2, 4)
     ]
 
 
@@ -103,7 +104,7 @@ def test_what_a_failed_attempt_left_in_the_gradient_is_forgotten() -> None:
 
 
 def test_one_item_that_does_not_fit_is_a_clear_error() -> None:
-    with pytest.raises(DdpmError, match=r"a single item must fit into the device's memory .* make the network smaller"):
+    with pytest.raises(DdpmError, match=r"a single item must fit into the device's memory.* make the network smaller"):
         finished(on(Small(0)))
 
 
@@ -173,7 +174,7 @@ def test_with_dropout_it_is_said_that_its_masks_change(caplog: pytest.LogCapture
     passes = Passes(net, tiny.objective(), Alone(), 1, device=tiny.CPU, dtype=torch.float32, compiled=None)
     passes._cut(8)
     assert "the update stays the same" not in caplog.text
-    assert "cut into 2 parts from here on, what was drawn stays the same, the masks of dropout do not" in caplog.text
+    assert "split into 2 parts from here on; the draw stays the same, the dropout masks do not" in caplog.text
 
 
 def test_what_compiles_the_network_is_given_the_network_and_its_answer_is_used() -> None:

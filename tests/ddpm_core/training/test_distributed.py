@@ -288,7 +288,7 @@ def test_a_killed_process_ends_all_and_the_same_command_may_go_on(tmp_path: Path
     code, said = failed(tmp_path, "--fail-at", "7", "--kill")
     assert code == 75, said
     assert "process 1 was killed by SIGKILL" in said
-    assert "the same command goes on from what was saved" in said
+    assert "the same command resumes from what was saved" in said
 
 
 @pytest.mark.slow
@@ -321,5 +321,5 @@ def test_a_signal_to_any_makes_all_finish_the_step_and_the_first_one_save(tmp_pa
     assert process.returncode == 143, err
     saved = sorted(int(entry.name[5:]) for entry in (tmp_path / "checkpoints").iterdir())
     assert saved[-1] % 6 != 0 or to == "process"
-    assert "and saved; the same command goes on from there" in err
+    assert "and saved; the same command resumes from there" in err
     assert all(a < b for a, b in pairwise(saved))

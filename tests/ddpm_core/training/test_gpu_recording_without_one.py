@@ -89,7 +89,7 @@ def test_nothing_is_recorded_where_its_memory_would_be_short(
     if fits:
         _check_room()
         return
-    with pytest.raises(RuntimeError, match=r"needs .* of its own"):
+    with pytest.raises(RuntimeError, match=r"needs .* GB"):
         _check_room()
 
 

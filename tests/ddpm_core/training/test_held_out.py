@@ -44,7 +44,7 @@ def test_a_loss_that_is_no_number_is_never_the_best(caplog: pytest.LogCaptureFix
     best = Best(nn.Linear(2, 2), measures(float("nan"), 2.0, float("inf")))
     assert [best.judge(step) for step in (1, 2, 3)] == [None, 2.0, None]
     assert (best.step, best.losses) == (2, {2: 2.0})
-    assert "at step 1 the loss on data held out is no number; the averages are not taken for best" in caplog.text
+    assert "at step 1 the loss on held-out data is not finite" in caplog.text
 
 
 def test_the_loss_is_the_mean_of_the_batches_and_the_same_each_time() -> None:

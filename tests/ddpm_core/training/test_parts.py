@@ -192,7 +192,7 @@ def test_cuda_without_cuda_is_an_error_and_auto_is_the_cpu(monkeypatch: pytest.M
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert pick_device("auto") == CPU
     assert pick_device("cpu") == CPU
-    with pytest.raises(DeviceError, match=r"cuda was asked for, but torch .* finds no CUDA device; set runtime.device"):
+    with pytest.raises(DeviceError, match=r"cuda needs a GPU, but torch .*; set runtime.device"):
         pick_device("cuda")
     with pytest.raises(DeviceError, match="must be auto, cpu or cuda, got 'tpu'"):
         pick_device("tpu")
@@ -254,7 +254,7 @@ def test_make_repeatable_fixes_the_threads() -> None:
         ({"hold_out": -1}, "hold_out: must be 0 or more, got -1"),
         (
             {"hold_out": 8},
-            "a multiple of log_every where hold_out is above 0, got checkpoint_every=6, log_every=5",
+            "a multiple of log_every if hold_out is above 0, got checkpoint_every=6, log_every=5",
         ),
     ],
 )

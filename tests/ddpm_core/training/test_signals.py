@@ -35,7 +35,7 @@ def test_the_second_signal_leaves_at_once(first: str, second: str) -> None:
     process.send_signal(signal.Signals[second])
     _, err = process.communicate(timeout=30)
     assert process.returncode == 128 + signal.Signals[second]
-    assert f"{first}: finishing the step and saving; send it again to leave at once" in err
+    assert f"{first}: finishing the step and saving; send it again to exit at once" in err
 
 
 def test_a_second_signal_that_follows_at_once_is_the_first_one_again() -> None:

@@ -77,7 +77,7 @@ def test_resumed_after_kills_equals_uninterrupted_to_the_bit(tmp_path: Path, cha
 def test_stopped_at_any_step_saves_and_goes_on_to_the_same_bits(tmp_path: Path, step: int) -> None:
     whole = finish(tiny.trainer(None))
     stopping = tiny.trainer(tmp_path, should_stop=lambda: stopping.step == step)
-    with pytest.raises(Stopped, match=f"stopped by a signal at step {step} and saved; the same command goes on"):
+    with pytest.raises(Stopped, match=f"stopped by a signal at step {step} and saved; the same command resumes"):
         finish(stopping)
     resumed = tiny.trainer(tmp_path)
     assert resumed.resume()
@@ -203,7 +203,7 @@ def test_a_full_disk_is_told_and_the_training_goes_on(
     with caplog.at_level(logging.WARNING):
         finish(trainer)
     assert "the checkpoint of step 12 must be written" in caplog.text
-    assert "No space left on device; the one of step 6 is as it was; make room" in caplog.text
+    assert "No space left on device; the one of step 6 is unchanged; make room" in caplog.text
     monkeypatch.undo()
     again = tiny.trainer(tmp_path)
     assert again.resume()
@@ -231,7 +231,7 @@ def test_on_a_disk_that_is_really_full_the_last_checkpoint_stays_and_the_trainin
     assert full.resume()
     with caplog.at_level(logging.WARNING):
         finish(full)
-    assert caplog.text.count("No space left on device; the one of step 6 is as it was; make room there") == 2
+    assert caplog.text.count("No space left on device; the one of step 6 is unchanged; make room there") == 2
     assert tiny.everything(full) == tiny.everything(finish(tiny.trainer(None)))
     again = tiny.trainer(small_disk / "home")
     assert again.resume()
@@ -255,7 +255,7 @@ def test_a_checkpoint_of_another_network_is_refused(tmp_path: Path) -> None:
     run_until(tiny.trainer(tmp_path), 8)
     other = tiny.trainer(tmp_path)
     other.model.out = torch.nn.Linear(9, 6)
-    with pytest.raises(IntegrityError, match="checkpoint of step 6 must be of this very training, but does not fit"):
+    with pytest.raises(IntegrityError, match="checkpoint of step 6 must be of this training, but does not fit"):
         other.resume()
 
 
@@ -284,7 +284,7 @@ def test_sigterm_finishes_the_step_saves_and_exits_with_143(tmp_path: Path) -> N
         assert training.stdout is not None
         assert training.stdout.readline() == "running\n"
         training.send_signal(signal.SIGTERM)
-        assert "and saved; the same command goes on" in training.stdout.readline()
+        assert "and saved; the same command resumes" in training.stdout.readline()
     assert training.returncode == 143
     resumed = tiny.trainer(tmp_path, steps=1_000_000)
     assert resumed.resume()

@@ -18,4 +18,4 @@ def test_without_tracking_promotion_is_left_out_in_one_line(
     params: Any = SimpleNamespace(runtime=SimpleNamespace(tracking=False))
     with caplog.at_level("INFO"):
         promote_judged(params, Paths.of(tmp_path))
-    assert caplog.messages == ["promotion  left out: runtime.tracking is false, so there is no registry"]
+    assert caplog.messages == ["promotion  skipped: runtime.tracking is false, so there is no registry"]

@@ -68,9 +68,9 @@ def test_what_was_launched_launches_no_more(
     ("asked", "message"),
     [
         (wanted(nproc=0), "--nproc: must be at least 1, got 0"),
-        (wanted(nproc=2, profile=True), "--profile and --probe are for one process"),
-        (wanted(nproc=2, probe=True), "--profile and --probe are for one process"),
-        (wanted(profile=True, probe=True), "one of them at a time: leave the rest"),
+        (wanted(nproc=2, profile=True), "--profile, --probe and --nproc"),
+        (wanted(nproc=2, probe=True), "--profile, --probe and --nproc"),
+        (wanted(profile=True, probe=True), "give one of them"),
     ],
 )
 def test_what_cannot_be_is_refused(asked: argparse.Namespace, message: str) -> None:

@@ -16,5 +16,5 @@ def test_damaged_store_is_named_and_no_server_starts(tmp_path: Path, monkeypatch
     monkeypatch.setenv("DDPM_HOME", str(tmp_path))
     (tmp_path / "mlflow.db").write_bytes(b"words, for long enough to be no header of a database" * 100)
     monkeypatch.setattr(subprocess, "run", lambda *words, **more: pytest.fail("a server was started"))
-    with pytest.raises(TrackingError, match=r"mlflow\.db must be an sqlite database that is whole"):
+    with pytest.raises(TrackingError, match=r"mlflow\.db must be an intact sqlite database"):
         ui.open_ui(Namespace(project=str(tmp_path), host="127.0.0.1", port=5000))

@@ -60,7 +60,7 @@ def test_a_better_bundle_takes_over_and_the_one_before_is_kept(home: Path, tmp_p
     promoted(judged_project(tmp_path / "one", home)[0])
     second = promoted(judged_project(tmp_path / "two", home, seed=1, metrics={"energy_classifier": 0.045})[0])
     assert (second.outcome, second.version, second.previous) == ("promoted", 2, 1)
-    assert "before it was version 1" in str(second)
+    assert "version 1, has the alias" in str(second)
     assert (number_of(home, "champion"), number_of(home, "previous")) == (2, 1)
 
 
@@ -236,9 +236,7 @@ def test_a_measure_whose_spread_is_not_known_is_no_ground_to_promote(home: Path,
     del record["replicates"]["energy_classifier"]
     write_measured(challenger.root / "out", json.loads(challenger.metrics.read_text()), record)
     judged_by(GATE, challenger)
-    with pytest.raises(
-        PromotionRefused, match=r"not measured\):\n.*of the challenger there is no energy_classifier, or"
-    ):
+    with pytest.raises(PromotionRefused, match=r"not measured\):\n.*the challenger has no energy_classifier, or"):
         promoted(challenger)
     assert number_of(home, "champion") == 1
 

@@ -108,13 +108,13 @@ def test_a_scheduled_run_ends_calmly_and_the_command_to_promote_with_exit_3(
     )
     with caplog.at_level("INFO"):
         promote_judged(params, paths)  # type: ignore[arg-type]
-    assert "is kept back" in caplog.text
+    assert "is not promoted" in caplog.text
     monkeypatch.setattr(flows, "load_params", lambda path: params)
     monkeypatch.setattr(flows.Paths, "of", lambda root: paths)
     monkeypatch.setattr(flows, "get_run_logger", lambda: SimpleNamespace(info=lambda *words: None))
-    assert "is kept back" in flows.promote_bundle.fn(str(paths.root))
+    assert "is not promoted" in flows.promote_bundle.fn(str(paths.root))
     use(monkeypatch, promote_command, params, paths)
-    with pytest.raises(PromotionRefused, match="is kept back") as refused:
+    with pytest.raises(PromotionRefused, match="is not promoted") as refused:
         promote_command.promote_bundle(argparse.Namespace(again=False, why=None))
     assert refused.value.exit_code == 3
     promote_command.promote_bundle(argparse.Namespace(again=True, why="it was the client"))
@@ -128,7 +128,11 @@ def use(monkeypatch: pytest.MonkeyPatch, command: Any, params: Any, paths: Paths
 
 @pytest.mark.parametrize(
     ("again", "why", "said"),
-    [(False, "text", "--why: must come with --again"), (True, None, "--why: must say"), (True, " ", "--why: must say")],
+    [
+        (False, "text", "--why: must come with --again"),
+        (True, None, "--why: must give"),
+        (True, " ", "--why: must say"),
+    ],
 )
 def test_again_and_why_come_together(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, again: bool, why: str | None, said: str
@@ -202,7 +206,7 @@ def test_an_empty_registry_has_nothing_to_roll_back_and_no_history(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     paths = Paths(tmp_path, home)
-    with pytest.raises(DdpmError, match="there must be a champion of tiny") as refused:
+    with pytest.raises(DdpmError, match="needs a champion of tiny") as refused:
         rolled_back(paths)
     assert refused.value.exit_code == 1
     params = SimpleNamespace(runtime=SimpleNamespace(tracking=True), gate=FewParams().gate)

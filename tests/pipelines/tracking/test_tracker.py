@@ -124,8 +124,8 @@ def test_a_dead_store_holds_nothing_up_and_loses_nothing(
         run.finished(WEIGHTS)
     assert logging_took < 5
     assert time.monotonic() - began < 20
-    assert "must answer, and it does not" in caplog.text
-    assert "they wait in" in caplog.text
+    assert "must answer, but it does not" in caplog.text
+    assert "they are kept in" in caplog.text
     assert len(waiting(home / "spool")) == 1
 
     monkeypatch.delenv("MLFLOW_TRACKING_URI")  # the store is back
@@ -155,7 +155,7 @@ def test_a_store_that_never_answers_is_waited_for_a_bounded_time(
     with open_tracker(True, home).training_run(KEY, {}, {}) as run:
         run.log_metrics({"loss": 1.0}, 1)
     assert time.monotonic() - began < 5
-    assert "they wait in" in caplog.text
+    assert "they are kept in" in caplog.text
     never.set()
 
 
@@ -301,5 +301,5 @@ def test_weights_are_known_from_the_bundle_where_they_were_not_fetched(tmp_path:
     described.write_text(json.dumps({"provenance": {"weights_sha256": "0" * 64}}))
     assert outputs.weights_digest(paths) == "0" * 64
     shutil.rmtree(paths.bundle)
-    with pytest.raises(DataError, match="there must be trained weights"):
+    with pytest.raises(DataError, match=r"file not found, .* trained weights"):
         outputs.weights_digest(paths)

@@ -15,7 +15,7 @@ import pytest
 from ddpm_core.training.run_folders import key_of
 from pipelines.stages import train
 from pipelines.training import code_files
-from pipelines.training.code_files import Reached, installed_root, of_training, reached
+from pipelines.training.code_files import Imports, imports_of, installed_root, of_training
 from pipelines.training.setup import code_identity
 from tests.support.imports import is_only_words
 from tests.support.small_training import Recorder, params, project
@@ -135,7 +135,7 @@ def test_what_only_a_type_checker_imports_is_not_run(tmp_path: Path) -> None:
     for name in "bc":
         (tmp_path / "pipelines" / f"{name}.py").write_text("import numpy.random, zlib\n")
     (tmp_path / "pipelines" / "__init__.py").write_text('"""Words."""\n')
-    assert reached(tmp_path, ["pipelines.a"]) == Reached(("pipelines/a.py", "pipelines/c.py"), ("numpy",))
+    assert imports_of(tmp_path, ["pipelines.a"]) == Imports(("pipelines/a.py", "pipelines/c.py"), ("numpy",))
 
 
 def test_the_packages_above_a_module_run_before_it_and_are_known(tmp_path: Path) -> None:
@@ -144,7 +144,7 @@ def test_the_packages_above_a_module_run_before_it_and_are_known(tmp_path: Path)
         (tmp_path / "pipelines" / f"{name}.py").write_text("x = 1\n")
     (tmp_path / "pipelines" / "a.py").write_text("import pipelines.below.b\n")
     wanted = ("__init__.py", "a.py", "below/__init__.py", "below/b.py")
-    assert reached(tmp_path, ["pipelines.a"]).files == tuple(f"pipelines/{name}" for name in wanted)
+    assert imports_of(tmp_path, ["pipelines.a"]).files == tuple(f"pipelines/{name}" for name in wanted)
 
 
 def test_libraries_that_compute_are_known_by_version(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -156,7 +156,7 @@ def test_libraries_that_compute_are_known_by_version(monkeypatch: pytest.MonkeyP
 
 
 def test_what_is_left_out_would_be_reached_without_that() -> None:
-    everything = reached(ROOT, [code_files.TRAINING])
+    everything = imports_of(ROOT, [code_files.TRAINING])
     modules = {name.removesuffix(".py").removesuffix("/__init__").replace("/", ".") for name in everything.files}
     assert modules >= code_files._NO_BIT
     assert set(everything.libraries) >= code_files._LIBRARIES_OF_NO_BIT
@@ -189,4 +189,4 @@ def test_every_file_that_a_training_does_run_is_known_or_left_out_by_name(tmp_pa
     ours = {Path(name).relative_to(ROOT).as_posix() for name in ran if Path(name).is_relative_to(ROOT)}
     ours = {name for name in ours if name.startswith(PACKAGES) and not is_only_words(ROOT / name)}
     assert {"pipelines/shards/stream.py", "ddpm_core/training/prefetch.py"} <= ours
-    assert ours <= set(reached(ROOT, [code_files.TRAINING]).files)
+    assert ours <= set(imports_of(ROOT, [code_files.TRAINING]).files)

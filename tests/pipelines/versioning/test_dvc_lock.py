@@ -64,12 +64,12 @@ def test_a_parameter_that_was_edited_is_told_by_its_key_with_both_values(paths: 
     [
         (lambda lock: lock.pop("stages"), "dvc.lock: must be as DVC writes it"),
         (lambda lock: lock.update(schema="1.0"), "dvc.lock: must say schema: '2.0'"),
-        (lambda lock: lock["stages"].pop("gate"), "dvc.lock: must name stage gate, which has not run to its end here"),
+        (lambda lock: lock["stages"].pop("gate"), "dvc.lock: must name stage gate, which has not finished here"),
         (lambda lock: lock["stages"].update(more={"cmd": "x"}), "dvc.lock: must name the stages of dvc.yaml alone"),
         (lambda lock: lock["stages"]["gate"].update(cmd="true"), "dvc.lock: cmd of stage gate must be 'ddpm gate'"),
         (lambda lock: lock["stages"]["gate"].update(outs=[]), "dvc.lock: must name out/gate.json as an output"),
         (lambda lock: lock["stages"]["gate"]["outs"][0].pop("hash"), "out/gate.json of stage gate must say hash: md5"),
-        (lambda lock: lock["stages"]["gate"]["outs"][0].update(path=3), "is listed twice, or is none"),
+        (lambda lock: lock["stages"]["gate"]["outs"][0].update(path=3), "is listed twice, or is not a path"),
         (lambda lock: lock["stages"]["gate"].update(outs=3), "dvc.lock: must be as DVC writes it"),
         (
             lambda lock: lock["stages"]["gate"]["deps"][0].update(size=1),

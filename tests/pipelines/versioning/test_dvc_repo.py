@@ -82,7 +82,7 @@ def test_failing_stage_gives_its_own_exit_code_either_way(folder: Path) -> None:
     repo = DvcRepo(folder)
     repo.run_stage("first")
     repo.run_stage("last")
-    with pytest.raises(StageFailed, match="stage fails failed with exit code 3; its message stands above") as caught:
+    with pytest.raises(StageFailed, match="stage fails failed with exit code 3; see its message above") as caught:
         repo.run_stage("fails")
     assert caught.value.exit_code == 3
     with pytest.raises(StageFailed) as caught:
@@ -117,7 +117,7 @@ def held_lock(folder: Path) -> Iterator[None]:
 
 def test_busy_lock_is_waited_for_and_then_told(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("dvc.lock.DEFAULT_TIMEOUT", 0.06)
-    told = pytest.raises(LockBusy, match=r"another DVC process holds .* and did not let go within 0 s")
+    told = pytest.raises(LockBusy, match=r"another DVC process has .* locked and did not release it within 0 s")
     with held_lock(folder), told:
         DvcRepo(folder, patience=0.0).run_stage("first")
     assert DvcRepo(folder).run_stage("first") is True

@@ -1,4 +1,4 @@
-"""What may happen to a picture before a network is shown it; free of torch, like all configuration."""
+"""Random changes of training pictures; without torch, like all configuration."""
 
 from dataclasses import dataclass
 from typing import ClassVar, Literal
@@ -6,12 +6,12 @@ from typing import ClassVar, Literal
 from ddpm_core.checks import Checks, Config, at_least_1, fraction
 
 Fill = Literal["reflect", "edge", "black"]
-"""What comes in from outside a picture: its mirror image, its outermost pixels, or the lowest level."""
+"""What fills pixels from outside the picture: its mirror image, its edge pixels, or the lowest level."""
 
 
 @dataclass(frozen=True)
 class Padded(Config):
-    """The picture is moved by up to `pixels` along either axis."""
+    """Shift by up to `pixels` along each axis."""
 
     kind: Literal["padded"]
     probability: float
@@ -22,7 +22,7 @@ class Padded(Config):
 
 @dataclass(frozen=True)
 class Resized(Config):
-    """A window of at least the share `min_area` of the picture is enlarged to its size."""
+    """Enlarge a window of at least the fraction `min_area` of the picture to its size."""
 
     kind: Literal["resized"]
     probability: float
@@ -40,7 +40,7 @@ CropConfig = Padded | Resized
 
 @dataclass(frozen=True)
 class Rotation(Config):
-    """The picture is turned by up to `degrees` either way."""
+    """Rotate by up to `degrees` in either direction."""
 
     probability: float
     degrees: float
@@ -53,7 +53,7 @@ class Rotation(Config):
 
 @dataclass(frozen=True)
 class Colour(Config):
-    """Brightness, contrast, saturation and hue, in an order that is drawn too."""
+    """Brightness, contrast, saturation and hue, in a random order."""
 
     probability: float
     brightness: float
@@ -68,7 +68,7 @@ class Colour(Config):
 
 @dataclass(frozen=True)
 class AugmentConfig(Config):
-    """What may happen to a picture before it is shown, each with a probability, a picture at a time."""
+    """Random changes of a training picture, each with its probability, drawn for every picture."""
 
     horizontal_flip: float
     vertical_flip: float
