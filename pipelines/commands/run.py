@@ -57,7 +57,7 @@ def run(args: argparse.Namespace) -> None:
 def promote_judged(params: "Params", paths: "Paths") -> None:
     """Promote the bundle that passed, if there is a registry."""
     if not params.runtime.tracking:
-        log.info("promotion skipped: runtime.tracking is false, so there is no registry")
+        log.info("promotion  skipped: runtime.tracking is false, so there is no registry")
         return
     from pipelines.release.promotion import promote
     from pipelines.tracking.tracker import open_tracker

@@ -131,7 +131,7 @@ def use(monkeypatch: pytest.MonkeyPatch, command: Any, params: Any, paths: Paths
     [
         (False, "text", "--why: must come with --again"),
         (True, None, "--why: must give"),
-        (True, " ", "--why: must say"),
+        (True, " ", "--why: must give"),
     ],
 )
 def test_again_and_why_come_together(
