@@ -19,7 +19,7 @@ import rows as results
 
 from ddpm_core.samplers.config import named
 from ddpm_core.spec import conditions_of
-from pipelines.report.chart import Line, Panel, chart
+from pipelines.report.parts.chart import Line, Panel, chart
 from pipelines.sampling.bundle_sampler import Sampler
 from pipelines.sampling.recipe import Recipe
 

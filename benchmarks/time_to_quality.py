@@ -207,7 +207,7 @@ def crossing(own: list[dict[str, str]]) -> float | None:
 
 def plot(rows: list[dict[str, str]], names: Sequence[str]) -> bytes:
     """Distances over CPU seconds, to the training digits and to unseen ones, as multiples of what real digits score."""
-    from pipelines.report.chart import Line, Panel, chart
+    from pipelines.report.parts.chart import Line, Panel, chart
 
     panels = []
     for column, title in (("ratio_train", "distance to the training digits"), ("ratio_test", "to unseen digits")):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ddpm_core.errors import ParamsError
 from ddpm_core.files import atomic_write_bytes, atomic_write_text, json_bytes
-from pipelines.report.chart import Line, Panel, chart
+from pipelines.report.parts.chart import Line, Panel, chart
 
 if TYPE_CHECKING:
     from ddpm_core.likelihood.nll_tables import BoundTable, Estimate, OdeTable

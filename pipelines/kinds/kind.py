@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from pipelines.kinds.manifest import Row
     from pipelines.kinds.prepared import Prepared
     from pipelines.kinds.split import SplitConfig
+    from pipelines.report.parts.files import ReportInput
+    from pipelines.report.parts.section import Section
     from pipelines.serving.base.serving import Serving
     from pipelines.shards.archive import Arrays, Example
 
@@ -88,6 +90,21 @@ class Kind(ABC):
     @abstractmethod
     def preview(self, samples: NDArray[Any], spec: DataSpec) -> bytes:
         """Some samples of a network in training, as a PNG."""
+
+    # ---- stage report, from what stage evaluate wrote into out/samples. One file there has the same name for every
+    # kind: grid.png, a picture of some samples, which `ddpm compare` shows of two runs.
+
+    @abstractmethod
+    def report_sections(self, given: "ReportInput") -> "list[Section]":
+        """What the report shows of such data. The first section opens the page, the others follow the controls.
+
+        pipelines/report/parts has what they are made of: section.py (text, pictures, tables), chart.py (plots), and
+        contrasts.py and steps.py (tables that any kind may show).
+        """
+
+    @abstractmethod
+    def data_facts(self, given: "ReportInput") -> "list[tuple[str, str]]":
+        """Names and values for the section about the data: the shape in words, and what else is known of them."""
 
     # ---- `ddpm sample`, `ddpm edit`, `ddpm serve` and the registered model
 

@@ -16,7 +16,8 @@ from pipelines.evaluation.authenticity import check_bundle
 from pipelines.gate.record import read_measurement
 from pipelines.kinds.facts import registered_name
 from pipelines.paths import Paths
-from pipelines.report.page import ComparisonPage, Picture, Row, render_comparison
+from pipelines.report.page import ComparisonPage, render_comparison
+from pipelines.report.parts.section import Figure, Figures, Paragraph, Picture, Row, Section, Table, outcomes_table
 from pipelines.tracking.journal import StoreDown
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ _ALIASES = ("champion", "challenger", "previous")
 
 @dataclass(frozen=True, eq=False)
 class NamedRun:
-    """A run by the name that it was asked for with, and its grid of samples where it is at hand."""
+    """A run by the name that it was asked for with, and its picture of some samples where it is at hand."""
 
     name: str
     measured: Measurement
@@ -126,18 +127,22 @@ class Compared:
 
     def html(self) -> str:
         """For a browser, as one file."""
-        page = ComparisonPage(
-            runs=[(letter, run.name, run.measured.bundle) for letter, run in self._lettered()],
-            summary=self.summary,
-            rules=self.rules,
-            rows=self.rows,
-            grids=[
-                Picture(f"grid_{letter}.png", f"samples of {run.name}", run.grid)
-                for letter, run in self._lettered()
-                if run.grid is not None
-            ],
+        grids = [
+            Figure(Picture(f"grid_{letter}.png", words, run.grid), words)
+            for letter, run in self._lettered()
+            if run.grid is not None and (words := f"samples of {run.name}")
+        ]
+        judged = (
+            "By the rules for a champion, A as the challenger. The interval is paired: both were sampled from the same "
+            "seeds and labels."
         )
-        return render_comparison(page)
+        sections = [
+            *([Section("Samples", [Figures(grids, "pair")])] if grids else []),
+            Section("Is A worse than B?", [Paragraph(judged), outcomes_table(self.rules, "worse by", "allowed")]),
+            Section("All numbers", [Table(self.rows)]),
+        ]
+        runs = [(letter, run.name, run.measured.bundle) for letter, run in self._lettered()]
+        return render_comparison(ComparisonPage(runs, self.summary, sections))
 
     def _lettered(self) -> Iterator[tuple[str, NamedRun]]:
         return zip("AB", self.runs, strict=True)

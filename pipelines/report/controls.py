@@ -6,11 +6,25 @@ from ddpm_core.gate.config import GateConfig, limit_of
 from ddpm_core.gate.rules import number
 from ddpm_core.gate.verdict import ControlResult, Verdict
 from ddpm_core.metrics.metric import Metric
-from pipelines.report.page import Picture, Row
-from pipelines.report.plots import Mark, ruler_picture
+from pipelines.report.parts.section import Paragraph, Picture, Row, Section, Table, plots
+from pipelines.report.plots import Mark, ruler_plot
 
 
-def rulers(verdict: Verdict, metrics: Sequence[Metric], gate: GateConfig) -> list[Picture]:
+def controls_section(verdict: Verdict, metrics: Sequence[Metric], gate: GateConfig) -> Section:
+    """What the gate makes of faulty samples."""
+    refused = f"{verdict.blind.capitalize()}." if verdict.blind else "Every one of them is refused."
+    words = f"Faulty samples made from real data, measured and judged like the model's. {refused}"
+    return Section(
+        "What the gate can see on these data",
+        [
+            Paragraph(words),
+            *plots(*_rulers(verdict, metrics, gate)),
+            Table(_control_rows(verdict, metrics, gate), "noted"),
+        ],
+    )
+
+
+def _rulers(verdict: Verdict, metrics: Sequence[Metric], gate: GateConfig) -> list[Picture]:
     """A ruler for each measure that the verdict begins with: the model and every control."""
     pictures = []
     for metric, limit in _first(metrics, gate):
@@ -19,7 +33,7 @@ def rulers(verdict: Verdict, metrics: Sequence[Metric], gate: GateConfig) -> lis
             _mark(control.name, metric.of(control.metrics), is_model=False, is_blocked=control.blocked)
             for control in verdict.controls
         ]
-        pictures.append(ruler_picture(metric.features, [mark for mark in marks if mark is not None], limit))
+        pictures.append(ruler_plot(metric.features, [mark for mark in marks if mark is not None], limit))
     return pictures
 
 
@@ -37,7 +51,7 @@ def _mark(words: str, metric: Metric, *, is_model: bool, is_blocked: bool) -> Ma
     return Mark(words, metric.value, ends.low, ends.high, is_model, is_blocked)
 
 
-def control_rows(verdict: Verdict, metrics: Sequence[Metric], gate: GateConfig) -> list[Row]:
+def _control_rows(verdict: Verdict, metrics: Sequence[Metric], gate: GateConfig) -> list[Row]:
     """The model and every control, by those measures with a rule that controls are tried on which have a short name."""
     shown = [metric for metric in metrics if metric.rule is not None and metric.rule.controls and metric.short]
     first = [metric.name for metric, _ in _first(metrics, gate)]

@@ -1,14 +1,14 @@
 """The plots of the report, each in a light and a dark twin; the same bytes for the same numbers."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.report.chart import SERIES, THEMES, png, small_figure
-from pipelines.report.page import Picture
+from pipelines.report.parts.chart import SERIES, THEMES, legend, plot, x_ticks
+from pipelines.report.parts.section import Picture
 
 Floats = NDArray[np.float64]
 _QUARTERS = ("least noise", "second quarter", "third quarter", "most noise")
@@ -16,7 +16,7 @@ _RULER = (0.0, 0.01, 0.1, 1.0)
 _RUNS = 16  # of levels, over which the terms of the bound are averaged
 
 
-def curves_pictures(columns: Mapping[str, Sequence[float]]) -> list[Picture]:
+def curve_plots(columns: Mapping[str, Sequence[float]]) -> list[Picture]:
     """The loss (with a running mean), the gradient's norm and the learning rate over the updates."""
     steps = np.asarray(columns.get("step", ()), dtype=float)
     if len(steps) < 2:
@@ -34,15 +34,14 @@ def curves_pictures(columns: Mapping[str, Sequence[float]]) -> list[Picture]:
                 ax.plot(steps, values, color=grid, linewidth=1.0)
                 ax.plot(steps, _smooth(values), color=line, linewidth=1.8)
                 _log_y(ax, values)
-                _plain_y(ax, values)
             ax.set_xlabel("update", fontsize=9)
 
-        return _picture(f"curve_{name}.png", title, f"{title} over the updates", draw)
+        return plot(f"curve_{name}.png", title, f"{title} over the updates", draw)
 
     return [drawn(name, title) for name, title in titles.items() if name in columns]
 
 
-def level_loss_picture(columns: Mapping[str, Sequence[float]]) -> Picture | None:
+def level_loss_plot(columns: Mapping[str, Sequence[float]]) -> Picture | None:
     """The training loss in each quarter of the noise levels."""
     steps = np.asarray(columns.get("step", ()), dtype=float)
     bands = [name for name in (f"loss_band_{place + 1}" for place in range(len(_QUARTERS))) if name in columns]
@@ -54,17 +53,16 @@ def level_loss_picture(columns: Mapping[str, Sequence[float]]) -> Picture | None
         for curve, colour, words in zip(curves, SERIES[theme], _QUARTERS, strict=False):
             ax.plot(steps, curve, color=colour, linewidth=1.6, label=words)
         _log_y(ax, np.concatenate(curves))
-        _plain_y(ax, np.concatenate(curves))
         ax.set_xlabel("update", fontsize=9)
-        _legend(ax, theme)
+        legend(ax, theme)
 
     words = "training loss by level of noise"
-    return _picture("loss_by_level.png", words, f"{words}, over the updates", draw)
+    return plot("loss_by_level.png", words, f"{words}, over the updates", draw)
 
 
-def bound_picture(t: Sequence[float], bits: Sequence[float], pictures: Sequence[float]) -> Picture | None:
-    """The terms of the bound on unseen pictures over t: each level, and means over runs of levels."""
-    level, value, weight = (np.asarray(column, dtype=float) for column in (t, bits, pictures))
+def bound_plot(t: Sequence[float], bits: Sequence[float], drawn: Sequence[float]) -> Picture | None:
+    """The terms of the bound on unseen data over t: each level, and means over runs of levels; `drawn` weights them."""
+    level, value, weight = (np.asarray(column, dtype=float) for column in (t, bits, drawn))
     if len(level) < 2:
         return None
     edges = np.unique(np.geomspace(1, level.max() + 1, _RUNS + 1))
@@ -79,50 +77,11 @@ def bound_picture(t: Sequence[float], bits: Sequence[float], pictures: Sequence[
         ax.scatter(level, value, s=7, color=grid)
         ax.plot(*zip(*means, strict=True), color=line, linewidth=1.8)
         ax.set_xscale("log")
-        _log_y(ax, value)
+        _log_y(ax, value, plain_ticks=False)
         ax.set_xlabel("t", fontsize=9)
 
-    title = "bits/dim of each term, unseen pictures"
-    return _picture("bound.png", title, "the terms of the bound on bits per dimension, over t", draw)
-
-
-@dataclass(frozen=True)
-class QualityLine:
-    """e in one judge's features at several numbers of network evaluations, with the ends of its intervals."""
-
-    name: str
-    evaluations: Sequence[int]
-    energy: Sequence[float]
-    low: Sequence[float]
-    high: Sequence[float]
-    own: int  # the bundle's own number of evaluations
-
-
-def quality_picture(lines: Sequence[QualityLine], limit: float) -> Picture:
-    """How far the samples are from the data against what they cost; a ring marks the bundle's own recipe."""
-
-    def draw(ax: Any, theme: str) -> None:
-        ink = THEMES[theme][0]
-        for line, colour in zip(lines, SERIES[theme], strict=False):
-            reach = (np.subtract(line.energy, line.low), np.subtract(line.high, line.energy))
-            ax.errorbar(
-                line.evaluations, line.energy, yerr=reach, color=colour, marker="o", markersize=4, linewidth=1.6,
-                elinewidth=1, capsize=3, label=line.name,
-            )  # fmt: skip
-            place = list(line.evaluations).index(line.own)
-            ax.plot(line.own, line.energy[place], "o", markersize=11, markerfacecolor="none", markeredgecolor=ink)
-        ax.axhline(limit, color=ink, linewidth=0.8, linestyle="--")
-        ax.set_ylim(bottom=min(0.0, *(min(line.low) for line in lines)))
-        ticks = sorted({count for line in lines for count in line.evaluations})
-        ax.set_xscale("log")
-        ax.set_xticks(ticks, [str(count) for count in ticks])
-        ax.set_xticks([], minor=True)
-        ax.set_xlabel("network evaluations a sample (ring: the bundle's own)", fontsize=9)
-        if len(lines) > 1:
-            _legend(ax, theme)
-
-    title = f"e, real images = 0, dashed: the limit {limit:g}"
-    return _picture("quality.png", title, f"{title}, against network evaluations", draw)
+    title = "bits/dim of each term, unseen data"
+    return plot("bound.png", title, "the terms of the bound on bits per dimension, over t", draw)
 
 
 @dataclass(frozen=True)
@@ -137,8 +96,8 @@ class Mark:
     is_blocked: bool
 
 
-def ruler_picture(judge: str, marks: Sequence[Mark], limit: float) -> Picture:
-    """The model and the controls by their e: 0 are real pictures, 0.1 ten of them repeated, 1 a single one."""
+def ruler_plot(judge: str, marks: Sequence[Mark], limit: float) -> Picture:
+    """The model and the controls by their e: 0 are real data, 0.1 ten of them repeated, 1 a single one."""
 
     def draw(ax: Any, theme: str) -> None:
         ink, grey, line = THEMES[theme]
@@ -149,43 +108,18 @@ def ruler_picture(judge: str, marks: Sequence[Mark], limit: float) -> Picture:
             ax.plot(mark.value, place, "D" if mark.is_model else "o", color=colour, markersize=6)
         ax.axvline(limit, color=ink, linewidth=0.8, linestyle="--")
         ax.set_xscale("symlog", linthresh=0.01, linscale=0.5)
-        ax.set_xticks(_RULER, [f"{tick:g}" for tick in _RULER])
-        ax.set_xticks([], minor=True)
+        x_ticks(ax, _RULER)
         ax.set_xlim(min(-0.002, *(mark.low for mark in marks)), max(1.5, *(1.2 * mark.high for mark in marks)))
         names = [f"{mark.name} (passes)" if not (mark.is_blocked or mark.is_model) else mark.name for mark in ordered]
         ax.set_yticks(range(len(ordered)), names, fontsize=8)
-        ax.set_xlabel("e: 0 real pictures, 0.1 ten of them repeated, 1 a single one", fontsize=9)
+        ax.set_xlabel("e: 0 real data, 0.1 ten of them repeated, 1 a single one", fontsize=9)
 
     title = f"ruler in {judge}, dashed: the limit {limit:g}"
-    return _picture(
-        f"ruler_{judge}.png", title, f"e of the model and of the controls, in the features of {judge}", draw
-    )
+    return plot(f"ruler_{judge}.png", title, f"e of the model and of the controls, in the features of {judge}", draw)
 
 
-def levels_picture(samples: Sequence[float], unseen: Sequence[float]) -> Picture | None:
-    """Which share of all values is at most a level."""
-    if len(samples) < 2:
-        return None
-    level = np.arange(len(samples))
-
-    def draw(ax: Any, theme: str) -> None:
-        ink, _, line = THEMES[theme]
-        ax.step(level, np.cumsum(unseen), where="post", color=ink, linewidth=1.2, linestyle="--", label="unseen")
-        ax.step(level, np.cumsum(samples), where="post", color=line, linewidth=1.8, label="samples")
-        ax.set_xscale("symlog", linthresh=1, base=2)
-        ticks = [0, *(2**power for power in range(0, 12, 2) if 2**power < len(level)), len(level) - 1]
-        ax.set_xticks(ticks, [str(tick) for tick in ticks])
-        ax.set_xticks([], minor=True)
-        ax.set_ylim(0, 1.03)
-        ax.set_xlabel("level", fontsize=9)
-        _legend(ax, theme, "lower right")
-
-    title = "share of values up to a level"
-    return _picture("levels.png", title, f"{title}, of samples and of unseen pictures", draw)
-
-
-def classes_picture(names: Sequence[str], counts: Mapping[str, Sequence[int]]) -> Picture | None:
-    """How many images each class has in each split."""
+def classes_plot(names: Sequence[str], counts: Mapping[str, Sequence[int]]) -> Picture | None:
+    """How many examples each class has in each split."""
     if not names or len(names) > 60:
         return None
     places, width = np.arange(len(names)), 0.8 / len(counts)
@@ -197,44 +131,26 @@ def classes_picture(names: Sequence[str], counts: Mapping[str, Sequence[int]]) -
             ax.bar(places + shift, heights, width, label=split, color=(line, grid)[number % 2])
         ax.set_xticks(places, names, rotation=0 if max(map(len, names)) < 4 else 60, fontsize=8)
         ax.set_ylim(0, 1.25 * max(max(heights) for heights in counts.values()))
-        _legend(ax, theme, "upper right", len(counts))
+        legend(ax, theme, "upper right", len(counts))
 
-    return _picture("classes.png", "images of each class", "images of each class in each split", draw)
+    return plot("classes.png", "examples of each class", "examples of each class in each split", draw)
 
 
 # ---- parts
 
 
-def _picture(name: str, title: str, alt: str, draw: Callable[[Any, str], None]) -> Picture:
-    def made(theme: str) -> bytes:
-        figure, ax = small_figure(theme)
-        draw(ax, theme)
-        ax.set_title(title, fontsize=10, color=THEMES[theme][0])
-        return png(figure)
-
-    return Picture(name, alt, made("light"), made("dark"))
-
-
-def _log_y(ax: Any, values: Floats) -> None:
-    if len(values) and (values > 0).all():
-        ax.set_yscale("log")
-
-
-def _plain_y(ax: Any, values: Floats) -> None:
-    """On a logarithmic axis, ticks at plain numbers that lie within the values."""
-    if ax.get_yscale() != "log":
+def _log_y(ax: Any, values: Floats, *, plain_ticks: bool = True) -> None:
+    """A logarithmic axis where all values are positive, with ticks at plain numbers that lie within the values."""
+    if not len(values) or not (values > 0).all():
         return
-    shown = values[values > 0]
-    low, high = shown.min() / 1.15, shown.max() * 1.15
-    parts = (1, 1.5, 2, 3, 5, 7) if high < 10 * low else (1, 2, 5) if high < 1000 * low else (1,)
-    ticks = [part * 10.0**power for power in range(-9, 9) for part in parts if low <= part * 10.0**power <= high]
-    ax.set_ylim(low, high)
-    ax.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
-    ax.set_yticks([], minor=True)
-
-
-def _legend(ax: Any, theme: str, place: str = "best", columns: int = 1) -> None:
-    ax.legend(frameon=False, fontsize=8, labelcolor=THEMES[theme][0], loc=place, ncols=columns)
+    ax.set_yscale("log")
+    if plain_ticks:
+        low, high = values.min() / 1.15, values.max() * 1.15
+        parts = (1, 1.5, 2, 3, 5, 7) if high < 10 * low else (1, 2, 5) if high < 1000 * low else (1,)
+        ticks = [part * 10.0**power for power in range(-9, 9) for part in parts if low <= part * 10.0**power <= high]
+        ax.set_ylim(low, high)
+        ax.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
+        ax.set_yticks([], minor=True)
 
 
 def _smooth(values: Floats) -> Floats:

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from pipelines.kinds.manifest import Row
     from pipelines.kinds.prepared import Prepared
     from pipelines.kinds.split import SplitConfig
+    from pipelines.report.parts.files import ReportInput
+    from pipelines.report.parts.section import Section
     from pipelines.serving.base.serving import Serving
     from pipelines.shards.archive import Arrays, Example
 
@@ -67,6 +69,16 @@ class Pictures(Kind):
         from pipelines.kinds.pictures.rows.decode import grid
 
         return grid(samples, 10, 2)
+
+    def report_sections(self, given: "ReportInput") -> "list[Section]":
+        from pipelines.kinds.pictures.report.sections import sections
+
+        return sections(given)
+
+    def data_facts(self, given: "ReportInput") -> "list[tuple[str, str]]":
+        from pipelines.kinds.pictures.report.sections import data_facts
+
+        return data_facts(given)
 
     def serving(self) -> "Serving":
         from pipelines.kinds.pictures.serving import ServingPictures

@@ -1,9 +1,14 @@
-"""Plots as PNG bytes, the same bytes for the same numbers. matplotlib is imported here and nowhere else."""
+"""Plots as PNG bytes, the same bytes for the same numbers. matplotlib is imported here and nowhere else.
+
+`plot` draws for the report's page, `chart` for a file of its own.
+"""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from pipelines.report.parts.section import Picture
 
 THEMES = {"light": ("#1a1a1a", "#c8c8c8", "#2563a8"), "dark": ("#e6e6e6", "#555555", "#7ab8f5")}
 """Ink, grid and line."""
@@ -78,7 +83,30 @@ def _draw(ax: Any, panel: Panel) -> None:
     ax.spines[["top", "right"]].set_visible(False)
 
 
-def small_figure(theme: str) -> tuple[Any, Any]:
+def plot(name: str, title: str, alt: str, draw: Callable[[Any, str], None]) -> Picture:
+    """A small plot in a light and a dark twin; `draw(ax, theme)` takes its colours from THEMES and SERIES."""
+
+    def drawn(theme: str) -> bytes:
+        figure, ax = _small_figure(theme)
+        draw(ax, theme)
+        ax.set_title(title, fontsize=10, color=THEMES[theme][0])
+        return png(figure)
+
+    return Picture(name, alt, drawn("light"), drawn("dark"))
+
+
+def legend(ax: Any, theme: str, place: str = "best", columns: int = 1) -> None:
+    """The labels of what was drawn, in the ink of the theme."""
+    ax.legend(frameon=False, fontsize=8, labelcolor=THEMES[theme][0], loc=place, ncols=columns)
+
+
+def x_ticks(ax: Any, ticks: Sequence[float]) -> None:
+    """These ticks as plain numbers, and no others."""
+    ax.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+    ax.set_xticks([], minor=True)
+
+
+def _small_figure(theme: str) -> tuple[Any, Any]:
     """A small plot without a background, for a page in that theme."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -91,6 +119,7 @@ def small_figure(theme: str) -> tuple[Any, Any]:
     ax.patch.set_alpha(0.0)
     ax.tick_params(colors=ink, which="both", labelsize=8)
     ax.xaxis.label.set_color(ink)
+    ax.yaxis.label.set_color(ink)
     for side, spine in ax.spines.items():
         spine.set_color(grid)
         spine.set_visible(side in ("left", "bottom"))
