@@ -95,7 +95,7 @@ lock: install-dev ## resolve the lock files anew
 	$(BIN)/python infra/lock.py
 
 clean: ## remove what the stages wrote; DVC's cache keeps a copy, `dvc checkout` restores it
-	rm -rf out data/images data/manifest.parquet data/quarantine data/shards
+	rm -rf out data/prepared data/manifest.parquet data/quarantine data/shards
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .coverage.* htmlcov build *.egg-info
 
 clean-all: clean ## also the state (checkpoints, MLflow's store), DVC's cache and both environments

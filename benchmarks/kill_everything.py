@@ -47,7 +47,7 @@ ENDED = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")  # Prefect's states of a
 FAULTS = ("left", "again", "repeated", "different")
 DDPM = (sys.executable, "-m", "pipelines.cli")
 PREFECT = (sys.executable, "-m", "prefect")
-OUTPUTS = {"prepare": ("data/images", "data/manifest.parquet", "data/quarantine"), "shard": ("data/shards",)}
+OUTPUTS = {"prepare": ("data/prepared", "data/manifest.parquet", "data/quarantine"), "shard": ("data/shards",)}
 MADE = {
     "validate": ("out/contract.json",),
     "reference": ("out/reference",),

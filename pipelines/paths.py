@@ -55,8 +55,8 @@ class Paths:
         return self.root / "params.yaml"
 
     @property
-    def images(self) -> Path:
-        return self.root / "data" / "images"
+    def prepared(self) -> Path:
+        return self.root / "data" / "prepared"
 
     @property
     def manifest(self) -> Path:

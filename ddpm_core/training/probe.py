@@ -66,6 +66,6 @@ def judged(history: Sequence[Measures]) -> str:
         raise DdpmError(
             f"a network must be able to overfit one batch, to below {SHARE:.0%} of its first loss, but {said}; "
             "look at train.lr (ten times higher or lower), train.grad_clip, train.optimiser, the size of the model, "
-            "and at the pictures in data/images"
+            "and at the examples in data/prepared"
         )
     return f"{said}, {last / first:.1%} of it: the network learns\n"

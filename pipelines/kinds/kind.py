@@ -75,7 +75,7 @@ class Kind(ABC):
 
     @abstractmethod
     def examples(self, folder: Path, rows: Sequence[Any], spec: DataSpec) -> Iterator["Example"]:
-        """The prepared data of these rows of the manifest, as named arrays; `folder` is data/images."""
+        """The prepared data of these rows of the manifest, as named arrays; `folder` is data/prepared."""
 
     # ---- stage train
 

@@ -19,7 +19,7 @@ class Row:
     """One datum. A kind of data adds columns in a class derived from this one, of str, int or float."""
 
     key: str  # the first 16 hex of source_sha256, `-n` for the n-th copy
-    path: str  # below data/images
+    path: str  # below data/prepared
     label: int  # -1 where there are no labels
     class_name: str
     split: str

@@ -19,9 +19,9 @@ log = logging.getLogger(__name__)
 
 
 def run(params: "Params", paths: Paths, tracker: "Tracker") -> None:
-    """Read the source, write data/images, data/manifest.parquet, data/source.json and data/quarantine."""
+    """Read the source, write data/prepared, data/manifest.parquet, data/source.json and data/quarantine."""
     kind, workers = kind_of(params.kind), max(1, params.runtime.workers)
-    with atomic_folder(paths.images) as folder, atomic_folder(paths.quarantine) as quarantine:
+    with atomic_folder(paths.prepared) as folder, atomic_folder(paths.quarantine) as quarantine:
         prepared = kind.prepare(params.source, params.split, folder, paths.root, workers)
         manifest, rejected = prepared.manifest, prepared.rejected
         if not manifest.rows:

@@ -26,7 +26,7 @@ def run(params: "Params", paths: Paths, tracker: "Tracker") -> None:
     spec, splits = manifest.spec, {}
     for split in ("train", "test"):
         rows = manifest.of_split(split)
-        examples = kind_of(spec.kind).examples(paths.images, rows, spec)
+        examples = kind_of(spec.kind).examples(paths.prepared, rows, spec)
         splits[split] = tracked(examples, f"shard {split}", "examples", total=len(rows))
     index = write_shards(paths.shards, spec, splits, params.shard)
     for split in index.splits:

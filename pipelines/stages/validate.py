@@ -31,7 +31,7 @@ def run(params: "Params", paths: Paths, tracker: "Tracker") -> None:
     """Judge the manifest, write out/contract.json (and a copy to the logs) and Data Docs; raise on a breach."""
     contract: ContractConfig = params.contract
     manifest = read_manifest(paths.manifest)
-    tables = _tables(manifest, paths.images, read_quarantine(paths.quarantine))
+    tables = _tables(manifest, paths.prepared, read_quarantine(paths.quarantine))
     parameters = {
         **contract.parameters(),
         "labels": list(range(len(manifest.spec.classes))) or [-1],

@@ -89,7 +89,7 @@ class Project:
 
     def remove_outputs(self) -> None:
         """Everything that the stages made, and DVC's cache of it."""
-        for place in ("out", "data/images", "data/quarantine", "data/shards", ".dvc/cache", ".dvc/tmp"):
+        for place in ("out", "data/prepared", "data/quarantine", "data/shards", ".dvc/cache", ".dvc/tmp"):
             shutil.rmtree(self.root / place, ignore_errors=True)
         for name in ("manifest.parquet", "source.json"):
             (self.root / "data" / name).unlink(missing_ok=True)

@@ -57,9 +57,9 @@ def test_what_the_manifest_says_of_a_picture_is_what_lies_on_disk(tmp_path: Path
     write(tmp_path / "raw", GOOD)
     project = Project(tmp_path)
     manifest = project.prepare()
-    assert len(list(project.paths.images.rglob("*.png"))) == len(manifest.rows) == len(GOOD)
+    assert len(list(project.paths.prepared.rglob("*.png"))) == len(manifest.rows) == len(GOOD)
     for row in manifest.rows:
-        path = project.paths.images / row.path
+        path = project.paths.prepared / row.path
         pixels = read_png(path)
         assert row.path == f"{row.label}/{row.key}.png"
         assert manifest.spec.classes[row.label] == row.class_name == row.source[0]
@@ -156,7 +156,7 @@ def test_nothing_that_can_be_used_is_an_error_and_leaves_no_half_data(tmp_path: 
         DataError, match=r"at least one example .* all 1 were refused; the first: a/bad\.png: not a pict"
     ):
         project.prepare()
-    assert not project.paths.images.exists()
+    assert not project.paths.prepared.exists()
     assert list((tmp_path / "data").iterdir()) == []
 
 

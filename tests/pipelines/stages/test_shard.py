@@ -43,14 +43,14 @@ def test_every_prepared_picture_is_in_the_shard_of_its_split(project: Project) -
         assert read.keys == [row.key for row in rows]
         assert read.cond["label"].tolist() == [row.label for row in rows]
         for row, image in zip(rows, read.x, strict=True):
-            assert np.array_equal(image, read_png(project.paths.images / row.path))
+            assert np.array_equal(image, read_png(project.paths.prepared / row.path))
     assert read_index(project.paths.shards).spec == manifest.spec
 
 
 def test_a_picture_that_changed_after_prepare_is_told(project: Project) -> None:
     row = project.prepare().of_split("train")[0]
     allow(project)
-    path = project.paths.images / row.path
+    path = project.paths.prepared / row.path
     path.write_bytes(png(999))
     with pytest.raises(
         IntegrityError, match=r"its SHA-256 must be .*, as the manifest says, but it is .*`ddpm prepare`"

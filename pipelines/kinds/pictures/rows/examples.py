@@ -13,12 +13,12 @@ from pipelines.kinds.pictures.rows.decode import decode_png
 from pipelines.kinds.pictures.rows.row import PictureRow
 from pipelines.shards.archive import Example
 
-_MEND = "`dvc checkout --force data/images` brings the recorded bytes back; `ddpm prepare` writes them anew"
+_MEND = "`dvc checkout --force data/prepared` brings the recorded bytes back; `ddpm prepare` writes them anew"
 
 
-def examples(images: Path, rows: Sequence[PictureRow], spec: DataSpec) -> Iterator[Example]:
+def examples(folder: Path, rows: Sequence[PictureRow], spec: DataSpec) -> Iterator[Example]:
     for row in rows:
-        path = images / row.path
+        path = folder / row.path
         if not path.is_file():
             raise IntegrityError(f"{path}: the manifest lists this picture, but the file is missing; {_MEND}")
         data = path.read_bytes()

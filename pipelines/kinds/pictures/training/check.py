@@ -14,5 +14,5 @@ def check(batch: Arrays, spec: DataSpec, folder: Path) -> None:
     if low == high:
         raise DataError(
             f"{folder}: the pictures must differ, but every pixel of the first {len(batch['x'])} is {low}; look at the "
-            "pictures in data/images"
+            "pictures in data/prepared"
         )
