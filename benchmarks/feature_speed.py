@@ -25,6 +25,7 @@ from torch.nn import functional as F  # noqa: N812
 
 from ddpm_core.metrics.frechet import distance, gaussian_of
 from ddpm_core.metrics.intervals import around, frechet_replicates, resampled
+from pipelines.evaluation.reference import read_reference
 from pipelines.kinds.pictures.reference.extractor import Extractor, extract
 from pipelines.kinds.pictures.reference.extractors import (
     CLASSIFIER_NAME,
@@ -32,7 +33,6 @@ from pipelines.kinds.pictures.reference.extractors import (
     efficientnet_extractor,
     read_classifier,
 )
-from pipelines.kinds.pictures.reference.store import read_reference
 from pipelines.shards.archive import read_index, read_split
 
 CPU, SIDE, PLAIN_BATCH, ROUNDS = torch.device("cpu"), 128, 250, 40

@@ -74,9 +74,10 @@ class Judge:
         import torch
 
         from ddpm_core.metrics.labels import asked_labels
+        from pipelines.evaluation.reference import read_reference
         from pipelines.kinds.pictures.reference.extractors import CLASSIFIER_NAME, classifier_extractor, open_extractors
         from pipelines.kinds.pictures.reference.images import ImageSplit
-        from pipelines.kinds.pictures.reference.store import read_reference
+        from pipelines.kinds.pictures.reference.store import real_features
         from pipelines.params import load_params
         from pipelines.paths import Paths
         from pipelines.shards.archive import read_index, read_split
@@ -90,7 +91,7 @@ class Judge:
             reference.files, facts["classifier"]["used"], facts["efficientnet_side"], self._spec, self._device
         )[-1]
         self._classifier = classifier_extractor(reference.files[CLASSIFIER_NAME], self._spec, self._device)
-        self._real, _ = reference.real(self._extractor.name)
+        self._real, _ = real_features(reference, self._extractor.name)
         test = ImageSplit.of(read_split(paths.shards, "test"), self._spec)
         self.n = len(test.images) if n is None else n
         self.labels = asked_labels(test.labels, self.n, seed)

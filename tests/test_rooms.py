@@ -21,8 +21,8 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ("ddpm_core",),  # the front door
     ("pipelines.paths", "pipelines.parsing", "pipelines.runtime"),
     ("pipelines.kinds.facts", "pipelines.shards", "pipelines.sampling", "pipelines.contract", "pipelines.report.parts"),
-    ("pipelines.serving.base",),
-    ("pipelines.kinds", "pipelines.evaluation"),
+    ("pipelines.serving.base", "pipelines.evaluation"),
+    ("pipelines.kinds",),
     ("pipelines.gate", "pipelines.serving", "pipelines.training"),
     ("pipelines.report.config",),
     ("pipelines.params",),
@@ -66,7 +66,10 @@ FOREIGN: dict[str, tuple[str, ...]] = {
         "ddpm_core/training/",
         "pipelines/kinds/pictures/training/augment.py",
         "pipelines/training/batches.py",
+        "pipelines/evaluation/evaluation.py",  # the type of a device, as in reference.py
         "pipelines/evaluation/likelihood.py",
+        "pipelines/evaluation/reference.py",
+        "pipelines/kinds/pictures/reference/build.py",
         "pipelines/kinds/pictures/reference/classifier.py",
         "pipelines/kinds/pictures/reference/dinov2.py",
         "pipelines/kinds/pictures/reference/efficientnet.py",
@@ -80,8 +83,6 @@ FOREIGN: dict[str, tuple[str, ...]] = {
         "pipelines/sampling/torch_denoiser.py",  # the engine that an evaluation may choose, imported late
         "pipelines/stages/train.py",
         "pipelines/stages/export.py",
-        "pipelines/stages/evaluate.py",
-        "pipelines/stages/reference.py",
         "pipelines/doctor.py",
         "pipelines/gpu_doctor.py",
     ),

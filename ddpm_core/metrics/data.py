@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from ddpm_core.metrics.intervals import Resampling
 
 if TYPE_CHECKING:
-    from ddpm_core.metrics.config import EvaluateConfig
+    from ddpm_core.metrics.config import PictureEvaluateConfig
     from ddpm_core.metrics.likeness import Judge
     from ddpm_core.metrics.memorisation import Nearest
     from ddpm_core.metrics.roughness import Grain
@@ -50,7 +50,7 @@ class EvalData:
     unseen_nearest: "Nearest"  # ... and to unseen images
     classified: Labels | None  # the samples as the classifier calls them; None without a classifier
     unseen_accuracy: float | None  # the classifier's own, on unseen images
-    settings: "EvaluateConfig"
+    settings: "PictureEvaluateConfig"
 
     @property
     def resampling(self) -> Resampling:

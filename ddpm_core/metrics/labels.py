@@ -12,10 +12,15 @@ Labels = NDArray[np.int64]
 Rows = NDArray[np.int64]
 
 
+def asked_rows(unseen: int, n: int, seed: int) -> Rows:
+    """The rows of the test split whose conditions n samples get: in a random order, repeated where n is more."""
+    order = np.random.Generator(np.random.Philox(key=[seed, 0])).permutation(unseen)
+    return np.resize(order, n)
+
+
 def asked_labels(test_labels: Labels, n: int, seed: int) -> Labels:
-    """Labels to ask for: as the test split has them, in a random order, repeated where n is more than it has."""
-    order = np.random.Generator(np.random.Philox(key=[seed, 0])).permutation(len(test_labels))
-    return np.resize(test_labels[order], n).astype(np.int64)
+    """The labels that n samples get, as the test split has them."""
+    return test_labels[asked_rows(len(test_labels), n, seed)].astype(np.int64)
 
 
 def even_order(labels: Labels) -> Rows:

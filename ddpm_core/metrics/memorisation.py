@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ddpm_core.errors import DataError
-from ddpm_core.metrics.config import EvaluateConfig
+from ddpm_core.metrics.config import PictureEvaluateConfig
 from ddpm_core.metrics.data import EvalData
 from ddpm_core.metrics.intervals import Interval, clopper_pearson
 from ddpm_core.metrics.metric import Metric, Rule
@@ -132,7 +132,7 @@ def lone_copies(samples: Nearest, heldout: Nearest, ratio: float) -> Copies:
     return _compared(samples.ratio, heldout.ratio, ratio)
 
 
-def count_copies(samples: Nearest, unseen: Nearest, settings: EvaluateConfig) -> Iterator[Metric]:
+def count_copies(samples: Nearest, unseen: Nearest, settings: PictureEvaluateConfig) -> Iterator[Metric]:
     """Both counts, of samples and of unseen images, and how often chance alone gives so many."""
     near, lone = near_copies(samples, unseen, settings.copy_quantile), lone_copies(samples, unseen, settings.copy_ratio)
     n = len(samples.first)

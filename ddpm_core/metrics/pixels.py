@@ -35,16 +35,6 @@ def pixel_faults(data: EvalData) -> Iterator[Metric]:
     yield Metric(saturated.floor, "the same in unseen images", value=saturated_share(data.unseen, data.top))
 
 
-def golden_metric(difference: float | None, is_there: bool = True) -> Metric:
-    """How far the bundle's golden image is from itself when it is made again; no rule judges a bundle without one."""
-    words = "sampled again it differs by {value:.4g} levels from the export's"
-    return Metric(
-        "golden_difference", "levels by which the bundle's golden image differs when it is made again", "lower",
-        rule=Rule("absolute", "max_golden_difference", "golden image", words),
-        not_applicable="" if is_there else "the bundle was made without one", value=difference,
-    )  # fmt: skip
-
-
 def constant_share(images: NDArray[np.uint8]) -> float:
     """The share of images whose every channel is one single value."""
     flat = images.reshape(len(images), images.shape[1], -1)

@@ -1,4 +1,4 @@
-"""Bits per dimension of unseen pictures, by the very network that ships: the variational bound at drawn levels."""
+"""Bits per dimension of unseen data, by the very network that ships: the variational bound at drawn levels."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -14,7 +14,6 @@ from ddpm_core.diffusion.noise import Purpose, generator
 from ddpm_core.likelihood.nll import Data, bound_table
 from ddpm_core.likelihood.nll_tables import TermOfLevel
 from ddpm_core.metrics.metric import Metric
-from ddpm_core.spec import conditions_of
 
 Floats32 = NDArray[np.float32]
 Network = Callable[[Floats32, Floats32, Mapping[str, NDArray[Any]]], Floats32]
@@ -43,24 +42,24 @@ class _Asked(nn.Module):
 def held_out_bits(
     network: Network,
     bundle: Bundle,
-    images: NDArray[np.uint8],
-    labels: NDArray[np.int64],
+    x: NDArray[Any],
+    cond: Mapping[str, NDArray[Any]],
     *,
     count: int,
     levels: int,
     seed: int,
 ) -> HeldOutBits:
-    """`bits_per_dim` of so many pictures at so many drawn levels each, and its standard error."""
+    """`bits_per_dim` of so many of these data, at so many drawn levels each, and its standard error."""
     T = bundle.schedule.T
-    bits = Metric("bits_per_dim", "bits that the network needs for a value of an unseen image, at most", "lower")
+    bits = Metric("bits_per_dim", "bits that the network needs for a value of unseen data, at most", "lower")
     if count == 0 or bundle.spec.levels is None:
         reason = "evaluate.bits_images is 0" if count == 0 else "the data have no levels"
         return HeldOutBits((Metric(bits.name, bits.meaning, left_out=reason),), ())
-    chosen = np.sort(generator(seed, Purpose.EVALUATE).permutation(len(images))[:count])
+    chosen = np.sort(generator(seed, Purpose.EVALUATE).permutation(len(x))[:count])
     data = Data.encoded(
         bundle.spec,
-        images[chosen],
-        conditions_of(bundle.spec, labels[chosen]),
+        x[chosen],
+        {name: value[chosen] for name, value in cond.items()},
         chosen.tolist(),
         torch.device("cpu"),
     )

@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from ddpm_core.spec import DataSpec
 
 if TYPE_CHECKING:
+    from pipelines.evaluation.evaluation import Evaluation, Measured
+    from pipelines.evaluation.reference import RealData
     from pipelines.kinds.manifest import Row
     from pipelines.kinds.prepared import Prepared
     from pipelines.kinds.split import SplitConfig
@@ -111,3 +113,13 @@ class Kind(ABC):
     @abstractmethod
     def serving(self) -> "Serving":
         """How its samples are asked for and answered; loads no torch and no tracker."""
+
+    # ---- stages reference and evaluate
+
+    @abstractmethod
+    def make_reference(self, real: "RealData") -> tuple[dict[str, Any], dict[str, bytes]]:
+        """What real data look like to its measures: what reference.json says of it, and the other files by name."""
+
+    @abstractmethod
+    def measure(self, of: "Evaluation") -> "Measured":
+        """Measure samples beside real data."""

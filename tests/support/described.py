@@ -6,10 +6,11 @@ from typing import Any
 
 from ddpm_core.metrics.accuracy import accuracy_metric
 from ddpm_core.metrics.distances import ratio_metric
+from ddpm_core.metrics.golden import golden_metric
 from ddpm_core.metrics.likeness import energy_metric, lost_metric
 from ddpm_core.metrics.memorisation import LONE, NEAR
 from ddpm_core.metrics.metric import Metric
-from ddpm_core.metrics.pixels import CONSTANT, DUPLICATE, golden_metric
+from ddpm_core.metrics.pixels import CONSTANT, DUPLICATE
 from ddpm_core.metrics.roughness import ROUGH
 
 

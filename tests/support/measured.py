@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ddpm_core.gate.config import GateConfig
-from ddpm_core.metrics.config import EvaluateConfig, PanelsConfig
+from ddpm_core.metrics.config import PanelsConfig, PictureEvaluateConfig
 from ddpm_core.spec import labelled
 from pipelines.kinds.facts import SourceFacts, write_facts
 from pipelines.kinds.manifest import Counts, Manifest, write_manifest
@@ -31,7 +31,7 @@ REFERENCE = ReferenceConfig(
     control_images=60,
     classifier=ClassifierConfig(seed=0, steps=60, batch_size=32, learning_rate=5e-3, width=4, min_accuracy=0.9),
 )
-EVALUATE = EvaluateConfig(
+EVALUATE = PictureEvaluateConfig(
     n="test", n_most=None, seed=0, batch_size=16, engine="onnxruntime", steps=None, guidance=None,
     floor_draws=2, kid_subsets=4,
     kid_subset_size=30, is_splits=2, copy_quantile=0.01, copy_ratio=0.5, copy_shift=1, coverage_k=3,
@@ -54,7 +54,7 @@ class MeasuredParams:
     """The sections that these stages look at."""
 
     reference: ReferenceConfig = REFERENCE
-    evaluate: EvaluateConfig = EVALUATE
+    evaluate: PictureEvaluateConfig = EVALUATE
     gate: GateConfig = GATE
     report: ReportConfig = REPORT
     runtime: RuntimeConfig = RUNTIME

@@ -10,6 +10,8 @@ from ddpm_core.spec import DataSpec
 from pipelines.kinds.kind import Augment, Kind, Sections
 
 if TYPE_CHECKING:
+    from pipelines.evaluation.evaluation import Evaluation, Measured
+    from pipelines.evaluation.reference import RealData
     from pipelines.kinds.manifest import Row
     from pipelines.kinds.prepared import Prepared
     from pipelines.kinds.split import SplitConfig
@@ -25,13 +27,13 @@ class Pictures(Kind):
     name = "pictures"
 
     def sections(self) -> Sections:
-        from ddpm_core.metrics.config import EvaluateConfig
+        from ddpm_core.metrics.config import PictureEvaluateConfig
         from pipelines.kinds.pictures.contract.config import PicturesContract
         from pipelines.kinds.pictures.reference.config import ReferenceConfig
         from pipelines.kinds.pictures.sources import SourceConfig
         from pipelines.kinds.pictures.training.config import AugmentConfig
 
-        return Sections(SourceConfig, PicturesContract, ReferenceConfig, AugmentConfig, EvaluateConfig)
+        return Sections(SourceConfig, PicturesContract, ReferenceConfig, AugmentConfig, PictureEvaluateConfig)
 
     def row_type(self) -> type["Row"]:
         from pipelines.kinds.pictures.rows.row import PictureRow
@@ -84,3 +86,13 @@ class Pictures(Kind):
         from pipelines.kinds.pictures.serving import ServingPictures
 
         return ServingPictures()
+
+    def make_reference(self, real: "RealData") -> tuple[dict[str, Any], dict[str, bytes]]:
+        from pipelines.kinds.pictures.reference.build import build
+
+        return build(real)
+
+    def measure(self, of: "Evaluation") -> "Measured":
+        from pipelines.kinds.pictures.evaluation.measure import measure
+
+        return measure(of)

@@ -5,10 +5,10 @@ from dataclasses import replace
 import pytest
 
 from ddpm_core.errors import ParamsError
-from ddpm_core.metrics.config import EvaluateConfig, PanelsConfig
+from ddpm_core.metrics.config import PanelsConfig, PictureEvaluateConfig
 
 PANELS = PanelsConfig(steps=(5, 10), images=100, trajectories=2)
-EVALUATE = EvaluateConfig(
+EVALUATE = PictureEvaluateConfig(
     n="test", n_most=5000, seed=0, batch_size=64, engine="onnxruntime", steps=None, guidance=None,
     floor_draws=5, kid_subsets=50,
     kid_subset_size=500, is_splits=10, copy_quantile=0.001, copy_ratio=0.5, copy_shift=1, coverage_k=5, bits_images=100,

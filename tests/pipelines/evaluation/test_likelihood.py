@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from ddpm_core.metrics.metric import Metric
+from ddpm_core.spec import conditions_of
 from pipelines.evaluation.likelihood import held_out_bits
 from pipelines.sampling.onnx_denoiser import OnnxDenoiser
 from tests.support.tiny_bundle import tiny_bundle
@@ -18,7 +19,9 @@ LABELS = np.arange(40) % 3
 def bits(folder: Path, *, conditional: bool = True, count: int = 20, levels: int = 4) -> dict[str, Metric]:
     bundle = tiny_bundle(folder / "bundle", conditional=conditional)
     network = OnnxDenoiser(bundle, "cpu", 1)
-    found = held_out_bits(network, bundle, IMAGES, LABELS, count=count, levels=levels, seed=0)
+    found = held_out_bits(
+        network, bundle, IMAGES, conditions_of(bundle.spec, LABELS), count=count, levels=levels, seed=0
+    )
     return {metric.name: metric for metric in found.metrics}
 
 
@@ -45,7 +48,7 @@ def test_each_picture_is_asked_about_with_its_own_label(tmp_path: Path) -> None:
         seen.extend(zip(x.mean(axis=(1, 2, 3)).tolist(), cond["label"].tolist(), strict=True))
         return asked(x, t, cond)
 
-    held_out_bits(network, bundle, images, labels, count=20, levels=4, seed=0)
+    held_out_bits(network, bundle, images, {"label": labels}, count=20, levels=4, seed=0)
     clear = [(int(mean > 0), label) for mean, label in seen if abs(mean) > 0.6]
     assert {label for _, label in clear} == {0, 1}
     assert all(white == label for white, label in clear)

@@ -13,7 +13,7 @@ from ddpm_core.gate.config import Limit
 from ddpm_core.metrics.data import EvalData
 from ddpm_core.metrics.intervals import around, mean_replicates, resampled_within
 from ddpm_core.metrics.metric import Metric, Rule
-from pipelines.kinds.pictures import measures as judging
+from pipelines.kinds.pictures.evaluation import measures
 from pipelines.paths import Paths
 from pipelines.report.compare import Compared, open_runs
 from pipelines.stages import evaluate, gate, reference, report
@@ -41,7 +41,7 @@ def darkness(data: EvalData) -> Iterator[Metric]:
 
 @pytest.fixture
 def project(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> Paths:
-    monkeypatch.setattr(evaluate, "MEASURES", (*judging.MEASURES, darkness))
+    monkeypatch.setattr(measures, "MEASURES", (*measures.MEASURES, darkness))
     return measured_project(tmp_path, labelled_data=False, train=60, test=30)
 
 

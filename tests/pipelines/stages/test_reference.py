@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 from ddpm_core.errors import DataError, IntegrityError
-from pipelines.kinds.pictures.reference.store import read_reference
+from pipelines.evaluation.reference import read_reference
+from pipelines.kinds.pictures.reference.build import _nothing_to_classify
+from pipelines.kinds.pictures.reference.store import real_features
 from pipelines.kinds.pictures.reference.weights_files import INCEPTION_SHA256, ExtractorFile
 from pipelines.paths import Paths
 from pipelines.stages import reference
@@ -35,7 +37,7 @@ def test_labelled_data_get_a_classifier_with_its_accuracy_and_floors(done: Paths
     assert facts["used"]
     assert facts["accuracy"] >= 0.9
     assert found.content["floors"].keys() == {"fcd_floor_train", "fcd_floor_test"}
-    real, logits = found.real("classifier")
+    real, logits = real_features(found, "classifier")
     assert (real.train.n, real.train_rows.shape, real.test_rows.shape) == (240, (150, 64), (90, 64))
     assert logits.shape == (90, 3)
 
@@ -71,7 +73,7 @@ def test_one_class_is_nothing_to_classify():
     from pipelines.kinds.pictures.reference.images import ImageSplit
 
     split = ImageSplit(np.zeros((2, 1, 8, 8), np.uint8), np.zeros(2, np.int64), ["a", "b"])
-    assert reference._nothing_to_classify(labelled((1, 8, 8), (-1, 1), 256, ("a",)), split) == "the data have one class"
+    assert _nothing_to_classify(labelled((1, 8, 8), (-1, 1), 256, ("a",)), split) == "the data have one class"
 
 
 def test_an_inception_path_that_is_wrong_stops_the_stage(tmp_path: Path):
@@ -90,7 +92,7 @@ def test_an_inception_path_that_is_wrong_stops_the_stage(tmp_path: Path):
 
 def test_a_split_of_one_image_is_refused(tmp_path: Path):
     paths = measured_project(tmp_path, train=30, test=1)
-    with pytest.raises(DataError, match="at least 2 images of each split, test has 1; give more"):
+    with pytest.raises(DataError, match="at least 2 examples of each split, test has 1; give more"):
         reference.run(MeasuredParams(), paths, NullTracker())
 
 

@@ -1,11 +1,11 @@
-"""What stage evaluate measures: `MEASURES` lists every measure; those that take torch-fidelity stand here."""
+"""What is measured of pictures: `MEASURES` lists every measure; those that take torch-fidelity stand here."""
 
 from collections.abc import Callable, Iterable, Iterator
 
 import torch
 
 from ddpm_core.metrics.accuracy import accuracy
-from ddpm_core.metrics.config import EvaluateConfig
+from ddpm_core.metrics.config import PictureEvaluateConfig
 from ddpm_core.metrics.coverage import reach
 from ddpm_core.metrics.data import EvalData, FeatureView, Images, Labels
 from ddpm_core.metrics.distances import distances
@@ -17,11 +17,12 @@ from ddpm_core.metrics.pixels import pixel_faults
 from ddpm_core.metrics.roughness import rough_share
 from ddpm_core.metrics.spectrum import mesh
 from ddpm_core.spec import DataSpec
+from pipelines.evaluation.reference import Reference
 from pipelines.kinds.pictures.reference.controls import ControlFeatures
 from pipelines.kinds.pictures.reference.extractor import Extractor, extract
 from pipelines.kinds.pictures.reference.extractors import open_extractors
 from pipelines.kinds.pictures.reference.inception import inception_score, kernel_distance
-from pipelines.kinds.pictures.reference.store import Reference
+from pipelines.kinds.pictures.reference.store import controls, real_features
 
 
 def scores(data: EvalData) -> Iterator[Metric]:
@@ -64,13 +65,6 @@ def kernels(data: EvalData) -> Iterator[Metric]:
         yield Metric(f"{kernel.name}_std", "its standard deviation over subsets", value=deviation)
 
 
-def counts(data: EvalData) -> Iterator[Metric]:
-    """How many there are of everything."""
-    yield Metric("n", "samples", tile=("samples judged", "g"), value=len(data.images))
-    yield Metric("n_heldout", "unseen real images", value=len(data.unseen))
-    yield Metric("n_train", "training images", value=len(data.training))
-
-
 # In this order the headlines of the report and the rules of the gate come.
 MEASURES: tuple[Callable[[EvalData], Iterable[Metric]], ...] = (
     distances,
@@ -83,7 +77,6 @@ MEASURES: tuple[Callable[[EvalData], Iterable[Metric]], ...] = (
     copies,
     reach,
     kernels,
-    counts,
 )
 
 
@@ -98,11 +91,11 @@ def view_of(
     images: Images,
     asked: Labels,
     reference: Reference,
-    config: EvaluateConfig,
+    config: PictureEvaluateConfig,
     device: torch.device,
 ) -> FeatureView:
     """Samples beside real images in one extractor's features."""
-    real, unseen_logits = reference.real(extractor.name)
+    real, unseen_logits = real_features(reference, extractor.name)
     made = extract(extractor, images, config.batch_size, device, "samples")
     judge = Judge.of(extractor.name, real, asked, config.floor_draws, config.seed)
     names = (None, None, None) if extractor.judge_alone else extractor.names
@@ -111,4 +104,4 @@ def view_of(
 
 def control_features(views: Iterable[FeatureView], reference: Reference) -> list[ControlFeatures]:
     """What each extractor made of the controls."""
-    return [ControlFeatures(view.judge, *reference.controls(view.judge.name), view.distance) for view in views]
+    return [ControlFeatures(view.judge, *controls(reference, view.judge.name), view.distance) for view in views]

@@ -15,20 +15,21 @@ from numpy.typing import NDArray
 
 from ddpm_core.errors import ParamsError
 from ddpm_core.files import json_bytes
-from ddpm_core.metrics.config import EvaluateConfig
+from ddpm_core.metrics.config import PictureEvaluateConfig
 from ddpm_core.metrics.data import FeatureView
 from ddpm_core.metrics.intervals import Resampling
 from ddpm_core.metrics.labels import even_part
 from ddpm_core.metrics.pixels import level_shares
 from ddpm_core.metrics.regions import lost_regions as regions_lost
 from ddpm_core.metrics.roughness import roughness
-from ddpm_core.spec import conditions_of
+from ddpm_core.spec import conditions_of, labels_in
 from pipelines.kinds.pictures.reference.extractor import Features
 from pipelines.kinds.pictures.reference.images import ImageSplit
 from pipelines.kinds.pictures.rows.decode import grid
 
 if TYPE_CHECKING:
     from ddpm_core.likelihood.nll_tables import TermOfLevel
+    from pipelines.evaluation.evaluation import Evaluation
     from pipelines.sampling.bundle_sampler import Sampler
     from pipelines.sampling.recipe import Recipe
 
@@ -53,6 +54,11 @@ class SampleSet:
     images: Images
     labels: Labels  # -1 where none was asked for
     seeds: Labels
+
+    @classmethod
+    def of(cls, of: "Evaluation") -> "SampleSet":
+        labels = labels_in(of.sampler.bundle.spec, of.cond, len(of.x))
+        return cls(of.sampler, of.recipe, of.x, labels, of.seeds)
 
     def only(self, rows: NDArray[np.int64]) -> "SampleSet":
         return SampleSet(self.sampler, self.recipe, self.images[rows], self.labels[rows], self.seeds[rows])
@@ -86,7 +92,11 @@ class Probe:
 
 
 def panel_files(
-    made: SampleSet, unseen: ImageSplit, terms: Sequence["TermOfLevel"], probes: Sequence[Probe], config: EvaluateConfig
+    made: SampleSet,
+    unseen: ImageSplit,
+    terms: Sequence["TermOfLevel"],
+    probes: Sequence[Probe],
+    config: PictureEvaluateConfig,
 ) -> dict[str, bytes]:
     """All of them, by name."""
     top = made.sampler.bundle.spec.top
@@ -100,7 +110,7 @@ def panel_files(
     }
 
 
-def by_steps(made: SampleSet, probes: Sequence[Probe], config: EvaluateConfig) -> dict[str, bytes]:
+def by_steps(made: SampleSet, probes: Sequence[Probe], config: PictureEvaluateConfig) -> dict[str, bytes]:
     """A row of samples for each number of steps, and by_steps.csv: how far they are from the data, at what cost.
 
     The energy distance is the verdict's, of fewer samples, which its mean does not depend on.
@@ -145,7 +155,7 @@ def roughest(images: Images, top: int, columns: int, scale: int) -> bytes:
     return grid(images[np.concatenate([order[::-1][:count], order[:count]])], count, scale)
 
 
-def _each_number_of_steps(few: SampleSet, config: EvaluateConfig) -> Iterator[tuple[int, "Recipe", Images]]:
+def _each_number_of_steps(few: SampleSet, config: PictureEvaluateConfig) -> Iterator[tuple[int, "Recipe", Images]]:
     """Rising; at the bundle's own number the samples are at hand. What the sampler cannot do is left out."""
     own = few.recipe.sampler.steps
     for steps in sorted({*config.panels.steps, own}):
@@ -167,7 +177,7 @@ def _right_labels(extractor: str, seen: Features, asked: Labels) -> float | str:
     return float((seen.logits.argmax(axis=1) == asked).mean())
 
 
-def trajectories(made: SampleSet, config: EvaluateConfig) -> dict[str, bytes]:
+def trajectories(made: SampleSet, config: PictureEvaluateConfig) -> dict[str, bytes]:
     """Some samples on their way, from left to right: above x_t, below it the x0_hat that the network sees in it."""
     count = config.panels.trajectories
     if count == 0:

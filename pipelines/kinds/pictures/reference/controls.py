@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ddpm_core.metrics.config import EvaluateConfig
+from ddpm_core.metrics.config import PictureEvaluateConfig
 from ddpm_core.metrics.controls import CONTROLS, Control, mixed, picks
 from ddpm_core.metrics.distances import ratio_metric
 from ddpm_core.metrics.frechet import distance_of_rows, gaussian_of, subset_floor
@@ -84,7 +84,7 @@ def score_controls(
     base: Rows,
     unseen: Nearest,
     grain: Grain,
-    settings: EvaluateConfig,
+    settings: PictureEvaluateConfig,
     labels: bool,
 ) -> dict[str, dict[str, Any]]:
     """For the record: every control that these data allow, with what the gate's rules look at.
@@ -132,7 +132,7 @@ def score_controls(
     return scored
 
 
-def _floor(seen: ControlFeatures, asked: Rows, settings: EvaluateConfig) -> tuple[Any, float]:
+def _floor(seen: ControlFeatures, asked: Rows, settings: PictureEvaluateConfig) -> tuple[Any, float]:
     """Unseen pictures as a Gaussian, and how far as many training pictures are from it."""
     real = seen.judge.real
     test = gaussian_of(real.test_rows)

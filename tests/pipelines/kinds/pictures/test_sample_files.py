@@ -7,9 +7,12 @@ import numpy as np
 
 from ddpm_core.metrics.memorisation import Nearest
 from ddpm_core.spec import labelled
-from pipelines.kinds.pictures.evaluation.sample_files import write_samples
+from pipelines.kinds.pictures.evaluation.panels import SampleSet
+from pipelines.kinds.pictures.evaluation.sample_files import sample_files
 from pipelines.kinds.pictures.reference.images import ImageSplit
+from pipelines.sampling.bundle_sampler import Sampler
 from tests.support.measured import EVALUATE
+from tests.support.tiny_bundle import tiny_bundle
 
 SPEC = labelled((1, 8, 8), (-1.0, 1.0), 256, ("a",))
 
@@ -19,8 +22,9 @@ def test_the_samples_nearest_to_a_training_picture_are_shown_the_nearest_first(t
     train = ImageSplit(images[:4], labels[:4], ["k0", "k1", "k2", "k3"])
     first = np.array([7.0, 3.0, 9.0, 1.0, 8.0, 2.0, 6.0, 5.0, 4.0])
     copied = Nearest(first, first + 1, np.arange(9) % 4)
-    write_samples(tmp_path / "samples", images, labels, np.arange(100, 109), train, copied, SPEC, EVALUATE, {})
-    shown = json.loads((tmp_path / "samples" / "neighbours.json").read_text())
+    sampler = Sampler(tiny_bundle(tmp_path / "bundle"), "cpu")
+    made = SampleSet(sampler, sampler.recipe(), images, labels, np.arange(100, 109))
+    shown = json.loads(sample_files(made, train, copied, SPEC, EVALUATE, {})["neighbours.json"])
     assert [(each["distance"], each["seed"], each["key"]) for each in shown] == [
         (1.0, 103, "k3"),
         (2.0, 105, "k1"),
