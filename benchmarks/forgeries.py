@@ -44,7 +44,7 @@ _PLACES = {
     "lock": "dvc.lock",
 }
 _TINY = ROOT / "tests" / "e2e" / "params-tiny.yaml"
-_OTHER = {"sample": {"sampler": {"steps": 3}}, "evaluate": {"seed": 1000}, "gate": {"min_images": 19}}
+_OTHER = {"sample": {"sampler": {"steps": 3}}, "evaluate": {"seed": 1000}, "gate": {"min_samples": 19}}
 
 Leaf = tuple[Any, Any]  # a mapping or a list, and a key or a place in it
 

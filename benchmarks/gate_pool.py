@@ -16,7 +16,7 @@ from gate_controls import ALIKE
 from gate_data import DataSet
 from gate_features import EXTRACTORS, changed, seen_file
 
-from ddpm_core.gate.rules import Evidence, RuleResult, images_rule, overall
+from ddpm_core.gate.rules import Evidence, RuleResult, overall, samples_rule
 from ddpm_core.metrics import energy as energies
 from ddpm_core.metrics import intervals
 from ddpm_core.metrics import regions as clusterings
@@ -199,7 +199,7 @@ class Pool:
         evidence = Evidence(numbers, self.gate, self.how.confidence, RESAMPLING, {})
         rules = [result for metric in metrics if (result := evidence.result(metric)) is not None]
         if labels:
-            rules.append(images_rule(numbers, self.gate))
+            rules.append(samples_rule(numbers, self.gate))
         return overall(rules), rules, numbers
 
     def _measured(self, view: View, samples: np.ndarray, asked: np.ndarray, unseen: np.ndarray) -> list[Metric]:

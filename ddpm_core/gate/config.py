@@ -25,7 +25,7 @@ class GateConfig(Config):
     """The rules. `max_energy` and `max_lost` mean the same on every data set; `absolute` is opt-in."""
 
     model_name: str | None
-    min_images: int
+    min_samples: int
     max_energy: float
     max_lost: float
     max_rough: float
@@ -44,13 +44,13 @@ class GateConfig(Config):
             lambda v: v is None or (bool(v) and not set(v) & set("/:") and v == v.strip()),
             "null (by the data) or a name without `/`, `:` or outer spaces",
         ),
-        "min_images": at_least_1,
+        "min_samples": at_least_1,
         "max_energy": positive,
         "max_lost": fraction,
         "max_rough": fraction,
         "max_distance_ratio": (
             lambda v: v is None or v >= 1,
-            "null (no such rule) or at least 1 (1 = as near as unseen real images)",
+            "null (no such rule) or at least 1 (1 = as near as unseen real data)",
         ),
         "max_accuracy_loss": (lambda v: v is None or 0 <= v <= 1, "null (no such rule) or between 0 and 1"),
         "max_copy_excess": fraction,

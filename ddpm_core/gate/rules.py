@@ -1,7 +1,7 @@
 """The rules of the gate, one function per kind, which give pass, fail, not enough evidence or not measured.
 
 A rule with an interval passes if the whole interval keeps the limit and fails if none of it does. Otherwise it is `not
-enough evidence`, and says how many images would be enough.
+enough evidence`, and says how many samples would be enough.
 """
 
 from collections.abc import Mapping, Sequence
@@ -119,7 +119,7 @@ class Evidence:
         return RuleResult(rule.title, outcome, value, limit, text)
 
     def _ratio(self, rule: Rule, metric: Metric, limit: float) -> RuleResult:
-        """A multiple of the real images' score means little on some data, so the gross faults must exceed the limit."""
+        """A multiple of the real data's score means little on some data, so the gross faults must exceed the limit."""
         value, low, high = (self.numbers[name] for name in (metric.name, *metric.ends))
         if below := [name for name, its in self.faults.items() if its.get(metric.name, inf) <= limit]:
             text = f"{listed(below)} would keep the limit of {number(limit)} x, so the rule means nothing here"
@@ -187,10 +187,10 @@ class Evidence:
 
 
 def worth(value: float) -> str:
-    """e in words: as good as 1/e real pictures, repeated."""
+    """e in words: as good as 1/e real examples, repeated."""
     if value <= _BEST_TOLD:
-        return f"as good as {1 / _BEST_TOLD:g} real pictures repeated, or better"
-    return f"as good as {1 / value:.2g} real pictures repeated"
+        return f"as good as {1 / _BEST_TOLD:g} real examples repeated, or better"
+    return f"as good as {1 / value:.2g} real examples repeated"
 
 
 def listed(words: Sequence[str]) -> str:
@@ -203,28 +203,28 @@ def by_interval(may_hold: bool, holds: bool) -> Outcome:
 
 
 def enough(value: float, reach: float, limit: float, n: float) -> str:
-    """The number of images with which the interval would be on one side of the limit; it narrows as 1 / sqrt(n)."""
+    """The number of samples with which the interval would be on one side of the limit; it narrows as 1 / sqrt(n)."""
     gap = abs(limit - value)
     if gap * 1000 < reach:
-        return "the value lies on the limit: no number of images would be enough"
+        return "the value lies on the limit: no number of samples would be enough"
     wanted = n * (reach / gap) ** 2 * 1.1
     unit = 10 ** max(0, int(log10(wanted)) - 1)
-    return f"about {ceil(wanted / unit) * unit:,.0f} samples and as many unseen images would be enough"
+    return f"about {ceil(wanted / unit) * unit:,.0f} samples and as many unseen examples would be enough"
 
 
 # ---- the rules without a metric of their own
 
 
-def images_rule(metrics: Numbers, gate: GateConfig) -> RuleResult:
-    rule = "images"
+def samples_rule(metrics: Numbers, gate: GateConfig) -> RuleResult:
+    rule = "samples"
     if absent := missing(rule, metrics, ("n", "n_heldout")):
         return absent
     fewest = min(metrics["n"], metrics["n_heldout"])
-    text = f"{metrics['n']:g} samples and {metrics['n_heldout']:g} unseen real images"
-    if fewest < gate.min_images:
-        text += f"; gate.min_images asks for {gate.min_images} of each: raise evaluate.n or split.test_fraction"
-        return RuleResult(rule, "not enough evidence", fewest, gate.min_images, text)
-    return RuleResult(rule, "pass", fewest, gate.min_images, text)
+    text = f"{metrics['n']:g} samples and {metrics['n_heldout']:g} unseen examples"
+    if fewest < gate.min_samples:
+        text += f"; gate.min_samples asks for {gate.min_samples} of each: raise evaluate.n or split.test_fraction"
+        return RuleResult(rule, "not enough evidence", fewest, gate.min_samples, text)
+    return RuleResult(rule, "pass", fewest, gate.min_samples, text)
 
 
 def limit_rule(metrics: Numbers, limit: Limit) -> RuleResult:

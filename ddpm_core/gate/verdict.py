@@ -16,12 +16,12 @@ from ddpm_core.gate.rules import (
     Evidence,
     Outcome,
     RuleResult,
-    images_rule,
     limit_rule,
     listed,
     number,
     overall,
     rules_table,
+    samples_rule,
 )
 from ddpm_core.metrics.measurement import Measurement
 from ddpm_core.metrics.metric import Metric, Numbers
@@ -31,7 +31,7 @@ _OUTCOMES: Mapping[Outcome, str] = {
     "not measured": "nothing was measured of",
     "not enough evidence": "there is not enough evidence of",
 }
-_NOT_OF_THE_SAMPLES = ("images", "controls")  # rules about the measurement itself, not about the samples
+_NOT_OF_THE_SAMPLES = ("samples", "controls")  # rules about the measurement itself, not about the samples
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ def verdict(metrics: Numbers, record: Mapping[str, Any], gate: GateConfig) -> Ve
     controls = tuple(_control(name, fault, measured, evidence) for name, fault in faults.items())
     of = [(metric, result) for metric in measured.listed if (result := evidence.result(metric)) is not None]
     rules = [
-        images_rule(metrics, gate),
+        samples_rule(metrics, gate),
         *(result for metric, result in of if metric.rule and metric.rule.kind != "ratio"),
         *(result for metric, result in of if metric.rule and metric.rule.kind == "ratio"),
         *(limit_rule(metrics, limit) for limit in gate.absolute),
@@ -172,7 +172,7 @@ def _controls_rule(controls: Sequence[ControlResult], needed: bool, gate: GateCo
     passed, limit = [control.words for control in gross if not control.blocked], gate.max_unseen_controls
     text = f"{len(gross) - len(passed)} of {len(gross)} gross faults made from these data are refused"
     if passed:
-        text += f"; the gate would pass {listed(passed)}: give more unseen images (split.test_fraction)"
+        text += f"; the gate would pass {listed(passed)}: give more unseen data (split.test_fraction)"
     outcome: Outcome = "pass" if len(passed) <= limit else "not enough evidence"
     return RuleResult(rule, outcome, float(len(passed)), float(limit), text)
 

@@ -37,20 +37,20 @@ def energy_metric(judge: str) -> Metric:
     words = "e = {value:.4g} ({low:.4g} to {high:.4g}): {worth}"
     says = f"in the features of {judge} the samples are {{worth}}"
     return Metric(
-        f"energy_{judge}", "distance to unseen images, 0 = real images, 1 = a single real image repeated", "lower",
+        f"energy_{judge}", "distance to unseen data, 0 = real data, 1 = a single real example repeated", "lower",
         rule=Rule("interval", "max_energy", f"energy in {judge}", words, says=says, controls=True),
         champion="max_champion_loss", short=f"e in {judge}", features=judge,
-        tile=(f"e in {judge}: 0 real, 1 one image repeated", ".3f"),
+        tile=(f"e in {judge}: 0 real, 1 one example repeated", ".3f"),
     )  # fmt: skip
 
 
 def lost_metric(judge: str) -> Metric:
     words = (
-        "{value:.1%} ({low:.1%} to {high:.1%}) of unseen real images lie in regions that samples fill less than a "
+        "{value:.1%} ({low:.1%} to {high:.1%}) of unseen examples lie in regions that samples fill less than a "
         "quarter as often"
     )
     return Metric(
-        f"lost_{judge}", "unseen images in regions that samples hardly reach", "lower",
+        f"lost_{judge}", "unseen examples in regions that samples hardly reach", "lower",
         rule=Rule("interval", "max_lost", f"lost regions in {judge}", words, controls=True), short=f"lost in {judge}",
         features=judge, share=True,
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Which share of the data the samples have lost: regions of real images that samples hardly reach.
+"""Which share of the data the samples have lost: regions of real data that samples hardly reach.
 
 A region is a cluster of training images in an extractor's features. A region counts as lost where samples fill it less
 than a quarter as often as unseen images do. One clustering is a matter of luck, so several are averaged.

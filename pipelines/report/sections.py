@@ -123,7 +123,7 @@ def card_section(config: ReportConfig, record: Mapping[str, Any]) -> Section:
         ("takes a label", "yes" if conditions["conditional"] else "no"),
         ("sampler", listed(conditions["sampler"])),
         ("guidance", listed(conditions["guidance"])),
-        ("features", "; ".join(f"{each['name']} ({each['preprocess']})" for each in conditions["extractors"])),
+        ("features", "; ".join(f"{each['name']} ({each['preprocess']})" for each in conditions.get("extractors", ()))),
         ("measured on", f"{provenance['devices']['sampler']}, {provenance['threads']} threads"),
         ("libraries", listed(conditions["versions"])),
     ]
@@ -137,8 +137,8 @@ def provenance_section(record: Mapping[str, Any], paths: Paths) -> Section:
         ("bundle", provenance["bundle"]),
         ("data", conditions["data"]),
         ("reference", conditions["reference"]),
-        *((f"extractor {each['name']}", each["sha256"]) for each in conditions["extractors"]),
-        ("samples", provenance["images_sha256"]),
+        *((f"extractor {each['name']}", each["sha256"]) for each in conditions.get("extractors", ())),
+        ("samples", provenance["samples_sha256"]),
         ("metrics.json", sha256_file(paths.metrics)),
         ("record.json", sha256_file(paths.record)),
         *(

@@ -6,6 +6,7 @@ What ships is what is judged: the samples come from out/bundle by the sampler th
 import logging
 from collections.abc import Mapping
 from dataclasses import asdict
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -131,8 +132,10 @@ def _record(of: Evaluation, measured: Measured, metrics: list[Metric], left_out:
     sampler, bundle, config, n = of.sampler, of.sampler.bundle, of.config, len(of.x)
     return {
         "conditions": {
+            "versions": {name: version(name).split("+")[0] for name in ("numpy", "torch")},
             **measured.conditions,
             "n": n,
+            "conditional": bool(bundle.spec.conditions),
             "asked": {name: sha256_bytes(np.ascontiguousarray(value).tobytes()) for name, value in of.cond.items()},
             "reference": of.reference.digest,
             "data": of.reference.content["data"],
@@ -147,7 +150,7 @@ def _record(of: Evaluation, measured: Measured, metrics: list[Metric], left_out:
             "bundle": bundle.digest,
             "bundle_provenance": dict(bundle.provenance),
             "golden": bundle.golden is not None,
-            "images_sha256": sha256_bytes(np.ascontiguousarray(of.x).tobytes()),
+            "samples_sha256": sha256_bytes(np.ascontiguousarray(of.x).tobytes()),
             "devices": {"sampler": sampler.device, "features": of.device.type},
             "samples": {"asked": config.n, "unseen": len(of.test), "most": config.n_most, "made": n},
             "threads": sampler.threads,

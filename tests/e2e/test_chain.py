@@ -123,7 +123,7 @@ def test_lost_output_is_restored_from_the_cache_without_running(finished: Projec
 @pytest.mark.parametrize("words", [("run",), ("train",), ("flow",), ("promote",)], ids=" ".join)
 def test_bad_parameters_are_all_told_with_exit_2_and_nothing_is_touched(tmp_path: Path, words: tuple[str]) -> None:
     project = tiny_project(tmp_path)
-    bad = {"train": {"lr": -1.0, "stepps": 5}, "split": {"test_fraction": "half"}, "gate": {"min_images": 0}}
+    bad = {"train": {"lr": -1.0, "stepps": 5}, "split": {"test_fraction": "half"}, "gate": {"min_samples": 0}}
     project.set_params(bad)
     before = places(project)
     done = project.ddpm(*words)
@@ -133,7 +133,7 @@ def test_bad_parameters_are_all_told_with_exit_2_and_nothing_is_touched(tmp_path
         "train.lr: must be above 0, got -1.0",
         "train.stepps: unknown key; did you mean 'steps'?",
         "split.test_fraction: must be a number, got 'half' (str)",
-        "gate.min_images: must be at least 1, got 0",
+        "gate.min_samples: must be at least 1, got 0",
     ):
         assert text in done.text
     assert "Traceback" not in done.text

@@ -46,7 +46,7 @@ def test_flat_folder_of_colour_pictures_goes_to_champion_with_params_alone(tmp_p
             },
             "split": {"test_fraction": 0.3},
             "sample": {"sampler": {"spacing": "karras", "steps": 20}},  # its last steps are small: the grain stays
-            "gate": {"model_name": "discs", "min_images": 100},
+            "gate": {"model_name": "discs", "min_samples": 100},
         },
     )
     done = project.ddpm("run", timeout=2200)

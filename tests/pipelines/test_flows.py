@@ -28,7 +28,7 @@ from tests.support.imports import ROOT
 
 GATE = {
     "outcome": "fail",
-    "rules": [{"rule": "images", "value": None, "limit": 20.0, "outcome": "fail", "text": "too few", "more": 1}],
+    "rules": [{"rule": "samples", "value": None, "limit": 20.0, "outcome": "fail", "text": "too few", "more": 1}],
 }
 
 
@@ -200,7 +200,7 @@ def test_failing_gate_shows_its_table_and_promotes_nothing(
     with pytest.raises(StageFailed):
         flows.pipeline.fn(str(tmp_path))
     assert artifacts["gate"]["table"] == [
-        {"rule": "images", "value": "-", "limit": 20.0, "outcome": "fail", "text": "too few"}
+        {"rule": "samples", "value": "-", "limit": 20.0, "outcome": "fail", "text": "too few"}
     ]
     assert "stages" not in artifacts
 

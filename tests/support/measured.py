@@ -39,7 +39,7 @@ EVALUATE = PictureEvaluateConfig(
     panels=PanelsConfig(steps=(2, 4), images=40, trajectories=2),
 )  # fmt: skip
 GATE = GateConfig(
-    model_name="tiny", min_images=20, max_energy=0.1, max_lost=0.2, max_rough=0.3, max_distance_ratio=None,
+    model_name="tiny", min_samples=20, max_energy=0.1, max_lost=0.2, max_rough=0.3, max_distance_ratio=None,
     max_accuracy_loss=0.05, max_copy_excess=0.05, copy_significance=0.01, max_broken_excess=0.05,
     max_golden_difference=0.1, max_unseen_controls=4, max_champion_loss=0.1, absolute=(),
 )  # fmt: skip

@@ -24,7 +24,7 @@ from tests.support.tiny_bundle import tiny_bundle, tiny_graph, tiny_spec
 
 GATE = GateConfig(
     model_name="tiny",
-    min_images=10,
+    min_samples=10,
     max_energy=0.1,
     max_lost=0.2,
     max_rough=0.15,

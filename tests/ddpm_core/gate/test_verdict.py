@@ -16,7 +16,7 @@ from tests.support.described import described
 
 GATE = GateConfig(
     model_name="digits",
-    min_images=200,
+    min_samples=200,
     max_energy=0.1,
     max_lost=0.2,
     max_rough=0.15,
@@ -99,17 +99,24 @@ def test_a_good_model_passes_and_the_verdict_names_its_bundle():
 @pytest.mark.parametrize(
     ("rule", "metrics", "record", "gate", "outcome", "text"),
     [
-        ("images", GOOD, RECORD, GATE, "pass", "1000 samples and 1000 unseen real images"),
+        ("samples", GOOD, RECORD, GATE, "pass", "1000 samples and 1000 unseen examples"),
         (
-            "images",
+            "samples",
             with_(n=199),
             RECORD,
             GATE,
             "not enough evidence",
-            "gate.min_images asks for 200 of each: raise evaluate.n",
+            "gate.min_samples asks for 200 of each: raise evaluate.n",
         ),
-        ("images", with_(n_heldout=60), RECORD, GATE, "not enough evidence", "raise evaluate.n or split.test_fraction"),
-        ("images", without("n"), RECORD, GATE, "not measured", "no n"),
+        (
+            "samples",
+            with_(n_heldout=60),
+            RECORD,
+            GATE,
+            "not enough evidence",
+            "raise evaluate.n or split.test_fraction",
+        ),
+        ("samples", without("n"), RECORD, GATE, "not measured", "no n"),
         ("energy in classifier", energy(0.08, 0.1), RECORD, GATE, "pass", "allowed 0.1"),
         ("energy in classifier", energy(0.08, 0.1001, 0.09), RECORD, GATE, "not enough evidence", "samples.*enough"),
         ("energy in classifier", energy(0.1, 0.12), RECORD, GATE, "not enough evidence", "samples.*enough"),
@@ -273,8 +280,8 @@ def test_each_rule_has_each_of_its_outcomes(rule, metrics, record, gate, outcome
 @pytest.mark.parametrize(
     ("rule", "metrics", "outcome", "value", "limit"),
     [
-        ("images", {"n": 200.0}, "pass", 200, 200),
-        ("images", {"n": 199.0}, "not enough evidence", 199, 200),
+        ("samples", {"n": 200.0}, "pass", 200, 200),
+        ("samples", {"n": 199.0}, "not enough evidence", 199, 200),
         ("energy in classifier", {}, "pass", 0.05, 0.1),
         ("lost regions in classifier", {}, "pass", 0.01, 0.2),
         ("roughness", {}, "pass", 0.03, 0.15),
@@ -322,7 +329,7 @@ def test_fail_comes_before_not_measured_before_not_enough_evidence():
     assert verdict({**absent, **few, **{k: bad[k] for k in bad if "energy" in k}}, RECORD, GATE).outcome == "fail"
 
 
-def test_how_many_images_would_be_enough_follows_the_root_of_n():
+def test_how_many_samples_would_be_enough_follows_the_root_of_n():
     # The interval reaches 0.02, the value lies 0.01 from the limit: twice as near needs four times as many.
     found = next(r for r in verdict(energy(0.07, 0.11, 0.09), RECORD, GATE).rules if r.rule.startswith("energy"))
     assert "about 4,400 samples" in found.text
@@ -399,8 +406,8 @@ def test_the_headline_says_yes_partly_or_no_and_why():
     partly = verdict(interval("lost_classifier", 0.3, 0.4), RECORD, GATE)
     assert (partly.looks, "lost regions in classifier" in partly.because) == ("partly", True)
     no = verdict(energy(0.6, 0.7), RECORD, GATE)
-    assert (no.looks, "1.5 real pictures" in no.because) == ("no", True)
-    # Too few images say nothing of the samples themselves.
+    assert (no.looks, "1.5 real examples" in no.because) == ("no", True)
+    # Too few samples say nothing of the samples themselves.
     assert verdict(with_(n=150.0), RECORD, GATE).looks == "yes"
 
 
@@ -437,7 +444,7 @@ def test_a_metric_of_any_data_is_judged_by_the_rule_that_it_brings() -> None:
         "pass", "looks like the data: yes, because the forecast scores 0.05, and no rule finds a fault"
     )  # fmt: skip
     assert [(rule.rule, rule.outcome) for rule in good.rules] == [
-        ("images", "pass"), ("forecast", "pass"), ("controls", "not applicable"),
+        ("samples", "pass"), ("forecast", "pass"), ("controls", "not applicable"),
     ]  # fmt: skip
     bad = verdict({**counts, "crps": 0.3, "crps_low": 0.25, "crps_high": 0.35}, record, GATE)
     assert (bad.outcome, bad.looks, bad.rules[1].text) == ("fail", "no", "a CRPS of 0.3; allowed 0.1")
@@ -479,11 +486,11 @@ def test_a_verdict_as_plain_data_holds_all_of_it():
     plain = verdict(GOOD, RECORD, GATE).to_dict()
     assert (plain["outcome"], plain["bundle"]) == ("pass", "b" * 64)
     assert plain["rules"][0] == {
-        "rule": "images",
+        "rule": "samples",
         "outcome": "pass",
         "value": 1000.0,
         "limit": 200,
-        "text": "1000 samples and 1000 unseen real images",
+        "text": "1000 samples and 1000 unseen examples",
     }
 
 
@@ -492,7 +499,7 @@ def test_a_verdict_as_plain_data_holds_all_of_it():
     [
         ({"model_name": ""}, r"model_name: must be null \(by the data\) or a name without"),
         ({"model_name": "a/b"}, "without `/`, `:` or outer spaces, got 'a/b'"),
-        ({"min_images": 0}, "min_images: must be at least 1, got 0"),
+        ({"min_samples": 0}, "min_samples: must be at least 1, got 0"),
         ({"max_energy": 0.0}, "max_energy: must be above 0, got 0.0"),
         ({"max_lost": 1.5}, "max_lost: must be between 0 and 1, got 1.5"),
         ({"max_rough": -0.1}, "max_rough: must be between 0 and 1, got -0.1"),

@@ -365,7 +365,7 @@ def test_measures_that_take_more_samples_are_left_out_with_a_reason(ready: Paths
     report.run(MeasuredParams(), ready, NullTracker())
     assert "kcd was not measured" in (ready.report / "index.html").read_text()
     with pytest.raises(
-        GateFailed, match=r"images: not enough evidence: 10 samples and 90 unseen.*min_images asks for 20"
+        GateFailed, match=r"samples: not enough evidence: 10 samples and 90 unseen.*min_samples asks for 20"
     ):
         gate.run(MeasuredParams(), ready, NullTracker())
 

@@ -82,7 +82,6 @@ def _conditions(of: Evaluation, data: EvalData, extractors: Sequence[Extractor])
     """What must be equal for another measurement to be compared with this one."""
     return {
         "classes": data.classes,
-        "conditional": data.conditional,
         "distances": [extractor.distance for extractor in extractors if extractor.distance is not None],
         "judges": [extractor.name for extractor in extractors if extractor.judges],
         "extractors": [extractor.identity() for extractor in extractors],
