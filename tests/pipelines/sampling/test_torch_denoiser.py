@@ -34,9 +34,9 @@ def learned(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     return exported_bundle(tmp_path_factory.mktemp("torch") / "b", variance="learned")
 
 
-def agree(bundle: Bundle, labels: list[int | None], kind: str, guidance: GuidanceConfig) -> None:
+def agree(bundle: Bundle, cond: dict[str, Any], kind: str, guidance: GuidanceConfig) -> None:
     by_each = [Sampler(bundle, "cpu"), Sampler(bundle, "cpu", engine="torch")]
-    made = [by.sample(by.recipe(named(kind, 5, None), guidance=guidance), SEEDS, {"label": labels}) for by in by_each]
+    made = [by.sample(by.recipe(named(kind, 5, None), guidance=guidance), SEEDS, cond) for by in by_each]
     assert made[0].std() > 5
     assert np.abs(made[0].astype(int) - made[1]).max() <= 1
 
@@ -44,15 +44,15 @@ def agree(bundle: Bundle, labels: list[int | None], kind: str, guidance: Guidanc
 @pytest.mark.parametrize("kind", ["ancestral", "unipc_2", "heun"])
 @pytest.mark.parametrize("guidance", [GuidanceConfig(0.0, None, 0.0), GuidanceConfig(1.5, (0.2, 0.8), 0.7)])
 def test_both_engines_make_the_same_pictures(bundle: Bundle, kind: str, guidance: GuidanceConfig) -> None:
-    agree(bundle, LABELS, kind, guidance)
+    agree(bundle, {"label": LABELS}, kind, guidance)
 
 
 def test_they_agree_where_the_variance_is_learned(learned: Bundle) -> None:
-    agree(learned, LABELS, "ancestral", GuidanceConfig(0.5, None, 0.0))
+    agree(learned, {"label": LABELS}, "ancestral", GuidanceConfig(0.5, None, 0.0))
 
 
 def test_they_agree_without_labels(tmp_path: Path) -> None:
-    agree(exported_bundle(tmp_path / "b", conditional=False), [None] * 5, "ddim", GuidanceConfig(0.0, None, 0.0))
+    agree(exported_bundle(tmp_path / "b", conditional=False), {}, "ddim", GuidanceConfig(0.0, None, 0.0))
 
 
 def test_a_picture_tells_its_engine_where_that_is_torch(bundle: Bundle) -> None:
