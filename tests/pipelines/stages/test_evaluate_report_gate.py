@@ -344,7 +344,7 @@ def test_the_unseen_pictures_themselves_are_called_copied_as_often_as_they_are(
 ):
     """Samples and unseen pictures are compared with the training pictures in one way, shifts and all."""
     unseen = read_split(ready.shards, "test").x
-    monkeypatch.setattr(perfect, "sample", lambda self, recipe, labels, seeds, **options: unseen[np.asarray(seeds)])
+    monkeypatch.setattr(perfect, "sample", lambda self, recipe, seeds, cond, **options: unseen[np.asarray(seeds)])
     params = MeasuredParams(evaluate=replace(EVALUATE, copy_quantile=0.1, copy_shift=2, seed=0))
     evaluate.measure_bundle(params, ready, ready.bundle, ready.home / "unseen", panels=False)
     metrics = read(ready.home / "unseen" / "metrics.json")
