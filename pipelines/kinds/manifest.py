@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ddpm_core.errors import IntegrityError
-from ddpm_core.files import atomic_path, json_bytes
+from ddpm_core.files import atomic_path, json_bytes, sha256_bytes
 from ddpm_core.spec import DataSpec
 from pipelines.kinds import kind_of
 
@@ -77,7 +77,7 @@ def read_manifest(path: Path) -> Manifest:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    mend = "`dvc checkout --force data/manifest.parquet` brings the recorded bytes back; `ddpm prepare` writes it anew"
+    mend = _mending("data/manifest.parquet")
     if not path.is_file():
         raise IntegrityError(f"{path}: there must be a manifest, but the file is missing; {mend}")
     try:
@@ -94,3 +94,20 @@ def read_manifest(path: Path) -> Manifest:
         counts=Counts(**metadata["counts"]),
         empty_folders=tuple(metadata.get("empty_folders", ())),
     )
+
+
+def read_file(folder: Path, row: Row) -> bytes:
+    """What the file of a row holds, if it is what prepare wrote; `folder` is data/prepared."""
+    path, mend = folder / row.path, _mending("data/prepared")
+    if not path.is_file():
+        raise IntegrityError(f"{path}: the manifest lists this file, but it is missing; {mend}")
+    data = path.read_bytes()
+    if (found := sha256_bytes(data)) != row.sha256:
+        raise IntegrityError(
+            f"{path}: its SHA-256 must be {row.sha256}, as the manifest says, but it is {found}; {mend}"
+        )
+    return data
+
+
+def _mending(place: str) -> str:
+    return f"`dvc checkout --force {place}` brings the recorded bytes back; `ddpm prepare` writes them anew"

@@ -57,5 +57,5 @@ def test_a_picture_that_changed_after_prepare_is_told(project: Project) -> None:
     ):
         project.shard()
     path.unlink()
-    with pytest.raises(IntegrityError, match="the manifest lists this picture, but the file is missing; `dvc checkout"):
+    with pytest.raises(IntegrityError, match="the manifest lists this file, but it is missing; `dvc checkout"):
         project.shard()
