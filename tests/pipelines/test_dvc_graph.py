@@ -43,11 +43,8 @@ CARRIERS = (
 
 # What a stage reaches and its outputs do not depend on. To list these would train anew for nothing.
 WITHOUT_EFFECT = {
-    # The types of the sources' rules, imported by the reader of PNGs.
-    "shard": ("pipelines/kinds/pictures/sources", "pipelines/kinds/facts.py"),
-    "evaluate": ("pipelines/kinds/pictures/sources", "pipelines/kinds/facts.py"),
-    # What a loss is computed with: of an objective export reads how a bundle samples.
     "gate": ("ddpm_core/spec.py",),  # the types of what a kind of data is asked
+    # What a loss is computed with: of an objective export reads how a bundle samples.
     "export": ("ddpm_core/likelihood/terms.py", "ddpm_core/tensors/process.py"),
 }
 
