@@ -124,7 +124,7 @@ def section_types(name: str) -> dict[str, Any]:
         "reference": of_kind.reference,
         "model": ModelConfig,
         "diffusion": ObjectiveConfig,
-        "train": TrainConfig[of_kind.augment],
+        "train": cast(Any, TrainConfig)[of_kind.augment],
         "export": ExportConfig,
         "sample": SampleConfig,
         "evaluate": of_kind.evaluate,

@@ -18,7 +18,7 @@ _log = logging.getLogger(__name__)
 class Guard:
     """Counts skipped steps and roll-backs, and applies the limit."""
 
-    def __init__(self, config: TrainConfig) -> None:
+    def __init__(self, config: TrainConfig[Any]) -> None:
         self.skips, self.rolls_back = config.on_nonfinite == "skip", config.on_nonfinite == "roll_back"
         self.count = 0
         self.passed = 0

@@ -1,6 +1,7 @@
 """The learning rate as a function of the step, and the optimisers."""
 
 import math
+from typing import Any
 
 import torch
 from torch import nn
@@ -10,7 +11,7 @@ from ddpm_core.training.config import Adam, AdamW, Cosine, InverseSqrt, Optimise
 from ddpm_core.training.muon import Muon, matrices_and_rest
 
 
-def lr_at(config: TrainConfig, step: int) -> float:
+def lr_at(config: TrainConfig[Any], step: int) -> float:
     """The rate of update `step` = 0, 1, ...: it rises linearly to `lr`, then follows the schedule."""
     if step < config.warmup_steps:
         return config.lr * (step + 1) / config.warmup_steps

@@ -45,7 +45,7 @@ class OneDraw:
         """No state."""
 
 
-def probing(config: TrainConfig) -> TrainConfig:
+def probing(config: TrainConfig[Any]) -> TrainConfig[Any]:
     """The same training, but short, at its full rate, and with a row for each step."""
     return replace(
         config,

@@ -58,7 +58,7 @@ class Trainer:
         self,
         model: nn.Module,
         objective: Objective,
-        config: TrainConfig,
+        config: TrainConfig[Any],
         batches: Callable[[int], Iterator[Batch]],
         *,
         device: torch.device,

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -26,7 +27,7 @@ def spec_of_network(conditioning: Conditioning, spec: DataSpec) -> DataSpec:
     return spec if labels else spec.told(())
 
 
-def check_data(index: ShardIndex, folder: Path, config: TrainConfig) -> None:
+def check_data(index: ShardIndex, folder: Path, config: TrainConfig[Any]) -> None:
     """Check the first batch before any step: is there anything to learn from, and are all values in range?"""
     batch = next(stream(folder, "train", config.batch_size, seed=config.seed, hold_out=config.hold_out))
     kind_of(index.spec.kind).check_batch(batch, index.spec, folder)
@@ -40,7 +41,7 @@ def check_data(index: ShardIndex, folder: Path, config: TrainConfig) -> None:
 
 
 def batch_source(
-    config: TrainConfig, folder: Path, spec: DataSpec, workers: int, share: Share = WHOLE
+    config: TrainConfig[Any], folder: Path, spec: DataSpec, workers: int, share: Share = WHOLE
 ) -> Callable[[int], Iterator[Batch]]:
     """`batches(k)`: the endless stream from batch k on, a function of (seed, k); of each batch the rows of a share."""
     augment = kind_of(spec.kind).augmenter(config.augment, config.seed, spec)
@@ -71,7 +72,7 @@ def encoded(source: Iterator[Arrays], start: int, augment: Augment, own: slice, 
         yield _batch({**rows_of(arrays, own), "x": augment(arrays["x"], step, own)}, spec)
 
 
-def held_out_batches(config: TrainConfig, folder: Path, spec: DataSpec) -> list[Batch]:
+def held_out_batches(config: TrainConfig[Any], folder: Path, spec: DataSpec) -> list[Batch]:
     """The held-out examples, without augmentation, in batches of at most the training's size."""
     kept, size = held_out(folder, "train", config.hold_out), config.batch_size
     return [_batch(rows_of(kept, slice(at, at + size)), spec) for at in range(0, len(kept["x"]), size)]

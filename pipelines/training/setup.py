@@ -62,7 +62,7 @@ class TrainingSetup:
     params: "Params"
     paths: Paths
     processes: Processes
-    config: TrainConfig
+    config: TrainConfig[Any]
     index: ShardIndex
     spec: DataSpec  # of the data, with the conditions that the network takes
     model_config: ModelConfig  # without `auto`
@@ -72,7 +72,7 @@ class TrainingSetup:
     @classmethod
     def of(cls, params: "Params", paths: Paths, processes: Processes) -> "TrainingSetup":
         """Check the data and parameters, and set threads, precision and the order of sums."""
-        config: TrainConfig = params.train
+        config: TrainConfig[Any] = params.train
         check_parts(config, processes.count)
         device = pick_device(params.runtime.device)
         precision = pick_precision(config.precision, device)
@@ -196,7 +196,7 @@ def _first_examples(index: ShardIndex) -> NDArray[Any]:
     return joined(parts, index.spec)["x"][:_EXAMPLES]
 
 
-def check_parts(config: TrainConfig, processes: int) -> None:
+def check_parts(config: TrainConfig[Any], processes: int) -> None:
     """Refuse a batch size that the processes cannot divide equally."""
     if config.batch_size % (processes * config.accumulate):
         raise ParamsError(
