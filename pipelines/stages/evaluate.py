@@ -1,4 +1,4 @@
-"""Stage evaluate: samples through the exported bundle, measured beside real data.
+"""Stage evaluate: sample through the bundle and measure the samples beside real data.
 
 What ships is what is judged: the samples come from out/bundle by the sampler that `ddpm sample` and the service use.
 """

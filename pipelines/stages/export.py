@@ -1,4 +1,4 @@
-"""Stage export: the averaged weights to a bundle, proven to answer as torch does before it is written."""
+"""Stage export: turn the weights into a bundle, ONNX and bundle.json, and show that it answers as torch does."""
 
 import json
 import logging

@@ -1,4 +1,4 @@
-"""Stage gate: the verdict about the bundle that was measured; exit code 3 unless it passes."""
+"""Stage gate: give the verdict; exit code 3 if the model does not pass."""
 
 import logging
 from typing import TYPE_CHECKING

@@ -1,4 +1,4 @@
-"""Stage prepare: what the source holds becomes data of one form, a manifest, and a quarantine for the rest."""
+"""Stage prepare: read the source; write the prepared data, the manifest and the quarantine."""
 
 import logging
 from typing import TYPE_CHECKING

@@ -1,4 +1,4 @@
-"""Stage reference: what real data look like to the measures of this kind of data, made once for these data."""
+"""Stage reference: make from the real data what samples are compared with."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""Stage report: one page about the model that was measured, its verdict by today's rules included.
+"""Stage report: write the page that shows the model and its verdict.
 
 It comes before the gate, so that a model that fails has its page too.
 """

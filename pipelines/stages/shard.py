@@ -1,4 +1,4 @@
-"""Stage shard: the prepared data become WebDataset tars with an index of digests."""
+"""Stage shard: pack the prepared data into WebDataset shards with an index of digests."""
 
 import json
 import logging

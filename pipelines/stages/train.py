@@ -1,4 +1,4 @@
-"""Stage train: shards to averaged weights and their curves, logged as it goes, resumed after an interruption."""
+"""Stage train: train the network; write its averaged weights and curves; resume after an interruption."""
 
 import csv
 import hashlib

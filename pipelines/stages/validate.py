@@ -1,4 +1,4 @@
-"""Stage validate: the data contract. A breach stops the pipeline before anything is trained, and says which rows."""
+"""Stage validate: judge the manifest by the data contract; a breach stops the pipeline and names the rows."""
 
 import logging
 import shutil
