@@ -1,6 +1,6 @@
 """Settings of the measurement out of range are refused by name."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import pytest
 
@@ -69,3 +69,9 @@ def test_panels_out_of_range_are_refused(changes, message):
 )
 def test_the_limit_on_samples_holds_for_test_alone(n, most, samples):
     assert replace(EVALUATE, n=n, n_most=most).samples(unseen=10_000) == samples
+
+
+def test_two_measurements_may_differ_in_what_is_for_the_report_and_in_the_limit_on_samples_alone():
+    """The limit shows in the number of samples itself, which is compared."""
+    keys = {field.name for field in fields(EVALUATE)}
+    assert EVALUATE.compared().keys() == keys - {"n_most", "panels"}

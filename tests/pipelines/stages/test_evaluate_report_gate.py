@@ -317,7 +317,7 @@ def test_without_a_bundle_named_the_stage_itself_runs(bad: Paths):
 def test_a_bundle_of_pictures_of_another_shape_is_refused(bad: Paths, tmp_path: Path):
     tiny_bundle(tmp_path / "b", conditional=False, spec=tiny_spec(side=4, classes=()))
     with pytest.raises(
-        DataError, match=r"data of its own shape and classes: it makes \(1, 4, 4\) of 0 classes, data/sh"
+        DataError, match=r"it makes pictures of \(1, 4, 4\) and 0 classes, data/shards holds pictures of"
     ):
         evaluate.measure_bundle(MeasuredParams(), bad, tmp_path / "b", tmp_path / "out")
 
