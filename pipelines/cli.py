@@ -56,7 +56,7 @@ def parser() -> argparse.ArgumentParser:
     """The parser of the command line."""
     top = _Parser(
         prog="ddpm",
-        description="Diffusion models of images: from pictures to a judged, exported and served model.",
+        description="Diffusion models: from data to a judged, exported and served model.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
