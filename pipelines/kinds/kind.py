@@ -105,7 +105,7 @@ class Kind(ABC):
         """
 
     @abstractmethod
-    def data_facts(self, given: "ReportInput") -> "list[tuple[str, str]]":
+    def data_facts(self, given: "ReportInput") -> "Sequence[tuple[str, ...]]":
         """Names and values for the section about the data: the shape in words, and what else is known of them."""
 
     # ---- `ddpm sample`, `ddpm edit`, `ddpm serve` and the registered model

@@ -14,14 +14,9 @@ def controls_section(verdict: Verdict, metrics: Sequence[Metric], gate: GateConf
     """What the gate makes of faulty samples."""
     refused = f"{verdict.blind.capitalize()}." if verdict.blind else "Every one of them is refused."
     words = f"Faulty samples made from real data, measured and judged like the model's. {refused}"
-    return Section(
-        "What the gate can see on these data",
-        [
-            Paragraph(words),
-            *plots(*_rulers(verdict, metrics, gate)),
-            Table(_control_rows(verdict, metrics, gate), "noted"),
-        ],
-    )
+    table = Table(_control_rows(verdict, metrics, gate), "noted")
+    rulers = plots(*_rulers(verdict, metrics, gate))
+    return Section("What the gate can see on these data", [Paragraph(words), *rulers, table])
 
 
 def _rulers(verdict: Verdict, metrics: Sequence[Metric], gate: GateConfig) -> list[Picture]:

@@ -11,17 +11,7 @@ from pipelines.kinds.manifest import Manifest
 from pipelines.paths import Paths
 from pipelines.report.config import ReportConfig
 from pipelines.report.parts.files import SampleFiles
-from pipelines.report.parts.section import (
-    Facts,
-    Heading,
-    Paragraph,
-    Part,
-    Row,
-    Section,
-    Table,
-    outcomes_table,
-    plots,
-)
+from pipelines.report.parts.section import Facts, Heading, Paragraph, Part, Row, Section, Table, outcomes_table, plots
 from pipelines.report.plots import bound_plot, classes_plot, curve_plots, level_loss_plot
 from pipelines.report.tables import class_rows, distance_rows, measure_rows
 
@@ -31,12 +21,11 @@ _VERDICT = (
     "0 for real data, 0.1 for ten examples repeated for ever, 1 for a single one."
 )
 _DISTANCES = (
-    "A Fréchet distance is 0 for equal distributions; the floor is what real data score, and the ratio compares the "
+    "A distance is 0 for equal distributions; the floor is what real data score, and the ratio compares the "
     "two. How large a good ratio is differs from data set to data set, so the gate judges e. In brackets the interval "
     "that another draw of as many samples would come to; on the right that of infinitely many, whose distance has no "
     "bias."
 )
-_BY_CLASS = "Diversity is how far two samples of a class lie apart, 1 = as far as two unseen real examples."
 _BY_LEVEL = "The levels of noise in four equal quarters: where the training's loss falls, and where it stays."
 
 
@@ -51,7 +40,8 @@ def measures_section(metrics: Sequence[Metric], record: Mapping[str, Any], class
     if len(distances := distance_rows(metrics)) > 1:
         parts += [Heading("Distances"), Paragraph(_DISTANCES), Table(distances)]
     if len(by_class := class_rows(record["per_class"], classes)) > 1:
-        parts += [Heading("By class"), Paragraph(_BY_CLASS), Table(by_class)]
+        words = [f"{m.by_class}: {m.contrast[1]}." for m in metrics if m.by_class and m.contrast and m.contrast[1]]
+        parts += [Heading("By class"), *map(Paragraph, words), Table(by_class)]
     parts += [Heading("All others"), Table(measure_rows(metrics), "rules")]
     left_out = record["conditions"]["not_measured"].items()
     parts += [Paragraph(f"{name} was not measured: {why}.", soft=True) for name, why in left_out]
@@ -111,9 +101,10 @@ def _contract_rows(contract: Mapping[str, Any]) -> list[Row]:
 def card_section(config: ReportConfig, record: Mapping[str, Any]) -> Section:
     """What the model is for and how it was measured."""
     conditions, provenance = record["conditions"], record["provenance"]
+    features = "; ".join(f"{each['name']} ({each['preprocess']})" for each in conditions.get("extractors", ()))
 
-    def listed(of: Mapping[str, Any], between: str = " ") -> str:
-        return ", ".join(f"{key}{between}{value}" for key, value in of.items())
+    def listed(of: Mapping[str, Any]) -> str:
+        return ", ".join(f"{key} {value}" for key, value in of.items())
 
     rows: list[Row] = [
         *([] if config.title is not None else [("title", config.said("title"))]),
@@ -123,7 +114,7 @@ def card_section(config: ReportConfig, record: Mapping[str, Any]) -> Section:
         ("takes a label", "yes" if conditions["conditional"] else "no"),
         ("sampler", listed(conditions["sampler"])),
         ("guidance", listed(conditions["guidance"])),
-        ("features", "; ".join(f"{each['name']} ({each['preprocess']})" for each in conditions.get("extractors", ()))),
+        *([("features", features)] if features else []),
         ("measured on", f"{provenance['devices']['sampler']}, {provenance['threads']} threads"),
         ("libraries", listed(conditions["versions"])),
     ]

@@ -45,6 +45,6 @@ def described(key: str, restored: bool = False) -> dict[str, str]:
         said["restored"] = "true"
         said["mlflow.note.content"] = (
             "Rebuilt from the outputs on disk, because this store had no run for these weights: parameters, curves, "
-            "metrics and pictures are those of the training; times, commit, machine and system metrics are not known."
+            "metrics and samples are those of the training; times, commit, machine and system metrics are not known."
         )
     return said

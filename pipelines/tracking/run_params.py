@@ -49,7 +49,7 @@ def _locked(stage: str, paths: Paths) -> dict[str, Any]:
         made = [(paths.root / out["path"], out["md5"]) for out in entry["outs"]]
     except (ParamsError, KeyError, TypeError, AttributeError):
         return {}
-    # If a stage writes files and folders, the files are enough: the manifest names every picture.
+    # If a stage writes files and folders, the files are enough: the manifest names every datum.
     files = [each for each in made if not each[1].endswith(".dir")] or made
     ignored = _patterns(paths.root / ".dvcignore")
     if not all(_md5(path, ignored) == digest for path, digest in files):

@@ -77,7 +77,7 @@ class Pictures(Kind):
 
         return sections(given)
 
-    def data_facts(self, given: "ReportInput") -> "list[tuple[str, str]]":
+    def data_facts(self, given: "ReportInput") -> "Sequence[tuple[str, ...]]":
         from pipelines.kinds.pictures.report.sections import data_facts
 
         return data_facts(given)

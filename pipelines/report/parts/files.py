@@ -40,7 +40,7 @@ class SampleFiles:
     def has(self, name: str) -> bool:
         return (self.folder / name).is_file()
 
-    def figure(self, name: str, alt: str, caption: str = "", style: Style = "pixels") -> Figure:
+    def figure(self, name: str, alt: str, caption: str = "", style: Style = "sharp") -> Figure:
         return Figure(Picture(name, alt, read_bytes(self.folder / name)), caption, style)
 
     def json(self, name: str) -> Any:

@@ -11,7 +11,7 @@ from typing import Literal
 from ddpm_core.gate.rules import RuleResult, number
 
 Row = tuple[str, ...]
-Style = Literal["pixels", "strip", "plot"]
+Style = Literal["sharp", "strip", "plot"]
 
 
 @dataclass(frozen=True)
@@ -34,11 +34,11 @@ class Picture:
 
 @dataclass(frozen=True)
 class Figure:
-    """A picture under its caption: its pixels kept sharp, or a row of such samples, or a plot."""
+    """A picture under its caption: enlarged without a blur (`sharp`), a row of such samples (`strip`) or a `plot`."""
 
     picture: Picture
     caption: str = ""
-    style: Style = "pixels"
+    style: Style = "sharp"
 
 
 @dataclass(frozen=True)

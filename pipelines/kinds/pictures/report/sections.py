@@ -14,8 +14,8 @@ def sections(given: ReportInput) -> list[Section]:
     return [_samples(given), _lacking(given), _differences(given), *_steps(given), *_trajectory(given), _nearest(given)]
 
 
-def data_facts(given: ReportInput) -> list[tuple[str, str]]:
-    facts = [("shape", " x ".join(map(str, given.spec.shape)) + " (channels, height, width)")]
+def data_facts(given: ReportInput) -> list[Row]:
+    facts: list[Row] = [("shape", " x ".join(map(str, given.spec.shape)) + " (channels, height, width)")]
     if count := len(given.rows):
         mean, spread = (sum(getattr(row, name) for row in given.rows) / count for name in ("mean", "std"))
         facts.append(("levels", f"mean {mean:.1f}, spread within a picture {spread:.1f}, of 0 to 255"))
