@@ -4,10 +4,11 @@ import sys
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Any, Literal, get_args, get_origin
 
+from pipelines.kinds import KINDS
 from pipelines.params import read_yaml, section_types, stage_sections
-from pipelines.parsing import dataclasses_of, kinds_of, type_text
+from pipelines.parsing import dataclasses_of, hints_of, kinds_of, type_text
 
 ROOT = Path(__file__).resolve().parent.parent
 HEAD = """# Configuration
@@ -40,7 +41,7 @@ Addresses and secrets are no parameters. They come from the environment:
 """
 
 TABLE = "\n| key | allowed | meaning |\n|---|---|---|\n"
-NOTED_SOURCE = "EmbeddedDigits"  # the comments of section source in params.yaml are about this one
+NOTED_SOURCES = ("EmbeddedDigits", "TwoMoons")  # the comments of section source are about these
 
 
 def page() -> str:
@@ -49,32 +50,63 @@ def page() -> str:
     for stage, sections in stage_sections(ROOT).items():
         for section in sections:
             readers.setdefault(section, []).append(stage)
-    notes = comments((ROOT / "params.yaml").read_text(encoding="utf-8"))
     parts = [HEAD]
-    for section, kind in section_types("pictures").items():
+    for section in section_types(next(iter(KINDS))):
         stages = ", ".join(readers.get(section, [])) or "no stage: it changes where work is done, not what comes of it"
         parts.append(f"\n## {section}\n\nRead by: {stages}.\n")
-        for title, cls in tables(kind, section):
-            where = title.split("`")[1] if title else section
-            parts.append((f"\n{title}{about(cls)}\n" if title else "") + TABLE)
-            parts += [row(cls, where, field.name, notes) for field in fields(cls)]
+        of_each = {kind: section_types(kind)[section] for kind in KINDS}
+        plain = {
+            kind: get_origin(type_) if is_dataclass(get_origin(type_)) else type_ for kind, type_ in of_each.items()
+        }
+        many = len({str(type_) for type_ in plain.values()}) > 1
+        for kind, type_ in of_each.items():
+            first = next(
+                other for other, its in of_each.items() if (get_origin(its) or its) == (get_origin(type_) or type_)
+            )
+            notes = comments(example_of(kind).read_text(encoding="utf-8"))
+            parts += [f"\n### {section} of {kind}\n"] if many else []
+            if first == kind:
+                parts += section_tables(section, type_, notes)
+            elif type_ != of_each[first]:  # a generic dataclass: what differs is the type of a field
+                mine, its = hints_of(type_), hints_of(of_each[first])
+                for name in (name for name in mine if mine[name] != its[name]):
+                    parts += [f"\nOf {kind}:\n", *section_tables(f"{section}.{name}", mine[name], notes)]
     return "".join(parts)
+
+
+def example_of(kind: str) -> Path:
+    """A params.yaml whose comments say what the keys mean."""
+    own = ROOT / "pipelines" / "kinds" / kind / "params.yaml"
+    return own if own.is_file() else ROOT / "params.yaml"
+
+
+def section_tables(section: str, type_: Any, notes: dict[str, str]) -> Iterator[str]:
+    """The tables of a section of one type."""
+    if get_origin(type_) is Literal:
+        yield f"{TABLE}| `{section}` | {_cell(type_text(type_))} | {_cell(notes.get(section, ''))} |\n"
+    for title, cls in tables(type_, section):
+        where = title.split("`")[1] if title else section
+        yield (f"\n{title}{about(cls)}\n" if title else "") + (TABLE if fields(get_origin(cls) or cls) else "")
+        for field in fields(get_origin(cls) or cls):
+            yield row(cls, where, field.name, notes)
 
 
 def about(cls: Any) -> str:
     """The first line of a dataclass's own docstring."""
+    cls = get_origin(cls) or cls
     text = (cls.__doc__ or "").strip().split("\n")[0]
     return "" if text.startswith(f"{cls.__name__}(") or not text else f": {text}"
 
 
 def tables(kind: Any, where: str) -> Iterator[tuple[str, Any]]:
     """(title, dataclass) for a section and for all that lies inside it."""
-    for cls in [kind] if is_dataclass(kind) else dataclasses_of(kind):
-        many = not is_dataclass(kind) and len(dataclasses_of(kind)) > 1
+    single = is_dataclass(get_origin(kind) or kind)
+    for cls in [kind] if single else dataclasses_of(kind):
+        many = not single and len(dataclasses_of(kind)) > 1
         label = f"`{where}`" + (f" with `kind: {kinds_of(cls)[0]}`" if many else "")
         yield ("" if label == f"`{where}`" and "." not in where else f"**{label}**"), cls
-        hints = get_type_hints(cls)
-        for field in fields(cls):
+        hints = hints_of(cls)
+        for field in fields(get_origin(cls) or cls):
             hint = hints[field.name]
             if get_origin(hint) in (tuple, list):
                 hint = get_args(hint)[0]
@@ -83,15 +115,15 @@ def tables(kind: Any, where: str) -> Iterator[tuple[str, Any]]:
 
 
 def row(cls: Any, where: str, name: str, notes: dict[str, str]) -> str:
-    hint = get_type_hints(cls)[name]
+    hint = hints_of(cls)[name]
     allowed = type_text(hint)
     if name == "kind":
         return f"| `{where}.{name}` | {_cell(allowed)} | chooses this table |\n"
-    check = getattr(cls, "__checks__", {}).get(name)
+    check = getattr(get_origin(cls) or cls, "__checks__", {}).get(name)
     if check is not None:
         allowed += f"; {check[1]}"
     key = f"{where}.{name}"
-    note = notes.get(key, "") if where != "source" or cls.__name__ == NOTED_SOURCE else "see [data](data.md)"
+    note = notes.get(key, "") if where != "source" or cls.__name__ in NOTED_SOURCES else "see [data](data.md)"
     return f"| `{key}` | {_cell(allowed)} | {_cell(note)} |\n"
 
 
