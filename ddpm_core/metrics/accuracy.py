@@ -25,9 +25,7 @@ def accuracy(data: EvalData) -> Iterator[Metric]:
 
 def accuracy_metric(classes: int) -> Metric:
     """Of a model that takes labels of so many classes; no rule judges it where there is nothing to choose from."""
-    words = (
-        "{value:.2%} of the samples are classified as the class asked for, {floor:.2%} of unseen real images as theirs"
-    )
+    words = "{value:.2%} of the samples are classified as the class asked for, {floor:.2%} of unseen examples as theirs"
     guessing = 1.0 / classes if classes else 0.0
     return Metric(
         "accuracy_asked", "samples classified as the class asked for", "higher", floor="accuracy_heldout",

@@ -9,12 +9,12 @@ some pixels: then every such shift is tried, on the part of the picture that all
 from collections.abc import Iterator
 from dataclasses import dataclass
 from math import inf, lgamma
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ddpm_core.errors import DataError
-from ddpm_core.metrics.config import PictureEvaluateConfig
 from ddpm_core.metrics.data import EvalData
 from ddpm_core.metrics.intervals import Interval, clopper_pearson
 from ddpm_core.metrics.metric import Metric, Rule
@@ -25,26 +25,29 @@ _CANDIDATES = 4  # found in float32, then measured exactly
 
 def copies(data: EvalData) -> Iterator[Metric]:
     """Suspected copies of training images among the samples and among unseen images."""
-    yield from count_copies(data.nearest, data.unseen_nearest, data.settings)
+    of = data.settings
+    yield from count_copies(data.nearest, data.unseen_nearest, of.copy_quantile, of.copy_ratio, of.confidence)
 
 
 def copies_metric(kind: str, meaning: str, words: str) -> Metric:
     """A share of suspected copies, held against that of unseen images."""
-    words = f"{{value:.2%}} of the samples are {words} {{floor:.2%}} of unseen real images are"
+    words = f"{{value:.2%}} of the samples are {words} {{floor:.2%}} of unseen examples are"
     return Metric(
         f"{kind}_share", meaning, "lower", floor=f"{kind}_share_heldout",
         rule=Rule("excess", "max_copy_excess", f"{kind} copies", words, controls=True, chance=f"{kind}_chance"),
-        share=True, tile=("suspected copies of training images", ".2%") if kind == "near" else None,
+        share=True, tile=("suspected copies of training examples", ".2%") if kind == "near" else None,
     )  # fmt: skip
 
 
 NEAR = copies_metric(
-    "near", "samples nearer to a training image than nearly all unseen images are", "nearer to a training image than"
+    "near",
+    "samples nearer to a training example than nearly all unseen ones are",
+    "nearer to a training example than",
 )
 LONE = copies_metric(
     "lone",
-    "samples with one training image far nearer than the next",
-    "with one training image far nearer than the next, as",
+    "samples with one training example far nearer than the next",
+    "with one training example far nearer than the next, as",
 )
 
 
@@ -62,12 +65,12 @@ class Nearest:
         return np.divide(self.first, self.second, out=np.ones_like(self.first), where=self.second > 0)
 
 
-def nearest(queries: NDArray[np.uint8], references: NDArray[np.uint8], shift: int = 0) -> Nearest:
-    """The two nearest references of each query, in levels, where the query may be shifted by so many pixels."""
+def nearest(queries: NDArray[Any], references: NDArray[Any], shift: int = 0) -> Nearest:
+    """The two nearest references of each query, in their units; a picture may be shifted by so many pixels."""
     if queries.shape[1:] != references.shape[1:]:
         raise DataError(f"both sides must have the same size, got {queries.shape[1:]} and {references.shape[1:]}")
     if len(references) < 2:
-        raise DataError(f"the two nearest need at least 2 training images, got {len(references)}")
+        raise DataError(f"the two nearest need at least 2 training examples, got {len(references)}")
     if shift == 0:
         return _nearest(_rows(queries), _rows(references))
     height, width = queries.shape[-2:]
@@ -94,15 +97,15 @@ def _best(found: list[Nearest]) -> Nearest:
     return Nearest(first.min(axis=0), others.min(axis=0), index)
 
 
-def _nearest(q: NDArray[np.uint8], r: NDArray[np.uint8]) -> Nearest:
-    """Candidates by float32 products, distances exact."""
+def _nearest(q: NDArray[Any], r: NDArray[Any]) -> Nearest:
+    """Candidates by products, of bytes in float32; distances exact."""
     kept = min(_CANDIDATES, len(r))
-    r_float = r.astype(np.float32)
+    r_float = r.astype(np.result_type(r, np.float32))
     r_norm = (r_float * r_float).sum(axis=1)
     first, second, index = np.empty(len(q)), np.empty(len(q)), np.empty(len(q), dtype=np.int64)
     for start in range(0, len(q), _BLOCK):
         rows = slice(start, min(start + _BLOCK, len(q)))
-        rough = r_norm - 2.0 * (q[rows].astype(np.float32) @ r_float.T)
+        rough = r_norm - 2.0 * (q[rows].astype(r_float.dtype) @ r_float.T)
         candidates = np.sort(np.argpartition(rough, kept - 1, axis=1)[:, :kept], axis=1)
         gaps = q[rows, None, :].astype(np.float64) - r[candidates]
         exact = np.sqrt((gaps * gaps).sum(axis=2))
@@ -132,14 +135,16 @@ def lone_copies(samples: Nearest, heldout: Nearest, ratio: float) -> Copies:
     return _compared(samples.ratio, heldout.ratio, ratio)
 
 
-def count_copies(samples: Nearest, unseen: Nearest, settings: PictureEvaluateConfig) -> Iterator[Metric]:
-    """Both counts, of samples and of unseen images, and how often chance alone gives so many."""
-    near, lone = near_copies(samples, unseen, settings.copy_quantile), lone_copies(samples, unseen, settings.copy_ratio)
+def count_copies(
+    samples: Nearest, unseen: Nearest, quantile: float, ratio: float, confidence: float
+) -> Iterator[Metric]:
+    """Both counts, of samples and of unseen examples, and how often chance alone gives so many."""
+    near, lone = near_copies(samples, unseen, quantile), lone_copies(samples, unseen, ratio)
     n = len(samples.first)
     for metric, found in ((NEAR, near), (LONE, lone)):
-        most = clopper_pearson(round(found.share * n), n, settings.confidence).high
+        most = clopper_pearson(round(found.share * n), n, confidence).high
         yield metric.measured(found.share, Interval(-inf, most))
-        yield Metric(metric.floor, "the same of unseen images", value=found.heldout)
+        yield Metric(metric.floor, "the same of unseen examples", value=found.heldout)
         if metric.rule is not None:
             yield Metric(metric.rule.chance, "how often chance alone gives so many", value=found.chance)
 
@@ -175,5 +180,5 @@ def _log_choose(n: int, k: int) -> float:
     return lgamma(n + 1) - lgamma(k + 1) - lgamma(n - k + 1)
 
 
-def _rows(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    return np.ascontiguousarray(images.reshape(len(images), -1))
+def _rows(data: NDArray[Any]) -> NDArray[Any]:
+    return np.ascontiguousarray(data.reshape(len(data), -1))

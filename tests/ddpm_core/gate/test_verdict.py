@@ -171,7 +171,7 @@ def test_a_good_model_passes_and_the_verdict_names_its_bundle():
             RECORD,
             GATE,
             "pass",
-            "nearer to a training image than 12.50% of unseen",
+            "nearer to a training example than 12.50% of unseen",
         ),
         (
             "near copies",
@@ -196,7 +196,7 @@ def test_a_good_model_passes_and_the_verdict_names_its_bundle():
             RECORD,
             GATE,
             "fail",
-            "one training image far nearer than the next",
+            "one training example far nearer than the next",
         ),
         (
             "constant images",

@@ -106,7 +106,7 @@ def test_chance_is_how_often_equal_sets_give_so_many():
 
 @pytest.mark.parametrize(
     ("queries", "references", "message"),
-    [(TRAIN[:1], TRAIN[:1], "at least 2 training images, got 1"), (TRAIN[:1], TRAIN[:3, :, :6], "the same size")],
+    [(TRAIN[:1], TRAIN[:1], "at least 2 training examples, got 1"), (TRAIN[:1], TRAIN[:3, :, :6], "the same size")],
 )
 def test_what_cannot_be_compared_is_refused(queries, references, message: str):
     with pytest.raises(DataError, match=message):

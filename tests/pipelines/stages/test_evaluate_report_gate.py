@@ -336,7 +336,9 @@ def test_a_good_model_passes(ready: Paths, perfect: type[PerfectSampler], caplog
 def test_planted_copies_fail_the_gate(ready: Paths, perfect: type[PerfectSampler]):
     perfect.copies = 9
     evaluate.run(MeasuredParams(), ready, NullTracker())
-    with pytest.raises(GateFailed, match=r"near copies: fail: 1[0-9].*% of the samples are nearer to a training image"):
+    with pytest.raises(
+        GateFailed, match=r"near copies: fail: 1[0-9].*% of the samples are nearer to a training example"
+    ):
         gate.run(MeasuredParams(), ready, NullTracker())
 
 

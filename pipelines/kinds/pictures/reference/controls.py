@@ -126,7 +126,8 @@ def score_controls(
                 metrics.append(ratio_metric(each.distance, "test").measured(ratio))
         if control.name == "copies":
             copied = nearest(pictures[:_COPIES_SEARCHED], train.images, settings.copy_shift)
-            metrics += count_copies(copied, unseen, settings)
+            limits = settings.copy_quantile, settings.copy_ratio, settings.confidence
+            metrics += count_copies(copied, unseen, *limits)
         numbers = flat(metrics, settings.confidence)
         scored[control.name] = {"words": control.words, "gross": control.gross, "metrics": numbers}
     return scored
