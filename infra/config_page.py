@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
@@ -60,9 +61,7 @@ def page() -> str:
         }
         many = len({str(type_) for type_ in plain.values()}) > 1
         for kind, type_ in of_each.items():
-            first = next(
-                other for other, its in of_each.items() if (get_origin(its) or its) == (get_origin(type_) or type_)
-            )
+            first = next(other for other, its in plain.items() if its == plain[kind])
             notes = comments(example_of(kind).read_text(encoding="utf-8"))
             parts += [f"\n### {section} of {kind}\n"] if many else []
             if first == kind:
@@ -88,7 +87,24 @@ def section_tables(section: str, type_: Any, notes: dict[str, str]) -> Iterator[
         where = title.split("`")[1] if title else section
         yield (f"\n{title}{about(cls)}\n" if title else "") + (TABLE if fields(get_origin(cls) or cls) else "")
         for field in fields(get_origin(cls) or cls):
-            yield row(cls, where, field.name, notes)
+            yield row(cls, where, field.name, _of_the_same_kind(cls, where) or notes)
+
+
+def _of_the_same_kind(cls: Any, where: str) -> dict[str, str] | None:
+    """The comments of a params.yaml that chooses this very table by `kind`."""
+    for file in dict.fromkeys(example_of(kind) for kind in KINDS):
+        value, notes = _read(file)
+        for key in where.split("."):
+            value = value.get(key) if isinstance(value, dict) else None
+        if isinstance(value, dict) and "kind" in value and value["kind"] in kinds_of(cls):
+            return notes
+    return None
+
+
+@cache
+def _read(file: Path) -> tuple[Any, dict[str, str]]:
+    """The values and the comments of a params.yaml."""
+    return read_yaml(file), comments(file.read_text(encoding="utf-8"))
 
 
 def about(cls: Any) -> str:
