@@ -125,7 +125,7 @@ FOREIGN: dict[str, tuple[str, ...]] = {
     "triton": ("pipelines/gpu_doctor.py",),
     "fastapi": ("pipelines/serving/app.py",),
     "uvicorn": ("pipelines/serving/app.py",),
-    "PIL": ("pipelines/kinds/pictures/rows/decode.py",),
+    "PIL": ("pipelines/kinds/pictures/rows/decode.py", "pipelines/kinds/points/rows/scatter.py"),
     "pandas": ("pipelines/contract/expectations.py",),
     "pyarrow": ("pipelines/kinds/manifest.py",),
     "torch_fidelity": ("pipelines/kinds/pictures/reference/inception.py",),

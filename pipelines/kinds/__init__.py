@@ -8,8 +8,9 @@ from collections.abc import Mapping
 from ddpm_core.errors import DataError
 from pipelines.kinds.kind import Kind
 from pipelines.kinds.pictures import Pictures
+from pipelines.kinds.points import Points
 
-KINDS: Mapping[str, Kind] = {kind.name: kind for kind in (Pictures(),)}
+KINDS: Mapping[str, Kind] = {kind.name: kind for kind in (Pictures(), Points())}
 
 
 def kind_of(name: str) -> Kind:

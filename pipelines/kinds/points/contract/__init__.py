@@ -1,0 +1,1 @@
+"""The contract of points: its thresholds, and its suite of expectations."""
