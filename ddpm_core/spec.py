@@ -56,7 +56,7 @@ class Condition:
             if self.null is None:
                 raise ParamsError(f"{name}: must be told for every datum, got None")
             items = [np.full(self.shape, self.null) if item is None else item for item in items]
-        found = np.asarray(items)
+        found = np.asarray(items) if n else np.zeros((0, *self.shape), self.dtype)
         if found.shape != (n, *self.shape) or not np.can_cast(found.dtype, self.dtype, "same_kind"):
             raise ParamsError(
                 f"{name}: must be {self.dtype} of shape {(n, *self.shape)}, got {found.dtype} of {found.shape}"

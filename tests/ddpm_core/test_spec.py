@@ -68,6 +68,7 @@ def test_scaling_belongs_to_data_without_levels_and_has_a_mean_an_entry() -> Non
 def test_conditions_that_are_not_given_are_not_told() -> None:
     of = labelled((1,), None, None, ("a", "b"))
     assert of.conditions_for({}, 3)["label"].tolist() == [2, 2, 2]
+    assert of.conditions_for({}, 0)["label"].dtype == np.int64
     assert of.conditions_for({"label": [1, None, 0]}, 3)["label"].tolist() == [1, 2, 0]
     assert of.conditions_for({"label": np.array([0, 2])}, 2)["label"].tolist() == [0, 2]
 
