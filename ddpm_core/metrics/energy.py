@@ -1,12 +1,12 @@
-"""How far samples are from real images, in units of the distance between two real images.
+"""How far samples are from real data, in units of the distance between two real data.
 
-The energy distance (Székely and Rizzo 2013, eq. 2.1) of features, divided by the mean distance of two real images:
+The energy distance (Székely and Rizzo 2013, eq. 2.1) of features, divided by the mean distance of two real data:
 
     e = (2 mean |s - r| - mean |s - s'| - mean |r - r'|) / mean |r - r'|,  no image paired with itself
 
-It means the same on every data set. Samples of the data's own distribution score 0; K real images repeated for ever
+It means the same on every data set. Samples of the data's own distribution score 0; K real data repeated for ever
 score 1 / K; a share p of samples replaced by others scores p^2 times what those others score. Its mean does not depend
-on how many samples or real images there are, so both sides may have any number.
+on how many samples or real data there are, so both sides may have any number.
 """
 
 from collections.abc import Iterator
@@ -28,17 +28,17 @@ _MOST_UNSEEN, _MOST_TRAINING = 5000, 2000  # rows that are used; more would cost
 
 @dataclass(frozen=True, eq=False)
 class Against:
-    """Unseen real images, and what training images of the labels asked for score beside them (`against` makes it)."""
+    """Unseen real data, and what training data of the labels asked for score beside them (`against` makes it)."""
 
     unseen: Features
-    unit: float  # the mean distance of two unseen images
-    floor: float  # what training images score, without the term that everyone has in common
-    floor_of_unseen: Floats  # the mean distance of each unseen image to those training images
+    unit: float  # the mean distance of two unseen data
+    floor: float  # what training data score, without the term that everyone has in common
+    floor_of_unseen: Floats  # the mean distance of each unseen datum to those training data
 
 
 @dataclass(frozen=True, eq=False)
 class Energy:
-    """The value, 0 for a perfect model, and what each resampling of samples and unseen images adds to it."""
+    """The value, 0 for a perfect model, and what each resampling of samples and unseen data adds to it."""
 
     value: float
     replicates: Replicates
@@ -47,15 +47,15 @@ class Energy:
 def against(
     unseen: Features, training: Features, training_labels: Labels, asked: Labels, draws: int, seed: int
 ) -> Against:
-    """What samples of these labels (-1: none) are held against; `draws` sets of training images make the floor."""
+    """What samples of these labels (-1: none) are held against; `draws` sets of training data make the floor."""
     unseen = unseen[:_MOST_UNSEEN]
     if min(len(unseen), len(training)) < 2:
         raise DataError(
-            f"an energy distance takes at least 2 unseen and 2 training images, got {len(unseen)} and {len(training)}"
+            f"an energy distance takes at least 2 unseen and 2 training data, got {len(unseen)} and {len(training)}"
         )
     unit = float(row_means(unseen).mean())
     if unit <= 0:
-        raise DataError("an energy distance takes unseen images that differ, and these all have the same features")
+        raise DataError("an energy distance takes unseen data that differ, and these all have the same features")
     n = max(2, as_many_like(asked[:_MOST_TRAINING], training_labels)[0])
     rng = np.random.Generator(np.random.Philox(key=[seed, n]))
     floors, of_unseen = [], []
@@ -68,9 +68,9 @@ def against(
 
 
 def energy(samples: Features, asked: Labels, real: Against, rounds: int, seed: int) -> Energy:
-    """e of the samples less the mean e of training images of the labels asked for.
+    """e of the samples less the mean e of training data of the labels asked for.
 
-    The second term takes off what no model can help: the chance in the unseen images, and the share of classes that
+    The second term takes off what no model can help: the chance in the unseen data, and the share of classes that
     both sides have in common.
     """
     if len(samples) < 2:

@@ -1,4 +1,4 @@
-"""Which labels samples are asked for, and real images of the same labels, so that chance in them is on neither side.
+"""Which labels samples are asked for, and real data of the same labels, so that chance in them is on neither side.
 
 How often each class comes is most of the chance in a Fréchet distance, and says nothing of a model. -1 is no label.
 """

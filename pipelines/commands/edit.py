@@ -75,7 +75,7 @@ def edit(args: argparse.Namespace) -> None:
     spec = content.spec
     serving = kind_of(spec.kind).serving()
     if serving.editing is None:
-        raise ParamsError(f"ddpm edit: must be given a bundle of data that can be edited, got one of {spec.kind}")
+        raise ParamsError(f"--bundle: must be a bundle of data that can be edited, got one of {spec.kind}")
     sampler = Sampler(content, args.device, args.threads)
     cond = conditions_asked(typed(args.label), args.n, spec, "--label")
     recipe = sampler.recipe(args.sampler, args.steps, args.guidance)

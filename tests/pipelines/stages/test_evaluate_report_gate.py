@@ -125,6 +125,14 @@ def test_metrics_are_flat_numbers_beside_their_floors(bad: Paths):
     assert not {"fid_train", "is", "kid"} & metrics.keys()
 
 
+def test_every_gross_control_has_a_distance_but_copies_of_which_no_distance_tells(bad: Paths):
+    """Else `gate.max_distance_ratio`, which counts where every gross fault exceeds it, would count nowhere."""
+    controls = read(bad.record)["controls"]
+    assert "copies" in controls
+    gross = {name: control["metrics"] for name, control in controls.items() if control["gross"]}
+    assert {name for name, numbers in gross.items() if "fcd_ratio_test" not in numbers} == {"copies"}
+
+
 def test_the_record_says_how_it_was_measured_and_of_what(bad: Paths):
     record = read(bad.record)
     conditions, provenance = record["conditions"], record["provenance"]

@@ -120,7 +120,8 @@ def score_controls(
         metrics.append(DUPLICATE.measured(duplicate_share(pictures)))
         for each, its in zip(seen, features, strict=True):
             metrics += [each.judge.energy(its, asked[: len(its)], how), each.judge.lost(its, how)]
-            if each.distance is not None and control.gross:
+            # A distance speaks against no copies: the rule on copies does.
+            if each.distance is not None and control.gross and control.name != "copies":
                 gaussian, floor = floors[each.distance]
                 ratio = distance_of_rows(its, gaussian) / floor if floor else 0.0
                 metrics.append(ratio_metric(each.distance, "test").measured(ratio))
