@@ -163,6 +163,3 @@ def test_a_kind_that_has_no_editing_is_refused(
     assert main(["edit", "interpolate", "--to-seed", "1", "--bundle", str(folder / "b"), "--out", "x.png"]) == 2
     told = "--bundle: must be a bundle of data that can be edited, got one of pictures"
     assert told in capfd.readouterr().err
-        "ddpm edit: --bundle: must be a bundle of data that can be edited, got one of pictures"
-        in capfd.readouterr().err
-    )
