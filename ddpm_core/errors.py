@@ -5,7 +5,7 @@
     ├── GateFailed                 3    the model did not pass the gate
     ├── ContractFailed             4    the data break the contract
     ├── NonFiniteError             5    the loss or gradient was not finite
-    ├── DataError                  1    a picture, an archive or a data set cannot be used
+    ├── DataError                  1    a datum, an archive or a data set cannot be used
     │   └── Unreachable           75    a download failed; retry
     ├── IntegrityError             1    a file is damaged: it is not what was written
     ├── DeviceError                1    the requested device is not available
@@ -51,7 +51,7 @@ class NonFiniteError(DdpmError):
 
 
 class DataError(DdpmError):
-    """A picture, an archive or a data set cannot be used."""
+    """A datum, an archive or a data set cannot be used."""
 
 
 class Unreachable(DataError):

@@ -121,6 +121,6 @@ def where_things_are(paths: "Paths") -> str:
         ("report", paths.report / "index.html"),
         ("bundle", paths.bundle),
         ("runs and registry", "make ui     (or: ddpm ui)"),
-        ("more samples", "ddpm sample --n 64 --label cycle --out grid.png"),
+        ("more samples", "ddpm sample --n 64 --label cycle"),
     ]
     return "\n" + "".join(f"{name:<18} {place}\n" for name, place in lines)

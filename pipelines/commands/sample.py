@@ -29,7 +29,7 @@ def add_to(verbs: Verbs) -> None:
     verb.add_argument("--guidance", type=float, help="weight of classifier-free guidance, 0 = off (default: bundle's)")
     verb.add_argument("--seed", type=int, default=0, help="sample i has the seed SEED + i (default: 0)")
     verb.add_argument(
-        "--out", help="file or folder; its ending says the format, as .png, .npz, .zip (default: as grid.png)"
+        "--out", help="file or folder; its ending is one of the formats of these data (default: grid.png for pictures)"
     )
     verb.add_argument("--batch-size", type=int, default=64, help="samples at a time; changes none (default: 64)")
     verb.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto", help="default: auto")

@@ -1,4 +1,5 @@
-"""Kinds of data: one folder a kind. What is true of one kind alone lies there and nowhere else.
+"""Kinds of data: one folder a kind. What is true of one kind alone lies there; measures that need numpy alone
+are in ddpm_core/metrics.
 
 A new kind is a folder with a class of `kind.Kind`, and its name in `KINDS`.
 """

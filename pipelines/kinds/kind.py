@@ -34,7 +34,8 @@ class Sections:
     """The types of those sections of params.yaml that differ from kind to kind; `augment` is `train.augment`.
 
     A source has `path`, a file or folder that DVC watches, and `facts() -> SourceFacts`. A contract is a
-    `pipelines.contract.config.ContractConfig`; its suite is `contract/suite.json` in the kind's folder.
+    `pipelines.contract.config.ContractConfig`; its suite is `contract/suite.json` in the kind's folder, with the tables
+    `files`, the kind's name, `classes` and `data_set`.
     """
 
     source: Any
@@ -66,7 +67,7 @@ class Kind(ABC):
         datum. `workers` processes may decode."""
 
     def suite_parameters(self, spec: DataSpec) -> Mapping[str, Any]:
-        """What the suite's $PARAMETERs stand for, beside `labels` and the thresholds of section `contract`."""
+        """What the suite's $PARAMETERs stand for, in addition to `labels` and the thresholds of section `contract`."""
         return {}
 
     def data_set_columns(self, rows: Sequence[Any]) -> Mapping[str, Any]:
@@ -122,4 +123,4 @@ class Kind(ABC):
 
     @abstractmethod
     def measure(self, of: "Evaluation") -> "Measured":
-        """Measure samples beside real data."""
+        """Measure samples beside real data. Among the files is `grid.png`, a picture of some samples."""

@@ -1,6 +1,6 @@
 """Progress of long work: a bar on a terminal; elsewhere a line in the log every 30 seconds.
 
-for row in tracked(rows, "shard", "pictures"): ...
+for row in tracked(rows, "shard", "examples"): ...
 with Progress(total, "sample", "steps") as progress: progress.update()
 """
 

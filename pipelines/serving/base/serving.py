@@ -42,13 +42,13 @@ class Serving(ABC):
     """How one kind of data is asked for and answered."""
 
     route: ClassVar[str]
-    """Where the HTTP service answers, as `/v1/samples`."""
+    """Where the HTTP service answers, as `/v1/points`."""
     request: ClassVar[type[SampleRequest]]
     """The body of a request."""
     media: ClassVar[Mapping[str, str]]
     """The media type of each format; `ddpm sample` takes the formats as endings of a file's name."""
     default_out: ClassVar[str]
-    """What `ddpm sample` writes where nobody says."""
+    """What `ddpm sample` writes if --out is not given."""
     columns: ClassVar[Mapping[str, str]]
     """What a record of the registered model holds of a sample: MLflow's type by the column's name."""
     to_folder: ClassVar[bool] = False
