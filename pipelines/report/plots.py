@@ -112,9 +112,9 @@ def ruler_plot(judge: str, marks: Sequence[Mark], limit: float) -> Picture:
         ax.set_xlim(min(-0.002, *(mark.low for mark in marks)), max(1.5, *(1.2 * mark.high for mark in marks)))
         names = [f"{mark.name} (passes)" if not (mark.is_blocked or mark.is_model) else mark.name for mark in ordered]
         ax.set_yticks(range(len(ordered)), names, fontsize=8)
-        ax.set_xlabel("e: 0 real data, 0.1 ten of them repeated, 1 a single one", fontsize=9)
+        ax.set_xlabel("0: real data, 1: one example repeated", fontsize=9)
 
-    title = f"ruler in {judge}, dashed: the limit {limit:g}"
+    title = f"e in {judge} (limit {limit:g})"
     return plot(f"ruler_{judge}.png", title, f"e of the model and of the controls, in the features of {judge}", draw)
 
 
