@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -71,7 +72,7 @@ def test_a_stage_is_a_file_and_an_entry_of_the_graph(finished: Project) -> None:
     shutil.copy(Path(__file__).with_name("own_stage.py"), finished.root / "pipelines" / "stages" / "count_files.py")
     graph = read_yaml(finished.root / "dvc.yaml")
     graph["stages"]["count_files"] = {
-        "cmd": "${ddpm} count_files",
+        "cmd": f"{sys.executable} -m pipelines.cli count_files",  # of this clone, not the one that is installed
         "params": ["report"],
         "deps": ["out/report", "pipelines/stages/count_files.py"],
         "outs": ["out/count.json"],

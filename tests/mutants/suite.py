@@ -53,7 +53,7 @@ OWN = {
     "pipelines/kinds/pictures/serving/outputs.py": ("tests/pipelines/serving/test_labels_and_outputs.py",),
     "pipelines/serving/base/request.py": ("tests/pipelines/serving/test_app.py",),
     "pipelines/kinds/pictures/rows/rules.py": (
-        "tests/pipelines/kinds/pictures/test_rules.py",
+        "tests/pipelines/kinds/pictures/rows/test_rules.py",
         "tests/pipelines/kinds/pictures/sources/test_image_folder.py",
     ),
     "pipelines/runtime/signals.py": ("tests/pipelines/runtime/test_lifetime.py",),

@@ -131,7 +131,7 @@ def test_blocks_change_nothing(monkeypatch):
 @pytest.mark.parametrize(
     ("unseen", "training", "message"),
     [(UNSEEN[:1], TRAINING, "got 1 and 1500"), (UNSEEN, TRAINING[:1], "got 500 and 1"),
-     (np.ones((5, DIMS), np.float32), TRAINING, "images that differ")],
+     (np.ones((5, DIMS), np.float32), TRAINING, "data that differ")],
 )  # fmt: skip
 def test_what_gives_no_unit_is_refused(unseen, training, message):
     with pytest.raises(DataError, match=message):

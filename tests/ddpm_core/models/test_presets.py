@@ -16,7 +16,9 @@ PAGE = (ROOT / "docs" / "models.md").read_text(encoding="utf-8")
 TABLE = re.findall(
     r"^\| `([\w-]+)`[^|]*\| (\d) x (\d+) x (\d+)(?:, ([\d,]+) classes)? \| ([\d,]+) \|.*\| (\w+) \|$", PAGE, re.M
 )
-PRESETS: dict[str, dict[str, Any]] = YAML(typ="safe").load(re.findall(r"```yaml\n(.*?)```", PAGE, re.S)[-1])
+PRESETS: dict[str, dict[str, Any]] = YAML(typ="safe").load(
+    next(block for block in re.findall(r"```yaml\n(.*?)```", PAGE, re.S) if "digits:" in block)
+)
 
 
 def config(section: dict[str, Any]) -> UNetConfig:
