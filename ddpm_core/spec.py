@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -85,6 +85,8 @@ class DataSpec:
 
     Data with `levels` are kept as whole numbers from 0 to levels - 1 and shown to the network in `range`. Data without
     are kept as float32 and shown scaled by `scaling`, or as they are. `kind` names the kind of data for the pipeline.
+    `masked` data may lack values: beside each datum it is known which of them there are. `about` holds what else the
+    kind wants to know of the data wherever its models go, as JSON can write it.
     """
 
     shape: tuple[int, ...]
@@ -93,6 +95,8 @@ class DataSpec:
     conditions: Mapping[str, Condition]
     scaling: Scaling | None = None
     kind: str = "pictures"
+    masked: bool = False
+    about: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not self.shape or any(side < 1 for side in self.shape):
@@ -198,6 +202,8 @@ class DataSpec:
             "conditions": {name: condition.to_dict() for name, condition in self.conditions.items()},
             "scaling": None if self.scaling is None else asdict(self.scaling),
             "kind": self.kind,
+            **({"masked": True} if self.masked else {}),
+            **({"about": dict(self.about)} if self.about else {}),
         }
 
     @classmethod
@@ -214,6 +220,8 @@ class DataSpec:
             conditions=conditions,
             scaling=None if scaling is None else Scaling(tuple(scaling["mean"]), tuple(scaling["std"])),
             kind=value.get("kind", "pictures"),  # the only kind there was
+            masked=value.get("masked", False),
+            about=value.get("about", {}),
         )
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -44,6 +45,16 @@ class Batch:
         cond = {name: change(tensor) for name, tensor in self.cond.items()}
         mask, weight = (None if tensor is None else change(tensor) for tensor in (self.mask, self.weight))
         return Batch(change(self.x0), cond, mask, weight)
+
+
+class Known(NamedTuple):
+    """The clean data of a batch, for a network that is trained on what came before: it has `teacher_forced = True`.
+
+    `mask` is above 0 where an element counts; x0 is 0 elsewhere. A network may look at what lies before alone.
+    """
+
+    x0: Tensor
+    mask: Tensor | None
 
 
 @dataclass(frozen=True)

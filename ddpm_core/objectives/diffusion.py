@@ -23,7 +23,7 @@ from ddpm_core.diffusion.weighting import Vlb
 from ddpm_core.errors import DataError, ParamsError
 from ddpm_core.likelihood.terms import kl_normal, negative_log_bin, negative_log_normal
 from ddpm_core.objectives.base import BANDS, Draw, Loss
-from ddpm_core.objectives.batch import WHOLE, Batch, LabelDropout, Share
+from ddpm_core.objectives.batch import WHOLE, Batch, Known, LabelDropout, Share
 from ddpm_core.spec import DataSpec
 from ddpm_core.tensors.process import Process, look_up, per_item, to_device
 
@@ -124,7 +124,8 @@ class DiffusionObjective:
 
     def loss(self, net: nn.Module, draw: DiffusionDraw) -> Loss:
         """The loss of a draw, or of a part of one."""
-        out = net(draw.x_in, draw.time, **draw.cond).to(draw.target.dtype)
+        known = {"known": Known(draw.x0, draw.element)} if getattr(net, "teacher_forced", False) else {}
+        out = net(draw.x_in, draw.time, **draw.cond, **known).to(draw.target.dtype)
         size, channels, *rest = draw.target.shape
         expected = (size, channels * (2 if self.bound else 1), *rest)
         if tuple(out.shape) != expected:

@@ -28,6 +28,8 @@ class Evaluation:
     """The samples as data are kept, [n, *shape]."""
     cond: Mapping[str, NDArray[Any]]
     """What the network was told of each sample, by name; empty where it is told nothing."""
+    rows: NDArray[np.int64]
+    """The datum of the test split that each sample was asked for."""
     seeds: NDArray[np.int64]
     train: Split
     test: Split

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import numpy as np
 from numpy.typing import NDArray
 
-from ddpm_core.spec import DataSpec
+from ddpm_core.spec import DataSpec, conditions_of
 
 if TYPE_CHECKING:
     from pipelines.evaluation.evaluation import Evaluation, Measured
@@ -23,10 +24,18 @@ if TYPE_CHECKING:
     from pipelines.report.parts.files import ReportInput
     from pipelines.report.parts.section import Section
     from pipelines.serving.base.serving import Serving
-    from pipelines.shards.archive import Arrays, Example
+    from pipelines.shards.archive import Arrays, Example, Split
 
-Augment = Callable[["NDArray[Any]", int, slice], "NDArray[Any]"]
-"""(data of a whole batch as they are kept, step, rows) -> those rows, changed."""
+Augment = Callable[["Arrays", int, slice], "Arrays"]
+"""(named arrays of a whole batch, step, rows) -> those rows of each array, changed: data are as they are kept."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Of which datum of the test split each sample is, [n], and what the network is told of it, by name."""
+
+    rows: NDArray[Any]
+    cond: Mapping[str, NDArray[Any]]
 
 
 @dataclass(frozen=True)
@@ -90,9 +99,19 @@ class Kind(ABC):
     def augmenter(self, config: Any, seed: int, spec: DataSpec) -> Augment:
         """What happens to data before the network sees them: a function of (seed, step, place in the batch)."""
 
+    def unaugmented(self, arrays: "Arrays", config: Any, seed: int, spec: DataSpec) -> "Arrays":
+        """Held-out data, as the network is judged on them during a training: unchanged, if a kind says nothing else."""
+        return arrays
+
+    def preview_conditions(
+        self, examples: "Callable[[], Arrays]", spec: DataSpec, n: int
+    ) -> Mapping[str, NDArray[Any]]:
+        """What the network is told of n samples of a preview: the classes in turn. `examples` gives training data."""
+        return conditions_of(spec, np.arange(n, dtype=np.int64) % max(1, len(spec.classes)))
+
     @abstractmethod
-    def preview(self, samples: NDArray[Any], spec: DataSpec) -> bytes:
-        """Some samples of a network in training, as a PNG."""
+    def preview(self, samples: NDArray[Any], cond: Mapping[str, NDArray[Any]], spec: DataSpec) -> bytes:
+        """Some samples of a network in training, and what it was told of them, as a PNG."""
 
     # ---- stage report, from what stage evaluate wrote into out/samples. One file there has the same name for every
     # kind: grid.png, a picture of some samples, which `ddpm compare` shows of two runs.
@@ -120,6 +139,13 @@ class Kind(ABC):
     @abstractmethod
     def make_reference(self, real: "RealData") -> tuple[dict[str, Any], dict[str, bytes]]:
         """What real data look like to its measures: what reference.json says of it, and the other files by name."""
+
+    def asked_of(self, test: "Split", spec: DataSpec, config: Any) -> Asked:
+        """What samples stage evaluate makes: as the test split has its conditions, in a random order."""
+        from ddpm_core.metrics.labels import asked_rows
+
+        rows = asked_rows(len(test), config.samples(len(test)), config.seed)
+        return Asked(rows, {name: test.cond[name][rows] for name in spec.conditions})
 
     @abstractmethod
     def measure(self, of: "Evaluation") -> "Measured":

@@ -4,6 +4,7 @@ A sample of a tar is a block of examples, because one member an example reads te
 
     <nnnnnn>.x.npy         the data as they are kept, [n, *shape]: uint8 where they have levels, else float32
     <nnnnnn>.NAME.npy      each condition of the DataSpec by its name, [n, *its shape]
+    <nnnnnn>.present.npy   of masked data alone: uint8 [n, *shape], 1 where there is a value; x is 0 where there is none
     <nnnnnn>.keys.json     the n keys
 
 No tar carries a time, a user or a path, so that equal data give equal bytes. Every shard is read whole, its digest
@@ -27,6 +28,7 @@ from pipelines.runtime.progress import tracked
 from pipelines.shards.index import INDEX_NAME, Shard, ShardConfig, ShardIndex, index_value, mending, read_index
 
 __all__ = [
+    "PRESENT",
     "Arrays",
     "Example",
     "Shard",
@@ -40,10 +42,11 @@ __all__ = [
 ]
 
 X = "x"
+PRESENT = "present"
 _KEYS = "keys.json"
 
 Arrays = dict[str, NDArray[Any]]
-"""The data, as `x`, and their conditions by name, all with the same first axis."""
+"""The data, as `x`, their conditions by name, and `present` of masked data, all with the same first axis."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +71,12 @@ class Split:
     @property
     def cond(self) -> Arrays:
         """The conditions alone."""
-        return {name: array for name, array in self.arrays.items() if name != X}
+        return {name: array for name, array in self.arrays.items() if name not in (X, PRESENT)}
+
+    @property
+    def present(self) -> NDArray[np.uint8] | None:
+        """Where there are values, 1; None for data that lack none."""
+        return self.arrays.get(PRESENT)
 
     def __len__(self) -> int:
         return len(self.x)
@@ -76,7 +84,11 @@ class Split:
 
 def arrays_of(spec: DataSpec) -> dict[str, tuple[tuple[int, ...], str]]:
     """The shape and type that each named array of such data has, of one datum."""
-    return {X: (spec.shape, spec.dtype), **{name: (of.shape, of.dtype) for name, of in spec.conditions.items()}}
+    return {
+        X: (spec.shape, spec.dtype),
+        **{name: (of.shape, of.dtype) for name, of in spec.conditions.items()},
+        **({PRESENT: (spec.shape, "uint8")} if spec.masked else {}),
+    }
 
 
 def rows_of(arrays: Mapping[str, NDArray[Any]], rows: Any) -> Arrays:

@@ -21,7 +21,6 @@ from ddpm_core.metrics.config import EvaluateConfig
 from ddpm_core.metrics.counts import counts
 from ddpm_core.metrics.golden import golden_metric
 from ddpm_core.metrics.intervals import RESAMPLING
-from ddpm_core.metrics.labels import asked_rows
 from ddpm_core.metrics.measurement import recorded
 from ddpm_core.metrics.metric import Metric, flat
 from pipelines.evaluation.authenticity import SAMPLES, write_measured
@@ -34,7 +33,7 @@ from pipelines.sampling.bundle_sampler import Sampler
 from pipelines.sampling.cost import log_cost
 from pipelines.sampling.parallel import sample_in_parallel
 from pipelines.sampling.recipe import Recipe
-from pipelines.shards.archive import Split, read_index, read_split
+from pipelines.shards.archive import read_index, read_split
 from pipelines.shards.index import ShardIndex
 
 if TYPE_CHECKING:
@@ -64,11 +63,13 @@ def measure_bundle(params: "Params", paths: Paths, folder: Path, out: Path, *, p
     _refuse_other_data(index, reference, sampler.bundle)
     train, test = (read_split(paths.shards, name) for name in ("train", "test"))
     recipe = sampler.recipe(steps=config.steps, guidance=config.guidance)
-    n = config.samples(len(test))
-    cond = _conditions(test, sampler.bundle, n, config.seed)
+    asked = kind_of(index.spec.kind).asked_of(test, sampler.bundle.spec, config)
+    n, cond = len(asked.rows), asked.cond
     seeds = np.arange(config.seed, config.seed + n, dtype=np.int64)
     x = _sampled(params, sampler, recipe, cond, seeds, len(test))
-    evaluation = Evaluation(sampler, recipe, x, cond, seeds, train, test, index.spec, reference, config, device, panels)
+    evaluation = Evaluation(
+        sampler, recipe, x, cond, asked.rows, seeds, train, test, index.spec, reference, config, device, panels
+    )
     measured = kind_of(index.spec.kind).measure(evaluation)
     golden = golden_metric(sampler.golden_difference(), sampler.bundle.golden is not None)
     metrics = [*measured.metrics, *counts(n, len(test), len(train)), golden]
@@ -98,12 +99,6 @@ def _refuse_other_data(index: ShardIndex, reference: Reference, bundle: Bundle) 
             f"{its.shape} and {len(its.classes)} classes, data/shards holds {mine.kind} of {mine.shape} and "
             f"{len(mine.classes)}; prepare the data that it was trained on, or train on these"
         )
-
-
-def _conditions(test: Split, bundle: Bundle, n: int, seed: int) -> dict[str, NDArray[Any]]:
-    """What the network is told of each sample: as the test split has it, in a random order."""
-    rows = asked_rows(len(test), n, seed)
-    return {name: test.cond[name][rows] for name in bundle.spec.conditions}
 
 
 def _sampled(

@@ -33,7 +33,7 @@ from pipelines.paths import Paths
 from pipelines.runtime.progress import Progress
 from pipelines.training.preview import Preview
 from pipelines.training.rollback_log import RollbackLog
-from pipelines.training.setup import TrainingSetup, order_of
+from pipelines.training.setup import TrainingSetup, first_examples, order_of
 from pipelines.versioning.git import commit_of
 
 if TYPE_CHECKING:
@@ -103,7 +103,14 @@ def run_first(
             "resumed": str(resumed).lower(),
         }
         run_of_tracker = stack.enter_context(tracker.training_run(key, as_flat(params), tags))
-        preview = Preview(trainer.ema.model, params.diffusion, setup.spec, device, setup.dtype)
+        preview = Preview(
+            trainer.ema.model,
+            params.diffusion,
+            setup.spec,
+            device,
+            setup.dtype,
+            lambda: first_examples(setup.index, 100),
+        )
         rollback_log = RollbackLog(
             run_of_tracker, lambda: max(checkpoints.steps(), default=0), waits=config.on_nonfinite == "roll_back"
         )

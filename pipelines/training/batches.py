@@ -8,23 +8,26 @@ import torch
 
 from ddpm_core.errors import DataError, ParamsError
 from ddpm_core.objectives.batch import WHOLE, Batch, Share
-from ddpm_core.spec import DataSpec
+from ddpm_core.spec import LABEL, DataSpec
 from ddpm_core.training.config import Conditioning, TrainConfig
 from pipelines.kinds import kind_of
 from pipelines.kinds.kind import Augment
-from pipelines.shards.archive import Arrays, ShardIndex, rows_of
+from pipelines.shards.archive import PRESENT, Arrays, ShardIndex, rows_of
 from pipelines.shards.stream import held_out, stream
 
 
 def spec_of_network(conditioning: Conditioning, spec: DataSpec) -> DataSpec:
-    """The data with the network's conditions; `auto`: with labels if there are two or more classes."""
+    """The data with the network's conditions; `auto`: with labels if there are two or more classes.
+
+    Only the label can be left out; whatever else a datum has is told.
+    """
     if conditioning == "labels" and not spec.classes:
         raise ParamsError(
             "train.conditioning: labels needs data with classes, and these have none; set it to auto or none, or give "
             "the data of each class a name (docs/data.md)"
         )
     labels = conditioning == "labels" or (conditioning == "auto" and len(spec.classes) >= 2)
-    return spec if labels else spec.told(())
+    return spec if labels else spec.told(name for name in spec.conditions if name != LABEL)
 
 
 def check_data(index: ShardIndex, folder: Path, config: TrainConfig[Any]) -> None:
@@ -69,15 +72,17 @@ def encoded(source: Iterator[Arrays], start: int, augment: Augment, own: slice, 
     slower.
     """
     for step, arrays in enumerate(source, start):
-        yield _batch({**rows_of(arrays, own), "x": augment(arrays["x"], step, own)}, spec)
+        yield _batch(augment(arrays, step, own), spec)
 
 
 def held_out_batches(config: TrainConfig[Any], folder: Path, spec: DataSpec) -> list[Batch]:
     """The held-out examples, without augmentation, in batches of at most the training's size."""
     kept, size = held_out(folder, "train", config.hold_out), config.batch_size
+    kept = kind_of(spec.kind).unaugmented(kept, config.augment, config.seed, spec)
     return [_batch(rows_of(kept, slice(at, at + size)), spec) for at in range(0, len(kept["x"]), size)]
 
 
 def _batch(arrays: Arrays, spec: DataSpec) -> Batch:
     cond = {name: torch.from_numpy(arrays[name]) for name in spec.conditions}
-    return Batch(torch.from_numpy(spec.encode(arrays["x"])), cond)
+    mask = torch.from_numpy(arrays[PRESENT].astype("float32")) if spec.masked else None
+    return Batch(torch.from_numpy(spec.encode(arrays["x"])), cond, mask)

@@ -1,6 +1,7 @@
-"""Previews of a training: samples with the same noise and labels each time, as one picture."""
+"""Previews of a training: samples with the same noise and conditions each time, as one picture."""
 
 import logging
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -8,16 +9,17 @@ from torch import nn
 
 from ddpm_core.objectives.config import ObjectiveConfig
 from ddpm_core.samplers.config import named
-from ddpm_core.spec import DataSpec, conditions_of
+from ddpm_core.spec import DataSpec
 from ddpm_core.tensors.sampling import sample
 from pipelines.kinds import kind_of
+from pipelines.shards.archive import Arrays
 
 _log = logging.getLogger(__name__)
 _SAMPLES, _STEPS, _GUIDANCE = 20, 20, 0.5
 
 
 class Preview:
-    """Samples of the averaged weights, the same noise and labels each time."""
+    """Samples of the averaged weights, the same noise and conditions each time."""
 
     def __init__(
         self,
@@ -26,13 +28,14 @@ class Preview:
         spec: DataSpec,
         device: torch.device,
         dtype: torch.dtype,
+        examples: Callable[[], Arrays],
     ) -> None:
         self._parameterisation = diffusion.parameterisation()
         schedule = self._parameterisation.schedule
         sampler = named("dpmpp_2m", min(_STEPS, schedule.T), None)
         self._plan = sampler.plan(schedule, diffusion.variance)
         self._model, self._spec, self._device, self._dtype = model, spec, device, dtype
-        self._cond = conditions_of(spec, np.arange(_SAMPLES, dtype=np.int64) % max(1, len(spec.classes)))
+        self._cond = kind_of(spec.kind).preview_conditions(examples, spec, _SAMPLES)
 
     def png(self) -> bytes:
         x0 = sample(
@@ -49,4 +52,4 @@ class Preview:
         if not np.isfinite(x0).all():
             _log.warning("the averaged weights give non-finite values; the preview shows them as 0")
             x0 = np.nan_to_num(x0, nan=0.0, posinf=0.0, neginf=0.0)
-        return kind_of(self._spec.kind).preview(self._spec.decode(x0), self._spec)
+        return kind_of(self._spec.kind).preview(self._spec.decode(x0), self._cond, self._spec)

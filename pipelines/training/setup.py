@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
-from numpy.typing import NDArray
 from torch import nn
 
 from ddpm_core.device import (
@@ -39,7 +38,7 @@ from ddpm_core.training.run_folders import RunFolders, ThreadsByStep
 from ddpm_core.training.trainer import Trainer
 from pipelines.paths import Paths
 from pipelines.runtime.threads import Asked, in_use, is_users
-from pipelines.shards.archive import Arrays, ShardIndex, joined, read_index, read_shard
+from pipelines.shards.archive import Arrays, ShardIndex, joined, read_index, read_shard, rows_of
 from pipelines.training import code_files
 from pipelines.training.batches import batch_source, check_data, held_out_batches, spec_of_network
 
@@ -180,20 +179,20 @@ class TrainingSetup:
 
 def _resolved(config: ModelConfig, index: ShardIndex) -> ModelConfig:
     """Section `model` without `auto`; logs what `auto` gave."""
-    found, why = config.resolved(index.spec, lambda: _first_examples(index))
+    found, why = config.resolved(index.spec, lambda: first_examples(index, _EXAMPLES)["x"])
     if why is not None:
         _log.info("%s", why)
     return found
 
 
-def _first_examples(index: ShardIndex) -> NDArray[Any]:
+def first_examples(index: ShardIndex, n: int) -> Arrays:
     """The first training data; shards mix the classes."""
     parts: list[Arrays] = []
     for shard in index.shards("train"):
         parts.append(read_shard(index, shard).arrays)
-        if sum(len(part["x"]) for part in parts) >= _EXAMPLES:
+        if sum(len(part["x"]) for part in parts) >= n:
             break
-    return joined(parts, index.spec)["x"][:_EXAMPLES]
+    return rows_of(joined(parts, index.spec), slice(n))
 
 
 def check_parts(config: TrainConfig[Any], processes: int) -> None:

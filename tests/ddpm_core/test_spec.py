@@ -118,7 +118,8 @@ def test_errors_say_what_must_hold(make, message: str) -> None:
 
 
 def test_dict_round_trip_is_exact() -> None:
-    for what in (spec(), spec(None), spec(None, None)):
+    lacking = replace(spec(None, None), masked=True, about={"columns": ["demand"]})
+    for what in (spec(), spec(None), spec(None, None), lacking):
         assert DataSpec.from_dict(what.to_dict()) == what
 
 

@@ -13,8 +13,8 @@ PACKAGES = ("ddpm_core", "pipelines")
 NOT_FOLLOWED = ROOT / "pipelines" / "params.py"
 
 
-# The class of each kind of data.
-KINDS = tuple(sorted((ROOT / "pipelines" / "kinds").glob("*/__init__.py")))
+# The class of each kind of data, and their base.
+KINDS = (*sorted((ROOT / "pipelines" / "kinds").glob("*/__init__.py")), ROOT / "pipelines" / "kinds" / "kind.py")
 
 
 def source_files() -> list[Path]:

@@ -64,10 +64,12 @@ class Pictures(Kind):
 
     def augmenter(self, config: Any, seed: int, spec: DataSpec) -> Augment:
         from pipelines.kinds.pictures.training.augment import augmenter
+        from pipelines.shards.archive import rows_of
 
-        return augmenter(config, seed, spec)
+        augment = augmenter(config, seed, spec)
+        return lambda arrays, step, rows: {**rows_of(arrays, rows), "x": augment(arrays["x"], step, rows)}
 
-    def preview(self, samples: NDArray[Any], spec: DataSpec) -> bytes:
+    def preview(self, samples: NDArray[Any], cond: Mapping[str, NDArray[Any]], spec: DataSpec) -> bytes:
         from pipelines.kinds.pictures.rows.decode import grid
 
         return grid(samples, 10, 2)

@@ -1,13 +1,13 @@
 """Points in the plane, with a class each or none: the smallest whole kind of data."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ddpm_core.spec import DataSpec
+from ddpm_core.spec import LABEL, DataSpec
 from pipelines.kinds.kind import Augment, Kind, Sections
 
 if TYPE_CHECKING:
@@ -57,12 +57,14 @@ class Points(Kind):
         check(batch, spec, folder)
 
     def augmenter(self, config: Any, seed: int, spec: DataSpec) -> Augment:
-        return lambda points, _step, rows: points[rows]
+        from pipelines.shards.archive import rows_of
 
-    def preview(self, samples: NDArray[Any], spec: DataSpec) -> bytes:
+        return lambda arrays, _step, rows: rows_of(arrays, rows)
+
+    def preview(self, samples: NDArray[Any], cond: Mapping[str, NDArray[Any]], spec: DataSpec) -> bytes:
         from pipelines.kinds.points.rows.scatter import Cloud, scatter
 
-        return scatter([Cloud("samples", samples, np.arange(len(samples)) % max(1, len(spec.classes)))])
+        return scatter([Cloud("samples", samples, cond.get(LABEL, np.zeros(len(samples), dtype=np.int64)))])
 
     def make_reference(self, real: "RealData") -> tuple[dict[str, Any], dict[str, bytes]]:
         from pipelines.kinds.points.reference.build import build

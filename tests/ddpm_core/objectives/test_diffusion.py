@@ -11,7 +11,7 @@ from ddpm_core.diffusion.schedules import Cosine, Edm, Linear
 from ddpm_core.diffusion.time_law import FixedLaw, SecondMoment, Uniform
 from ddpm_core.diffusion.weighting import Simple, Vlb, vlb_weights
 from ddpm_core.errors import DataError, ParamsError
-from ddpm_core.objectives.batch import Batch, LabelDropout
+from ddpm_core.objectives.batch import Batch, Known, LabelDropout
 from ddpm_core.objectives.diffusion import Bound, DiffusionObjective, build_objective
 from ddpm_core.objectives.diffusion_config import DiffusionConfig
 from ddpm_core.spec import labelled
@@ -267,3 +267,26 @@ def test_a_network_of_the_wrong_width_is_refused() -> None:
 def test_weights_of_the_wrong_length_are_refused() -> None:
     with pytest.raises(ParamsError, match=r"one for each of the levels 0..10, got shape \(10,\)"):
         objective(np.ones(10))
+
+
+def test_only_a_network_that_asks_for_it_is_told_the_clean_data() -> None:
+    """What the mask leaves out is told as 0, so that it cannot reach a network by this way."""
+    told = []
+
+    class Forced(Fixed):
+        teacher_forced = True
+
+        def forward(self, x: Tensor, t: Tensor, *, known: Known, **cond: Tensor) -> Tensor:
+            told.append(known)
+            return super().forward(x, t)
+
+    mask = torch.ones(6, 1, 3)
+    mask[2:, 0, 1] = 0
+    data = batch()
+    gone = Batch(torch.where(mask > 0, data.x0, torch.nan), data.cond, mask)
+    ours = objective()
+    ours.loss(Forced(0.0), ours.draw(gone, 0, 0))
+    ours.loss(Fixed(0.0), ours.draw(gone, 0, 0))
+    (known,) = told
+    assert torch.equal(known.x0, torch.where(mask > 0, data.x0, 0.0))
+    assert torch.equal(known.mask, mask)

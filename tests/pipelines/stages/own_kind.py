@@ -1,6 +1,6 @@
 """A kind of data from outside, in one file because it is a test: eight values of a wave each, without classes."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -29,7 +29,7 @@ from pipelines.report.parts.files import ReportInput
 from pipelines.report.parts.section import Section, plots
 from pipelines.serving.base.request import SampleRequest
 from pipelines.serving.base.serving import Samples, Serving
-from pipelines.shards.archive import Arrays, Example
+from pipelines.shards.archive import Arrays, Example, rows_of
 
 LENGTH = 8
 SUITE = {
@@ -110,9 +110,9 @@ class Waves(Kind):
             raise DataError(f"{folder}: waves must be finite")
 
     def augmenter(self, config: NoKeys, seed: int, spec: DataSpec) -> Augment:
-        return lambda waves, _step, rows: waves[rows]
+        return lambda arrays, _step, rows: rows_of(arrays, rows)
 
-    def preview(self, samples: NDArray[Any], spec: DataSpec) -> bytes:
+    def preview(self, samples: NDArray[Any], cond: Mapping[str, NDArray[Any]], spec: DataSpec) -> bytes:
         return _drawn(samples)
 
     def make_reference(self, real: RealData) -> tuple[dict[str, Any], dict[str, bytes]]:

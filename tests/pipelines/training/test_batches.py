@@ -9,12 +9,12 @@ import pytest
 import torch
 
 from ddpm_core.objectives.batch import Share
-from ddpm_core.spec import labelled
+from ddpm_core.spec import Condition, DataSpec, labelled
 from ddpm_core.training.config import TrainConfig
 from pipelines.kinds.pictures.rows.examples import example
 from pipelines.params import load_params
-from pipelines.shards.archive import ShardConfig, read_split, write_shards
-from pipelines.training.batches import batch_source, held_out_batches
+from pipelines.shards.archive import Example, ShardConfig, read_split, write_shards
+from pipelines.training.batches import batch_source, held_out_batches, spec_of_network
 from tests.support.augmenting import EVERYTHING, augmenting
 from tests.support.imports import ROOT
 
@@ -54,6 +54,28 @@ def test_a_picture_keeps_its_label_and_one_without_has_the_null_class(folder: Pa
 
 def test_a_network_without_labels_is_told_none(folder: Path, config: TrainConfig) -> None:
     assert next(batch_source(config, folder, SPEC.told(()), 0)(0)).cond == {}
+
+
+def test_only_the_label_can_be_left_out() -> None:
+    history = Condition((1, 3), "float32", (), None)
+    both = replace(SPEC, conditions={**SPEC.conditions, "history": history})
+    assert set(spec_of_network("none", both).conditions) == {"history"}
+    assert set(spec_of_network("auto", both).conditions) == {"label", "history"}
+
+
+def test_data_that_lack_values_have_a_mask(tmp_path: Path, config: TrainConfig) -> None:
+    """x holds 0 where there is no value, and `present` says so, in batches of a training and in those held out."""
+    spec = DataSpec((2,), None, None, {}, kind="points", masked=True)
+    x = np.array([[i, 0] for i in range(1, 31)], dtype=np.float32)
+    present = np.array([[1, i % 2] for i in range(1, 31)], dtype=np.uint8)
+    examples = [Example(f"{i:016x}", {"x": x[i], "present": present[i]}) for i in range(30)]
+    index = write_shards(tmp_path / "shards", spec, {"train": examples}, ShardConfig(20, 5, 40))
+    assert index.spec == spec
+    plain = replace(config, hold_out=6)
+    for batch in (next(batch_source(plain, index.folder, spec, 0)(0)), *held_out_batches(plain, index.folder, spec)):
+        assert batch.mask is not None
+        assert batch.mask.dtype == torch.float32
+        assert batch.mask.tolist() == [[1.0, float(value % 2)] for value in batch.x0[:, 0].tolist()]
 
 
 @pytest.mark.parametrize("count", [2, 3, 4])

@@ -149,11 +149,14 @@ def test_a_first_batch_of_one_point_repeated_teaches_nothing(tmp_path: Path) -> 
 def test_augmentation_changes_nothing_and_picks_the_rows_asked_for(tmp_path: Path) -> None:
     spec = prepared(tmp_path).manifest.spec
     points = np.arange(12, dtype=np.float32).reshape(6, 2)
-    assert np.array_equal(POINTS.augmenter(None, 0, spec)(points, 5, slice(2, 4)), points[2:4])
+    changed = POINTS.augmenter(None, 0, spec)({"x": points, "label": np.arange(6)}, 5, slice(2, 4))
+    assert np.array_equal(changed["x"], points[2:4])
+    assert changed["label"].tolist() == [2, 3]
 
 
 def test_a_preview_is_a_png(tmp_path: Path) -> None:
     manifest = prepared(tmp_path, TwoMoons("two_moons", "x", 40, 0.1, 0)).manifest
     points = np.array([(row.x, row.y) for row in manifest.rows], dtype=np.float32)
-    assert POINTS.preview(points, manifest.spec).startswith(b"\x89PNG")
-    assert POINTS.preview(points[:1], manifest.spec).startswith(b"\x89PNG")
+    labels = {"label": np.arange(len(points)) % 2}
+    assert POINTS.preview(points, labels, manifest.spec).startswith(b"\x89PNG")
+    assert POINTS.preview(points[:1], {}, manifest.spec).startswith(b"\x89PNG")
