@@ -127,7 +127,7 @@ FOREIGN: dict[str, tuple[str, ...]] = {
     "uvicorn": ("pipelines/serving/app.py",),
     "PIL": ("pipelines/kinds/pictures/rows/decode.py", "pipelines/kinds/points/rows/scatter.py"),
     "pandas": ("pipelines/contract/expectations.py",),
-    "pyarrow": ("pipelines/kinds/manifest.py",),
+    "pyarrow": ("pipelines/kinds/manifest.py", "pipelines/kinds/series/sources/parquet_files.py"),
     "torch_fidelity": ("pipelines/kinds/pictures/reference/inception.py",),
     "matplotlib": ("pipelines/report/parts/chart.py",),
     "jinja2": ("pipelines/report/page.py",),

@@ -10,8 +10,9 @@ from ddpm_core.errors import DataError
 from pipelines.kinds.kind import Kind
 from pipelines.kinds.pictures import Pictures
 from pipelines.kinds.points import Points
+from pipelines.kinds.series import Series
 
-KINDS: Mapping[str, Kind] = {kind.name: kind for kind in (Pictures(), Points())}
+KINDS: Mapping[str, Kind] = {kind.name: kind for kind in (Pictures(), Points(), Series())}
 
 
 def kind_of(name: str) -> Kind:

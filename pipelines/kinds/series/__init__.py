@@ -1,0 +1,94 @@
+"""Series over time, one or many, with values that may be missing: windows to forecast, or to fill."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from numpy.typing import NDArray
+
+from ddpm_core.spec import DataSpec
+from pipelines.kinds.kind import Augment, Kind, Sections
+
+if TYPE_CHECKING:
+    from pipelines.evaluation.evaluation import Evaluation, Measured
+    from pipelines.evaluation.reference import RealData
+    from pipelines.kinds.manifest import Row
+    from pipelines.kinds.prepared import Prepared
+    from pipelines.kinds.split import SplitConfig
+    from pipelines.report.parts.files import ReportInput
+    from pipelines.report.parts.section import Section
+    from pipelines.serving.base.serving import Serving
+    from pipelines.shards.archive import Arrays, Example
+
+
+class Series(Kind):
+    """float32 [columns, steps] a window, shown to the network with mean 0 and standard deviation 1."""
+
+    name = "series"
+
+    def sections(self) -> Sections:
+        from pipelines.kinds.series.contract.config import SeriesContract
+        from pipelines.kinds.series.evaluation.config import SeriesEvaluateConfig
+        from pipelines.kinds.series.reference.config import ReferenceConfig
+        from pipelines.kinds.series.sources import SourceConfig
+        from pipelines.kinds.series.training import AugmentConfig
+
+        return Sections(SourceConfig, SeriesContract, ReferenceConfig, AugmentConfig, SeriesEvaluateConfig)
+
+    def row_type(self) -> type["Row"]:
+        from pipelines.kinds.series.rows.row import WindowRow
+
+        return WindowRow
+
+    def prepare(self, source: Any, split: "SplitConfig", folder: Path, root: Path, workers: int) -> "Prepared":
+        from pipelines.kinds.series.rows.prepare import prepare
+
+        return prepare(source, split, folder, root)
+
+    def data_set_columns(self, rows: Sequence[Any]) -> Mapping[str, Any]:
+        from pipelines.kinds.series.rows.rules import data_set_columns
+
+        return data_set_columns(rows)
+
+    def examples(self, folder: Path, rows: Sequence[Any], spec: DataSpec) -> Iterator["Example"]:
+        from pipelines.kinds.series.rows.examples import examples
+
+        return examples(folder, rows, spec)
+
+    def check_batch(self, batch: "Arrays", spec: DataSpec, folder: Path) -> None:
+        from pipelines.kinds.series.training.check import check
+
+        check(batch, spec, folder)
+
+    def augmenter(self, config: Any, seed: int, spec: DataSpec) -> Augment:
+        return lambda windows, _step, rows: windows[rows]
+
+    def preview(self, samples: NDArray[Any], spec: DataSpec) -> bytes:
+        from pipelines.kinds.series.rows.lines import lines
+
+        return lines(samples, spec)
+
+    def make_reference(self, real: "RealData") -> tuple[dict[str, Any], dict[str, bytes]]:
+        from pipelines.kinds.series.reference.build import build
+
+        return build(real)
+
+    def measure(self, of: "Evaluation") -> "Measured":
+        from pipelines.kinds.series.evaluation.measure import measure
+
+        return measure(of)
+
+    def report_sections(self, given: "ReportInput") -> "list[Section]":
+        from pipelines.kinds.series.report.sections import sections
+
+        return sections(given)
+
+    def data_facts(self, given: "ReportInput") -> "Sequence[tuple[str, ...]]":
+        from pipelines.kinds.series.report.sections import data_facts
+
+        return data_facts(given)
+
+    def serving(self) -> "Serving":
+        from pipelines.kinds.series.serving import ServingSeries
+
+        return ServingSeries()

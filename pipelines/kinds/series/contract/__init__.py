@@ -1,0 +1,1 @@
+"""The contract of series: its thresholds, and its suite of expectations."""

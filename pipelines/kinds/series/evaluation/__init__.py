@@ -1,0 +1,1 @@
+"""What stage evaluate finds out about samples that are windows of series."""

@@ -1,0 +1,1 @@
+"""From a source to a file a series and a manifest of windows."""

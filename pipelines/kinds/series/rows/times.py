@@ -1,0 +1,79 @@
+"""Times: text to a moment, a zone's clock to UTC and back. numpy and the standard library alone, so serving can use it.
+
+A moment is datetime64[s]. Without a zone it is what the text says, or UTC where the text has an offset.
+"""
+
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ddpm_core.errors import DataError
+
+Moments = NDArray[np.datetime64]  # of seconds
+
+
+@cache
+def zone_of(name: str) -> ZoneInfo | None:
+    """A zone of the IANA database; None where there is none of the name."""
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return None
+
+
+def parse_time(text: str, pattern: str | None) -> datetime:
+    """A time as ISO 8601 writes it, or as `datetime.strptime` reads it by a pattern; whole seconds alone."""
+    try:
+        time = datetime.fromisoformat(text) if pattern is None else datetime.strptime(text, pattern)
+    except ValueError as error:
+        wanted = "ISO 8601" if pattern is None else repr(pattern)
+        raise DataError(f"{text[:60]!r} is no time in {wanted}") from error
+    if time.microsecond:
+        raise DataError(f"{text[:60]!r} is no whole second, which is the finest step there is")
+    return time
+
+
+def moments(times: Iterable[datetime], zone: ZoneInfo | None) -> tuple[Moments, list[str]]:
+    """Times as moments, and why not ("" where there is nothing wrong; then the moment is NaT).
+
+    With a zone a time without an offset is one of its clocks. An hour that the clock shows twice is summer's the first
+    time it comes and winter's the second; an hour that it leaves out is none.
+    """
+    found, faults, seen = [], [], set[datetime]()
+    for time in times:
+        moment, fault = _moment(time, zone, seen)
+        found.append("NaT" if moment is None else moment.replace(tzinfo=None).isoformat())
+        faults.append(fault)
+    return np.array(found, dtype="datetime64[s]"), faults
+
+
+def _moment(time: datetime, zone: ZoneInfo | None, seen: set[datetime]) -> tuple[datetime | None, str]:
+    if time.tzinfo is not None:
+        return time.astimezone(UTC), ""
+    if zone is None:
+        return time, ""
+    first, second = (time.replace(tzinfo=zone, fold=fold).astimezone(UTC) for fold in (0, 1))
+    if first.astimezone(zone).replace(tzinfo=None) != time:
+        return None, f"{time.isoformat(' ')} is no time in {zone.key}, whose clocks are put forward over it"
+    moment = second if first in seen else first
+    seen.add(moment)
+    return moment, ""
+
+
+def local(times: Moments, zone: ZoneInfo | None) -> Moments:
+    """What the clocks of a zone show at these moments."""
+    if zone is None or not len(times):
+        return times
+    # Clocks are changed at whole quarters of an hour.
+    quarters, which = np.unique(times.astype("datetime64[s]").astype(np.int64) // 900, return_inverse=True)
+    offsets = [datetime.fromtimestamp(int(each) * 900, zone).utcoffset() or timedelta() for each in quarters]
+    return times + np.array([each.total_seconds() for each in offsets], dtype="timedelta64[s]")[which]
+
+
+def text_of(time: np.datetime64) -> str:
+    """As ISO 8601, without the seconds where there are none."""
+    return str(time.astype("datetime64[s]")).removesuffix(":00")

@@ -1,0 +1,1 @@
+"""Series served: forecasts, imputations, and the registered model."""

@@ -1,0 +1,179 @@
+"""From the rows of tables to readings: which columns hold values, and which rows cannot be used."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ddpm_core.checks import Checks, at_least_1, positive
+from ddpm_core.errors import DataError
+from pipelines.kinds.facts import SourceFacts, name_of
+from pipelines.kinds.quarantine import Rejected
+from pipelines.kinds.series.rows.times import parse_time
+from pipelines.kinds.series.sources.found import Found, SeriesSource, names, text
+
+Cell = Any
+"""Text of a CSV, a Python value of a Parquet file, None where nothing is there."""
+Line = tuple[int, bytes, list[Cell] | str]
+"""Number, bytes for the quarantine, and the cells, or why there are none."""
+_LOOKED_AT = 1_000
+
+
+@dataclass(frozen=True)
+class TableSource(SeriesSource):
+    """A file or a folder of files. A row that cannot be used is quarantined; a file that cannot be used is an error,
+    because all its rows would be lost."""
+
+    time: str
+    values: tuple[str, ...] | None
+    series: str | None
+    max_rows: int
+    max_megabytes: float
+
+    __checks__: ClassVar[Checks] = {
+        **SeriesSource.__checks__,
+        "time": text,
+        "values": names,
+        "max_rows": at_least_1,
+        "max_megabytes": positive,
+    }
+
+    def pattern(self) -> str | None:
+        """How a time in text is written; None is ISO 8601."""
+        return None
+
+    def faults(self) -> list[str]:
+        used = [self.time, *(self.values or ()), *([] if self.series is None else [self.series])]
+        return (
+            [f"time, values, series: must be different columns, got {', '.join(used)}"]
+            if len(set(used)) < len(used)
+            else []
+        )
+
+    def facts(self) -> SourceFacts:
+        """Of a file nothing is known but its name, which names the model in the registry."""
+        return SourceFacts(model_name=name_of(Path(self.path).stem, "series"))
+
+    def found(
+        self, root: Path, endings: Sequence[str], lines_of: Callable[[Path], tuple[list[str], Iterator[Line]]]
+    ) -> Found:
+        place = root / self.path
+        rejected: list[Rejected] = []
+        kept: list[tuple[str, str, datetime, list[Cell]]] = []
+        columns: tuple[str, ...] = self.values or ()
+        for file in _files(place, endings):
+            if (size := file.stat().st_size) > self.max_megabytes * 1e6:
+                raise DataError(
+                    f"source.path: {file} may have {self.max_megabytes:g} MB (max_megabytes), but has {size:,} bytes"
+                )
+            name = file.name if file == place else _below(file, place)
+            header, lines = lines_of(file)
+            rows = list(lines)
+            columns = columns or self._number_columns(file, header, rows)
+            at = self._places(file, header, columns)
+            for number, data, cells in rows:
+                try:
+                    if isinstance(cells, str):
+                        raise DataError(cells)
+                    kept.append((f"{name}:{number}", *self._reading(cells, at, columns)))
+                except DataError as error:
+                    rejected.append(Rejected.of(f"{name}:{number}", str(error), data))
+            if len(kept) + len(rejected) > self.max_rows:
+                raise DataError(
+                    f"source.path: {place} must have at most source.max_rows = {self.max_rows} rows; raise it, or give "
+                    "fewer"
+                )
+        values: NDArray[np.float64] = np.array([row[3] for row in kept], dtype=np.float64)
+        return Found(
+            columns,
+            [row[0] for row in kept],
+            [row[1] for row in kept],
+            [row[2] for row in kept],
+            values.reshape(len(kept), len(columns)),
+            rejected,
+        )
+
+    def _number_columns(self, file: Path, header: list[str], rows: Sequence[Line]) -> tuple[str, ...]:
+        """All other columns of which most cells are numbers, as far as was looked."""
+        cells = [row[2] for row in rows[:_LOOKED_AT] if not isinstance(row[2], str)]
+        found = []
+        for place, name in enumerate(header):
+            given = [row[place] for row in cells if row[place] is not None]
+            if name not in (self.time, self.series) and given and 2 * sum(map(_is_number, given)) > len(given):
+                found.append(name)
+        if not found:
+            raise DataError(
+                f"source.values: {file} must have a column of numbers beside {self.time!r}; its columns are "
+                f"{', '.join(header)[:200] or 'none'}"
+            )
+        return tuple(found)
+
+    def _places(self, file: Path, header: list[str], columns: Sequence[str]) -> list[int]:
+        """Where the time, the series' name (-1: there is none) and the values are."""
+        wanted = [("time", self.time), ("series", self.series), *(("values", name) for name in columns)]
+        for key, name in wanted:
+            if name is not None and header.count(name) != 1:
+                raise DataError(
+                    f"source.{key}: {file} must have one column {name!r}, got {header.count(name)} of the name; its "
+                    f"columns are {', '.join(header)[:200] or 'none'}"
+                )
+        return [-1 if name is None else header.index(name) for _, name in wanted]
+
+    def _reading(self, cells: list[Cell], at: list[int], columns: Sequence[str]) -> tuple[str, datetime, list[float]]:
+        time, of = cells[at[0]], "" if at[1] < 0 else cells[at[1]]
+        if time is None:
+            raise DataError(f"nothing in column {self.time!r}")
+        if of is None:
+            raise DataError(f"nothing in column {self.series!r}")
+        if isinstance(time, str):
+            time = parse_time(time, self.pattern())
+        elif not isinstance(time, datetime):
+            if not isinstance(time, date):
+                raise DataError(f"{str(time)[:60]!r} in column {self.time!r} is no time")
+            time = datetime(time.year, time.month, time.day)
+        if time.microsecond:
+            raise DataError(f"{time} is no whole second, which is the finest step there is")
+        return str(of), time, [_number(cells[place], name) for place, name in zip(at[2:], columns, strict=True)]
+
+
+def _files(place: Path, endings: Sequence[str]) -> list[Path]:
+    """The file, or all in the folder with such an ending that are not hidden, in an order that is always the same."""
+    if place.is_file():
+        return [place]
+    files = [file for file in place.rglob("*") if file.suffix.lower() in endings and file.is_file()]
+    files = [file for file in files if not any(part.startswith(".") for part in file.relative_to(place).parts)]
+    if not files:
+        came = "none in it" if place.is_dir() else "nothing"
+        raise DataError(f"source.path: {place} must be a {endings[0]} file or a folder of them, but there is {came}")
+    return sorted(files, key=lambda file: file.relative_to(place).as_posix().encode("utf-8", "surrogateescape"))
+
+
+def _below(file: Path, folder: Path) -> str:
+    return file.relative_to(folder).as_posix().encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+def _is_number(cell: Cell) -> bool:
+    try:
+        _number(cell, "")
+    except DataError:
+        return False
+    return True
+
+
+def _number(cell: Cell, column: str) -> float:
+    """A cell as a float64 that float32 can hold; nothing, and what is not a number by IEEE 754, as NaN."""
+    if cell is None:
+        return np.nan
+    try:
+        if isinstance(cell, bool | date) or (isinstance(cell, str) and "_" in cell):  # 1_000 is Python's alone
+            raise ValueError(cell)
+        value = float(cell)
+    except (ValueError, TypeError) as error:
+        raise DataError(f"{str(cell)[:60]!r} in column {column!r} is not a number") from error
+    if abs(value) > float(np.finfo(np.float32).max):
+        raise DataError(f"{str(cell)[:60]!r} in column {column!r} must be finite as float32")
+    return value
