@@ -20,7 +20,7 @@ def exp(x: Array) -> Array:
 
 
 def full(x: Array, value: Any) -> Array:
-    """[B] in x's framework, type and device, from one number for all or a sequence with one for each image."""
+    """[B] in x's framework, type and device, from one number for all or a sequence with one for each item."""
     if is_torch(x):
         return x.new_tensor(value) if np.ndim(value) else x.new_full((x.shape[0],), value)
     return np.full(x.shape[0], value, dtype=x.dtype)
@@ -35,20 +35,20 @@ def concat(parts: Sequence[Array]) -> Array:
     return np.concatenate(list(parts))
 
 
-def per_image(values: Array, x: Array) -> Array:
+def per_item(values: Array, x: Array) -> Array:
     """[B] -> [B, 1, ...], to broadcast with x."""
     return values.reshape(values.shape[:1] + (1,) * (x.ndim - 1))
 
 
-def std_per_image(x: Array) -> Array:
-    """The standard deviation within each image, [B, 1, ...]."""
+def std_per_item(x: Array) -> Array:
+    """The standard deviation within each item, [B, 1, ...]."""
     flat = x.reshape(x.shape[0], -1)
     centred = flat - flat.mean(1)[:, None]
-    return per_image((centred * centred).mean(1) ** 0.5, x)
+    return per_item((centred * centred).mean(1) ** 0.5, x)
 
 
 def quantile_of_magnitude(x: Array, quantile: float) -> Array:
-    """The quantile of |x| within each image, [B], linear between the two nearest values."""
+    """The quantile of |x| within each item, [B], linear between the two nearest values."""
     flat = abs(x.reshape(x.shape[0], -1))
     ordered = flat.sort(1).values if is_torch(flat) else np.sort(flat, axis=1)
     place = quantile * (flat.shape[1] - 1)

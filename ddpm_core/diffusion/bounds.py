@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from ddpm_core.diffusion.arrays import Array, per_image, quantile_of_magnitude
+from ddpm_core.diffusion.arrays import Array, per_item, quantile_of_magnitude
 from ddpm_core.diffusion.plan import BOUNDS, Bound
 from ddpm_core.errors import ParamsError
 
@@ -28,14 +28,14 @@ def clip_to(data_range: tuple[float, float]) -> Callable[[Array], Array]:
 
 
 def dynamic_threshold(data_range: tuple[float, float], quantile: float) -> Callable[[Array], Array]:
-    """Imagen: if an image's `quantile` of |x0_hat| is outside the range, clip there and scale back into the range."""
+    """Imagen: if an item's `quantile` of |x0_hat| is outside the range, clip there and scale back into the range."""
     if not 0 < quantile <= 1:
         raise ParamsError(f"dynamic threshold: the quantile must be above 0 and at most 1, got {quantile}")
     middle, half = (data_range[0] + data_range[1]) / 2, (data_range[1] - data_range[0]) / 2
 
     def bound(D: Array) -> Array:
         unit = (D - middle) / half
-        reach = per_image(quantile_of_magnitude(unit, quantile).clip(1.0, None), unit)
+        reach = per_item(quantile_of_magnitude(unit, quantile).clip(1.0, None), unit)
         return (unit / reach).clip(-1.0, 1.0) * half + middle
 
     return bound

@@ -13,7 +13,7 @@ from ddpm_core.errors import ParamsError
 
 
 def noised(schedule: Schedule, x0: Array, level: int, z: Array) -> Array:
-    """A sample of q(x_t | x_0), the start of an image-to-image run; continue with a plan `over` the levels below it."""
+    """A sample of q(x_t | x_0), the start of a run that varies x_0; continue with a plan `over` the levels below it."""
     schedule.must_hold(level)
     return float(schedule.a[level]) * x0 + float(schedule.g[level]) * z
 
@@ -27,9 +27,9 @@ def levels_from(levels: list[int], schedule: Schedule, strength: float) -> list[
 
 
 def known_region(plan: SamplingPlan, schedule: Schedule, x0: Array, mask: Array, noise: Noise) -> OnStep:
-    """An `on_step` that sets the pixels under `mask` (1 = known) to those of x0, noised to the level of each row.
+    """An `on_step` that sets the values under `mask` (1 = known) to those of x0, noised to the level of each row.
 
-    `noise` must not be the loop's own: draw it for another purpose, or the known pixels would be correlated with x.
+    `noise` must not be the loop's own: draw it for another purpose, or the known values would be correlated with x.
     """
     if mask.ndim != x0.ndim:
         raise ParamsError(f"mask: must have the axes of the data, {x0.ndim} of them (each may be 1), got {mask.ndim}")
@@ -75,7 +75,7 @@ def chain(plans: list[SamplingPlan]) -> SamplingPlan:
 
 
 def slerp(x: Any, y: Any, share: float) -> Any:
-    """Spherical interpolation between two noises, image by image: the result keeps their length."""
+    """Spherical interpolation between two noises, item by item: the result keeps their length."""
     flat_x, flat_y = x.reshape(len(x), -1).astype(np.float64), y.reshape(len(y), -1).astype(np.float64)
     norms = np.linalg.norm(flat_x, axis=1) * np.linalg.norm(flat_y, axis=1)
     angle = np.arccos(np.clip((flat_x * flat_y).sum(axis=1) / norms, -1, 1))[:, None]

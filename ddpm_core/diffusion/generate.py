@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from ddpm_core.diffusion.arrays import Array, Denoise, exp, full, per_image
+from ddpm_core.diffusion.arrays import Array, Denoise, exp, full, per_item
 from ddpm_core.diffusion.parameterisation import Parameterisation
 from ddpm_core.diffusion.plan import Row, SamplingPlan, padded
 from ddpm_core.errors import ParamsError
@@ -11,7 +11,7 @@ from ddpm_core.errors import ParamsError
 Noise = Callable[[int], Array]
 """step -> unit noise like x."""
 OnStep = Callable[[int, Array, Array], Array | None]
-"""(row number, x after it, x0_hat) -> the x to continue with (known pixels), or None to keep x."""
+"""(row number, x after it, x0_hat) -> the x to continue with (known values), or None to keep x."""
 
 
 class State(NamedTuple):
@@ -53,7 +53,7 @@ def advance(
 
 
 def learned_sigma(row: Row, v: Array, c_z: Any) -> Array:
-    """Nichol & Dhariwal 2021, eq. 15, with f = (v + 1) / 2; images whose row has a fixed variance keep it."""
+    """Nichol & Dhariwal 2021, eq. 15, with f = (v + 1) / 2; items whose row has a fixed variance keep it."""
     f = (v + 1) * 0.5
     sigma = exp(0.5 * (f * row.log_var_large + (1 - f) * row.log_var_small))
     return sigma if row.learned is True else sigma * row.learned + c_z * (1 - row.learned)
@@ -62,7 +62,7 @@ def learned_sigma(row: Row, v: Array, c_z: Any) -> Array:
 def step_once(
     row: Row, state: State, denoise: Denoise, noise: Noise, bound: Callable[[Array], Array] | None = None
 ) -> State:
-    """One row including the network call, with all images of the batch at the same row."""
+    """One row including the network call, with all items of the batch at the same row."""
     out = denoise(row.c_in * state.x, full(state.x, row.time)) if row.asks else None
     z = noise(row.noise_step) if row.learned or row.c_z != 0 else None
     _must_fit(state.x, out, z, bool(row.learned))
@@ -111,15 +111,15 @@ _SHAPED = ("A", "B", "c_in", "c_x", "c_D", "c_z", "log_var_large", "log_var_smal
 
 
 def stack(rows: Sequence[Row], x: Array) -> Row:
-    """Stack the rows of images at different steps into one, each value [B, 1, ...] (time [B]), for one network call.
+    """Stack the rows of items at different steps into one, each value [B, 1, ...] (time [B]), for one network call.
 
-    Pass it to `advance` with noise for every image (zeros for a row that draws none).
+    Pass it to `advance` with noise for every item (zeros for a row that draws none).
     """
     if len(rows) != x.shape[0]:
-        raise ParamsError(f"stack: needs one row an image, got {len(rows)} rows for {x.shape[0]} images")
+        raise ParamsError(f"stack: needs one row an item, got {len(rows)} rows for {x.shape[0]} items")
 
     def column(values: Sequence[Any]) -> Array:
-        return per_image(full(x, [float(value) for value in values]), x)
+        return per_item(full(x, [float(value) for value in values]), x)
 
     shaped: dict[str, Any] = {name: column([getattr(row, name) for row in rows]) for name in _SHAPED}
     for name in ("past_x", "past_D"):

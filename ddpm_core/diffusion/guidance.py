@@ -6,7 +6,7 @@ Guidance w, 0 = off, is out_c + w (out_c - out_null) on the first C channels; a 
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ddpm_core.diffusion.arrays import Array, Denoise, concat, per_image, std_per_image
+from ddpm_core.diffusion.arrays import Array, Denoise, concat, per_item, std_per_item
 from ddpm_core.errors import ParamsError
 
 Net = Callable[[Array, Array, Mapping[str, Array]], Array]
@@ -48,17 +48,17 @@ def guided(
 
 
 def calls(time: Array, weight: float, interval: tuple[float, float] | None) -> Array:
-    """The number of network evaluations of `guided` for one image at each of these times: two where guidance acts."""
+    """The number of network evaluations of `guided` for one item at each of these times: two where guidance acts."""
     return 1 + (_inside(time, interval) & (weight != 0))
 
 
 def combine(given: Array, null: Array, weight: Any, rescale: float) -> Array:
-    """given + w (given - null), with the standard deviation of each image moved by `rescale` to that of `given`."""
-    w = per_image(weight, given) if hasattr(weight, "shape") and weight.ndim else weight
+    """given + w (given - null), with the standard deviation of each item moved by `rescale` to that of `given`."""
+    w = per_item(weight, given) if hasattr(weight, "shape") and weight.ndim else weight
     mixed = given + w * (given - null)
     if rescale == 0:
         return mixed
-    back = std_per_image(given) / std_per_image(mixed).clip(1e-12, None)
+    back = std_per_item(given) / std_per_item(mixed).clip(1e-12, None)
     return mixed * (rescale * back + (1 - rescale))
 
 

@@ -1,7 +1,7 @@
-"""Noise as a function of (seed, purpose, step, image), whatever the batch, its order or the worker.
+"""Noise as a function of (seed, purpose, step, item), whatever the batch, its order or the worker.
 
-A Philox counter of 256 bits has the words [low, low, step, image], so two steps or images never share a block.
-In sampling, x_T is step 0 and row k of a plan uses step k + 1; the image of a request is `image` 0 of its own seed.
+A Philox counter of 256 bits has the words [low, low, step, item], so two steps or items never share a block.
+In sampling, x_T is step 0 and row k of a plan uses step k + 1; a datum of a request is item 0 of its own seed.
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ _TOP = 2**64
 
 
 class Purpose(IntEnum):
-    """What noise is drawn for; two purposes never share a number. Append, never renumber: images depend on it."""
+    """What noise is drawn for; two purposes never share a number. Append, never renumber: samples depend on it."""
 
     SAMPLE = 0
     TRAIN_TIME = 1
@@ -34,34 +34,34 @@ class Purpose(IntEnum):
     HELD_OUT = 12
 
 
-def generator(seed: int, purpose: Purpose, step: int = 0, image: int = 0) -> np.random.Generator:
-    """The generator of one (seed, purpose, step, image)."""
-    for name, value in (("seed", seed), ("step", step), ("image", image)):
+def generator(seed: int, purpose: Purpose, step: int = 0, item: int = 0) -> np.random.Generator:
+    """The generator of one (seed, purpose, step, item)."""
+    for name, value in (("seed", seed), ("step", step), ("item", item)):
         if not isinstance(value, int | np.integer) or not 0 <= value < _TOP:
             raise ParamsError(f"{name}: must be a whole number from 0 to 2^64 - 1, got {value}")
     # As uint64 arrays: numpy turns lists of large Python ints into floats.
     key = np.array([seed, int(purpose)], dtype=np.uint64)
-    counter = np.array([0, 0, step, image], dtype=np.uint64)
+    counter = np.array([0, 0, step, item], dtype=np.uint64)
     return np.random.Generator(np.random.Philox(key=key, counter=counter))
 
 
-def initial(seeds: int | Sequence[int], shape: Sequence[int], images: int | Sequence[int] = 0) -> NDArray[np.float32]:
-    """Unit noise for x_T, one image for each (seed, image): [n, *shape]; times `plan.start_scale` it is x_T."""
-    return step_noise(seeds, 0, shape, images)
+def initial(seeds: int | Sequence[int], shape: Sequence[int], items: int | Sequence[int] = 0) -> NDArray[np.float32]:
+    """Unit noise for x_T, one datum for each (seed, item): [n, *shape]; times `plan.start_scale` it is x_T."""
+    return step_noise(seeds, 0, shape, items)
 
 
 def step_noise(
     seeds: int | Sequence[int],
     step: int | Sequence[int],
     shape: Sequence[int],
-    images: int | Sequence[int] = 0,
+    items: int | Sequence[int] = 0,
     purpose: Purpose = Purpose.SAMPLE,
 ) -> NDArray[np.float32]:
-    """Unit noise of a step for each (seed, step, image), [n, *shape]; one number stands for all images."""
-    rows = _rows(seeds, step, images)
+    """Unit noise of a step for each (seed, step, item), [n, *shape]; one number stands for all items."""
+    rows = _rows(seeds, step, items)
     out = np.empty((len(rows), *shape), dtype=np.float32)
-    for i, (seed, at, image) in enumerate(rows):
-        generator(seed, purpose, at, image).standard_normal(out=out[i], dtype=np.float32)
+    for i, (seed, at, item) in enumerate(rows):
+        generator(seed, purpose, at, item).standard_normal(out=out[i], dtype=np.float32)
     return out
 
 
@@ -69,13 +69,13 @@ def _whole(value: int) -> int:
     try:
         return index(value)
     except TypeError as error:
-        raise ParamsError(f"seeds, steps and images: must be whole numbers, got {value!r}") from error
+        raise ParamsError(f"seeds, steps and items: must be whole numbers, got {value!r}") from error
 
 
 def _rows(*columns: int | Sequence[int]) -> list[tuple[int, ...]]:
     lengths = {len(column) for column in columns if not isinstance(column, int | np.integer)}
     if len(lengths) > 1:
-        raise ParamsError(f"seeds, steps and images must be equally many, got {sorted(lengths)}")
+        raise ParamsError(f"seeds, steps and items must be equally many, got {sorted(lengths)}")
     n = lengths.pop() if lengths else 1
     spread = [[_whole(c)] * n if isinstance(c, int | np.integer) else [_whole(v) for v in c] for c in columns]
     return list(zip(*spread, strict=True))

@@ -1,7 +1,7 @@
 """Data whose exact denoiser is known, to test a sampler without training and without Monte Carlo.
 
 For data N(m, s^2) the denoiser is affine in x_t, and every plan is affine in x, D and z: the sampler maps a Gaussian to
-a Gaussian. `moments` reads its mean and variance off the real loop: an image without any noise gives the mean, an image
+a Gaussian. `moments` reads its mean and variance off the real loop: an item without any noise gives the mean, an item
 for each single unit of noise gives that noise's coefficient, and the variance is the sum of their squares.
 """
 

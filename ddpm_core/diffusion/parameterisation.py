@@ -28,7 +28,7 @@ _NEEDS_SIGNAL = ("eps", "score")
 class Parameterisation:
     """A target on a schedule.
 
-    For reading a network's output, at one multiply-add a picture. Not every target fits every schedule: docs/maths.md.
+    For reading a network's output, at one multiply-add a datum. Not every target fits every schedule: docs/maths.md.
 
     >>> Parameterisation("v", schedule).x0_of(out, x_t, t)
     """

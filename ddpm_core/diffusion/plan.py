@@ -22,7 +22,7 @@ BOUNDS: tuple[Bound, ...] = ("none", "clip", "dynamic")
 
 
 class Row(NamedTuple):
-    """What one step needs: Python floats, or arrays [B, 1, ...] where the images of a batch are at different steps."""
+    """What one step needs: Python floats, or arrays [B, 1, ...] where the items of a batch are at different steps."""
 
     time: Any
     A: Any

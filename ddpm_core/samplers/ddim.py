@@ -13,7 +13,7 @@ from ddpm_core.samplers.base import SHARED_CHECKS, Sampler, add_ddim, steps_of
 
 @dataclass(frozen=True)
 class Ddim(Sampler):
-    """For inverting pictures, interpolating seeds, and comparing with papers. Order 1, one evaluation a step.
+    """For inverting data, interpolating seeds, and comparing with papers. Order 1, one evaluation a step.
 
     >>> Ddim(steps=50, spacing="trailing", bound="clip", kind="ddim", eta=0.0).plan(schedule, "fixed_small")
     """

@@ -1,4 +1,4 @@
-"""DDIM run backwards (Song et al. 2021, section 5.4): from an image to the noise that DDIM makes it of.
+"""DDIM run backwards (Song et al. 2021, section 5.4): from a datum to the noise that DDIM makes it of.
 
 Not a member of the union: it goes from data to noise. x_0 is taken for the sample at the lowest level, where the two
 differ by almost nothing; nothing is clipped, for a clipped step cannot be undone.

@@ -130,7 +130,7 @@ def test_images_at_different_rows_share_a_call(schedule_of, sampler_of, kinds, f
 def test_stack_needs_a_row_an_image(schedule_of, sampler_of):
     schedule = schedule_of("cosine")
     rows = sampler_of("ddim", 3).plan(schedule, "learned").rows(Parameterisation("v", schedule))
-    with pytest.raises(ParamsError, match="one row an image, got 3 rows for 2 images"):
+    with pytest.raises(ParamsError, match="one row an item, got 3 rows for 2 items"):
         stack(rows, np.zeros((2, 1)))
 
 

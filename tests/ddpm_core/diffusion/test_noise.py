@@ -13,8 +13,8 @@ def test_image_does_not_depend_on_its_batch():
 
 
 def test_a_number_of_seeds_or_images_may_vary():
-    assert (initial(3, (2,), images=[0, 1])[0] == initial([3], (2,))[0]).all()
-    assert not (initial(3, (2,), images=[0, 1])[1] == initial([4], (2,))[0]).any()
+    assert (initial(3, (2,), items=[0, 1])[0] == initial([3], (2,))[0]).all()
+    assert not (initial(3, (2,), items=[0, 1])[1] == initial([4], (2,))[0]).any()
 
 
 def test_x_T_is_step_0():
