@@ -19,7 +19,6 @@ from pipelines.parsing import Faults, missing, parse_value, unknown_keys
 
 if TYPE_CHECKING:
     from ddpm_core.bundle.export_config import ExportConfig
-    from ddpm_core.gate.config import GateConfig
     from ddpm_core.models.config import ModelConfig
     from ddpm_core.objectives.config import ObjectiveConfig
     from ddpm_core.samplers.config import SampleConfig
@@ -67,7 +66,7 @@ class Params:
     export: ExportConfig
     sample: SampleConfig
     evaluate: Any
-    gate: GateConfig
+    gate: Any
     report: ReportConfig
     runtime: RuntimeConfig
 
@@ -104,7 +103,6 @@ class _View:
 def section_types(name: str) -> dict[str, Any]:
     """The type that each key of params.yaml becomes, for a kind of data by its name."""
     from ddpm_core.bundle.export_config import ExportConfig
-    from ddpm_core.gate.config import GateConfig
     from ddpm_core.models.config import ModelConfig
     from ddpm_core.objectives.config import ObjectiveConfig
     from ddpm_core.samplers.config import SampleConfig
@@ -128,7 +126,7 @@ def section_types(name: str) -> dict[str, Any]:
         "export": ExportConfig,
         "sample": SampleConfig,
         "evaluate": of_kind.evaluate,
-        "gate": GateConfig,
+        "gate": of_kind.gate,
         "report": ReportConfig,
         "runtime": RuntimeConfig,
     }

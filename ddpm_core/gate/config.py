@@ -22,18 +22,10 @@ class Limit(Config):
 
 @dataclass(frozen=True)
 class GateConfig(Config):
-    """The rules. `max_energy` and `max_lost` mean the same on every data set; `absolute` is opt-in."""
+    """The limits that every kind of data has; a kind adds those of its own metrics. `absolute` is opt-in."""
 
     model_name: str | None
     min_samples: int
-    max_energy: float
-    max_lost: float
-    max_rough: float
-    max_distance_ratio: float | None
-    max_accuracy_loss: float | None
-    max_copy_excess: float
-    copy_significance: float
-    max_broken_excess: float
     max_golden_difference: float
     max_unseen_controls: int
     max_champion_loss: float
@@ -45,9 +37,28 @@ class GateConfig(Config):
             "null (by the data) or a name without `/`, `:` or outer spaces",
         ),
         "min_samples": at_least_1,
+        "max_golden_difference": not_negative,
+        "max_unseen_controls": not_negative,
+        "max_champion_loss": not_negative,
+    }
+
+
+@dataclass(frozen=True)
+class LikenessGate(GateConfig):
+    """The limits for samples that must look like real data. `max_energy` and `max_lost` mean the same on all data."""
+
+    max_energy: float
+    max_lost: float
+    max_distance_ratio: float | None
+    max_accuracy_loss: float | None
+    max_copy_excess: float
+    copy_significance: float
+    max_broken_excess: float
+
+    __checks__: ClassVar[Checks] = {
+        **GateConfig.__checks__,
         "max_energy": positive,
         "max_lost": fraction,
-        "max_rough": fraction,
         "max_distance_ratio": (
             lambda v: v is None or v >= 1,
             "null (no such rule) or at least 1 (1 = as near as unseen real data)",
@@ -56,10 +67,16 @@ class GateConfig(Config):
         "max_copy_excess": fraction,
         "copy_significance": open_fraction,
         "max_broken_excess": fraction,
-        "max_golden_difference": not_negative,
-        "max_unseen_controls": not_negative,
-        "max_champion_loss": not_negative,
     }
+
+
+@dataclass(frozen=True)
+class PictureGate(LikenessGate):
+    """The limits for pictures."""
+
+    max_rough: float
+
+    __checks__: ClassVar[Checks] = {**LikenessGate.__checks__, "max_rough": fraction}
 
 
 def limit_of(gate: GateConfig, key: str) -> float | None:

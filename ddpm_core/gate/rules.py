@@ -139,7 +139,7 @@ class Evidence:
         else:
             n, unseen = round(self.numbers["n"]), round(self.numbers["n_heldout"])
             by_chance = chance(round(share * n), n, round(floor * unseen), unseen)
-        if by_chance >= self.gate.copy_significance:
+        if by_chance >= (limit_of(self.gate, "copy_significance") or 0.0):
             text += f", but chance alone gives as many in {by_chance:.0%} of draws"
             return RuleResult(rule.title, "pass", share, limit, text)
         return RuleResult(rule.title, "fail", share, limit, text)

@@ -44,7 +44,8 @@ class Sections:
 
     A source has `path`, a file or folder that DVC watches, and `facts() -> SourceFacts`. A contract is a
     `pipelines.contract.config.ContractConfig`; its suite is `contract/suite.json` in the kind's folder, with the tables
-    `files`, the kind's name, `classes` and `data_set`.
+    `files`, the kind's name, `classes` and `data_set`. A gate is a `ddpm_core.gate.config.GateConfig` with
+    the limits that the kind's metrics name.
     """
 
     source: Any
@@ -52,6 +53,7 @@ class Sections:
     reference: Any
     augment: Any
     evaluate: Any
+    gate: Any
 
 
 class Kind(ABC):

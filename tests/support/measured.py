@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ddpm_core.gate.config import GateConfig
+from ddpm_core.gate.config import PictureGate
 from ddpm_core.metrics.config import PanelsConfig, PictureEvaluateConfig
 from ddpm_core.spec import labelled
 from pipelines.kinds.facts import SourceFacts, write_facts
@@ -38,7 +38,7 @@ EVALUATE = PictureEvaluateConfig(
     bits_images=20, bits_levels=4, resamples=40, confidence=0.95, grid_columns=6, neighbours=5,
     panels=PanelsConfig(steps=(2, 4), images=40, trajectories=2),
 )  # fmt: skip
-GATE = GateConfig(
+GATE = PictureGate(
     model_name="tiny", min_samples=20, max_energy=0.1, max_lost=0.2, max_rough=0.3, max_distance_ratio=None,
     max_accuracy_loss=0.05, max_copy_excess=0.05, copy_significance=0.01, max_broken_excess=0.05,
     max_golden_difference=0.1, max_unseen_controls=4, max_champion_loss=0.1, absolute=(),
@@ -55,7 +55,7 @@ class MeasuredParams:
 
     reference: ReferenceConfig = REFERENCE
     evaluate: PictureEvaluateConfig = EVALUATE
-    gate: GateConfig = GATE
+    gate: PictureGate = GATE
     report: ReportConfig = REPORT
     runtime: RuntimeConfig = RUNTIME
 

@@ -10,7 +10,7 @@ import numpy as np
 from ruamel.yaml import YAML
 
 from ddpm_core.bundle.format import Bundle
-from ddpm_core.gate.config import GateConfig
+from ddpm_core.gate.config import PictureGate
 from ddpm_core.metrics.intervals import RESAMPLING, Replicates
 from ddpm_core.metrics.measurement import encoded
 from pipelines.evaluation.authenticity import write_measured
@@ -22,7 +22,7 @@ from pipelines.versioning.dvc_repo import DvcRepo
 from tests.support.described import described
 from tests.support.tiny_bundle import tiny_bundle, tiny_graph, tiny_spec
 
-GATE = GateConfig(
+GATE = PictureGate(
     model_name="tiny",
     min_samples=10,
     max_energy=0.1,
@@ -112,7 +112,7 @@ def judged_project(
     *,
     seed: int = 0,
     metrics: dict[str, float] | None = None,
-    gate: GateConfig = GATE,
+    gate: PictureGate = GATE,
     **conditions: Any,
 ) -> tuple[Paths, Bundle]:
     """A project whose stages have all run, with a bundle of its own for each seed."""
@@ -142,7 +142,7 @@ def judged_project(
     return paths, bundle
 
 
-def judged_by(gate: GateConfig, paths: Paths) -> None:
+def judged_by(gate: PictureGate, paths: Paths) -> None:
     """As the stages leave it: params.yaml and a graph that say so, the verdict of stage gate, and the lock of all."""
     graph = {
         "train": {"cmd": "ddpm train", "params": ["train"], "outs": ["out/weights.safetensors", "out/curves.csv"]},

@@ -27,13 +27,16 @@ class Pictures(Kind):
     name = "pictures"
 
     def sections(self) -> Sections:
+        from ddpm_core.gate.config import PictureGate
         from ddpm_core.metrics.config import PictureEvaluateConfig
         from pipelines.kinds.pictures.contract.config import PicturesContract
         from pipelines.kinds.pictures.reference.config import ReferenceConfig
         from pipelines.kinds.pictures.sources import SourceConfig
         from pipelines.kinds.pictures.training.config import AugmentConfig
 
-        return Sections(SourceConfig, PicturesContract, ReferenceConfig, AugmentConfig, PictureEvaluateConfig)
+        return Sections(
+            SourceConfig, PicturesContract, ReferenceConfig, AugmentConfig, PictureEvaluateConfig, PictureGate
+        )
 
     def row_type(self) -> type["Row"]:
         from pipelines.kinds.pictures.rows.row import PictureRow

@@ -28,13 +28,16 @@ class Points(Kind):
     name = "points"
 
     def sections(self) -> Sections:
+        from ddpm_core.gate.config import LikenessGate
         from pipelines.kinds.points.contract.config import PointsContract
         from pipelines.kinds.points.evaluation.config import PointsEvaluateConfig
         from pipelines.kinds.points.reference.config import ReferenceConfig
         from pipelines.kinds.points.sources import SourceConfig
         from pipelines.kinds.points.training import AugmentConfig
 
-        return Sections(SourceConfig, PointsContract, ReferenceConfig, AugmentConfig, PointsEvaluateConfig)
+        return Sections(
+            SourceConfig, PointsContract, ReferenceConfig, AugmentConfig, PointsEvaluateConfig, LikenessGate
+        )
 
     def row_type(self) -> type["Row"]:
         from pipelines.kinds.points.rows.table import PointRow

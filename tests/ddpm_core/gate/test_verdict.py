@@ -7,14 +7,14 @@ from typing import Any
 import pytest
 
 from ddpm_core.errors import DataError, ParamsError
-from ddpm_core.gate.config import GateConfig, Limit
+from ddpm_core.gate.config import Limit, PictureGate
 from ddpm_core.gate.rules import number
 from ddpm_core.gate.verdict import verdict
 from ddpm_core.metrics.intervals import RESAMPLING
 from ddpm_core.metrics.metric import Metric, Rule
 from tests.support.described import described
 
-GATE = GateConfig(
+GATE = PictureGate(
     model_name="digits",
     min_samples=200,
     max_energy=0.1,

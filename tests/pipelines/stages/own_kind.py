@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from ddpm_core.checks import Config
 from ddpm_core.errors import DataError
 from ddpm_core.files import json_bytes, sha256_bytes
+from ddpm_core.gate.config import GateConfig
 from ddpm_core.metrics.config import EvaluateConfig
 from ddpm_core.metrics.metric import Metric, Rule
 from ddpm_core.spec import DataSpec, Scaling
@@ -92,7 +93,7 @@ class Waves(Kind):
     name = "waves"
 
     def sections(self) -> Sections:
-        return Sections(Sines, ContractConfig, NoKeys, NoKeys, EvaluateConfig)
+        return Sections(Sines, ContractConfig, NoKeys, NoKeys, EvaluateConfig, GateConfig)
 
     def row_type(self) -> type[Row]:
         return Row

@@ -279,10 +279,10 @@ def test_the_same_record_gives_the_same_page_in_fresh_processes(bad: Paths, time
     sections = json.dumps({"report": asdict(REPORT), "gate": asdict(GATE)})
     code = (
         "import json, sys\nfrom pathlib import Path\nfrom types import SimpleNamespace\n"
-        "from ddpm_core.gate.config import GateConfig\nfrom pipelines.paths import Paths\n"
+        "from ddpm_core.gate.config import PictureGate\nfrom pipelines.paths import Paths\n"
         "from pipelines.stages import report\nfrom pipelines.report.config import ReportConfig\n"
         "from pipelines.tracking.tracker import NullTracker\nroot, said = Path(sys.argv[1]), json.loads(sys.argv[2])\n"
-        "params = SimpleNamespace(report=ReportConfig(**said['report']), gate=GateConfig(**said['gate']))\n"
+        "params = SimpleNamespace(report=ReportConfig(**said['report']), gate=PictureGate(**said['gate']))\n"
         "report.run(params, Paths(root, root / '.ddpm'), NullTracker())\n"
     )
     made = []

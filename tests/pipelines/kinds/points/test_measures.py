@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ddpm_core.gate.config import GateConfig
+from ddpm_core.gate.config import LikenessGate
 from ddpm_core.gate.verdict import Verdict, verdict
 from ddpm_core.metrics.counts import counts
 from ddpm_core.metrics.intervals import RESAMPLING
@@ -21,8 +21,8 @@ CONFIG = PointsEvaluateConfig(
     n="test", n_most=None, seed=0, batch_size=64, engine="onnxruntime", steps=None, guidance=None, floor_draws=3,
     resamples=40, confidence=0.95, directions=16, copy_quantile=0.001, copy_ratio=0.1,
 )  # fmt: skip
-GATE = GateConfig(
-    model_name=None, min_samples=100, max_energy=0.1, max_lost=0.2, max_rough=0.15, max_distance_ratio=3.0,
+GATE = LikenessGate(
+    model_name=None, min_samples=100, max_energy=0.1, max_lost=0.2, max_distance_ratio=3.0,
     max_accuracy_loss=0.02, max_copy_excess=0.005, copy_significance=0.01, max_broken_excess=0.005,
     max_golden_difference=0.1, max_unseen_controls=0, max_champion_loss=0.02, absolute=(),
 )  # fmt: skip
