@@ -125,7 +125,11 @@ FOREIGN: dict[str, tuple[str, ...]] = {
     "triton": ("pipelines/gpu_doctor.py",),
     "fastapi": ("pipelines/serving/app.py",),
     "uvicorn": ("pipelines/serving/app.py",),
-    "PIL": ("pipelines/kinds/pictures/rows/decode.py", "pipelines/kinds/points/rows/scatter.py"),
+    "PIL": (
+        "pipelines/kinds/pictures/rows/decode.py",
+        "pipelines/kinds/points/rows/scatter.py",
+        "pipelines/kinds/series/rows/fan.py",
+    ),
     "pandas": ("pipelines/contract/expectations.py",),
     "pyarrow": ("pipelines/kinds/manifest.py", "pipelines/kinds/series/sources/parquet_files.py"),
     "torch_fidelity": ("pipelines/kinds/pictures/reference/inception.py",),
