@@ -1,6 +1,6 @@
 """Series over time, one or many, with values that may be missing: windows to forecast, or to fill."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -61,12 +61,21 @@ class Series(Kind):
         check(batch, spec, folder)
 
     def augmenter(self, config: Any, seed: int, spec: DataSpec) -> Augment:
-        return lambda windows, _step, rows: windows[rows]
+        from pipelines.shards.archive import rows_of
 
-    def preview(self, samples: NDArray[Any], spec: DataSpec) -> bytes:
-        from pipelines.kinds.series.rows.lines import lines
+        return lambda arrays, _step, rows: rows_of(arrays, rows)
 
-        return lines(samples, spec)
+    def preview_conditions(
+        self, examples: "Callable[[], Arrays]", spec: DataSpec, n: int
+    ) -> Mapping[str, NDArray[Any]]:
+        from pipelines.kinds.series.rows.preview import conditions
+
+        return conditions(examples(), spec, n)
+
+    def preview(self, samples: NDArray[Any], cond: Mapping[str, NDArray[Any]], spec: DataSpec) -> bytes:
+        from pipelines.kinds.series.rows.preview import preview
+
+        return preview(samples, cond, spec)
 
     def make_reference(self, real: "RealData") -> tuple[dict[str, Any], dict[str, bytes]]:
         from pipelines.kinds.series.reference.build import build
