@@ -27,13 +27,14 @@ class Series(Kind):
     name = "series"
 
     def sections(self) -> Sections:
+        from ddpm_core.gate.config import GateConfig
         from pipelines.kinds.series.contract.config import SeriesContract
         from pipelines.kinds.series.evaluation.config import SeriesEvaluateConfig
         from pipelines.kinds.series.reference.config import ReferenceConfig
         from pipelines.kinds.series.sources import SourceConfig
         from pipelines.kinds.series.training import AugmentConfig
 
-        return Sections(SourceConfig, SeriesContract, ReferenceConfig, AugmentConfig, SeriesEvaluateConfig)
+        return Sections(SourceConfig, SeriesContract, ReferenceConfig, AugmentConfig, SeriesEvaluateConfig, GateConfig)
 
     def row_type(self) -> type["Row"]:
         from pipelines.kinds.series.rows.row import WindowRow
