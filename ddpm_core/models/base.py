@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Self
 from numpy.typing import NDArray
 
 from ddpm_core.checks import Config
-from ddpm_core.spec import DataSpec
+from ddpm_core.errors import ParamsError
+from ddpm_core.spec import LABEL, DataSpec
 
 if TYPE_CHECKING:
     from torch import nn
@@ -31,3 +32,12 @@ class NetworkConfig(Config, ABC):
 
         The weights come from torch's global generator. A learned variance needs twice the channels of the data.
         """
+
+
+def check_label_alone(spec: DataSpec, network: str) -> None:
+    """Refuse conditions other than a class named `label`."""
+    others = sorted(set(spec.conditions) - {LABEL})
+    if others or (LABEL in spec.conditions and not spec.classes):
+        raise ParamsError(
+            f"model.kind: {network} is told classes, as the condition `{LABEL}`, or nothing; got {others or LABEL}"
+        )

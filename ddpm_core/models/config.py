@@ -1,6 +1,7 @@
 """The networks that section `model` chooses from by `kind`: a new one is a file in this folder and its name here."""
 
 from ddpm_core.models.mlp import MLPConfig
+from ddpm_core.models.transformer import TransformerConfig
 from ddpm_core.models.unet_config import UNetConfig
 
-ModelConfig = UNetConfig | MLPConfig
+ModelConfig = UNetConfig | MLPConfig | TransformerConfig

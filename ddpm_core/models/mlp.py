@@ -5,9 +5,9 @@ from math import prod
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from ddpm_core.checks import Checks, at_least_1
-from ddpm_core.errors import DataError, ParamsError
-from ddpm_core.models.base import NetworkConfig
-from ddpm_core.spec import LABEL, DataSpec
+from ddpm_core.errors import DataError
+from ddpm_core.models.base import NetworkConfig, check_label_alone
+from ddpm_core.spec import DataSpec
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -33,9 +33,7 @@ class MLPConfig(NetworkConfig):
 
     def check(self, spec: DataSpec) -> None:
         """Data of any shape, with a label or no condition."""
-        others = sorted(set(spec.conditions) - {LABEL})
-        if others or (LABEL in spec.conditions and not spec.classes):
-            raise ParamsError(f"model: mlp is told classes, as `{LABEL}`, and nothing else; got {others or LABEL}")
+        check_label_alone(spec, self.kind)
 
     def build(self, spec: DataSpec, learned_variance: bool) -> "nn.Module":
         self.check(spec)
@@ -43,11 +41,10 @@ class MLPConfig(NetworkConfig):
 
 
 def _mlp(config: MLPConfig, shape: tuple[int, ...], classes: int, learned_variance: bool) -> "nn.Module":
-    import torch
     from torch import nn
     from torch.nn import functional as F  # noqa: N812
 
-    from ddpm_core.models.layers import sinusoidal_embedding, zero_init
+    from ddpm_core.models.layers import TimeLabelNetwork, zero_init
 
     width, out_shape = config.width, (shape[0] * (2 if learned_variance else 1), *shape[1:])
 
@@ -65,31 +62,17 @@ def _mlp(config: MLPConfig, shape: tuple[int, ...], classes: int, learned_varian
             y: Tensor = h + self.second(self.dropout(inner))
             return y
 
-    class MLP(nn.Module):
+    class MLP(TimeLabelNetwork):
         """`net(x_t, t, label)`: x_t [B, *shape], t float32 [B], label int64 [B] -> [B, *shape], or twice the channels.
 
-        The label `classes` is the null label; without a label every datum has it. The output is float32 and, before any
-        training, zero.
+        The output is float32 and, before any training, zero.
         """
 
         def __init__(self) -> None:
-            super().__init__()
-            self.time = nn.Sequential(nn.Linear(width, width), nn.SiLU(), nn.Linear(width, width))
-            self.label = nn.Embedding(classes + 1, width) if classes else None
+            super().__init__(width, width, classes)
             self.stem = nn.Linear(prod(shape), width)
             self.blocks = nn.ModuleList(Block() for _ in range(config.blocks))
             self.norm, self.out = nn.LayerNorm(width), zero_init(nn.Linear(width, prod(out_shape)))
-
-        def embed(self, t: "Tensor", label: "Tensor | None") -> "Tensor":
-            """SiLU of the embedding of time and label, as every block takes it. -> [B, width]"""
-            embedding: Tensor = self.time(sinusoidal_embedding(t, width))
-            if self.label is None:
-                if label is not None:
-                    raise ParamsError("this network was built without classes: it takes no label, got one")
-                return F.silu(embedding)
-            if label is None:
-                label = torch.full_like(t, classes, dtype=torch.int64)
-            return F.silu(embedding + self.label(label))
 
         def forward(self, x: "Tensor", t: "Tensor", label: "Tensor | None" = None) -> "Tensor":
             if tuple(x.shape[1:]) != shape:

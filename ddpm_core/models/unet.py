@@ -14,9 +14,9 @@ from ddpm_core.models.layers import (
     Refine,
     Resample,
     ResBlock,
+    TimeLabelNetwork,
     Upsample,
     conv,
-    sinusoidal_embedding,
     zero_init,
 )
 
@@ -37,28 +37,18 @@ class Stage(nn.Module):
         return y
 
 
-class UNet(nn.Module):
+class UNet(TimeLabelNetwork):
     """`net(x_t, t, label)`: x_t [B, *shape], t float32 [B], label int64 [B] -> [B, C, H, W], or 2C channels.
 
-    The label `classes` is the null label, also the default. With a learned variance the second C channels give the
-    variance. The output is float32 and zero before any training.
+    With a learned variance the second C channels give the variance. The output is float32 and zero before any training.
     """
 
     def __init__(self, config: "UNetConfig", shape: tuple[int, int, int], classes: int, learned_variance: bool) -> None:
-        super().__init__()
         config.check_shape(shape)
-        self.config, self.shape, self.classes = config, shape, classes
-        self.null = {"label": classes} if classes else {}
+        super().__init__(config.channels, 4 * config.channels, classes)
+        self.config, self.shape, self.embedding_width = config, shape, 4 * config.channels
         self.out_channels = shape[0] * (2 if learned_variance else 1)
         self.levels = len(config.multipliers)
-        self.embedding_width = 4 * config.channels
-
-        self.time = nn.Sequential(
-            nn.Linear(config.channels, self.embedding_width),
-            nn.SiLU(),
-            nn.Linear(self.embedding_width, self.embedding_width),
-        )
-        self.label = nn.Embedding(classes + 1, self.embedding_width) if classes else None
         self.stem = conv(shape[0] * config.patch**2, config.channels, 3)
         widths = self._build_down()
         bottom = self._width(self.levels - 1)
@@ -140,17 +130,6 @@ class UNet(nn.Module):
                 current = width
             if level > 0:
                 self.up.append(self._resample("up", width))
-
-    def embed(self, t: Tensor, label: Tensor | None) -> Tensor:
-        """SiLU of the embedding of time and label, the input of every residual block. -> [B, 4 channels]"""
-        embedding = self.time(sinusoidal_embedding(t, self.config.channels))
-        if self.label is None:
-            if label is not None:
-                raise ParamsError("this network was built without classes: it takes no label, got one")
-            return F.silu(embedding)
-        if label is None:
-            label = torch.full_like(t, self.classes, dtype=torch.int64)
-        return F.silu(embedding + self.label(label))
 
     def forward(self, x: Tensor, t: Tensor, label: Tensor | None = None) -> Tensor:
         if tuple(x.shape[1:]) != self.shape:

@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 
 from ddpm_core.checks import Checks, at_least_1
 from ddpm_core.errors import DataError, ParamsError
-from ddpm_core.models.base import NetworkConfig
+from ddpm_core.models.base import NetworkConfig, check_label_alone
 from ddpm_core.models.refining import refined_channels
-from ddpm_core.spec import LABEL, DataSpec
+from ddpm_core.spec import DataSpec
 
 if TYPE_CHECKING:
     from ddpm_core.models.unet import UNet
@@ -97,11 +97,7 @@ class UNetConfig(NetworkConfig):
     def check(self, spec: DataSpec) -> None:
         """Requires pictures whose sides are multiples of `stride`, with a label or no condition."""
         self.check_shape(spec.shape)
-        others = sorted(set(spec.conditions) - {LABEL})
-        if others or (LABEL in spec.conditions and not spec.classes):
-            raise ParamsError(
-                f"model: this U-Net takes classes as the condition `{LABEL}` and no other; got {others or LABEL}"
-            )
+        check_label_alone(spec, self.kind)
 
     def check_shape(self, shape: tuple[int, ...]) -> None:
         """Refuse a shape of data that this network cannot take."""

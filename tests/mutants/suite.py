@@ -38,7 +38,7 @@ OWN = {
     "ddpm_core/metrics/coverage.py": ("tests/ddpm_core/metrics/test_coverage_and_pixels.py",),
     "ddpm_core/gate/rules.py": ("tests/ddpm_core/gate/test_verdict.py",),
     "ddpm_core/metrics/pixels.py": ("tests/ddpm_core/metrics/test_coverage_and_pixels.py",),
-    "ddpm_core/models/layers.py": ("tests/ddpm_core/models/test_unet.py",),
+    "ddpm_core/models/layers.py": ("tests/ddpm_core/models/test_unet.py", "tests/ddpm_core/models/test_conformance.py"),
     "ddpm_core/objectives/base.py": ("tests/ddpm_core/objectives/test_diffusion.py",),
     "ddpm_core/objectives/batch.py": ("tests/ddpm_core/objectives/test_diffusion.py",),
     "ddpm_core/samplers/inversion.py": ("tests/ddpm_core/diffusion/test_editing.py",),
