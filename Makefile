@@ -8,8 +8,11 @@ VENV ?= .venv
 VENV_PEERS ?= .venv-peers
 BIN := $(VENV)/bin
 PORT ?= 8000
+PRESET ?= digits
 JOBS ?= 2
 MIN_FREE_GB ?= 9
+# The digits are this folder's own params.yaml; each other preset has a project in projects/.
+PROJECT := $(if $(filter-out digits,$(PRESET)),projects/$(PRESET),.)
 INSTALL := $(PYTHON) infra/install.py --venv $(VENV) --free-gb $(MIN_FREE_GB)
 
 # No tool reports to its maker; waiting threads soon sleep (pipelines/runtime/environment.py).
@@ -27,8 +30,9 @@ QUICK := -q -m "not slow" --numprocesses $(JOBS) --dist loadfile --no-loadscope-
 help: ## show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-run: install ## run what is stale from pictures to champion; the second time it runs nothing
-	@$(BIN)/ddpm run
+run: install ## run what is stale from data to champion; the second time it runs nothing (PRESET=name: another example)
+	@test $(PROJECT) = . || $(BIN)/ddpm init $(PROJECT) --preset $(PRESET)
+	@$(BIN)/ddpm run --project $(PROJECT)
 
 test: install-dev ## the quick tests (13 minutes on 2 slow cores)
 	$(TEST_ENV) $(BIN)/python -m pytest $(QUICK)
@@ -60,11 +64,11 @@ format: install-dev ## bring the code into ruff's form
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-ui: install ## show the runs and the registry in MLflow's pages
-	@$(BIN)/ddpm ui
+ui: install ## show the runs and the registry in MLflow's pages (PRESET=name)
+	@$(BIN)/ddpm ui --project $(PROJECT)
 
-serve: install ## serve the bundle over HTTP on this machine (PORT=8000)
-	@$(BIN)/ddpm serve --port $(PORT)
+serve: install ## serve the bundle over HTTP on this machine (PORT=8000, PRESET=name)
+	@$(BIN)/ddpm serve --port $(PORT) --project $(PROJECT)
 
 doctor: install ## tell versions, devices, stores and what is missing
 	@$(BIN)/ddpm doctor
@@ -98,5 +102,5 @@ clean: ## remove what the stages wrote; DVC's cache keeps a copy, `dvc checkout`
 	rm -rf out data/prepared data/manifest.parquet data/quarantine data/shards
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .coverage.* htmlcov build *.egg-info
 
-clean-all: clean ## also the state (checkpoints, MLflow's store), DVC's cache and both environments
-	rm -rf .ddpm .dvc/cache .dvc/tmp $(VENV) $(VENV_PEERS)
+clean-all: clean ## also the state (checkpoints, MLflow's store), DVC's cache, projects/ and both environments
+	rm -rf .ddpm .dvc/cache .dvc/tmp projects $(VENV) $(VENV_PEERS)

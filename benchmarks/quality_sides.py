@@ -48,9 +48,9 @@ class Side:
 
 
 class Ours(Side):
-    """Stage train on one thread with the params of a project, some of them changed."""
+    """Stage train on one thread with the params of a project, some of them or whole sections changed."""
 
-    def __init__(self, project: Path, folder: Path, changes: dict[str, dict[str, Any]]) -> None:
+    def __init__(self, project: Path, folder: Path, changes: dict[str, Any]) -> None:
         from ddpm_core.training.checkpoint import Checkpoints
         from ddpm_core.training.distributed import ALONE
         from pipelines.params import load_params
@@ -61,7 +61,8 @@ class Ours(Side):
         params = load_params(paths.params)
         params = replace(params, runtime=replace(params.runtime, threads=1))
         for section, values in changes.items():
-            params = replace(params, **{section: replace(getattr(params, section), **values)})
+            whole = replace(getattr(params, section), **values) if isinstance(values, dict) else values
+            params = replace(params, **{section: whole})
         setup = TrainingSetup.of(params, paths, ALONE)
         self.parameterisation = params.diffusion.parameterisation()
         self.conditional, self._size = bool(setup.spec.conditions), params.train.batch_size

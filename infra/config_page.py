@@ -10,6 +10,7 @@ from typing import Any, Literal, get_args, get_origin
 from pipelines.kinds import KINDS
 from pipelines.params import read_yaml, section_types, stage_sections
 from pipelines.parsing import dataclasses_of, hints_of, kinds_of, type_text
+from pipelines.projects import presets
 
 ROOT = Path(__file__).resolve().parent.parent
 HEAD = """# Configuration
@@ -75,8 +76,7 @@ def page() -> str:
 
 def example_of(kind: str) -> Path:
     """A params.yaml whose comments say what the keys mean."""
-    own = ROOT / "pipelines" / "kinds" / kind / "params.yaml"
-    return own if own.is_file() else ROOT / "params.yaml"
+    return next(file for file in presets().values() if _read(file)[0]["kind"] == kind)
 
 
 def section_tables(section: str, type_: Any, notes: dict[str, str]) -> Iterator[str]:
@@ -92,7 +92,7 @@ def section_tables(section: str, type_: Any, notes: dict[str, str]) -> Iterator[
 
 def _of_the_same_kind(cls: Any, where: str) -> dict[str, str] | None:
     """The comments of a params.yaml that chooses this very table by `kind`."""
-    for file in dict.fromkeys(example_of(kind) for kind in KINDS):
+    for file in presets().values():
         value, notes = _read(file)
         for key in where.split("."):
             value = value.get(key) if isinstance(value, dict) else None

@@ -13,6 +13,7 @@ from pipelines.commands import (
     edit,
     flow,
     history,
+    init,
     nll,
     params,
     promote,
@@ -76,6 +77,7 @@ def parser() -> argparse.ArgumentParser:
         rollback,
         history,
         ui,
+        init,
         doctor,
     ):
         command.add_to(verbs)

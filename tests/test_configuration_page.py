@@ -5,6 +5,7 @@ import re
 from types import ModuleType
 
 from pipelines.params import as_flat, load_params
+from pipelines.projects import presets
 from tests.support.imports import ROOT
 
 PAGE = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
@@ -29,7 +30,7 @@ def allowed(text: str) -> dict[str, set[str]]:
 
 def test_every_key_of_params_yaml_has_its_row() -> None:
     rows = allowed(PAGE)
-    for path in (ROOT / "params.yaml", *(ROOT / "pipelines" / "kinds").glob("*/params.yaml")):
+    for path in presets().values():
         for key in as_flat(load_params(path)):
             assert key in rows, f"{key}: run `make docs`"
 

@@ -19,7 +19,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ("ddpm_core.objectives",),
     ("ddpm_core.training",),
     ("ddpm_core",),  # the front door
-    ("pipelines.paths", "pipelines.parsing", "pipelines.runtime"),
+    ("pipelines.paths", "pipelines.parsing", "pipelines.projects", "pipelines.runtime"),
     ("pipelines.kinds.facts", "pipelines.shards", "pipelines.sampling", "pipelines.contract", "pipelines.report.parts"),
     ("pipelines.serving.base", "pipelines.evaluation"),
     ("pipelines.kinds",),

@@ -2,10 +2,12 @@
 
 import argparse
 import logging
+import os
 import shutil
 import sys
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ddpm_core.errors import DdpmError, ParamsError, Stopped
@@ -14,8 +16,6 @@ from pipelines.runtime.lifetime import own_children
 from pipelines.runtime.signals import Passing, in_a_thread, passing_on
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from pipelines.params import Params
     from pipelines.paths import Paths
     from pipelines.versioning.dvc_repo import DvcRepo
@@ -67,7 +67,7 @@ def promote_judged(params: "Params", paths: "Paths") -> None:
     log.info("promotion  done in %.1f s", time.monotonic() - began)
 
 
-def run_stages(repo: "DvcRepo", names: Sequence[str], home: "Path") -> None:
+def run_stages(repo: "DvcRepo", names: Sequence[str], home: Path) -> None:
     """Run these stages in order, with a line for each. Passes a signal on to the stage and waits for it to save."""
     own_children()
     ran = 0
@@ -108,7 +108,7 @@ def _stopped(signal: str, stage: str) -> Stopped:
     )
 
 
-def forget_finished(checkpoints: "Path") -> None:
+def forget_finished(checkpoints: Path) -> None:
     """Remove the checkpoint of a finished training, once DVC has its outputs."""
     for finished in checkpoints.glob("*/finished.json"):
         shutil.rmtree(finished.parent, ignore_errors=True)
@@ -116,11 +116,13 @@ def forget_finished(checkpoints: "Path") -> None:
 
 def where_things_are(paths: "Paths") -> str:
     """The end of a run's output: what to look at, and how."""
+    here = Path.cwd()
+    ddpm = "ddpm" if here.is_relative_to(paths.root) else f"ddpm --project {os.path.relpath(paths.root, here)}"
     lines = [
         ("sample grid", paths.samples / "grid.png"),
         ("report", paths.report / "index.html"),
         ("bundle", paths.bundle),
-        ("runs and registry", "make ui     (or: ddpm ui)"),
-        ("more samples", "ddpm sample --n 64 --label cycle"),
+        ("runs and registry", f"{ddpm} ui"),
+        ("more samples", f"{ddpm} sample --n 64"),
     ]
     return "\n" + "".join(f"{name:<18} {place}\n" for name, place in lines)

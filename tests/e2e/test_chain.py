@@ -32,7 +32,7 @@ def test_run_ends_by_saying_where_things_are_and_they_are_there(chain: tuple[Pro
     for place in ("out/samples/grid.png", "out/report/index.html", "out/bundle/bundle.json"):
         assert (project.root / place).is_file()
     if done.text:
-        for word in ("sample grid", "report", "bundle", "make ui"):
+        for word in ("sample grid", "report", "bundle", "ddpm ui"):
             assert word in done.text
 
 

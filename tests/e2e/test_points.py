@@ -9,9 +9,9 @@ import pytest
 from fastapi.testclient import TestClient
 
 from pipelines.params import read_yaml
+from pipelines.projects import presets
 from pipelines.sampling.bundle_sampler import Sampler
 from pipelines.serving.app import Limits, create_app
-from tests.support.imports import ROOT
 from tests.support.project import STAGES, Done, Project, merged, project_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
@@ -57,7 +57,7 @@ def rings(tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, Done]:
         "max_rows": 10_000,
         "max_megabytes": 1.0,
     }
-    params = merged(read_yaml(ROOT / "pipelines" / "kinds" / "points" / "params.yaml"), SMALL)
+    params = merged(read_yaml(presets()["points"]), SMALL)
     project = project_of(folder, merged(params, {"source": source}))
     return project, project.ddpm("run")
 
