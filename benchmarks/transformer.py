@@ -2,10 +2,11 @@
 
     .venv/bin/python benchmarks/transformer.py --seconds 110    # of each side; prints the table
 
-Both train as stage train does on one thread, with the params of a project and, for the transformer, section `model` of
+Both train as stage train does on one thread, with the params of a project and section `model` of params.yaml or of
 pipelines/presets/transformer.yaml. A few updates of each, in turn, say how many fit into the seconds, so that both
 learning rates fall to zero at the end. The sides take turns; then each is judged by as many samples as the test split
-has, by the sampler of params.yaml, in the project's own features. The project needs the outputs of `ddpm run`.
+has, by the sampler of params.yaml, in the project's own features. The project needs the outputs of `ddpm run` on
+the digits.
 """
 
 import argparse
@@ -37,7 +38,7 @@ def main() -> None:
     from pipelines.params import load_params
 
     torch.set_num_threads(1)
-    models = {"unet": {}, "transformer": load_params(PRESET).model}
+    models = {"unet": load_params(ROOT / "params.yaml").model, "transformer": load_params(PRESET).model}
 
     def side(name: str, steps: int | None, folder: Path) -> Ours:
         train = {} if steps is None else {"steps": steps}

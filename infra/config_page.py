@@ -76,7 +76,7 @@ def page() -> str:
 
 def example_of(kind: str) -> Path:
     """A params.yaml whose comments say what the keys mean."""
-    return next(file for file in presets().values() if _read(file)[0]["kind"] == kind)
+    return next((file for file in presets().values() if _read(file)[0]["kind"] == kind), ROOT / "params.yaml")
 
 
 def section_tables(section: str, type_: Any, notes: dict[str, str]) -> Iterator[str]:
