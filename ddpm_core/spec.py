@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -69,14 +69,37 @@ class Condition:
 
 @dataclass(frozen=True)
 class Scaling:
-    """x = (value - mean) / std, with a mean and a standard deviation for each entry of the first axis."""
+    """x = (value - mean) / std, with a mean and a standard deviation for each entry of the first axis.
+
+    `of_class`, where there is any, has another one for each class of the label; these hold where no class is told.
+    """
 
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    of_class: tuple["Scaling", ...] = ()
 
     def __post_init__(self) -> None:
         if len(self.mean) != len(self.std) or not all(0 < each < math.inf for each in self.std):
             raise DataError(f"Scaling: must have as many stds as means, each above 0, got {self.mean} and {self.std}")
+        if any(len(each.mean) != len(self.mean) for each in self.of_class):
+            raise DataError(f"Scaling.of_class: each must have {len(self.mean)} means, got {self.of_class}")
+
+    def affine(self, labels: NDArray[np.int64] | None) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Mean and standard deviation, [entries] or, by the labels [n] of data, [n, entries]."""
+        if not self.of_class:
+            return np.array(self.mean), np.array(self.std)
+        each = [*self.of_class, self]
+        which = len(self.of_class) if labels is None else labels
+        return np.array([one.mean for one in each])[which], np.array([one.std for one in each])[which]
+
+    def to_dict(self) -> dict[str, Any]:
+        classes = {"of_class": [each.to_dict() for each in self.of_class]} if self.of_class else {}
+        return {"mean": self.mean, "std": self.std, **classes}
+
+    @classmethod
+    def from_dict(cls, value: Mapping[str, Any]) -> "Scaling":
+        classes = tuple(cls.from_dict(each) for each in value.get("of_class", ()))
+        return cls(tuple(value["mean"]), tuple(value["std"]), classes)
 
 
 @dataclass(frozen=True)
@@ -108,6 +131,11 @@ class DataSpec:
                 f"DataSpec.levels: needs at least 2 levels and a range, got levels={self.levels}, range={self.range}"
             )
 
+        if self.scaling is not None and len(self.scaling.of_class) not in (0, len(self.classes)):
+            raise DataError(
+                f"DataSpec.scaling: needs one for each of {len(self.classes)} classes, or none, got "
+                f"{len(self.scaling.of_class)}"
+            )
         if self.scaling is not None and (self.levels is not None or len(self.scaling.mean) != self.shape[0]):
             raise DataError(
                 f"DataSpec.scaling: needs data without levels and {self.shape[0]} means, got levels={self.levels} and "
@@ -156,10 +184,13 @@ class DataSpec:
             raise DataError(f"a picture has the shape (1 to 4, height, width), got {self.shape}")
         return _MODES[self.channels]
 
-    def encode(self, data: NDArray[Any]) -> NDArray[np.float32]:
-        """Data as they are kept to what the network sees; levels k to x = 2 k / (levels - 1) - 1 in (-1, 1)."""
+    def encode(self, data: NDArray[Any], labels: NDArray[np.int64] | None = None) -> NDArray[np.float32]:
+        """Data as they are kept to what the network sees; levels k to x = 2 k / (levels - 1) - 1 in (-1, 1).
+
+        `labels`, the condition of each datum [n, ...], count where each class has a scaling of its own.
+        """
         if self.levels is None:
-            shift, scale = self._affine()
+            shift, scale = self._affine(labels)
             return ((np.asarray(data, dtype=np.float64) - shift) / scale).astype(np.float32)
         low, high, top = self._ends()
         if not np.issubdtype(data.dtype, np.integer):
@@ -170,22 +201,23 @@ class DataSpec:
             raise DataError(f"levels: must be from 0 to {top}, got {int(data.min())} to {int(data.max())}")
         return (data.astype(np.float32) * np.float32((high - low) / top) + np.float32(low)).astype(np.float32)
 
-    def decode(self, x: NDArray[np.float32]) -> NDArray[Any]:
+    def decode(self, x: NDArray[np.float32], labels: NDArray[np.int64] | None = None) -> NDArray[Any]:
         """What the network sees back to data as they are kept; levels by rounding to nearest and clipping."""
         if not np.isfinite(x).all():
             raise DataError("data: must be finite, got values that are not; look at the model's weights")
         if self.levels is None:
-            shift, scale = self._affine()
+            shift, scale = self._affine(labels)
             return (np.asarray(x, dtype=np.float64) * scale + shift).astype(np.float32)
         low, high, top = self._ends()
         k = np.rint((np.asarray(x, dtype=np.float64) - low) * (top / (high - low)))
         return np.clip(k, 0, top).astype(np.uint8)
 
-    def _affine(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Mean and standard deviation, [shape[0], 1, ...]."""
+    def _affine(self, labels: NDArray[np.int64] | None) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Mean and standard deviation, [shape[0], 1, ...], or with an axis for data before it."""
         scaling = self.scaling or Scaling((0.0,) * self.shape[0], (1.0,) * self.shape[0])
-        ends = (-1, *(1,) * (len(self.shape) - 1))
-        return np.array(scaling.mean).reshape(ends), np.array(scaling.std).reshape(ends)
+        ends = (1,) * (len(self.shape) - 1)
+        mean, std = scaling.affine(labels)
+        return mean.reshape(*mean.shape, *ends), std.reshape(*std.shape, *ends)
 
     def _ends(self) -> tuple[float, float, int]:
         if self.range is None or self.levels is None:
@@ -200,7 +232,7 @@ class DataSpec:
             "range": None if self.range is None else list(self.range),
             "levels": self.levels,
             "conditions": {name: condition.to_dict() for name, condition in self.conditions.items()},
-            "scaling": None if self.scaling is None else asdict(self.scaling),
+            "scaling": None if self.scaling is None else self.scaling.to_dict(),
             "kind": self.kind,
             **({"masked": True} if self.masked else {}),
             **({"about": dict(self.about)} if self.about else {}),
@@ -218,7 +250,7 @@ class DataSpec:
             range=None if value["range"] is None else (value["range"][0], value["range"][1]),
             levels=value["levels"],
             conditions=conditions,
-            scaling=None if scaling is None else Scaling(tuple(scaling["mean"]), tuple(scaling["std"])),
+            scaling=None if scaling is None else Scaling.from_dict(scaling),
             kind=value.get("kind", "pictures"),  # the only kind there was
             masked=value.get("masked", False),
             about=value.get("about", {}),

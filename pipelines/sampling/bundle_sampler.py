@@ -18,6 +18,7 @@ from ddpm_core.diffusion.guidance import guided
 from ddpm_core.errors import IntegrityError, ParamsError
 from ddpm_core.samplers import SamplerConfig
 from ddpm_core.samplers.config import GuidanceConfig, SampleConfig, named
+from ddpm_core.spec import LABEL
 from pipelines.parsing import Faults, parse_value
 from pipelines.runtime.progress import Progress
 from pipelines.sampling.onnx_denoiser import Net, OnnxDenoiser, in_one_shape
@@ -137,7 +138,7 @@ class Sampler:
                     raise IntegrityError(
                         "the model gave a non-finite value; choose more steps or less guidance, or train again"
                     )
-                samples[part] = spec.decode(x0)
+                samples[part] = spec.decode(x0, batch.get(LABEL))
         return samples
 
     def _run(

@@ -27,6 +27,11 @@ def spec_of_network(conditioning: Conditioning, spec: DataSpec) -> DataSpec:
             "the data of each class a name (docs/data.md)"
         )
     labels = conditioning == "labels" or (conditioning == "auto" and len(spec.classes) >= 2)
+    if not labels and spec.scaling is not None and spec.scaling.of_class:
+        raise ParamsError(
+            "train.conditioning: must be auto or labels, for each class of these data has a scaling of its own, got "
+            f"{conditioning}"
+        )
     return spec if labels else spec.told(name for name in spec.conditions if name != LABEL)
 
 
@@ -85,4 +90,4 @@ def held_out_batches(config: TrainConfig[Any], folder: Path, spec: DataSpec) -> 
 def _batch(arrays: Arrays, spec: DataSpec) -> Batch:
     cond = {name: torch.from_numpy(arrays[name]) for name in spec.conditions}
     mask = torch.from_numpy(arrays[PRESENT].astype("float32")) if spec.masked else None
-    return Batch(torch.from_numpy(spec.encode(arrays["x"])), cond, mask)
+    return Batch(torch.from_numpy(spec.encode(arrays["x"], arrays.get(LABEL))), cond, mask)

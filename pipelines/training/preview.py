@@ -9,7 +9,7 @@ from torch import nn
 
 from ddpm_core.objectives.config import ObjectiveConfig
 from ddpm_core.samplers.config import named
-from ddpm_core.spec import DataSpec
+from ddpm_core.spec import LABEL, DataSpec
 from ddpm_core.tensors.sampling import sample
 from pipelines.kinds import kind_of
 from pipelines.shards.archive import Arrays
@@ -52,4 +52,4 @@ class Preview:
         if not np.isfinite(x0).all():
             _log.warning("the averaged weights give non-finite values; the preview shows them as 0")
             x0 = np.nan_to_num(x0, nan=0.0, posinf=0.0, neginf=0.0)
-        return kind_of(self._spec.kind).preview(self._spec.decode(x0), self._cond, self._spec)
+        return kind_of(self._spec.kind).preview(self._spec.decode(x0, self._cond.get(LABEL)), self._cond, self._spec)

@@ -33,20 +33,21 @@ def _arrays(series: Arrays, row: WindowRow, spec: DataSpec) -> Arrays:
     x, present = values[:, target:end], known[:, target:end]
     cond = {name: value[0] for name, value in conditions_of(spec, np.array([row.label])).items()}
     if "history" in spec.conditions:
-        cond["history"], cond["seen"] = as_told(spec, values[:, start:target], known[:, start:target])
+        cond["history"], cond["seen"] = as_told(spec, values[:, start:target], known[:, start:target], row.label)
     else:
-        cond["observed"], cond["told"] = as_told(spec, x, present)
+        cond["observed"], cond["told"] = as_told(spec, x, present, row.label)
     if "calendar" in spec.conditions:
         cond["calendar"] = series["calendar"][:, start:end]
     return {"x": x, "present": present, **{name: cond[name] for name in spec.conditions}}
 
 
 def as_told(
-    spec: DataSpec, values: NDArray[Any], known: NDArray[Any]
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    spec: DataSpec, values: NDArray[Any], known: NDArray[Any], labels: int | NDArray[np.int64] = -1
+) -> tuple[Told, Told]:
     """Values in the data's unit as a network is told them: scaled, 0 where not known, and 1 where known.
 
-    Of one window [columns, steps], or of many [n, columns, steps].
+    Of one window [columns, steps] with its label, or of many [n, columns, steps] with theirs [n]; -1 is no label.
     """
     known = np.asarray(known) > 0
-    return np.where(known, spec.encode(np.where(known, values, 0.0)), np.float32(0)), known.astype(np.float32)
+    classes = np.where(np.asarray(labels) < 0, len(spec.classes), labels)
+    return np.where(known, spec.encode(np.where(known, values, 0.0), classes), np.float32(0)), known.astype(np.float32)

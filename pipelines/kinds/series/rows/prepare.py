@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from pipelines.kinds.manifest import Counts, Manifest
 from pipelines.kinds.prepared import Prepared
 from pipelines.kinds.quarantine import Rejected
 from pipelines.kinds.series.rows.calendar import feature_names, features
+from pipelines.kinds.series.rows.examples import as_told
 from pipelines.kinds.series.rows.grid import Gridded, GriddedSeries, on_grid
 from pipelines.kinds.series.rows.row import WindowRow
 from pipelines.kinds.series.rows.times import text_of
@@ -70,6 +72,8 @@ def _spec(source: "SourceConfig", columns: tuple[str, ...], gridded: Gridded, cu
     }
     shape = (K, window.steps - window.told)
     scaling = _scaling(gridded, columns, cut)
+    if source.scaling == "each_series" and LABEL in conditions:
+        scaling = replace(scaling, of_class=tuple(_scaling_of(each, scaling, cut) for each in gridded.series))
     return DataSpec(shape, None, None, conditions, scaling, "series", masked=True, about=about)
 
 
@@ -87,6 +91,17 @@ def _scaling(gridded: Gridded, columns: tuple[str, ...], cut: np.datetime64) -> 
     return Scaling(tuple(np.nanmean(values, axis=1).tolist()), tuple(np.nanstd(values, axis=1).tolist()))
 
 
+def _scaling_of(series: GriddedSeries, together: Scaling, cut: np.datetime64) -> Scaling:
+    """The same of one series; that of all where a column has none, and its deviation where all are the same."""
+    means, stds = list(together.mean), list(together.std)
+    for place, column in enumerate(series.values[:, series.times < cut].astype(np.float64)):
+        known = column[~np.isnan(column)]
+        if len(known):
+            means[place] = float(known.mean())
+            stds[place] = float(known.std()) if (known != known[0]).any() else stds[place]
+    return Scaling(tuple(means), tuple(stds))
+
+
 def _of_series(
     number: int, series: GriddedSeries, source: "SourceConfig", spec: DataSpec, cut: np.datetime64, folder: Path
 ) -> tuple[list[WindowRow], list[Rejected]]:
@@ -102,10 +117,11 @@ def _of_series(
     )
     path = f"{number:05d}.npz"
     (folder / path).write_bytes(data)
-    far = np.where(present, np.abs(spec.encode(np.nan_to_num(series.values))), 0).max(axis=0)
+    label = number if LABEL in spec.conditions else -1
+    scaled, _ = as_told(spec, series.values, present, label)
     shared = {
         "path": path,
-        "label": number if LABEL in spec.conditions else -1,
+        "label": label,
         "class_name": series.name if LABEL in spec.conditions else "",
         "sha256": sha256_bytes(data),
         "series": series.name,
@@ -120,7 +136,7 @@ def _of_series(
         if why := _too_empty(present, placed, source.window.max_missing):
             refused.append(Rejected(_name(series, placed), why))
         else:
-            rows.append(_row(series, placed, present, far, shared))
+            rows.append(_row(series, placed, present, np.abs(scaled), shared))
     if not rows and not refused:
         steps, needed = len(series.times), source.window.steps
         why = f"has {steps} steps, {before} of them before the test, and a window has {needed}"
@@ -129,7 +145,11 @@ def _of_series(
 
 
 def _row(
-    series: GriddedSeries, placed: Placed, present: NDArray[np.bool_], far: NDArray[Any], shared: Mapping[str, Any]
+    series: GriddedSeries,
+    placed: Placed,
+    present: NDArray[np.bool_],
+    far: NDArray[np.float32],
+    shared: Mapping[str, Any],
 ) -> WindowRow:
     inside, name = slice(placed.start, placed.end), _name(series, placed)
     values = series.values[:, inside].astype("<f4").tobytes()
@@ -146,7 +166,7 @@ def _row(
         target=series.first + placed.target,
         end=series.first + placed.end,
         missing=round(float(1 - present[:, inside].mean()), 6),
-        deviations=round(float(far[inside].max()), 3),
+        deviations=round(float(far[:, inside].max()), 3),
         **shared,
     )
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ddpm_core.spec import DataSpec
+from ddpm_core.spec import LABEL, DataSpec
 from pipelines.kinds.series.rows.fan import Fan, png
 
 _WINDOWS, _COLUMNS = 2, 2
@@ -39,7 +39,7 @@ def preview(samples: NDArray[Any], cond: Mapping[str, NDArray[Any]], spec: DataS
 def _fan(samples: NDArray[Any], cond: Mapping[str, NDArray[Any]], column: int, spec: DataSpec) -> Fan:
     names = ("history", "seen") if "history" in cond else ("observed", "told")
     known = cond[names[1]] > 0
-    told = np.where(known, spec.decode(cond[names[0]]), np.nan)[column]
+    told = np.where(known, spec.decode(cond[names[0]], cond.get(LABEL)), np.nan)[column]
     title = str(spec.about["columns"][column])
     if "history" in cond:
         return Fan.forecast(title, told, samples[:, column])

@@ -30,6 +30,7 @@ class SeriesSource(Config):
     frequency: str | None
     time_zone: str | None
     calendar: tuple[CalendarName, ...]
+    scaling: Literal["together", "each_series"]
     window: Window
 
     __checks__: ClassVar[Checks] = {
