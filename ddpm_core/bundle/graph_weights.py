@@ -2,13 +2,16 @@
 
 An exporter renames and reshapes some weights (the scale of a normalisation becomes `val_70`, [32, 1, 1]). So the export
 searches every weight by its bytes, and one key of the graph's metadata maps each weight to a tensor of the graph or to
-a constant. Runtimes ignore the key.
+a constant; of one that the exporter has computed with, and so is not in the graph, it holds the bytes. Runtimes ignore
+the key.
 """
 
+import base64
 import json
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import onnx
 import torch
 from onnx import numpy_helper
@@ -17,8 +20,8 @@ from torch import Tensor
 KEY = "ddpm.weights"
 
 
-def tell_places(model: Any, weights: Mapping[str, Tensor]) -> bool:
-    """Write into a graph which tensor holds each weight, bit for bit; writes nothing if one cannot be found."""
+def tell_places(model: Any, weights: Mapping[str, Tensor]) -> None:
+    """Write into a graph where each weight is, bit for bit."""
     names: dict[bytes, list[str]] = {}
     for tensor in model.graph.initializer:
         names.setdefault(numpy_helper.to_array(tensor).tobytes(), []).append(tensor.name)
@@ -31,10 +34,9 @@ def tell_places(model: Any, weights: Mapping[str, Tensor]) -> bool:
         elif array.size and (array == array.flat[0]).all():  # the exporter drops factors of 1 and sums with 0
             places[name] = [float(array.flat[0]), list(array.shape)]
         else:
-            return False
+            places[name] = [{str(array.dtype): base64.b64encode(array.tobytes()).decode()}, list(array.shape)]
     entry = model.metadata_props.add()
     entry.key, entry.value = KEY, json.dumps(places, sort_keys=True, separators=(",", ":"))
-    return True
 
 
 def weights_in(content: bytes) -> dict[str, Tensor] | None:
@@ -45,7 +47,10 @@ def weights_in(content: bytes) -> dict[str, Tensor] | None:
         return None
     tensors = {tensor.name: tensor for tensor in model.graph.initializer}
 
-    def taken(place: str | float, shape: list[int]) -> Tensor:
+    def taken(place: str | float | dict[str, str], shape: list[int]) -> Tensor:
+        if isinstance(place, dict):
+            [(dtype, text)] = place.items()
+            return torch.from_numpy(np.frombuffer(base64.b64decode(text), dtype).reshape(shape).copy())
         if not isinstance(place, str):
             return torch.full(shape, place)
         return torch.from_numpy(numpy_helper.to_array(tensors[place]).copy()).reshape(shape)

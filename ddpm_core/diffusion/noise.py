@@ -32,6 +32,7 @@ class Purpose(IntEnum):
     INITIAL_WEIGHTS = 10
     ROLL_BACK = 11
     HELD_OUT = 12
+    MASK = 13
 
 
 def generator(seed: int, purpose: Purpose, step: int = 0, item: int = 0) -> np.random.Generator:

@@ -1,7 +1,8 @@
 """The networks that section `model` chooses from by `kind`: a new one is a file in this folder and its name here."""
 
+from ddpm_core.models.csdi import CSDIConfig
 from ddpm_core.models.mlp import MLPConfig
 from ddpm_core.models.transformer import TransformerConfig
 from ddpm_core.models.unet_config import UNetConfig
 
-ModelConfig = UNetConfig | MLPConfig | TransformerConfig
+ModelConfig = UNetConfig | MLPConfig | TransformerConfig | CSDIConfig

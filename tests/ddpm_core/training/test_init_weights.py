@@ -151,13 +151,16 @@ def test_a_bundle_that_does_not_say_which_weight_is_which_is_refused(tmp_path: P
         begin_from(network(), InitFrom("bundle", made.digest), tmp_path, spec())
 
 
-def test_a_graph_in_which_a_weight_cannot_be_found_says_nothing() -> None:
+def test_a_weight_that_is_not_in_the_graph_is_kept_beside_it() -> None:
     from onnx import load_model_from_string
 
     graph = load_model_from_string(tiny_graph(tiny_spec()))
-    tables = {"none": torch.tensor([0.25, 0.5])}
-    assert not tell_places(graph, tables)
-    assert weights_in(graph.SerializeToString()) is None
+    tables = {"none": torch.tensor([[0.25, 0.5]]), "number": torch.tensor(3)}
+    tell_places(graph, tables)
+    kept = weights_in(graph.SerializeToString())
+    assert kept is not None
+    assert kept.keys() == tables.keys()
+    assert all(torch.equal(kept[name], table) for name, table in tables.items())
 
 
 def test_what_is_no_safetensors_file_is_refused(tmp_path: Path) -> None:

@@ -1,0 +1,156 @@
+"""The network of csdi.py. Hidden states are [B, K, W, C]: columns, time steps, channels last."""
+
+import math
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
+
+from ddpm_core.errors import DataError
+from ddpm_core.models.layers import TimeLabelNetwork, zero_init
+from ddpm_core.models.s4d import S4D
+from ddpm_core.models.told import ASKED, CALENDAR, UNKNOWN
+from ddpm_core.spec import DataSpec
+
+if TYPE_CHECKING:
+    from ddpm_core.models.csdi import CSDIConfig
+
+_OF_STEPS, _OF_COLUMNS = (3, 0, 1, 4, 2, 5), (3, 0, 2, 4, 1, 5)
+"""[B, K, W, 3, heads, d] with the axis that attention is over next to last."""
+
+
+def waves(steps: int, channels: int) -> Tensor:
+    """Sines and cosines of each time step, from four steps a period to twice the window. [W, C]"""
+    ends = math.log(math.pi / 2), math.log(math.pi / steps)
+    angles = torch.arange(steps)[:, None] * torch.linspace(*ends, channels // 2).exp()
+    return torch.cat([angles.sin(), angles.cos()], dim=1)
+
+
+def attended_over_time(qkv: Tensor, heads: int) -> Tensor:
+    """Attention among the time steps of each column. [B, K, W, 3C] -> [B, K, W, C]"""
+    batch, columns, steps, width = qkv.shape
+    q, k, v = qkv.view(batch, columns, steps, 3, heads, -1).permute(_OF_STEPS).flatten(1, 2).unbind(0)
+    y = F.scaled_dot_product_attention(q, k, v)  # [B K, heads, W, d]
+    return y.transpose(1, 2).reshape(batch, columns, steps, width // 3)
+
+
+def attended_over_columns(qkv: Tensor, heads: int) -> Tensor:
+    """Attention among the columns of each time step. [B, K, W, 3C] -> [B, K, W, C]"""
+    batch, columns, steps, width = qkv.shape
+    q, k, v = qkv.view(batch, columns, steps, 3, heads, -1).permute(_OF_COLUMNS).flatten(1, 2).unbind(0)
+    y = F.scaled_dot_product_attention(q, k, v)  # [B W, heads, K, d]
+    y = y.view(batch, steps, heads, columns, -1).permute(0, 3, 1, 2, 4)
+    return y.reshape(batch, columns, steps, width // 3)
+
+
+class AttentionLayer(nn.Module):
+    """A transformer layer along one axis: attention, then two linear maps; each after a norm, with its input added."""
+
+    def __init__(self, channels: int, heads: int, dropout: float, *, over_time: bool) -> None:
+        super().__init__()
+        self.heads, self.over_time = heads, over_time
+        self.norm, self.qkv, self.out = nn.LayerNorm(channels), nn.Linear(channels, 3 * channels), _linear(channels)
+        self.forward_norm = nn.LayerNorm(channels)
+        self.first, self.second = nn.Linear(channels, channels), _linear(channels)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, h: Tensor) -> Tensor:
+        attended = attended_over_time if self.over_time else attended_over_columns
+        h = h + self.dropout(self.out(attended(self.qkv(self.norm(h)), self.heads)))
+        y: Tensor = h + self.dropout(self.second(F.gelu(self.first(self.forward_norm(h)))))
+        return y
+
+
+class S4DLayer(nn.Module):
+    """Norm, S4D over time, GELU, linear, gate; added to the input."""
+
+    def __init__(self, channels: int, states: int, steps: int, dropout: float) -> None:
+        super().__init__()
+        self.norm, self.s4d = nn.LayerNorm(channels), S4D(channels, states, steps)
+        self.out, self.dropout = nn.Linear(channels, 2 * channels), nn.Dropout(dropout)
+
+    def forward(self, h: Tensor) -> Tensor:
+        y: Tensor = h + self.dropout(F.glu(self.out(F.gelu(self.s4d(self.norm(h))))))
+        return y
+
+
+class GatedLayer(nn.Module):
+    """Time layer, column layer, then a gate that the side information opens. -> (the next layer's input, skip)"""
+
+    def __init__(self, config: "CSDIConfig", columns: int, steps: int) -> None:
+        super().__init__()
+        channels, heads, dropout = config.channels, config.heads, config.dropout
+        self.embed = _linear(channels)
+        self.time: nn.Module
+        if config.time_layer == "s4d":
+            self.time = S4DLayer(channels, config.states, steps, dropout)
+        else:
+            self.time = AttentionLayer(channels, heads, dropout, over_time=True)
+        several = columns > 1
+        self.columns = AttentionLayer(channels, heads, dropout, over_time=False) if several else nn.Identity()
+        self.middle, self.side = nn.Linear(channels, 2 * channels), nn.Linear(channels, 2 * channels, bias=False)
+        self.out = nn.Linear(channels, 2 * channels)
+
+    def forward(self, h: Tensor, side: Tensor, embedding: Tensor) -> tuple[Tensor, Tensor]:
+        y = h + self.embed(embedding)[:, None, None, :]
+        y = self.columns(self.time(y))
+        gate, signal = (self.middle(y) + self.side(side)).chunk(2, dim=3)
+        residual, skip = self.out(gate.sigmoid() * signal.tanh()).chunk(2, dim=3)
+        return (h + residual) * math.sqrt(0.5), skip
+
+
+class CSDI(TimeLabelNetwork):
+    """`net(x_t, t, observed, told, calendar, label)`: x_t [B, K, W], t float32 [B] -> [B, K, W], or [B, 2K, W].
+
+    It sees `observed` where `told` is GIVEN and x_t where it is ASKED, and no other values. The output is float32 and,
+    before any training, zero. With a learned variance the second K channels give the variance.
+    """
+
+    def __init__(self, config: "CSDIConfig", spec: DataSpec, learned_variance: bool) -> None:
+        channels = config.channels
+        super().__init__(channels, channels, len(spec.classes))
+        self.shape, self.outputs = spec.shape, 2 if learned_variance else 1
+        columns, steps = spec.shape
+        features = spec.conditions[CALENDAR].shape[0] if CALENDAR in spec.conditions else 0
+        self.step = nn.Parameter(waves(steps, channels))
+        self.column = nn.Parameter(torch.randn(columns, 1, channels))
+        self.calendar = nn.Linear(features, channels) if features else None
+        self.stem = nn.Linear(4, channels)
+        self.told = nn.Linear(2, channels)
+        self.layers = nn.ModuleList(GatedLayer(config, columns, steps) for _ in range(config.layers))
+        self.last, self.out = _linear(channels), zero_init(nn.Linear(channels, self.outputs))
+
+    def forward(
+        self,
+        x: Tensor,
+        t: Tensor,
+        observed: Tensor,
+        told: Tensor,
+        calendar: Tensor | None = None,
+        label: Tensor | None = None,
+    ) -> Tensor:
+        if tuple(x.shape[1:]) != self.shape:
+            raise DataError(f"this network takes windows of shape {self.shape}, got {tuple(x.shape[1:])}")
+        given = told > 0
+        asked = (told <= ASKED) & (told > (ASKED + UNKNOWN) / 2)
+        which = torch.stack([given, asked], dim=3).to(x.dtype)
+        # By choice and not by a product: 0 times NaN is NaN.
+        values = torch.stack([torch.where(given, observed, 0.0), torch.where(asked, x, 0.0)], dim=3)
+        side = self.told(which) + self.step + self.column
+        if self.calendar is not None:
+            if calendar is None:
+                raise DataError(f"this network was built with `{CALENDAR}`, got none")
+            side = side + self.calendar(calendar.transpose(1, 2))[:, None]
+        h = self.stem(torch.cat([values, which], dim=3)) + side
+        embedding, skips = self.embed(t, label), []
+        for layer in self.layers:
+            h, skip = layer(h, side, embedding)
+            skips.append(skip)
+        h = torch.stack(skips).sum(0) * len(skips) ** -0.5
+        y: Tensor = self.out(F.silu(self.last(h))).float()  # [B, K, W, outputs]
+        return y.permute(0, 3, 1, 2).reshape(-1, self.outputs * self.shape[0], self.shape[1])
+
+
+def _linear(channels: int) -> nn.Linear:
+    return nn.Linear(channels, channels)
