@@ -62,9 +62,14 @@ class Series(Kind):
         check(batch, spec, folder)
 
     def augmenter(self, config: Any, seed: int, spec: DataSpec) -> Augment:
-        from pipelines.shards.archive import rows_of
+        from pipelines.kinds.series.training.augment import augmenter
 
-        return lambda arrays, _step, rows: rows_of(arrays, rows)
+        return augmenter(config, seed, spec)
+
+    def unaugmented(self, arrays: "Arrays", config: Any, seed: int, spec: DataSpec) -> "Arrays":
+        from pipelines.kinds.series.training.augment import unaugmented
+
+        return unaugmented(arrays, config, seed, spec)
 
     def preview_conditions(
         self, examples: "Callable[[], Arrays]", spec: DataSpec, n: int
