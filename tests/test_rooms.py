@@ -13,6 +13,7 @@ from tests.support.imports import ROOT, closure, imports_of, imports_of_text, mo
 ROWS: tuple[tuple[str, ...], ...] = (
     ("ddpm_core.errors", "ddpm_core.files", "ddpm_core.diff"),
     ("ddpm_core.checks", "ddpm_core.spec"),
+    ("ddpm_core.procedure",),
     ("ddpm_core.diffusion", "ddpm_core.metrics", "ddpm_core.models"),
     ("ddpm_core.samplers", "ddpm_core.gate", "ddpm_core.bundle", "ddpm_core.tensors", "ddpm_core.device"),
     ("ddpm_core.likelihood",),
@@ -41,7 +42,17 @@ ROOMS = {name: height for height, row in enumerate(ROWS) for name in row}
 
 # The numbers room: numpy and the standard library alone, and nothing of the torch room.
 NUMBERS = ("ddpm_core.diffusion", "ddpm_core.samplers", "ddpm_core.metrics", "ddpm_core.gate")
-NUMBERS_FILES = ("checks", "errors", "files", "diff", "spec", "bundle", "bundle.format", "bundle.export_config")
+NUMBERS_FILES = (
+    "checks",
+    "errors",
+    "files",
+    "diff",
+    "spec",
+    "procedure",
+    "bundle",
+    "bundle.format",
+    "bundle.export_config",
+)
 
 # {foreign package: the only places that may import it}. A place is a file, or a folder that ends in `/`.
 FOREIGN: dict[str, tuple[str, ...]] = {

@@ -18,10 +18,11 @@ from torch import Tensor, nn
 from ddpm_core.bundle.graph_weights import tell_places
 from ddpm_core.diffusion.noise import step_noise
 from ddpm_core.errors import ExportError
+from ddpm_core.procedure import MODEL_FILE, Graph, graphs_of
 from ddpm_core.spec import Condition, DataSpec
 
 Net = Callable[[NDArray[np.float32], NDArray[np.float32], Mapping[str, NDArray[Any]]], NDArray[np.float32]]
-"""(x, t, conditions by name) -> out, of the exported graph in a runtime."""
+"""(x, t, conditions by name) -> out, of the exported graph in a runtime; an encoder has its position in place of t."""
 
 PARITY_BATCHES = (1, 3, 16)
 # More than the graphs of the largest networks here need; protobuf's limit is 2 GiB.
@@ -40,29 +41,31 @@ class _Told(nn.Module):
         return out
 
 
-def export_onnx(net: nn.Module, spec: DataSpec, *, opset: int) -> bytes:
-    """The bytes of model.onnx: x, t and the conditions of the spec, by name -> out, in float32, the batch free.
+def export_onnx(net: nn.Module, spec: DataSpec, *, opset: int, graph: Graph | None = None) -> bytes:
+    """The bytes of a graph: x, t and the conditions, by name -> out, in float32, the batch free.
 
-    Any `net(x, t, **cond)` on data of any shape will do.
+    Without a `graph` it is model.onnx of a network `net(x, t, **cond)` on such data, of any shape.
     """
-    net = net.eval().to(device="cpu", dtype=torch.float32)
-    size = sum(value.numel() * value.element_size() for value in net.state_dict().values())
+    graph = graph or graphs_of(spec, None)[MODEL_FILE]
+    net = _part(net.eval().to(device="cpu", dtype=torch.float32), graph)
+    weights = net.state_dict(prefix=f"{graph.part}." if graph.part else "")
+    size = sum(value.numel() * value.element_size() for value in weights.values())
     if size >= _BYTES_LIMIT:
         raise ExportError(
             f"model: an ONNX file holds less than 2 GiB of weights, got {size} bytes; take fewer channels"
         )
     # Two data: the exporter would treat a batch of one as a constant.
-    cond = tuple(torch.zeros(2, *each.shape, dtype=getattr(torch, each.dtype)) for each in spec.conditions.values())
+    cond = tuple(torch.zeros(2, *each.shape, dtype=getattr(torch, each.dtype)) for each in graph.conditions.values())
     batch = {0: torch.export.Dim("batch", min=1)}
     told = {"cond": (batch,) * len(cond)} if cond else {}  # the exporter takes no empty tuple
     try:
         with _quiet():
             program = torch.onnx.export(
-                _Told(net, spec.conditions),
-                (torch.zeros(2, *spec.shape), torch.ones(2), *([cond] if cond else [])),
+                _Told(net, graph.conditions),
+                (torch.zeros(2, *graph.shape), torch.ones(2), *([cond] if cond else [])),
                 dynamo=True,
                 opset_version=opset,
-                input_names=["x", "t", *spec.conditions],
+                input_names=list(graph.inputs),
                 output_names=["out"],
                 dynamic_shapes={"x": batch, "t": batch, **told},
                 verbose=False,
@@ -74,37 +77,47 @@ def export_onnx(net: nn.Module, spec: DataSpec, *, opset: int) -> bytes:
         ) from error
     if program is None:
         raise ExportError(f"torch.onnx made no program at opset {opset}; try another export.opset")
-    return _plain_bytes(program.model_proto, net.state_dict())
+    return _plain_bytes(program.model_proto, weights)
 
 
-def assert_parity(net: nn.Module, run: Net, spec: DataSpec, *, top_time: float, tolerance: float) -> float:
+def assert_parity(
+    net: nn.Module, run: Net, spec: DataSpec, *, top_time: float, tolerance: float, graph: Graph | None = None
+) -> float:
     """The largest difference between torch and the exported graph, relative to the output's scale (1 at least).
 
     ExportError if it is above the tolerance at any batch size.
     """
-    net = net.eval()
+    graph = graph or graphs_of(spec, None)[MODEL_FILE]
+    net = _part(net.eval(), graph)
     worst = 0.0
     for batch in PARITY_BATCHES:
-        x = step_noise(range(batch), 0, spec.shape)
+        x = step_noise(range(batch), 0, graph.shape)
         t = np.linspace(top_time, top_time / max(batch, 2), batch).astype(np.float32)
-        cond = {name: _example(each, batch) for name, each in spec.conditions.items()}
+        if graph.times is not None:
+            t = np.rint(np.linspace(graph.times[1], graph.times[0], batch)).astype(np.float32)
+        cond = {name: _example(each, batch) for name, each in graph.conditions.items()}
         with torch.no_grad():
             told = {name: torch.from_numpy(value) for name, value in cond.items()}
             expected = net(torch.from_numpy(x), torch.from_numpy(t), **told).numpy()
         got = run(x, t, cond)
         if got.shape != expected.shape or not np.isfinite(got).all():
             raise ExportError(
-                f"model.onnx must give finite values {expected.shape} for a batch of {batch}, got {got.shape}; "
+                f"the graph must give finite values {expected.shape} for a batch of {batch}, got {got.shape}; "
                 "try another export.opset"
             )
         difference = float(np.abs(got - expected).max()) / max(1.0, float(np.abs(expected).max()))
         if difference > tolerance:
             raise ExportError(
-                f"model.onnx must agree with torch to within export.parity_tolerance = {tolerance:g}, got a "
+                f"the graph must agree with torch to within export.parity_tolerance = {tolerance:g}, got a "
                 f"difference of {difference:.3g} at a batch of {batch}; try another export.opset or a larger tolerance"
             )
         worst = max(worst, difference)
     return worst
+
+
+def _part(net: nn.Module, graph: Graph) -> nn.Module:
+    """What the graph computes of a network."""
+    return net.get_submodule(graph.part) if graph.part else net
 
 
 def _example(condition: Condition, batch: int) -> NDArray[Any]:

@@ -3,15 +3,17 @@
 `bundle.json` has the DataSpec with the network's conditions, the schedule's tables as exact floats, what the network
 predicts, the default sampler, the digest of `model.onnx`, a golden sample to test the model, and its provenance:
 digests and versions, never a date, a host or a path. It is one canonical JSON text with its own digest, so reading a
-bundle detects a flipped bit in either file. Other files in the folder are ignored.
+bundle detects a flipped bit in any file. Other files in the folder are ignored.
+
+A network that is sampled column by column has a second graph, `encoder.onnx`, and the keys `procedure` and `graphs`.
 """
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,12 +23,12 @@ from ddpm_core.diffusion.schedule import Schedule
 from ddpm_core.diffusion.variance import VarianceName
 from ddpm_core.errors import DdpmError, IntegrityError, ParamsError
 from ddpm_core.files import atomic_folder, json_bytes, sha256_bytes
+from ddpm_core.procedure import ENCODER_FILE, MODEL_FILE, Graph, Rollout, graphs_of
 from ddpm_core.spec import LABEL, DataSpec
 
 FORMAT = 3
 # The format before: a golden sample had a label and no other condition, a DataSpec neither scaling nor kind.
 _WITH_LABEL = 2
-MODEL_FILE = "model.onnx"
 BUNDLE_FILE = "bundle.json"
 OUTPUT = "out"
 _MEND = "make the bundle again with `ddpm export`, or restore it with `dvc checkout out/bundle`"
@@ -113,16 +115,13 @@ def _little_endian(data: NDArray[Any]) -> bytes:
     return data.astype(data.dtype.newbyteorder("<")).tobytes()
 
 
-class Input(NamedTuple):
-    """One input of the graph; `shape` is that of one datum."""
-
-    shape: tuple[int, ...]
-    dtype: str
-
-
 @dataclass(frozen=True, eq=False)
 class Bundle:
-    """A model and everything needed to sample from it. `model` is the verified content of model.onnx."""
+    """A model and everything needed to sample from it. `model` is the verified content of model.onnx.
+
+    `procedure` None: the network is sampled in one loop, and model.onnx is its only graph. `others` has the content of
+    the procedure's other graphs by file.
+    """
 
     spec: DataSpec
     schedule: Schedule
@@ -133,6 +132,8 @@ class Bundle:
     provenance: Mapping[str, Any]
     model: bytes = field(repr=False)
     format: int = FORMAT
+    procedure: Rollout | None = None
+    others: Mapping[str, bytes] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
         known = get_args(VarianceName)
@@ -140,6 +141,8 @@ class Bundle:
             raise ParamsError(f"variance: must be one of {', '.join(known)}, got {self.variance!r}")
         if not isinstance(self.sample, Mapping) or not isinstance(self.provenance, Mapping):
             raise ParamsError("sample, provenance: must be mappings")
+        if set(self.contents) != set(self.graphs):
+            raise ParamsError(f"graphs: must be {', '.join(self.graphs)}, got {', '.join(self.contents)}")
 
     @cached_property
     def parameterisation(self) -> Parameterisation:
@@ -151,27 +154,29 @@ class Bundle:
         """Whether the network's second half of channels gives the variance."""
         return self.variance == "learned"
 
-    @property
-    def out_channels(self) -> int:
-        return self.spec.channels * (2 if self.learned_variance else 1)
+    @cached_property
+    def graphs(self) -> dict[str, Graph]:
+        """What each graph takes and gives, by file."""
+        return graphs_of(self.spec, self.procedure, self.learned_variance)
 
     @property
-    def inputs(self) -> dict[str, Input]:
-        """The inputs of the graph: the data, the time, and each condition of the spec."""
-        conditions = {name: Input(each.shape, each.dtype) for name, each in self.spec.conditions.items()}
-        return {"x": Input(self.spec.shape, "float32"), "t": Input((), "float32"), **conditions}
+    def columns(self) -> int:
+        """How many parts of a datum have a sampling loop of their own."""
+        return 1 if self.procedure is None else self.spec.shape[-1]
 
-    def blank(self, count: int) -> dict[str, NDArray[Any]]:
-        """Inputs of zeros for `n` data, to test or time the graph."""
-        return {name: np.zeros((count, *each.shape), dtype=each.dtype) for name, each in self.inputs.items()}
+    @property
+    def contents(self) -> dict[str, bytes]:
+        """The content of each graph, by file."""
+        return {MODEL_FILE: self.model, **self.others}
 
     @cached_property
-    def model_sha256(self) -> str:
-        return sha256_bytes(self.model)
+    def digests(self) -> dict[str, str]:
+        """The SHA-256 of each graph, by file."""
+        return {file: sha256_bytes(content) for file, content in self.contents.items()}
 
     @cached_property
     def digest(self) -> str:
-        """The SHA-256 of bundle.json, which has that of the model: the identity of this bundle."""
+        """The SHA-256 of bundle.json, which has that of each graph: the identity of this bundle."""
         return sha256_bytes(self.json_bytes())
 
     def json_bytes(self) -> bytes:
@@ -186,25 +191,33 @@ class Bundle:
             "target": self.target,
             "variance": self.variance,
             "sample": dict(self.sample),
-            "model": {
-                "file": MODEL_FILE,
-                "sha256": self.model_sha256,
-                "bytes": len(self.model),
-                "inputs": [
-                    {"name": name, "shape": list(each.shape), "dtype": each.dtype} for name, each in self.inputs.items()
-                ],
-                "output": OUTPUT,
-            },
+            "model": self._about(MODEL_FILE),
             "golden": None if self.golden is None else self.golden.to_dict(self.format),
             "provenance": dict(self.provenance),
         }
+        if self.procedure is not None:
+            content["procedure"] = {"kind": "rollout", **asdict(self.procedure)}
+            content["graphs"] = {file: self._about(file) for file in self.others}
         return json_bytes({**content, "content_sha256": sha256_bytes(json_bytes(content))})
+
+    def _about(self, file: str) -> dict[str, Any]:
+        """What bundle.json says of a graph."""
+        inputs = self.graphs[file].inputs
+        return {
+            "file": file,
+            "sha256": self.digests[file],
+            "bytes": len(self.contents[file]),
+            "inputs": [{"name": name, "shape": list(each.shape), "dtype": each.dtype} for name, each in inputs.items()],
+            "output": OUTPUT,
+        }
 
     def write(self, folder: Path) -> None:
         """Write the folder atomically, replacing an earlier one."""
-        _refuse_external_data(folder / MODEL_FILE, self.model)
+        for file, content in self.contents.items():
+            _refuse_external_data(folder / file, content)
         with atomic_folder(folder) as temporary:
-            (temporary / MODEL_FILE).write_bytes(self.model)
+            for file, content in self.contents.items():
+                (temporary / file).write_bytes(content)
             (temporary / BUNDLE_FILE).write_bytes(self.json_bytes())
 
 
@@ -212,7 +225,8 @@ def read_bundle(path: Path) -> Bundle:
     """Read a bundle and verify every byte; an IntegrityError names the damaged file and how to mend it."""
     path = Path(path)
     content = _read_json(path / BUNDLE_FILE)
-    model = _read_model(path / MODEL_FILE, content)
+    model = _read_graph(path / MODEL_FILE, content.get("model"))
+    others = {file: _read_graph(path / file, told) for file, told in _other_graphs(path, content).items()}
     try:
         golden = content["golden"]
         bundle = Bundle(
@@ -225,6 +239,8 @@ def read_bundle(path: Path) -> Bundle:
             provenance=content["provenance"],
             model=model,
             format=content["format"],
+            procedure=_procedure(content),
+            others=others,
         )
         _ = bundle.parameterisation  # refuses a target that does not fit the schedule
         same = bundle.json_bytes() == json_bytes(content)
@@ -262,10 +278,26 @@ def _read_json(file: Path) -> dict[str, Any]:
     return content
 
 
-def _read_model(file: Path, content: Mapping[str, Any]) -> bytes:
-    model = content.get("model")
-    if not isinstance(model, dict) or model.get("file") != MODEL_FILE or not isinstance(model.get("bytes"), int):
-        raise IntegrityError(f"{file.parent / BUNDLE_FILE}: must name the file {MODEL_FILE}, got {model!r}; {_MEND}")
+def _procedure(content: Mapping[str, Any]) -> Rollout | None:
+    if "procedure" not in content:
+        return None
+    told = content["procedure"]
+    return Rollout(state=int(told["state"]), warm_up=int(told["warm_up"]))
+
+
+def _other_graphs(folder: Path, content: Mapping[str, Any]) -> dict[str, Any]:
+    """What bundle.json says of the graphs beside model.onnx; no other file than theirs is opened."""
+    told = content.get("graphs", {})
+    wanted = [ENCODER_FILE] if "procedure" in content else []
+    if not isinstance(told, dict) or sorted(told) != wanted:
+        raise IntegrityError(f"{folder / BUNDLE_FILE}: graphs must be {wanted}, got {told!r}; {_MEND}")
+    return told
+
+
+def _read_graph(file: Path, model: Any) -> bytes:
+    """The content of a graph, verified by what bundle.json says of it."""
+    if not isinstance(model, dict) or model.get("file") != file.name or not isinstance(model.get("bytes"), int):
+        raise IntegrityError(f"{file.parent / BUNDLE_FILE}: must name the file {file.name}, got {model!r}; {_MEND}")
     size = model["bytes"]
     data = _read(file, size)
     if len(data) != size or sha256_bytes(data) != model.get("sha256"):

@@ -8,7 +8,7 @@ the key.
 
 import base64
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -39,8 +39,15 @@ def tell_places(model: Any, weights: Mapping[str, Tensor]) -> None:
     entry.key, entry.value = KEY, json.dumps(places, sort_keys=True, separators=(",", ":"))
 
 
+def weights_of(contents: Iterable[bytes]) -> dict[str, Tensor] | None:
+    """The weights of a bundle's graphs by their names in the network; None if the metadata of one do not map them."""
+    found = [weights_in(content) for content in contents]
+    told = [each for each in found if each is not None]
+    return {name: weight for each in told for name, weight in each.items()} if len(told) == len(found) else None
+
+
 def weights_in(content: bytes) -> dict[str, Tensor] | None:
-    """The weights of model.onnx by their names in the network; None if its metadata do not map them."""
+    """The weights of one graph by their names in the network; None if its metadata do not map them."""
     model = onnx.load_model_from_string(content)
     said = [entry.value for entry in model.metadata_props if entry.key == KEY]
     if not said:

@@ -26,6 +26,15 @@ def full(x: Array, value: Any) -> Array:
     return np.full(x.shape[0], value, dtype=x.dtype)
 
 
+def zeros(x: Array, shape: tuple[int, ...]) -> Array:
+    """Zeros in x's framework, type and device."""
+    return x.new_zeros(shape) if is_torch(x) else np.zeros(shape, dtype=x.dtype)
+
+
+def to_numpy(x: Array) -> Any:
+    return x.cpu().numpy() if is_torch(x) else x
+
+
 def concat(parts: Sequence[Array]) -> Array:
     """Concatenate along the batch axis."""
     if is_torch(parts[0]):

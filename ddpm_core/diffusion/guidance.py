@@ -4,7 +4,7 @@ Guidance w, 0 = off, is out_c + w (out_c - out_null) on the first C channels; a 
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from ddpm_core.diffusion.arrays import Array, Denoise, concat, per_item, std_per_item
 from ddpm_core.errors import ParamsError
@@ -36,8 +36,8 @@ def guided(
     def denoise(x: Array, time: Array) -> Array:
         if everywhere_off or not _inside(time, interval).any():
             return net(x, time, cond)
-        untold = {name: value * 0 + null[name] if name in null else value for name, value in cond.items()}
-        twice = {name: concat([value, untold[name]]) for name, value in cond.items()}
+        nothing = untold(cond, null)
+        twice = {name: concat([value, nothing[name]]) for name, value in cond.items()}
         both = net(concat([x, x]), concat([time, time]), twice)
         given, without = both[: x.shape[0]], both[x.shape[0] :]
         w = weight if interval is None else weight * (time * 0 + 1) * _inside(time, interval)
@@ -45,6 +45,32 @@ def guided(
         return mixed if given.shape[1] == channels else _join(mixed, given, channels)
 
     return denoise
+
+
+def untold(cond: Mapping[str, Array], null: Mapping[str, Any]) -> dict[str, Array]:
+    """The conditions with the null value of each that has one."""
+    return {name: value * 0 + null[name] if name in null else value for name, value in cond.items()}
+
+
+class Guide(NamedTuple):
+    """All of guidance but the network and its conditions; see `guided`."""
+
+    weight: float
+    null: Mapping[str, Any]
+    channels: int
+    interval: tuple[float, float] | None
+    rescale: float
+
+    def bind(self, net: Net, cond: Mapping[str, Array]) -> Denoise:
+        return guided(
+            net,
+            cond,
+            self.weight,
+            null=self.null,
+            channels=self.channels,
+            interval=self.interval,
+            rescale=self.rescale,
+        )
 
 
 def calls(time: Array, weight: float, interval: tuple[float, float] | None) -> Array:

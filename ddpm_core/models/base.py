@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from ddpm_core.checks import Config
 from ddpm_core.errors import ParamsError
+from ddpm_core.procedure import Rollout
 from ddpm_core.spec import LABEL, DataSpec
 
 if TYPE_CHECKING:
@@ -25,6 +26,10 @@ class NetworkConfig(Config, ABC):
     def resolved(self, spec: DataSpec, examples: Callable[[], NDArray[Any]]) -> tuple[Self, str | None]:
         """The configuration without `auto`, and the reason for the choice; `examples` gives training data."""
         return self, None
+
+    def procedure(self, spec: DataSpec) -> Rollout | None:
+        """How the network is sampled; None: in one loop. The network's attribute `procedure` says the same."""
+        return None
 
     @abstractmethod
     def build(self, spec: DataSpec, learned_variance: bool) -> "nn.Module":

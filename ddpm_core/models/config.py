@@ -2,7 +2,8 @@
 
 from ddpm_core.models.csdi import CSDIConfig
 from ddpm_core.models.mlp import MLPConfig
+from ddpm_core.models.timegrad_config import TimeGradConfig
 from ddpm_core.models.transformer import TransformerConfig
 from ddpm_core.models.unet_config import UNetConfig
 
-ModelConfig = UNetConfig | MLPConfig | TransformerConfig | CSDIConfig
+ModelConfig = UNetConfig | MLPConfig | TransformerConfig | CSDIConfig | TimeGradConfig

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from ddpm_core.diffusion.arrays import Array, Denoise
-from ddpm_core.diffusion.guidance import guided
+from ddpm_core.diffusion.guidance import Net, guided
 from ddpm_core.errors import DataError, ParamsError
 
 
@@ -39,16 +39,18 @@ def bind_guided(
     rescale: float = 0.0,
 ) -> Denoise:
     """The same with classifier-free guidance of this weight (0 = off); `null` has the null values by condition."""
+    ask = asked(net, null, dtype)
+    return guided(ask, cond, weight, null=null, channels=channels, interval=interval, rescale=rescale)
+
+
+def asked(net: nn.Module, null: Mapping[str, Any], dtype: torch.dtype = torch.float32) -> Net:
+    """A network as guidance and the sampling loop call it."""
     _check(net, dtype)
     own: Mapping[str, Any] = getattr(net, "null", {})
     for name, value in null.items():
         if own.get(name, value) != value:
             raise ParamsError(f"null: this network's null {name} is {own[name]}, got {value}")
-
-    def ask(x: Array, time: Array, told: Mapping[str, Array]) -> Array:
-        return _ask(net, x, time, told, dtype)
-
-    return guided(ask, cond, weight, null=null, channels=channels, interval=interval, rescale=rescale)
+    return lambda x, time, told: _ask(net, x, time, told, dtype)
 
 
 def _ask(net: nn.Module, x: Tensor, time: Tensor, cond: Mapping[str, Tensor], dtype: torch.dtype) -> Tensor:

@@ -78,11 +78,11 @@ def _read_file(start: InitFrom, place: Path) -> tuple[dict[str, Tensor], ClassNa
 def _read_bundle(start: InitFrom, place: Path) -> tuple[dict[str, Tensor], ClassNames]:
     """Verifies every byte: `start.sha256` is the digest of bundle.json, which holds the digest of the graph."""
     from ddpm_core.bundle.format import read_bundle
-    from ddpm_core.bundle.graph_weights import weights_in
+    from ddpm_core.bundle.graph_weights import weights_of
 
     bundle = read_bundle(place)
     _must_be(start, bundle.digest, "bundle (the digest is that of its bundle.json)")
-    tensors = weights_in(bundle.model)
+    tensors = weights_of(bundle.contents.values())
     if tensors is None:
         raise ParamsError(
             f"train.init_from.path: must be a bundle whose graph names its weights, but {place} does not (an older "

@@ -72,14 +72,14 @@ def check_bundle(folder: Path, digest: str, record: Path) -> None:
             f"{about}: must be the bundle with the digest {digest}, which {record} is about, got {found}; run "
             "`ddpm run` (or `dvc repro`) to measure this one"
         )
-    model = folder / "model.onnx"
-    if other := sorted(path for path in folder.iterdir() if path not in (about, model)):
-        raise IntegrityError(
-            f"{other[0]}: must be gone, for a bundle has two files and this is none of them; delete it"
-        )
-    wanted, came = read_json(about)[0]["model"]["sha256"], sha256_file(model) if model.is_file() else "no file"
-    if wanted != came:
-        raise IntegrityError(f"{model}: must have SHA-256 {wanted}, which {about} names, got {came}; {_MEND}")
+    told = read_json(about)[0]
+    graphs = {folder / each["file"]: each["sha256"] for each in (told["model"], *told.get("graphs", {}).values())}
+    if other := sorted(path for path in folder.iterdir() if path != about and path not in graphs):
+        raise IntegrityError(f"{other[0]}: must be gone, for it is none of the files of this bundle; delete it")
+    for graph, wanted in graphs.items():
+        came = sha256_file(graph) if graph.is_file() else "no file"
+        if wanted != came:
+            raise IntegrityError(f"{graph}: must have SHA-256 {wanted}, which {about} names, got {came}; {_MEND}")
 
 
 def read_own(path: Path) -> dict[str, Any]:

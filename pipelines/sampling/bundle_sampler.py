@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from ddpm_core.bundle.format import Bundle, Golden, read_bundle
 from ddpm_core.diffusion import bounds, noise
 from ddpm_core.diffusion.arrays import Array, Denoise
-from ddpm_core.diffusion.generate import generate
-from ddpm_core.diffusion.guidance import guided
+from ddpm_core.diffusion.guidance import Guide
+from ddpm_core.diffusion.rollout import sample as sample_by
 from ddpm_core.errors import IntegrityError, ParamsError
 from ddpm_core.samplers import SamplerConfig
 from ddpm_core.samplers.config import GuidanceConfig, SampleConfig, named
@@ -36,7 +36,7 @@ OnStep = Callable[[int, int], None]
 Conditions = Mapping[str, NDArray[Any]]
 """What the network is told of each datum of a batch, [n, ...] by name, as `DataSpec.conditions_for` gives it."""
 Watch = Callable[[int, Array, Array], None]
-"""(row of the plan, the batch's x after it, its x0_hat), to show how samples form."""
+"""(row of the plan, the batch's x after it, its x0_hat), to show how samples form; column by column in a rollout."""
 
 
 class Sampler:
@@ -59,6 +59,7 @@ class Sampler:
         self._torch = _torch_denoiser(bundle, device, threads, gpu) if engine == "torch" else None
         started = self._torch or OnnxDenoiser(bundle, device, threads, gpu)
         self._net: Net = started
+        self._encoder: Net | None = started.encoder if isinstance(started, OnnxDenoiser) else None
         self.device, self.threads, self.engine = started.device, threads, engine
 
     @classmethod
@@ -114,10 +115,9 @@ class Sampler:
         if batch_size < 1:
             raise ParamsError(f"batch_size: must be at least 1, got {batch_size}")
         samples = np.empty((n, *spec.shape), dtype=spec.dtype)
-        rows, batches = len(recipe.plan), -(-n // batch_size)
+        rows, batches = recipe.rows, -(-n // batch_size)
         shape = max(1, min(batch_size, n)) if gpu_batch is None else gpu_batch
-        net = in_one_shape(self._net, shape) if self.device == "cuda" else self._net
-        run = partial(self._run, net) if self._torch is None else self._torch.sample
+        run = partial(self._run, shape) if self._torch is None else self._torch.sample
         with Progress(rows * batches, "sample", "steps", quiet=not progress) as bar:
             done = 0
 
@@ -143,7 +143,7 @@ class Sampler:
 
     def _run(
         self,
-        net: Net,
+        gpu_batch: int,
         recipe: Recipe,
         cond: Conditions,
         seeds: Sequence[int],
@@ -151,10 +151,18 @@ class Sampler:
     ) -> NDArray[np.float32]:
         """One batch by numpy, in the network's range; `TorchDenoiser.sample` is the same by torch."""
         spec, plan = self.bundle.spec, recipe.plan
-        x0: NDArray[np.float32] = generate(
+        net, encoder = self._net, self._encoder
+        if self.device == "cuda":
+            net = in_one_shape(net, gpu_batch)
+            encoder = None if encoder is None else in_one_shape(encoder, gpu_batch)
+        x0: NDArray[np.float32] = sample_by(
+            self.bundle.procedure,
             plan,
             self.bundle.parameterisation,
-            self._guided(net, recipe, cond),
+            net,
+            encoder,
+            self._guide(recipe),
+            cond,
             noise.initial(seeds, spec.shape) * plan.start_scale,
             lambda step: noise.step_noise(seeds, step, spec.shape),
             bound=bounds.operator(plan.bound, spec.range),
@@ -164,18 +172,16 @@ class Sampler:
 
     def denoiser(self, recipe: Recipe, cond: Conditions) -> Denoise:
         """What the loop asks: the network with these conditions bound, guided as the recipe says."""
-        return self._guided(self._net, recipe, cond)
+        if self.bundle.procedure is not None:
+            raise ParamsError(
+                "this needs a network that is sampled in one loop, but the one of this bundle makes column after "
+                "column; take `ddpm sample` or `ddpm forecast`, or a bundle with another network"
+            )
+        return self._guide(recipe).bind(self._net, cond)
 
-    def _guided(self, net: Net, recipe: Recipe, cond: Conditions) -> Denoise:
-        return guided(
-            net,
-            cond,
-            recipe.guidance.weight,
-            null=self.bundle.spec.null,
-            channels=self.bundle.spec.channels,
-            interval=recipe.interval,
-            rescale=recipe.guidance.rescale,
-        )
+    def _guide(self, recipe: Recipe) -> Guide:
+        spec, guidance = self.bundle.spec, recipe.guidance
+        return Guide(guidance.weight, spec.null, spec.channels, recipe.interval, guidance.rescale)
 
     # ------------------------------------------------------------------------------------------------- golden
 

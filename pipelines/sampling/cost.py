@@ -6,6 +6,7 @@ from typing import Literal
 
 from ddpm_core.diffusion import noise
 from ddpm_core.metrics.config import EvaluateConfig
+from ddpm_core.procedure import MODEL_FILE
 from pipelines.runtime.progress import duration
 from pipelines.sampling.bundle_sampler import Sampler
 from pipelines.sampling.parallel import Workers
@@ -42,7 +43,7 @@ def log_cost(
 def seconds_an_evaluation(sampler: Sampler, batch_size: int) -> float:
     """Of one network evaluation of one datum: the second of two equal calls, as the first includes the set-up."""
     count = min(batch_size, _TIMED_SAMPLES)
-    cond = sampler.bundle.blank(count)
+    cond = sampler.bundle.graphs[MODEL_FILE].blank(count)
     x, t = noise.initial(range(count), cond.pop("x").shape[1:]), cond.pop("t") + 1
     sampler.network(x, t, cond)
     began = _now()

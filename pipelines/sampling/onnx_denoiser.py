@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 
 from ddpm_core.bundle.format import OUTPUT, Bundle
 from ddpm_core.errors import DeviceError, IntegrityError, ParamsError
+from ddpm_core.procedure import ENCODER_FILE, MODEL_FILE, Graph
 
 log = logging.getLogger(__name__)
 
 Net = Callable[[NDArray[np.float32], NDArray[np.float32], Mapping[str, NDArray[Any]]], NDArray[np.float32]]
-"""(x, t, conditions by name) -> out."""
+"""(x, t, conditions by name) -> out; an encoder takes its position in place of t."""
 
 _CPU, _CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 _TENSORS = {"float32": "tensor(float)", "int64": "tensor(int64)"}  # as onnxruntime calls them
@@ -46,17 +47,36 @@ class OnnxDenoiser:
     def __init__(self, bundle: Bundle, device: str = "auto", threads: int = 1, gpu: int = 0) -> None:
         if threads < 1:
             raise ParamsError(f"threads: must be at least 1, got {threads}")
-        session = _on_gpu(bundle, device, threads, gpu) if _wants_cuda(device) else None
-        self._session = session or _open(bundle.model, threads, None)
-        self.device = "cpu" if session is None else "cuda"
+        on_gpu = _on_gpu(bundle, device, threads, gpu) if _wants_cuda(device) else None
+        nets = on_gpu or _opened(bundle, threads)
+        self._net = nets[MODEL_FILE]
+        self.encoder: Net | None = nets.get(ENCODER_FILE)
+        """The encoder of a network that is sampled column by column."""
+        self.device = "cpu" if on_gpu is None else "cuda"
         self.threads = threads
-        _check(self._session, bundle)
         log.info("sampling on %s", "the GPU" if self.device == "cuda" else f"the CPU, threads: {threads}")
 
     def __call__(
         self, x: NDArray[np.float32], t: NDArray[np.float32], cond: Mapping[str, NDArray[Any]]
     ) -> NDArray[np.float32]:
-        return _run(self._session, {"x": x, "t": t, **cond})
+        return self._net(x, t, cond)
+
+
+class _Graph:
+    """One graph in a session."""
+
+    def __init__(self, session: onnxruntime.InferenceSession, file: str, graph: Graph) -> None:
+        _check(session, file, graph)
+        self._session, self._time = session, graph.time
+
+    def __call__(
+        self, x: NDArray[np.float32], t: NDArray[np.float32], cond: Mapping[str, NDArray[Any]]
+    ) -> NDArray[np.float32]:
+        return self.run({"x": x, self._time: t, **cond})
+
+    def run(self, feeds: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
+        out: NDArray[np.float32] = self._session.run([OUTPUT], dict(feeds))[0]
+        return out
 
 
 def _wants_cuda(device: str) -> bool:
@@ -79,26 +99,35 @@ def _no_cuda(device: str, why: str) -> bool:
     return False
 
 
-def _on_gpu(bundle: Bundle, device: str, threads: int, gpu: int) -> onnxruntime.InferenceSession | None:
-    """A session that works on the GPU; None, after a warning, where it does not and `auto` allows the CPU."""
+def _on_gpu(bundle: Bundle, device: str, threads: int, gpu: int) -> dict[str, _Graph] | None:
+    """Graphs that work on the GPU; None, after a warning, where they do not and `auto` allows the CPU."""
     said = preload()
     try:
-        session = _session(bundle.model, threads, gpu)
-        if _CUDA in session.get_providers():
-            _check(session, bundle)
-            _run(session, bundle.blank(1))
-            return session
+        sessions = {file: _session(content, threads, gpu) for file, content in bundle.contents.items()}
+        if all(_CUDA in session.get_providers() for session in sessions.values()):
+            found = {file: _Graph(session, file, bundle.graphs[file]) for file, session in sessions.items()}
+            for file, graph in found.items():
+                graph.run(bundle.graphs[file].blank(1))
+            return found
         why = "onnxruntime could not start its CUDA provider"
     except IntegrityError:
         raise
     except Exception as error:  # noqa: BLE001  onnxruntime's exceptions have no common class of their own
         why = f"the GPU failed on one datum: {_short(error)}"
-    _open(bundle.model, threads, None)  # a graph that no provider can open is another fault
+    _opened(bundle, threads)  # a graph that no provider can open is another fault
     why = f"{why} ({_short(said)})" if said else why
     if device == "cuda":
         raise DeviceError(f"device: cuda was asked for, but {why}; {MEND}")
     log.warning("sampling on the CPU: %s; %s", why, MEND)
     return None
+
+
+def _opened(bundle: Bundle, threads: int) -> dict[str, _Graph]:
+    """The graphs on the CPU."""
+    return {
+        file: _Graph(_open(content, file, threads), file, bundle.graphs[file])
+        for file, content in bundle.contents.items()
+    }
 
 
 def preload() -> str:
@@ -107,11 +136,6 @@ def preload() -> str:
     with contextlib.redirect_stdout(said):
         onnxruntime.preload_dlls()
     return said.getvalue()
-
-
-def _run(session: onnxruntime.InferenceSession, feeds: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
-    out: NDArray[np.float32] = session.run([OUTPUT], dict(feeds))[0]
-    return out
 
 
 def in_one_shape(net: Net, size: int) -> Net:
@@ -145,12 +169,12 @@ def gpu_count() -> int:
     return 0
 
 
-def _open(model: bytes, threads: int, gpu: int | None) -> onnxruntime.InferenceSession:
+def _open(model: bytes, file: str, threads: int) -> onnxruntime.InferenceSession:
     try:
-        return _session(model, threads, gpu)
+        return _session(model, threads, None)
     except Exception as error:  # onnxruntime's exceptions have no common class of their own
         raise IntegrityError(
-            f"model.onnx: must be a model that onnxruntime {onnxruntime.__version__} can open, got: {_short(error)}; "
+            f"{file}: must be a model that onnxruntime {onnxruntime.__version__} can open, got: {_short(error)}; "
             "make the bundle again with `ddpm export`"
         ) from error
 
@@ -171,15 +195,15 @@ def _session(model: bytes, threads: int, gpu: int | None) -> onnxruntime.Inferen
     return onnxruntime.InferenceSession(model, options, providers=providers, enable_fallback=0)
 
 
-def _check(session: onnxruntime.InferenceSession, bundle: Bundle) -> None:
+def _check(session: onnxruntime.InferenceSession, file: str, graph: Graph) -> None:
     """Refuse a graph whose inputs and output are not those of bundle.json."""
     inputs = {node.name: (node.type, node.shape[1:]) for node in session.get_inputs()}
     outputs = {node.name: (node.type, node.shape[1:]) for node in session.get_outputs()}
-    wanted = {name: (_TENSORS[each.dtype], list(each.shape)) for name, each in bundle.inputs.items()}
-    gives = {OUTPUT: ("tensor(float)", [bundle.out_channels, *bundle.spec.shape[1:]])}
+    wanted = {name: (_TENSORS[each.dtype], list(each.shape)) for name, each in graph.inputs.items()}
+    gives = {OUTPUT: ("tensor(float)", list(graph.out))}
     if inputs != wanted or outputs != gives:
         raise IntegrityError(
-            f"model.onnx: must take {wanted} and give {gives}, as bundle.json says, but takes {inputs} and gives "
+            f"{file}: must take {wanted} and give {gives}, as bundle.json says, but takes {inputs} and gives "
             f"{outputs}; make the bundle again with `ddpm export`"
         )
 

@@ -106,7 +106,7 @@ def sample_in_parallel(
     ]
     samples = np.empty((len(seeds), *sampler.bundle.spec.shape), dtype=sampler.bundle.spec.dtype)
     with (
-        Progress(len(recipe.plan) * batches, "sample", "steps", quiet=not progress) as bar,
+        Progress(recipe.rows * batches, "sample", "steps", quiet=not progress) as bar,
         closing(map_in_workers(setups, parts, on_tick=bar.update)) as results,
     ):
         for start, result in zip(starts, results, strict=True):

@@ -19,6 +19,8 @@ class Recipe:
     plan: SamplingPlan
     interval: tuple[float, float] | None
     """Where guidance acts, in the network's time; None is everywhere."""
+    columns: int
+    """How often the plan is run for a sample: once for each column where they are made one by one, otherwise once."""
 
     @classmethod
     def of(
@@ -41,12 +43,17 @@ class Recipe:
             chosen = chosen if steps is None else replace(chosen, steps=steps)
         plan = chosen.plan(bundle.schedule, bundle.variance)
         guided_by = _guidance(bundle, defaults.guidance, guidance)
-        return cls(chosen, guided_by, plan, guided_by.time_interval(bundle.schedule))
+        return cls(chosen, guided_by, plan, guided_by.time_interval(bundle.schedule), bundle.columns)
+
+    @property
+    def rows(self) -> int:
+        """The rows of the plan that a sample takes."""
+        return len(self.plan) * self.columns
 
     def cost(self, n: int) -> int:
         """Network evaluations of single data; guidance doubles them where it acts."""
         times = self.plan.time[self.plan.asks]
-        return n * int(calls(times, self.guidance.weight, self.interval).sum())
+        return n * self.columns * int(calls(times, self.guidance.weight, self.interval).sum())
 
 
 def _guidance(bundle: Bundle, default: GuidanceConfig, asked: GuidanceConfig | float | None) -> GuidanceConfig:

@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 from torch import nn
 
 from ddpm_core.bundle.format import Bundle
-from ddpm_core.bundle.graph_weights import weights_in
+from ddpm_core.bundle.graph_weights import weights_of
 from ddpm_core.device import describe, pick_device, set_precision
 from ddpm_core.diffusion.generate import OnStep
 from ddpm_core.errors import IntegrityError, ParamsError
 from ddpm_core.models import ModelConfig
+from ddpm_core.procedure import MODEL_FILE
 from ddpm_core.tensors.sampling import sample
 from pipelines.parsing import parse_kept
 
@@ -43,6 +44,7 @@ class TorchDenoiser:
         self.device, self.threads = place.type, threads
         self._bundle = bundle
         self._net = network_of(bundle).to(self._device)
+        self._asked = self._net.get_submodule(bundle.graphs[MODEL_FILE].part)
         log.info("sampling by torch on %s", describe(self._device))
 
     def __call__(
@@ -53,7 +55,7 @@ class TorchDenoiser:
 
         told = {name: there(value) for name, value in cond.items()}
         with torch.inference_mode():
-            out: NDArray[np.float32] = self._net(there(x), there(t), **told).cpu().numpy()
+            out: NDArray[np.float32] = self._asked(there(x), there(t), **told).cpu().numpy()
         return out
 
     def sample(
@@ -84,7 +86,7 @@ class TorchDenoiser:
 
 def network_of(bundle: Bundle) -> nn.Module:
     """The network that a bundle was exported from, with its weights; ParamsError where the bundle lacks either."""
-    told, weights = bundle.provenance.get("model"), weights_in(bundle.model)
+    told, weights = bundle.provenance.get("model"), weights_of(bundle.contents.values())
     if told is None or weights is None:
         lacks = "the network's configuration in its provenance" if told is None else "the places of its weights"
         raise ParamsError(
@@ -97,6 +99,6 @@ def network_of(bundle: Bundle) -> nn.Module:
         net.load_state_dict(weights)
     except RuntimeError as error:
         raise IntegrityError(
-            f"model.onnx: must hold the weights of the network that bundle.json tells of, but {error}; {_MEND}"
+            f"bundle: must hold the weights of the network that bundle.json tells of, but {error}; {_MEND}"
         ) from error
     return net.eval().requires_grad_(False)

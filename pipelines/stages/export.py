@@ -20,13 +20,14 @@ from ddpm_core.errors import IntegrityError, ParamsError
 from ddpm_core.files import json_bytes, sha256_bytes, sha256_file
 from ddpm_core.models import ModelConfig
 from ddpm_core.objectives.config import ObjectiveConfig
+from ddpm_core.procedure import ENCODER_FILE, MODEL_FILE, graphs_of, procedure_of
 from ddpm_core.spec import DataSpec
 from ddpm_core.training.ema import average_of
 from pipelines.parsing import parse_kept
 from pipelines.paths import Paths
 from pipelines.runtime.threads import in_use
 from pipelines.sampling.bundle_sampler import Sampler
-from pipelines.sampling.onnx_denoiser import OnnxDenoiser
+from pipelines.sampling.onnx_denoiser import Net, OnnxDenoiser
 
 if TYPE_CHECKING:
     from pipelines.params import Params
@@ -37,7 +38,7 @@ log = logging.getLogger(__name__)
 _PACKAGES = ("ddpm-pipeline", "torch", "onnx", "onnxscript", "numpy")
 # One of these two runs the graph, by platform.
 _RUNTIMES = ("onnxruntime-gpu", "onnxruntime")
-_CODE = ("bundle", "diffusion", "models", "objectives", "samplers", "spec.py", "tensors")
+_CODE = ("bundle", "diffusion", "models", "objectives", "procedure.py", "samplers", "spec.py", "tensors")
 
 
 def run(params: "Params", paths: Paths, tracker: "Tracker") -> None:
@@ -46,7 +47,8 @@ def run(params: "Params", paths: Paths, tracker: "Tracker") -> None:
     torch.set_num_threads(threads)
     log.info("exporting %s to ONNX", paths.weights.name)
     bundle = export_weights(paths.weights, paths.bundle, params.export, asdict(params.sample), threads)
-    log.info("bundle %s: %s bytes of model.onnx in %s", bundle.digest[:16], f"{len(bundle.model):,}", paths.bundle)
+    size = sum(map(len, bundle.contents.values()))
+    log.info("bundle %s: %s bytes of ONNX in %s", bundle.digest[:16], f"{size:,}", paths.bundle)
 
 
 def export_weights(
@@ -54,7 +56,9 @@ def export_weights(
 ) -> Bundle:
     """The bundle of a weights file: graph, proof of parity, golden sample, all written at once."""
     net, about, spec, diffusion = read_weights(weights, config.ema, best=config.weights == "best")
-    model = export_onnx(net, spec, opset=config.opset)
+    procedure = procedure_of(net)
+    graphs = graphs_of(spec, procedure, diffusion.learned_variance)
+    contents = {file: export_onnx(net, spec, opset=config.opset, graph=graph) for file, graph in graphs.items()}
     parameterisation = diffusion.parameterisation()
     schedule = parameterisation.schedule
     draft = Bundle(
@@ -65,14 +69,17 @@ def export_weights(
         sample=sample,
         golden=None,
         provenance=_provenance(weights, about, config, sample),
-        model=model,
+        model=contents.pop(MODEL_FILE),
+        procedure=procedure,
+        others=contents,
     )
-    difference = assert_parity(
-        net,
-        OnnxDenoiser(draft, "cpu", threads),
-        spec,
-        top_time=float(schedule.time[-1]),
-        tolerance=config.parity_tolerance,
+    started = OnnxDenoiser(draft, "cpu", threads)
+    runs: dict[str, Net | None] = {MODEL_FILE: started, ENCODER_FILE: started.encoder}
+    top_time, tolerance = float(schedule.time[-1]), config.parity_tolerance
+    difference = max(
+        assert_parity(net, run, spec, top_time=top_time, tolerance=tolerance, graph=graphs[file])
+        for file, run in runs.items()
+        if run is not None
     )
     log.info("onnxruntime answers as torch does, to %.1e, at batches of %s", difference, PARITY_BATCHES)
     # The golden sample is made as a reader will make it, on one thread of the CPU.

@@ -110,7 +110,7 @@ def test_it_starts_from_the_last_levels_noise_and_bounds_as_the_plan_says(
 
     edm = Edm("edm", 20, 0.002, 80.0, 7.0, 0.5).build()
     exploding = Sampler(replace(sampler.bundle, schedule=edm, target="edm"), "cpu")
-    monkeypatch.setattr("pipelines.sampling.bundle_sampler.generate", spy)
+    monkeypatch.setattr("ddpm_core.diffusion.rollout.generate", spy)
     exploding.sample(exploding.recipe(), [3], {"label": [0]})
     np.testing.assert_allclose(seen["x_T"], 80 * initial([3], sampler.bundle.spec.shape), rtol=1e-6)
     assert seen["bound"](np.array([[-5.0, 0.5, 5.0]])).tolist() == [[-1.0, 0.5, 1.0]]
