@@ -16,6 +16,7 @@ from ddpm_core.diffusion.time_law import Uniform
 from ddpm_core.diffusion.weighting import Simple
 from ddpm_core.models import NetworkConfig
 from ddpm_core.models.csdi import CSDIConfig
+from ddpm_core.models.timegrad_config import TimeGradConfig
 from ddpm_core.objectives.batch import Batch
 from ddpm_core.objectives.diffusion_config import DiffusionConfig
 from ddpm_core.spec import Condition, DataSpec
@@ -69,7 +70,18 @@ def _csdi(time_layer: Any) -> Example:
     return Example(config, conditions, "observed", "told", lambda told: told == 1, lambda told: told == 0)
 
 
-EXAMPLES = {"csdi": _csdi("attention"), "csdi_s4d": _csdi("s4d")}
+def _timegrad(cell: Any, head: Any) -> Example:
+    config = TimeGradConfig("timegrad", cell, 2, 6, (1, 2), head, 8, 2, 0.0)
+    conditions = {"history": (K, 5), "seen": (K, 5), "calendar": (2, 5 + W)}
+    return Example(config, conditions, "history", "seen", lambda seen: seen > 0, None)
+
+
+EXAMPLES = {
+    "csdi": _csdi("attention"),
+    "csdi_s4d": _csdi("s4d"),
+    "timegrad_gru": _timegrad("gru", "mlp"),
+    "timegrad_lstm": _timegrad("lstm", "conv"),
+}
 every_network = pytest.mark.parametrize("example", EXAMPLES.values(), ids=EXAMPLES.keys())
 
 
