@@ -77,7 +77,8 @@ def _distinct(cond: Mapping[str, Array], n: int) -> tuple[NDArray[np.int64], NDA
     """The first datum of each set with equal conditions, and each datum's place among those."""
     arrays = [to_numpy(value) for value in cond.values()]
     places: dict[bytes, int] = {}
-    first, same = [], []
+    first: list[int] = []
+    same: list[int] = []
     for i in range(n):
         key = b"".join(array[i].tobytes() for array in arrays)
         if key not in places:

@@ -1,6 +1,6 @@
 """TimeGrad: a recurrent encoder of what is known, and a denoiser of the next step of all series."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -74,7 +74,7 @@ class Encoder(nn.Module):
         self.label = nn.Embedding(classes + 1, embedding) if classes else None
         calendar = spec.conditions["calendar"].shape[0] if "calendar" in spec.conditions else 0
         inputs = 2 * spec.channels * len(config.lags) + calendar + (embedding if classes else 0)
-        kind = nn.GRU if config.cell == "gru" else nn.LSTM
+        kind: Any = nn.GRU if config.cell == "gru" else nn.LSTM
         dropout = config.dropout if config.layers > 1 else 0.0
         self.rnn = kind(inputs, config.cells, config.layers, batch_first=True, dropout=dropout)
 
