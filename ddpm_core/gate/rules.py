@@ -72,6 +72,8 @@ class Evidence:
     confidence: float
     resampling: str | None
     faults: Mapping[str, Numbers]
+    counted: str = "samples"
+    """What `n` counts."""
 
     def result(self, metric: Metric) -> RuleResult | None:
         """The result of the metric's own rule; None without one."""
@@ -90,6 +92,8 @@ class Evidence:
             "excess": (self._excess, (metric.name, metric.floor, *((rule.chance,) if rule.chance else counts))),
             "loss": (self._loss, (*counts, metric.name, metric.floor)),
             "absolute": (self._absolute, (metric.name,)),
+            "least": (self._least, (*counts, metric.name, *ends)),
+            "inside": (self._inside, (*counts, metric.name, *ends)),
         }.get(rule.kind, (None, ()))
         if judge is None:
             raise DataError(
@@ -97,7 +101,7 @@ class Evidence:
             )
         if absent := missing(rule.title, self.numbers, needs):
             return absent
-        if rule.kind in ("interval", "ratio") and self.resampling != RESAMPLING:
+        if rule.kind in ("interval", "ratio", "least", "inside") and self.resampling != RESAMPLING:
             text = f"intervals must be of the kind {RESAMPLING!r}, got {self.resampling!r}; run `ddpm evaluate` again"
             return RuleResult(rule.title, "not measured", None, None, text)
         return judge(rule, metric, limit)
@@ -115,7 +119,7 @@ class Evidence:
         outcome = by_interval(low <= limit, high <= limit)
         text = f"{self.words(rule.words, metric)}; allowed {number(limit)}"
         if outcome == "not enough evidence":
-            text += f"; {enough(value, (high - low) / 2, limit, self._fewest)}"
+            text += f"; {enough(value, (high - low) / 2, limit, self._fewest, self.counted)}"
         return RuleResult(rule.title, outcome, value, limit, text)
 
     def _ratio(self, rule: Rule, metric: Metric, limit: float) -> RuleResult:
@@ -164,7 +168,7 @@ class Evidence:
             outcome = "pass"
             text += "; the interval shows no larger loss, and the loss is within twice the allowed"
         elif outcome == "not enough evidence":
-            text += f"; {enough(loss, (high - low) / 2, allowed, self._fewest)}"
+            text += f"; {enough(loss, (high - low) / 2, allowed, self._fewest, self.counted)}"
         return RuleResult(rule.title, outcome, share, limit, text)
 
     def _loss_of_share(self, mine: float, its: float) -> tuple[float, float]:
@@ -180,6 +184,28 @@ class Evidence:
         value = self.numbers[metric.name]
         text = f"{self.words(rule.words, metric)}; allowed {number(limit)}"
         return RuleResult(rule.title, "pass" if value <= limit else "fail", value, limit, text)
+
+    def _least(self, rule: Rule, metric: Metric, limit: float) -> RuleResult:
+        low, high = (self.numbers[name] for name in metric.ends)
+        outcome = by_interval(high >= limit, low >= limit)
+        return self._limited(rule, metric, outcome, limit, f"at least {_shown(limit, metric)}")
+
+    def _inside(self, rule: Rule, metric: Metric, limit: float) -> RuleResult:
+        """The result names the end of what is allowed that is nearer to the value."""
+        low, high = (self.numbers[name] for name in metric.ends)
+        least, most = rule.centre - limit, rule.centre + limit
+        outcome = by_interval(low <= most and high >= least, low >= least and high <= most)
+        nearer = most if self.numbers[metric.name] > rule.centre else least
+        return self._limited(
+            rule, metric, outcome, nearer, f"allowed {_shown(least, metric)} to {_shown(most, metric)}"
+        )
+
+    def _limited(self, rule: Rule, metric: Metric, outcome: Outcome, limit: float, asked: str) -> RuleResult:
+        value, low, high = (self.numbers[name] for name in (metric.name, *metric.ends))
+        text = f"{self.words(rule.words, metric)}; {asked}"
+        if outcome == "not enough evidence":
+            text += f"; {enough(value, (high - low) / 2, limit, self._fewest, self.counted)}"
+        return RuleResult(rule.title, outcome, value, limit, text)
 
     @property
     def _fewest(self) -> float:
@@ -202,25 +228,32 @@ def by_interval(may_hold: bool, holds: bool) -> Outcome:
     return "pass" if holds else "not enough evidence" if may_hold else "fail"
 
 
-def enough(value: float, reach: float, limit: float, n: float) -> str:
-    """The number of samples with which the interval would be on one side of the limit; it narrows as 1 / sqrt(n)."""
+def _shown(limit: float, metric: Metric) -> str:
+    return f"{limit:.0%}" if metric.share else number(limit)
+
+
+def enough(value: float, reach: float, limit: float, n: float, counted: str) -> str:
+    """The number of samples, or of what else is counted, with which the interval would be on one side of the limit.
+
+    It narrows as 1 / sqrt(n).
+    """
     gap = abs(limit - value)
     if gap * 1000 < reach:
-        return "the value lies on the limit: no number of samples would be enough"
+        return f"the value lies on the limit: no number of {counted} would be enough"
     wanted = n * (reach / gap) ** 2 * 1.1
     unit = 10 ** max(0, int(log10(wanted)) - 1)
-    return f"about {ceil(wanted / unit) * unit:,.0f} samples and as many unseen examples would be enough"
+    return f"about {ceil(wanted / unit) * unit:,.0f} {counted} and as many unseen examples would be enough"
 
 
 # ---- the rules without a metric of their own
 
 
-def samples_rule(metrics: Numbers, gate: GateConfig) -> RuleResult:
+def samples_rule(metrics: Numbers, gate: GateConfig, counted: str) -> RuleResult:
     rule = "samples"
     if absent := missing(rule, metrics, ("n", "n_heldout")):
         return absent
     fewest = min(metrics["n"], metrics["n_heldout"])
-    text = f"{metrics['n']:g} samples and {metrics['n_heldout']:g} unseen examples"
+    text = f"{metrics['n']:g} {counted} and {metrics['n_heldout']:g} unseen examples"
     if fewest < gate.min_samples:
         text += f"; gate.min_samples asks for {gate.min_samples} of each: raise evaluate.n or split.test_fraction"
         return RuleResult(rule, "not enough evidence", fewest, gate.min_samples, text)

@@ -31,6 +31,7 @@ _OUTCOMES: Mapping[Outcome, str] = {
     "not measured": "nothing was measured of",
     "not enough evidence": "there is not enough evidence of",
 }
+_ASKS = "looks like the data"
 _NOT_OF_THE_SAMPLES = ("samples", "controls")  # rules about the measurement itself, not about the samples
 
 
@@ -57,13 +58,15 @@ class Verdict:
     outcome: Outcome
     bundle: str
     looks: Literal["yes", "partly", "no"]
-    """Whether the samples look like the data, in plain words ..."""
+    """Whether the samples look like the data (or what else is asked of them), in plain words ..."""
     because: str
     """... and why."""
     rules: tuple[RuleResult, ...]
     controls: tuple[ControlResult, ...]
     tells: str
     """The smallest differences between two models that this many samples can detect."""
+    asks: str
+    """What `looks` answers."""
 
     @property
     def passed(self) -> bool:
@@ -71,7 +74,7 @@ class Verdict:
 
     @property
     def headline(self) -> str:
-        return f"looks like the data: {self.looks}, because {self.because}"
+        return f"{self.asks}: {self.looks}, because {self.because}"
 
     @property
     def blind(self) -> str:
@@ -110,11 +113,12 @@ def verdict(metrics: Numbers, record: Mapping[str, Any], gate: GateConfig) -> Ve
     bundle, confidence = _bundle_and_confidence(measured, gate)
     faults = record.get("controls", {})
     gross = {str(fault["words"]): fault["metrics"] for fault in faults.values() if fault["gross"]}
-    evidence = Evidence(metrics, gate, confidence, measured.conditions.get("resampling"), gross)
+    counted = next((metric.meaning for metric in measured.listed if metric.name == "n"), "samples")
+    evidence = Evidence(metrics, gate, confidence, measured.conditions.get("resampling"), gross, counted)
     controls = tuple(_control(name, fault, measured, evidence) for name, fault in faults.items())
     of = [(metric, result) for metric in measured.listed if (result := evidence.result(metric)) is not None]
     rules = [
-        samples_rule(metrics, gate),
+        samples_rule(metrics, gate, counted),
         *(result for metric, result in of if metric.rule and metric.rule.kind != "ratio"),
         *(result for metric, result in of if metric.rule and metric.rule.kind == "ratio"),
         *(limit_rule(metrics, limit) for limit in gate.absolute),
@@ -128,7 +132,8 @@ def verdict(metrics: Numbers, record: Mapping[str, Any], gate: GateConfig) -> Ve
         because=because,
         rules=tuple(rules),
         controls=controls,
-        tells=_tells(measured),
+        tells=_tells(measured, counted),
+        asks=next((m.rule.asks for m in measured.listed if m.rule and m.rule.asks), _ASKS),
     )
 
 
@@ -202,7 +207,7 @@ def _by_outcome(rules: Sequence[RuleResult]) -> list[str]:
     return [f"{_OUTCOMES[outcome]} {listed(names)}" for outcome, names in named.items() if names]
 
 
-def _tells(measured: Measurement) -> str:
+def _tells(measured: Measurement, counted: str) -> str:
     """The difference of two models that most draws detect, where it was measured."""
     numbers = measured.metrics
     told = ", ".join(
@@ -214,4 +219,4 @@ def _tells(measured: Measurement) -> str:
     )
     if not told:
         return ""
-    return f"{numbers.get('n', 0):g} samples tell two models apart in 8 of 10 draws where they differ in {told}"
+    return f"{numbers.get('n', 0):g} {counted} tell two models apart in 8 of 10 draws where they differ in {told}"

@@ -28,18 +28,21 @@ class Rule:
     interval: the whole interval is at most the limit. ratio: so is that of a multiple of what real data score, and the
     limit counts only where every gross fault exceeds it. excess: a share is at most so much above its floor, or chance
     alone often gives as many. loss: a share is at most so much below its floor. absolute: the value is at most the
-    limit. `words` and `says` are format strings of value, low, high, floor and worth (1 / value real data, repeated).
+    limit. least: the whole interval is at least the limit. inside: it is at most that far from `centre`. `words` and
+    `says` are format strings of value, low, high, floor and worth (1 / value real data, repeated).
     """
 
-    kind: Literal["interval", "ratio", "excess", "loss", "absolute"]
+    kind: Literal["interval", "ratio", "excess", "loss", "absolute", "least", "inside"]
     limit: str
     title: str
     words: str
     _: KW_ONLY
-    says: str = ""  # the verdict begins with the worst of those metrics that have such words
+    says: str = ""  # the verdict begins with the worst of those metrics that have such words ...
+    asks: str = ""  # ... and these, which `says` answers; "" is "looks like the data"
     controls: bool = False  # bad samples made from real data are judged by it too
     chance: str = ""  # of an excess: the metric that says how often chance alone gives as many; "" has it worked out
     guessing: float = 0.0  # of a loss: the share that mere guessing reaches
+    centre: float = 0.0  # of inside: the value of a perfect model
 
 
 @dataclass(frozen=True, eq=False)

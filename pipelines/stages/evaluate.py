@@ -72,7 +72,9 @@ def measure_bundle(params: "Params", paths: Paths, folder: Path, out: Path, *, p
     )
     measured = kind_of(index.spec.kind).measure(evaluation)
     golden = golden_metric(sampler.golden_difference(), sampler.bundle.golden is not None)
-    metrics = [*measured.metrics, *counts(n, len(test), len(train)), golden]
+    counted = {metric.name for metric in measured.metrics}  # a kind may count otherwise
+    counts_of_all = [each for each in counts(n, len(test), len(train)) if each.name not in counted]
+    metrics = [*measured.metrics, *counts_of_all, golden]
     left_out = {metric.name: metric.left_out for metric in metrics if metric.value is None and metric.left_out}
     out.mkdir(parents=True, exist_ok=True)
     with atomic_folder(out / SAMPLES) as samples:
