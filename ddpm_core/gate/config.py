@@ -79,6 +79,24 @@ class PictureGate(LikenessGate):
     __checks__: ClassVar[Checks] = {**LikenessGate.__checks__, "max_rough": fraction}
 
 
+@dataclass(frozen=True)
+class SeriesGate(GateConfig):
+    """The limits for forecasts and for values filled in."""
+
+    min_skill: float
+    max_coverage_error: float
+    max_dispersion_error: float
+    max_broken: float
+
+    __checks__: ClassVar[Checks] = {
+        **GateConfig.__checks__,
+        "min_skill": (lambda v: -1 <= v < 1, "between -1 and 1, the latter excluded"),
+        "max_coverage_error": fraction,
+        "max_dispersion_error": not_negative,
+        "max_broken": fraction,
+    }
+
+
 def limit_of(gate: GateConfig, key: str) -> float | None:
     """A limit by its key in section gate; None if it is switched off."""
     limit = asdict(gate).get(key, key)

@@ -9,6 +9,7 @@ samples is spread over their gaps.
 
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -71,7 +72,7 @@ def between(ends: tuple[Floats, Floats], low: float, high: float) -> Floats:
 def pit_histogram(of: Ensemble, bins: int) -> Floats:
     """The share of truths in each of so many equal parts of the distribution, as a multiple of 1 / bins."""
     ends, edges = gaps(of), np.linspace(0.0, 1.0, bins + 1)
-    shares = [of.ratio(between(ends, low, high)).value for low, high in zip(edges[:-1], edges[1:], strict=True)]
+    shares = [of.ratio(between(ends, low, high)).value for low, high in pairwise(edges)]
     return np.array(shares) * bins
 
 

@@ -49,8 +49,11 @@ def mean_crps(of: Ensemble) -> Ratio:
     return of.ratio(fair_crps(of.ordered, of.known))
 
 
-def skill_against(baseline: str, value: float, what: str) -> Metric:
-    """The metric in the words for this value of it: `what` (forecasts, say) beside those of the baseline."""
+def skill_against(baseline: str, value: float, what: str, asks: str) -> Metric:
+    """The metric in the words for this value of it: `what` (forecasts, say) beside those of the baseline.
+
+    `asks` is what the verdict answers first: "forecasts well", say.
+    """
     rule = SKILL.rule
     assert rule is not None
     if value > 0:
@@ -59,4 +62,4 @@ def skill_against(baseline: str, value: float, what: str) -> Metric:
     else:
         words = f"not better than the best baseline ({baseline}): {{value:.1%}} ({{low:.1%}} to {{high:.1%}})"
         says = f"the {what} are not better than those of the best baseline ({baseline})"
-    return replace(SKILL, rule=replace(rule, words=words, says=says))
+    return replace(SKILL, rule=replace(rule, words=words, says=says, asks=asks))

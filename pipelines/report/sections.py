@@ -17,7 +17,10 @@ from pipelines.report.tables import class_rows, distance_rows, measure_rows
 
 _VERDICT = (
     "A rule passes where the whole interval keeps its limit, and fails where none of it does. One rule that fails, or "
-    "cannot be judged, blocks the model. e is the energy distance in units of the distance between two real examples: "
+    "cannot be judged, blocks the model."
+)
+_E = (
+    "e is the energy distance in units of the distance between two real examples: "
     "0 for real data, 0.1 for ten examples repeated for ever, 1 for a single one."
 )
 _DISTANCES = (
@@ -29,9 +32,11 @@ _DISTANCES = (
 _BY_LEVEL = "The levels of noise in four equal quarters: where the training's loss falls, and where it stays."
 
 
-def verdict_section(verdict: Verdict) -> Section:
+def verdict_section(verdict: Verdict, metrics: Sequence[Metric]) -> Section:
+    judged_by_e = any(metric.rule and metric.rule.says and metric.features for metric in metrics)
+    words = f"{_VERDICT} {_E}" if judged_by_e else _VERDICT
     tells = [Paragraph(f"{verdict.tells}.", soft=True)] if verdict.tells else []
-    return Section("Verdict", [Paragraph(_VERDICT), outcomes_table(verdict.rules), *tells])
+    return Section("Verdict", [Paragraph(words), outcomes_table(verdict.rules), *tells])
 
 
 def measures_section(metrics: Sequence[Metric], record: Mapping[str, Any], classes: Sequence[str]) -> Section:

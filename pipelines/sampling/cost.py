@@ -18,16 +18,15 @@ _TIMED_SAMPLES = 16  # at most, in the call that is timed
 
 
 def log_cost(
-    sampler: Sampler, recipe: Recipe, config: EvaluateConfig, unseen: int, processes: int | Literal["auto"]
+    sampler: Sampler, recipe: Recipe, config: EvaluateConfig, n: int, unseen: int, processes: int | Literal["auto"]
 ) -> None:
-    """Log the cost of the samples of stage evaluate, and whether `evaluate.n_most` reduced their number."""
-    n = config.samples(unseen)
-    if config.n == "test" and n < unseen:
+    """Log the cost of the n samples of stage evaluate, and whether `evaluate.n_most` reduced their number."""
+    if config.n == "test" and (most := config.samples(unseen)) < unseen:
         log.warning(
-            "evaluate.n: test asks for %s samples, one for each unseen example; evaluate.n_most limits them to %s "
+            "evaluate.n: test asks about all %s unseen examples; evaluate.n_most limits them to %s "
             "(a number in evaluate.n has no limit)",
             f"{unseen:,}",
-            f"{n:,}",
+            f"{most:,}",
         )
     workers = Workers.of(processes, sampler.threads, sampler.device, -(-n // config.batch_size))
     at_once = workers.count if workers.gpus else 1  # processes on a CPU share the threads of the timed call

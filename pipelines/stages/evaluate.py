@@ -112,7 +112,7 @@ def _sampled(
     unseen: int,
 ) -> NDArray[Any]:
     config, processes = params.evaluate, params.runtime.sampling_processes
-    log_cost(sampler, recipe, config, unseen, processes)
+    log_cost(sampler, recipe, config, len(seeds), unseen, processes)
     return sample_in_parallel(
         sampler,
         recipe,
@@ -132,7 +132,7 @@ def _record(of: Evaluation, measured: Measured, metrics: list[Metric], left_out:
             "versions": {name: version(name).split("+")[0] for name in ("numpy", "torch")},
             **measured.conditions,
             "n": n,
-            "conditional": bool(bundle.spec.conditions),
+            "conditional": bool(bundle.spec.classes),
             "asked": {name: sha256_bytes(np.ascontiguousarray(value).tobytes()) for name, value in of.cond.items()},
             "reference": of.reference.digest,
             "data": of.reference.content["data"],

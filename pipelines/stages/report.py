@@ -65,7 +65,7 @@ def gather(config: ReportConfig, gate: GateConfig, verdict: Verdict, paths: Path
     first, *others = kind.report_sections(given)
     sections = [
         first,
-        verdict_section(verdict),
+        verdict_section(verdict, metrics),
         controls_section(verdict, metrics, gate),
         *others,
         measures_section(metrics, record, manifest.spec.classes),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from numpy.typing import NDArray
 
 from ddpm_core.spec import DataSpec
-from pipelines.kinds.kind import Augment, Kind, Sections
+from pipelines.kinds.kind import Asked, Augment, Kind, Sections
 
 if TYPE_CHECKING:
     from pipelines.evaluation.evaluation import Evaluation, Measured
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pipelines.report.parts.files import ReportInput
     from pipelines.report.parts.section import Section
     from pipelines.serving.base.serving import Serving
-    from pipelines.shards.archive import Arrays, Example
+    from pipelines.shards.archive import Arrays, Example, Split
 
 
 class Series(Kind):
@@ -27,14 +27,14 @@ class Series(Kind):
     name = "series"
 
     def sections(self) -> Sections:
-        from ddpm_core.gate.config import GateConfig
+        from ddpm_core.gate.config import SeriesGate
         from pipelines.kinds.series.contract.config import SeriesContract
         from pipelines.kinds.series.evaluation.config import SeriesEvaluateConfig
         from pipelines.kinds.series.reference.config import ReferenceConfig
         from pipelines.kinds.series.sources import SourceConfig
         from pipelines.kinds.series.training import AugmentConfig
 
-        return Sections(SourceConfig, SeriesContract, ReferenceConfig, AugmentConfig, SeriesEvaluateConfig, GateConfig)
+        return Sections(SourceConfig, SeriesContract, ReferenceConfig, AugmentConfig, SeriesEvaluateConfig, SeriesGate)
 
     def row_type(self) -> type["Row"]:
         from pipelines.kinds.series.rows.row import WindowRow
@@ -87,6 +87,11 @@ class Series(Kind):
         from pipelines.kinds.series.reference.build import build
 
         return build(real)
+
+    def asked_of(self, test: "Split", spec: DataSpec, config: Any) -> Asked:
+        from pipelines.kinds.series.evaluation.asked import asked_of
+
+        return asked_of(test, spec, config)
 
     def measure(self, of: "Evaluation") -> "Measured":
         from pipelines.kinds.series.evaluation.measure import measure

@@ -37,7 +37,7 @@ def test_the_time_is_that_of_the_second_call_times_the_evaluations(
     caplog.set_level(logging.INFO, "pipelines")
     recipe = sampler.recipe(steps=5, guidance=0.0)
     assert recipe.cost(1000) == 5000
-    cost.log_cost(sampler, recipe, EVALUATE, 1000, 1)
+    cost.log_cost(sampler, recipe, EVALUATE, 1000, 1000, 1)
     # 5,000 evaluations at 2 s for 16 of them: 625 s
     told = [record.getMessage() for record in caplog.records if record.name == cost.__name__]
     (line,) = told
