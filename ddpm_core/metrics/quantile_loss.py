@@ -43,10 +43,10 @@ def quantile_losses(of: Ensemble, levels: tuple[float, ...] = LEVELS) -> Floats:
 
 
 def weighted(of: Ensemble, losses: Floats, mean: Floats, std: Floats) -> dict[str, Ratio]:
-    """wQL of each column whose values are not all 0; `mean` and `std` [columns] are of its scaling."""
+    """wQL of each column whose values are not all 0; `mean` and `std` [windows, columns] are of their scaling."""
     loss = np.where(of.counts, losses, 0.0).sum(axis=2) * std
-    size = np.where(of.counts, np.abs(of.known * std[:, None] + mean[:, None]), 0.0).sum(axis=2)
-    return {str(k): Ratio(loss[:, k], size[:, k]) for k in range(len(std)) if size[:, k].sum() > 0}
+    size = np.where(of.counts, np.abs(of.known * std[:, :, None] + mean[:, :, None]), 0.0).sum(axis=2)
+    return {str(k): Ratio(loss[:, k], size[:, k]) for k in range(size.shape[1]) if size[:, k].sum() > 0}
 
 
 def scaled(of: Ensemble, losses: Floats, errors: Floats) -> dict[str, Ratio]:

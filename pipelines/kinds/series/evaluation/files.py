@@ -15,7 +15,6 @@ from ddpm_core.metrics.calibration import between, gaps, pit_histogram
 from ddpm_core.metrics.crps import fair_crps
 from ddpm_core.metrics.ensemble import Ensemble
 from ddpm_core.metrics.metric import Metric
-from ddpm_core.spec import Scaling
 from pipelines.kinds.series.evaluation.measures import RealSeries
 from pipelines.kinds.series.reference.baselines import distances
 from pipelines.kinds.series.reference.windows import time_of
@@ -61,12 +60,6 @@ class Forecasters:
         return {name: np.where(of.counts, fair_crps(of.ordered, of.known), np.nan) for name, of in self.all.items()}
 
     @property
-    def scaling(self) -> tuple[Floats, Floats]:
-        """Mean and standard deviation [columns, 1] of the data's own unit."""
-        of = self.real.spec.scaling or Scaling((0.0,), (1.0,))
-        return np.array(of.mean)[:, None], np.array(of.std)[:, None]
-
-    @property
     def columns(self) -> list[str]:
         return [str(name) for name in self.real.spec.about["columns"]]
 
@@ -104,13 +97,14 @@ def fans(of: Forecasters) -> dict[str, list[Fan]]:
 
 
 def _fan(of: Forecasters, row: int, column: int) -> Fan:
-    windows, (mean, std) = of.real.windows, of.scaling
+    windows = of.real.windows
+    mean, std = (part[row, column] for part in of.real.scaling)
     places, steps = windows.told.shape[2], windows.steps
     first = max(0, places - (1 + _OF_HISTORY) * steps)
-    told = windows.told[row, column, first:] * std[column] + mean[column]
+    told = windows.told[row, column, first:] * std + mean
     truth, samples = np.full(len(told), np.nan), np.full((len(_FAN_LEVELS), len(told)), np.nan)
     truth[-steps:] = np.where(windows.asked[row, column], of.test.x[row, column], np.nan)
-    quantiles = np.quantile(of.model.samples[row, :, column], _FAN_LEVELS, axis=0) * std[column] + mean[column]
+    quantiles = np.quantile(of.model.samples[row, :, column], _FAN_LEVELS, axis=0) * std + mean
     samples[:, -steps:] = np.where(np.isnan(told[-steps:]), quantiles, np.nan)
     series = of.real.spec.classes[windows.label[row]] if of.real.spec.classes else ""
     title = f"{of.columns[column]}{' of ' if series else ''}{series}"
@@ -143,14 +137,15 @@ def _by_step(of: Forecasters) -> bytes:
 
 def _by_column(of: Forecasters) -> bytes:
     """In each column's own unit."""
-    std, rows = of.scaling[1], []
-    off = np.abs(of.model.known - of.model.quantile(0.5)), (of.model.known - of.model.mean) ** 2
+    std, rows = of.real.scaling[1][:, :, None], []
+    off = [np.abs(of.model.known - of.model.quantile(0.5)) * std, ((of.model.known - of.model.mean) * std) ** 2]
+    crps_of = [each * std for each in of.crps.values()]
     for k, name in enumerate(of.columns):
         some = of.model.counts[:, k]
         if some.any():
-            crps = [float(each[:, k][some].mean() * std[k, 0]) for each in of.crps.values()]
+            crps = [float(each[:, k][some].mean()) for each in crps_of]
             mae, rmse = float(off[0][:, k][some].mean()), float(np.sqrt(off[1][:, k][some].mean()))
-            rows.append((name, int(some.sum()), *crps, mae * std[k, 0], rmse * std[k, 0]))
+            rows.append((name, int(some.sum()), *crps, mae, rmse))
     return _csv(("column", "values", *of.crps, "MAE of the median", "RMSE of the mean"), rows)
 
 
@@ -172,7 +167,7 @@ def _pit(of: Forecasters) -> bytes:
 
 def _quantiles(of: Forecasters) -> bytes:
     """Of every value that was asked for, in the data's own unit."""
-    mean, std = of.scaling
+    mean, std = (part[:, :, None] for part in of.real.scaling)
     asked = np.argwhere(of.model.counts)
     values = [of.model.quantile(level) * std + mean for level in LEVELS]
     rows = (

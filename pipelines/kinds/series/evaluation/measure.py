@@ -34,7 +34,8 @@ def measure(of: Evaluation) -> Measured:
     )
     told = np.where(np.isnan(windows.told[:, :, -windows.steps :]), np.nan, test.x).astype(np.float32)
     samples = with_told(of.x.reshape(len(rows), each, *spec.shape), told)
-    encoded = spec.encode(samples.reshape(of.x.shape)).reshape(samples.shape)
+    labels = np.repeat(windows.label, each)
+    encoded = spec.encode(samples.reshape(of.x.shape), labels).reshape(samples.shape)
     ensemble = real.ensemble(encoded.astype(np.float64))
     measured = {metric.name: metric for metric in real.measures(ensemble)}
     scores = {name: without_rules(real.measures(its)) for name, its in real.of_baselines.items()}

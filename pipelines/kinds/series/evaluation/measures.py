@@ -48,6 +48,13 @@ class RealSeries:
     def weighings(self) -> Weighings:
         return Weighings.of(self.blocks, Resampling(self.config.resamples, self.config.seed, self.config.confidence))
 
+    @property
+    def scaling(self) -> tuple[Floats, Floats]:
+        """Mean and standard deviation of each column, [windows, columns]."""
+        shape = len(self.windows), self.spec.channels
+        mean, std = (self.spec.scaling or Scaling((0.0,), (1.0,))).affine(self.windows.label)
+        return np.broadcast_to(mean, shape), np.broadcast_to(std, shape)
+
     @cached_property
     def of_baselines(self) -> dict[str, Ensemble]:
         """As many samples of each baseline as the model has, of the same windows."""
@@ -72,14 +79,14 @@ class RealSeries:
 
     def measures(self, of: Ensemble) -> Iterator[Metric]:
         """All but the skill, of samples of whatever origin."""
-        weighings, scaling = self.weighings, self.spec.scaling or Scaling((0.0,), (1.0,))
-        errors, losses = self.seasonal_errors[self.windows.label], quantile_losses(of)
+        weighings, losses = self.weighings, quantile_losses(of)
+        errors = self.seasonal_errors[self.windows.label]
         yield weighings.measured(CRPS, mean_crps(of))
         yield weighings.measured(ENERGY_SCORE, mean_energy_score(of))
         yield from calibration(of, weighings)
         yield from point_errors(of, errors, weighings)
         for metric, ratios in (
-            (WQL, weighted(of, losses, np.array(scaling.mean), np.array(scaling.std))),
+            (WQL, weighted(of, losses, *self.scaling)),
             (SQL, scaled(of, losses, errors)),
         ):
             if ratios:

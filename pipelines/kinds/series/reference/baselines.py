@@ -47,10 +47,9 @@ def last_value(windows: Windows) -> Floats:
 def linear(windows: Windows) -> Floats:
     """In a straight line between the told neighbours; beyond the last of them its value."""
     before, after, since, until = _neighbours(windows)
-    with np.errstate(invalid="ignore"):
-        between = (before * until + after * since) / (since + until)
+    between = (before * until + after * since) / np.maximum(since + until, 1)
     one = np.where(np.isnan(before), after, before)
-    return np.nan_to_num(np.where(np.isnan(before) | np.isnan(after), one, between))
+    return np.nan_to_num(np.where(np.isnan(before) | np.isnan(after) | (since == 0), one, between))
 
 
 def seasonal(season: int) -> Point:
@@ -115,15 +114,12 @@ class Paths:
 
 def paths(point: Point, train: Windows, rng: np.random.Generator) -> tuple[Floats, Rows]:
     """The errors of a point forecast on training windows, and of which series they are. A missing one is another's."""
-    picked = np.concatenate([_evenly(np.flatnonzero(train.label == each)) for each in np.unique(train.label)])
-    windows = train.rows(picked)
-    errors = windows.truth - point(windows)
-    for column in np.ndindex(errors.shape[1:]):
-        values = errors[(slice(None), *column)]
-        missing = np.isnan(values)
-        known = values[~missing]
-        values[missing] = known[rng.integers(0, len(known), int(missing.sum()))] if len(known) else 0.0
-    return errors, windows.label
+    found, labels = [], []
+    for label in np.unique(train.label):
+        windows = train.rows(_evenly(np.flatnonzero(train.label == label)))
+        found.append(_filled((windows.truth - point(windows))[None], rng)[0])
+        labels.append(windows.label)
+    return np.concatenate(found), np.concatenate(labels)
 
 
 def _evenly(rows: Rows) -> Rows:

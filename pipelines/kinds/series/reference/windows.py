@@ -30,8 +30,8 @@ class Windows:
     def of(cls, split: Split, spec: DataSpec, cond: Mapping[str, NDArray[Any]] | None = None) -> "Windows":
         """A split's windows; `cond` where something else is told of them."""
         assert split.present is not None
-        cond = split.cond if cond is None else cond
-        truth = np.where(split.present > 0, spec.encode(split.x).astype(np.float64), np.nan)
+        cond = {**split.cond, **(cond or {})}
+        truth = np.where(split.present > 0, spec.encode(split.x, cond.get(LABEL)).astype(np.float64), np.nan)
         if "history" in cond:
             told = np.where(cond["seen"] > 0, cond["history"].astype(np.float64), np.nan)
             told = np.concatenate([told, np.full(truth.shape, np.nan)], axis=2)

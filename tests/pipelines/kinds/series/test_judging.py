@@ -1,0 +1,299 @@
+"""Series are judged right: an exact forecaster passes, every gross fault is refused, and nothing hidden is looked at.
+
+Nothing is trained. The samples come from the exact distribution of what follows, or is missing, in an AR(1).
+"""
+
+import csv
+import io
+from dataclasses import dataclass, replace
+from functools import cache
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ddpm_core.gate.comparison import compare
+from ddpm_core.gate.config import SeriesGate
+from ddpm_core.gate.verdict import Verdict, verdict
+from ddpm_core.metrics.golden import golden_metric
+from ddpm_core.metrics.intervals import RESAMPLING
+from ddpm_core.metrics.measurement import Measurement, recorded
+from ddpm_core.metrics.metric import Metric, flat
+from ddpm_core.metrics.recompute import ways
+from ddpm_core.spec import DataSpec
+from pipelines.evaluation.evaluation import Measured
+from pipelines.kinds import kind_of
+from pipelines.kinds.kind import Asked
+from pipelines.kinds.series.evaluation.asked import asked_of
+from pipelines.kinds.series.evaluation.config import SeriesEvaluateConfig
+from pipelines.kinds.series.evaluation.measure import with_told
+from pipelines.kinds.series.evaluation.measures import broken
+from pipelines.kinds.series.reference.build import of_windows
+from pipelines.kinds.series.reference.config import ReferenceConfig
+from pipelines.kinds.series.reference.controls import WORDS
+from pipelines.kinds.series.reference.windows import Windows
+from pipelines.kinds.series.rows.sample_files import (
+    BY_COLUMN,
+    BY_STEP,
+    COVERAGE,
+    FANS,
+    FORECASTERS,
+    MODEL,
+    PIT,
+    QUANTILES,
+)
+from pipelines.report.parts.files import ReportInput, SampleFiles
+from pipelines.report.parts.section import Table
+from pipelines.shards.archive import Split, rows_of
+from tests.support.ar_series import FORECAST, HORIZON, oracle, split
+
+CONFIG = SeriesEvaluateConfig(
+    n="test", n_most=None, seed=0, batch_size=64, engine="onnxruntime", steps=None, guidance=None, floor_draws=1,
+    resamples=100, confidence=0.95, samples_each=30,
+)  # fmt: skip
+GATE = SeriesGate(
+    model_name=None, min_samples=30, max_golden_difference=0.1, max_unseen_controls=0, max_champion_loss=0.02,
+    absolute=(), min_skill=0.03, max_coverage_error=0.1, max_dispersion_error=0.4, max_broken=0.0,
+)  # fmt: skip
+TASKS = {"forecast": FORECAST}
+GROSS = [name for name, (_, gross) in WORDS.items() if gross]
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Samples of a spec's test split, measured and judged."""
+
+    asked: Asked
+    told: np.ndarray
+    measured: Measured
+    measurement: Measurement
+    verdict: Verdict
+
+
+@cache
+def data(task: str) -> tuple[Split, Split]:
+    spec = TASKS[task]
+    return split(spec, 250, 1)[0], split(spec, 120, 2, "2021-01-01T00:00:00")[0]
+
+
+def judged(task: str, changed: Any = None, spread: float = 1.0, seed: int = 0, config: Any = CONFIG) -> Judged:
+    """By the oracle's samples, after `changed` was done to them [windows, m, columns, steps]."""
+    spec, (train, test) = TASKS[task], data(task)
+    asked = asked_of(test, spec, config)
+    each = config.samples_each
+    rows = asked.rows[::each]
+    chosen = Split(rows_of(test.arrays, rows), [test.keys[row] for row in rows])
+    told = Windows.of(chosen, spec, {name: value[::each] for name, value in asked.cond.items()}).told
+    x = oracle(spec, told, each, seed, spread)
+    if changed is not None:
+        x = changed(x.reshape(len(told), each, *spec.shape)).reshape(x.shape).astype(np.float32)
+    content, files = of_windows(Windows.of(train, spec), spec, ReferenceConfig("auto", 0))
+    of: Any = SimpleNamespace(
+        x=x, cond=asked.cond, rows=asked.rows, train=train, test=test, spec=spec, config=config,
+        reference=SimpleNamespace(content=content, files=files),
+        sampler=SimpleNamespace(bundle=SimpleNamespace(spec=spec)),
+    )  # fmt: skip
+    measured = kind_of("series").measure(of)
+    metrics = [*measured.metrics, golden_metric(0.0), Metric("n_heldout", "", value=len(test))]
+    conditions = {**measured.conditions, "settings": config.compared(), "resampling": RESAMPLING}
+    record = {
+        "conditions": conditions,
+        "provenance": {"bundle": "b"},
+        **recorded(metrics),
+        "controls": measured.controls,
+    }
+    measurement = Measurement(flat(metrics, config.confidence), record)
+    return Judged(asked, told, measured, measurement, verdict(measurement.metrics, record, GATE))
+
+
+@cache
+def exact(task: str) -> Judged:
+    return judged(task)
+
+
+# ---- the verdict
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_an_exact_forecaster_passes(task: str):
+    found = exact(task).verdict
+    assert found.outcome == "pass", found.table()
+    assert found.headline.startswith(
+        f"{'fills gaps' if task == 'impute' else 'forecasts'} well: yes, because the "
+        f"{'values filled in' if task == 'impute' else 'forecasts'} are"
+    )
+    assert "better than the best baseline (" in found.table()
+    assert {rule.rule for rule in found.rules} == {
+        "samples", "skill", "coverage of 50%", "coverage of 90%", "dispersion", "whole", "golden sample", "controls"
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_every_control_is_there_and_every_gross_one_is_refused(task: str):
+    controls = {control.name: control for control in exact(task).verdict.controls}
+    assert list(controls) == list(WORDS)
+    assert [name for name in GROSS if not controls[name].blocked] == []
+
+
+BAD = {
+    "too little spread": (("coverage of 50%", "coverage of 90%", "dispersion"), None, 0.5),
+    "too much spread": (("coverage of 50%", "dispersion"), None, 2.0),
+    "beside the truth": (("skill", "coverage of 50%", "coverage of 90%"), lambda x: x + 3.0 * x.std(), 1.0),
+    "of other windows": (("skill",), lambda x: np.roll(x, 7, axis=0), 1.0),
+    "one sample again and again": (
+        ("coverage of 50%", "coverage of 90%", "dispersion"), lambda x: np.repeat(x[:, :1], x.shape[1], axis=1), 1.0
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BAD)
+@pytest.mark.parametrize("task", TASKS)
+def test_a_bad_forecaster_is_refused_by_the_rules_that_see_its_fault(task: str, name: str):
+    rules, changed, spread = BAD[name]
+    outcomes = {rule.rule: rule.outcome for rule in judged(task, changed, spread).verdict.rules}
+    assert {outcomes[rule] for rule in rules} <= {"fail", "not enough evidence"}, outcomes
+    assert "fail" in {outcomes[rule] for rule in rules}
+
+
+def test_too_few_windows_apart_are_not_enough_evidence():
+    found = judged("forecast", config=replace(CONFIG, n=10)).verdict
+    assert (found.rules[0].rule, found.rules[0].outcome) == ("samples", "not enough evidence")
+    assert found.rules[0].text.startswith("10 windows apart in time and 120 unseen")
+
+
+def test_a_challenger_is_held_against_the_champion_by_the_same_windows():
+    """A little too little spread costs little CRPS, which only the pairing by window shows."""
+    exact_one, worse = exact("forecast").measurement, judged("forecast", spread=0.5).measurement
+    (same,) = compare(exact_one, exact_one, GATE)
+    assert (same.rule, same.outcome, same.value) == ("champion: skill", "pass", 0.0)
+    (found,) = compare(worse, exact_one, GATE)
+    assert found.outcome == "fail"
+    (other,) = compare(exact_one, worse, GATE)
+    assert other.outcome == "pass"
+    alone = worse.replicates("skill")
+    both = worse.difference("skill", exact_one)
+    assert alone is not None
+    assert both.high - both.low < 0.5 * 2 * 1.96 * alone.spread
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_all_intervals_follow_from_what_the_record_holds(task: str):
+    measurement = exact(task).measurement
+    ends = {name for name in measurement.metrics if name.endswith(("_low", "_high", "_detectable"))}
+    assert ends
+    assert set(ways(measurement)) == ends
+
+
+# ---- what is measured
+
+
+def test_no_bit_depends_on_what_is_missing_or_was_not_told():
+    _, test = data("forecast")
+    before = exact("forecast").measurement.metrics
+    for name, mask in (("history", "seen"), ("x", "present")):
+        array = test.arrays[name]
+        kept = array.copy()
+        try:
+            array[test.arrays[mask] == 0] = 1e7
+            assert judged("forecast").measurement.metrics == before
+        finally:
+            array[:] = kept
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_every_measure_stands_beside_the_best_baselines(task: str):
+    numbers = exact(task).measurement.metrics
+    for name in ("crps", "energy_score", "wql", "sql", "mase", "mae_median", "rmse_mean"):
+        assert numbers[name] < numbers[f"{name}_baseline"]
+        assert numbers[f"{name}_low"] < numbers[name] < numbers[f"{name}_high"]
+    assert numbers["skill"] == pytest.approx(1 - numbers["crps"] / numbers["crps_baseline"], rel=1e-6)
+
+
+def test_the_scores_of_the_exact_forecaster_are_those_of_its_closed_forms():
+    """Of a Gaussian of variance v the CRPS is sqrt(v / pi) in the mean; h steps on v = 1 - phi^(2 h)."""
+    numbers = exact("forecast").measurement.metrics
+    steps = np.arange(1, HORIZON + 1)
+    wanted = np.sqrt((1 - 0.8 ** (2 * steps)) / np.pi).mean()
+    assert numbers["crps"] == pytest.approx(wanted, rel=0.06)
+    assert numbers["coverage_90"] == pytest.approx(0.9, abs=0.03)
+    assert numbers["dispersion"] == pytest.approx(1.0, abs=0.12)
+
+
+# ---- what is asked
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_each_window_is_asked_for_as_often_as_it_says_and_told_alike(task: str):
+    spec, (_, test) = TASKS[task], data(task)
+    asked = asked_of(test, spec, replace(CONFIG, n=20, samples_each=10))
+    rows = asked.rows.reshape(20, 10)
+    assert (rows == rows[:, :1]).all()
+    assert len(set(rows[:, 0].tolist())) == 20
+    assert list(asked.cond) == list(spec.conditions)
+    for value in asked.cond.values():
+        value = value.reshape(20, 10, *value.shape[1:])
+        assert (value == value[:, :1]).all()
+    again = asked_of(test, spec, replace(CONFIG, n=20, samples_each=10))
+    assert all((again.cond[name] == value).all() for name, value in asked.cond.items())
+
+
+def test_more_windows_than_there_are_asks_for_each_once():
+    _, test = data("forecast")
+    assert len(asked_of(test, FORECAST, replace(CONFIG, n=500)).rows) == len(test) * CONFIG.samples_each
+
+
+def test_told_values_are_put_in_exactly_and_what_is_broken_is_counted():
+    told = np.array([[[1.5, np.nan]]], dtype=np.float32)
+    samples = np.array([[[[1.25, 7.0]], [[1.5, 8.0]]]], dtype=np.float32)
+    assert broken(samples, told).value == 0.25
+    mended = with_told(samples, told)
+    assert broken(mended, told).value == 0.0
+    np.testing.assert_array_equal(mended[0, :, 0, 1], [7.0, 8.0])
+    assert broken(np.where(mended == 8.0, np.nan, mended), told).value == 0.25
+
+
+# ---- files and report
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_the_tables_say_what_was_measured(task: str):
+    found = exact(task)
+    files = found.measured.files
+    assert set(files) == {"grid.png", FANS, FORECASTERS, BY_STEP, BY_COLUMN, COVERAGE, PIT, QUANTILES}
+    tables = {name: list(csv.DictReader(io.StringIO(files[name].decode()))) for name in files if name.endswith(".csv")}
+    numbers = found.measurement.metrics
+    assert tables[FORECASTERS][0]["forecaster"] == MODEL
+    assert float(tables[FORECASTERS][0]["crps"]) == pytest.approx(numbers["crps"], rel=1e-5)
+    values = np.array([int(row["values"]) for row in tables[BY_STEP]])
+    crps = np.array([float(row[MODEL]) for row in tables[BY_STEP]])
+    assert values @ crps / values.sum() == pytest.approx(numbers["crps"], rel=1e-4)
+    assert len(tables[QUANTILES]) == values.sum() == numbers["values"]
+    middle = next(row for row in tables[COVERAGE] if row["level"] == "0.5")
+    assert float(middle[MODEL]) == pytest.approx(numbers["coverage_50"], rel=1e-4)
+    assert [row["column"] for row in tables[BY_COLUMN]] == ["load", "heat"]
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_the_report_shows_fans_baselines_and_spread(task: str, tmp_path: Any):
+    found = exact(task)
+    for name, content in found.measured.files.items():
+        (tmp_path / name).write_bytes(content)
+    rows = [SimpleNamespace(missing=0.1)]
+    given = ReportInput(
+        found.measurement.listed, found.measurement.record, GATE, SampleFiles(tmp_path), TASKS[task], rows
+    )
+    first, beside, spread = kind_of("series").report_sections(given)
+    assert len(first.pictures) == 8
+    table = next(part for part in beside.parts if isinstance(part, Table))
+    assert table.rows[0][:2] == ("measure", MODEL)
+    assert "crps" in {row[0] for row in table.rows}
+    assert len(spread.pictures) == 2
+    facts = dict(kind_of("series").data_facts(given))  # type: ignore[arg-type]
+    assert facts["one step"] == "h"
+    assert facts["missing values"].startswith("10.0%")
+
+
+def test_the_spec_of_these_tests_is_one_of_the_kinds():
+    assert isinstance(FORECAST, DataSpec)
+    assert FORECAST.kind == kind_of("series").name
