@@ -1,6 +1,7 @@
 """Windows of a process of which the exact distribution of what comes, or is missing, is known: AR(1) by the hour.
 
-Two columns, each x_t = 0.8 x_(t-1) + e_t with variance 1, independent of each other; a tenth of the values is missing.
+Two columns, each x_t = 0.8 x_(t-1) + e_t with variance 1, and with the correlation 0.9 to each other; a tenth of the
+values is missing.
 """
 
 from dataclasses import replace
@@ -12,6 +13,7 @@ from ddpm_core.spec import Condition, DataSpec, Scaling
 from pipelines.shards.archive import Split
 
 PHI, COLUMNS, HISTORY, HORIZON, WINDOW = 0.8, 2, 24, 8, 24
+_TOGETHER = np.array([[1.0, 0.9], [0.9, 1.0]])
 _ABOUT = {"columns": ["load", "heat"], "frequency": "h", "calendar": ["hour_of_day_sin", "hour_of_day_cos"]}
 _SCALING = Scaling((10.0, -3.0), (2.0, 0.5))
 
@@ -42,9 +44,10 @@ def split(spec: DataSpec, n: int, seed: int, start: str = "2020-01-01T00:00:00")
     steps = spec.shape[1]
     told = HISTORY if spec.about["task"] == "forecast" else 0
     values = np.empty((COLUMNS, n * steps + told))
-    values[:, 0] = rng.standard_normal(COLUMNS)
+    root = np.linalg.cholesky(_TOGETHER)
+    values[:, 0] = root @ rng.standard_normal(COLUMNS)
     for t in range(1, values.shape[1]):
-        values[:, t] = PHI * values[:, t - 1] + np.sqrt(1 - PHI**2) * rng.standard_normal(COLUMNS)
+        values[:, t] = PHI * values[:, t - 1] + np.sqrt(1 - PHI**2) * root @ rng.standard_normal(COLUMNS)
     begins = np.arange(n) * steps
     whole = np.stack([values[:, begin : begin + told + steps] for begin in begins])
     there = rng.random(whole.shape) < 0.9
@@ -67,16 +70,14 @@ def oracle(spec: DataSpec, told: np.ndarray, m: int, seed: int, spread: float = 
     `told` [windows, columns, places] is NaN where nothing is; `spread` multiplies the standard deviation.
     """
     places, steps = told.shape[2], spec.shape[1]
-    cov = PHI ** np.abs(np.subtract.outer(np.arange(places), np.arange(places)))
+    cov = np.kron(_TOGETHER, PHI ** np.abs(np.subtract.outer(np.arange(places), np.arange(places))))
     rng = np.random.default_rng(seed)
-    samples = np.empty((len(told), m, COLUMNS, places))
-    for window, column in np.ndindex(len(told), COLUMNS):
-        values = told[window, column]
+    samples = np.empty((len(told), m, COLUMNS * places))
+    for window, values in enumerate(told.reshape(len(told), -1)):
         a, b = np.isnan(values), ~np.isnan(values)
         gain = cov[np.ix_(a, b)] @ np.linalg.inv(cov[np.ix_(b, b)])
-        rest = cov[np.ix_(a, a)] - gain @ cov[np.ix_(b, a)]
-        root = np.linalg.cholesky(rest + 1e-9 * np.eye(len(rest)))
-        samples[window, :, column] = np.where(b, values, 0.0)
-        samples[window, :, column, a] = (gain @ values[b])[:, None] + spread * root @ rng.standard_normal((a.sum(), m))
-    found = samples[..., -steps:].reshape(-1, COLUMNS, steps)
+        root = np.linalg.cholesky(cov[np.ix_(a, a)] - gain @ cov[np.ix_(b, a)])
+        samples[window] = np.where(b, values, 0.0)
+        samples[window][:, a] = gain @ values[b] + spread * rng.standard_normal((m, a.sum())) @ root.T
+    found = samples.reshape(-1, COLUMNS, places)[..., -steps:]
     return spec.decode(found.astype(np.float32))

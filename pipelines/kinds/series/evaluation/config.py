@@ -5,6 +5,7 @@ from typing import ClassVar
 
 from ddpm_core.checks import Checks
 from ddpm_core.metrics.config import EvaluateConfig
+from pipelines.kinds.series.training.masks import MaskConfig
 
 
 @dataclass(frozen=True)
@@ -12,6 +13,7 @@ class SeriesEvaluateConfig(EvaluateConfig):
     """`n` counts windows, of which each gets `samples_each` samples. Comments in params.yaml say it in words."""
 
     samples_each: int
+    masks: MaskConfig | None
 
     __checks__: ClassVar[Checks] = {
         **EvaluateConfig.__checks__,

@@ -90,14 +90,13 @@ class MaskConfig(Config):
     def shares(self) -> tuple[float, ...]:
         return tuple(getattr(self, field.name).share for field in fields(self))
 
-    def check(self, spec: DataSpec) -> None:
+    def check(self, spec: DataSpec, where: str = "train.augment.masks") -> None:
         """Refuse more time steps than a window has; of a forecast one is left to be told."""
         steps = spec.shape[1]
         for name, part, most in (("block", self.block, steps), ("forecast", self.forecast, steps - 1)):
             if part.share and part.most > most:
                 raise ParamsError(
-                    f"train.augment.masks.{name}.most: must be at most {most} for windows of {steps} time steps, got "
-                    f"{part.most}"
+                    f"{where}.{name}.most: must be at most {most} for windows of {steps} time steps, got {part.most}"
                 )
 
 

@@ -43,20 +43,28 @@ from pipelines.kinds.series.rows.sample_files import (
     PIT,
     QUANTILES,
 )
+from pipelines.kinds.series.training.masks import BlockMask, ForecastMask, MaskConfig, PatternMask, RandomMask
 from pipelines.report.parts.files import ReportInput, SampleFiles
 from pipelines.report.parts.section import Table
 from pipelines.shards.archive import Split, rows_of
-from tests.support.ar_series import FORECAST, HORIZON, oracle, split
+from tests.support.ar_series import FORECAST, HORIZON, IMPUTE, oracle, split
 
 CONFIG = SeriesEvaluateConfig(
     n="test", n_most=None, seed=0, batch_size=64, engine="onnxruntime", steps=None, guidance=None, floor_draws=1,
-    resamples=100, confidence=0.95, samples_each=30,
+    resamples=100, confidence=0.95, samples_each=30, masks=None,
 )  # fmt: skip
 GATE = SeriesGate(
     model_name=None, min_samples=30, max_golden_difference=0.1, max_unseen_controls=0, max_champion_loss=0.02,
     absolute=(), min_skill=0.03, max_coverage_error=0.1, max_dispersion_error=0.4, max_broken=0.0,
 )  # fmt: skip
-TASKS = {"forecast": FORECAST}
+TASKS = {"forecast": FORECAST, "impute": IMPUTE}
+MASKS = MaskConfig(
+    random=RandomMask(0.4, 0.2, 0.6),
+    block=BlockMask(0.3, 2, 8),
+    forecast=ForecastMask(0.2, 2, 6),
+    pattern=PatternMask(0.1),
+)
+CONFIGS = {"forecast": CONFIG, "impute": replace(CONFIG, masks=MASKS)}
 GROSS = [name for name, (_, gross) in WORDS.items() if gross]
 
 
@@ -77,9 +85,10 @@ def data(task: str) -> tuple[Split, Split]:
     return split(spec, 250, 1)[0], split(spec, 120, 2, "2021-01-01T00:00:00")[0]
 
 
-def judged(task: str, changed: Any = None, spread: float = 1.0, seed: int = 0, config: Any = CONFIG) -> Judged:
+def judged(task: str, changed: Any = None, spread: float = 1.0, seed: int = 0, config: Any = None) -> Judged:
     """By the oracle's samples, after `changed` was done to them [windows, m, columns, steps]."""
     spec, (train, test) = TASKS[task], data(task)
+    config = config or CONFIGS[task]
     asked = asked_of(test, spec, config)
     each = config.samples_each
     rows = asked.rows[::each]
@@ -188,17 +197,25 @@ def test_all_intervals_follow_from_what_the_record_holds(task: str):
 # ---- what is measured
 
 
-def test_no_bit_depends_on_what_is_missing_or_was_not_told():
-    _, test = data("forecast")
-    before = exact("forecast").measurement.metrics
-    for name, mask in (("history", "seen"), ("x", "present")):
-        array = test.arrays[name]
-        kept = array.copy()
-        try:
-            array[test.arrays[mask] == 0] = 1e7
-            assert judged("forecast").measurement.metrics == before
-        finally:
-            array[:] = kept
+@pytest.mark.parametrize(
+    ("task", "name", "mask"),
+    [
+        ("forecast", "history", "seen"),
+        ("forecast", "x", "present"),
+        ("impute", "x", "present"),
+        ("impute", "observed", "told"),
+    ],
+)
+def test_no_bit_depends_on_what_is_missing_or_was_not_told(task: str, name: str, mask: str):
+    _, test = data(task)
+    before = exact(task).measurement.metrics
+    array = test.arrays[name]
+    kept = array.copy()
+    try:
+        array[test.arrays[mask] == 0] = 1e7
+        assert judged(task).measurement.metrics == before
+    finally:
+        array[:] = kept
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -226,7 +243,8 @@ def test_the_scores_of_the_exact_forecaster_are_those_of_its_closed_forms():
 @pytest.mark.parametrize("task", TASKS)
 def test_each_window_is_asked_for_as_often_as_it_says_and_told_alike(task: str):
     spec, (_, test) = TASKS[task], data(task)
-    asked = asked_of(test, spec, replace(CONFIG, n=20, samples_each=10))
+    config = replace(CONFIGS[task], n=20, samples_each=10)
+    asked = asked_of(test, spec, config)
     rows = asked.rows.reshape(20, 10)
     assert (rows == rows[:, :1]).all()
     assert len(set(rows[:, 0].tolist())) == 20
@@ -234,7 +252,7 @@ def test_each_window_is_asked_for_as_often_as_it_says_and_told_alike(task: str):
     for value in asked.cond.values():
         value = value.reshape(20, 10, *value.shape[1:])
         assert (value == value[:, :1]).all()
-    again = asked_of(test, spec, replace(CONFIG, n=20, samples_each=10))
+    again = asked_of(test, spec, config)
     assert all((again.cond[name] == value).all() for name, value in asked.cond.items())
 
 
