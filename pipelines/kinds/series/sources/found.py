@@ -15,7 +15,7 @@ from pipelines.kinds.series.rows.times import zone_of
 from pipelines.kinds.series.sources.window import Window
 
 CalendarName = Literal["hour_of_day", "day_of_week", "day_of_year", "weekend"]
-text: Check = (lambda v: bool(v.strip()), "text")
+text: Check = (lambda v: bool(v.strip()), "not empty")
 names: Check = (
     lambda v: v is None or len(set(v)) == len(v) >= 1,
     "null (all that hold numbers) or different names, one at least",
