@@ -43,7 +43,12 @@ Addresses and secrets are no parameters. They come from the environment:
 """
 
 TABLE = "\n| key | allowed | meaning |\n|---|---|---|\n"
-NOTED_SOURCES = ("EmbeddedDigits", "TwoMoons", "ElectricityDemand", "BeijingAir")  # the comments of section source are about these
+NOTED_SOURCES = (
+    "EmbeddedDigits",
+    "TwoMoons",
+    "ElectricityDemand",
+    "BeijingAir",
+)  # the comments of section source are about these
 
 
 def page() -> str:

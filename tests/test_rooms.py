@@ -58,7 +58,12 @@ NUMBERS_FILES = (
 FOREIGN: dict[str, tuple[str, ...]] = {
     "numpy": ("ddpm_core/", "pipelines/"),
     "tqdm": ("ddpm_core/", "pipelines/"),
-    "pydantic": ("pipelines/parsing.py", "pipelines/serving/base/", "pipelines/kinds/pictures/serving/"),
+    "pydantic": (
+        "pipelines/parsing.py",
+        "pipelines/serving/base/",
+        "pipelines/kinds/pictures/serving/",
+        "pipelines/kinds/series/serving/",
+    ),
     "ruamel": ("pipelines/params.py",),
     "torch": (
         "ddpm_core/diffusion/arrays.py",  # one call, in a branch that only a tensor reaches
@@ -142,7 +147,11 @@ FOREIGN: dict[str, tuple[str, ...]] = {
         "pipelines/kinds/series/rows/fan.py",
     ),
     "pandas": ("pipelines/contract/expectations.py",),
-    "pyarrow": ("pipelines/kinds/manifest.py", "pipelines/kinds/series/sources/parquet_files.py"),
+    "pyarrow": (
+        "pipelines/kinds/manifest.py",
+        "pipelines/kinds/series/sources/parquet_files.py",
+        "pipelines/kinds/series/serving/outputs.py",
+    ),
     "torch_fidelity": ("pipelines/kinds/pictures/reference/inception.py",),
     "matplotlib": ("pipelines/report/parts/chart.py",),
     "jinja2": ("pipelines/report/page.py",),

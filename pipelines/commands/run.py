@@ -51,7 +51,7 @@ def run(args: argparse.Namespace) -> None:
         if not args.no_promote:
             promote_judged(params, paths)
     finally:  # also shows where to look at a refused model
-        sys.stdout.write(where_things_are(paths))
+        sys.stdout.write(where_things_are(paths, params.kind))
 
 
 def promote_judged(params: "Params", paths: "Paths") -> None:
@@ -114,8 +114,10 @@ def forget_finished(checkpoints: Path) -> None:
         shutil.rmtree(finished.parent, ignore_errors=True)
 
 
-def where_things_are(paths: "Paths") -> str:
+def where_things_are(paths: "Paths", kind: str) -> str:
     """The end of a run's output: what to look at, and how."""
+    from pipelines.kinds import kind_of
+
     here = Path.cwd()
     ddpm = "ddpm" if here.is_relative_to(paths.root) else f"ddpm --project {os.path.relpath(paths.root, here)}"
     lines = [
@@ -123,6 +125,6 @@ def where_things_are(paths: "Paths") -> str:
         ("report", paths.report / "index.html"),
         ("bundle", paths.bundle),
         ("runs and registry", f"{ddpm} ui"),
-        ("more samples", f"{ddpm} sample --n 64"),
+        ("more samples", f"{ddpm} {kind_of(kind).serving().trial}"),
     ]
     return "\n" + "".join(f"{name:<18} {place}\n" for name, place in lines)

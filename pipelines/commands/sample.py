@@ -64,6 +64,7 @@ def sample(args: argparse.Namespace) -> None:
 
     content = read_bundle(bundle)
     serving = kind_of(content.spec.kind).serving()
+    serving.check_command("sample", content.spec)
     out = Path(args.out or serving.default_out)
     serving.format_of(out)
     sampler = Sampler(content, args.device, args.threads)

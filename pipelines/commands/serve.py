@@ -7,8 +7,6 @@ from pathlib import Path
 from ddpm_core.errors import ParamsError
 from pipelines.commands.common import Verbs, project_paths
 
-BODY_BYTES = 65_536  # many times the size of the longest list of labels
-
 
 def add_to(verbs: Verbs) -> None:
     text = "serve a bundle over HTTP"
@@ -19,7 +17,9 @@ def add_to(verbs: Verbs) -> None:
     verb.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto", help="default: auto")
     verb.add_argument("--threads", type=int, default=1, help="threads of one network evaluation (default: 1)")
     verb.add_argument(
-        "--max-cost", type=int, default=10_000, help="most network evaluations of single samples a request may ask for"
+        "--max-cost",
+        type=int,
+        help="most network evaluations of single samples a request may ask for (default: 10,000; of series 1,000,000)",
     )
     verb.add_argument(
         "--at-once",
@@ -34,7 +34,7 @@ def add_to(verbs: Verbs) -> None:
 
 def serve(args: argparse.Namespace) -> None:
     for option in ("--threads", "--max-cost", "--at-once", "--queue"):
-        if (value := getattr(args, option[2:].replace("-", "_"))) < 1:
+        if (value := getattr(args, option[2:].replace("-", "_"))) is not None and value < 1:
             raise ParamsError(f"{option}: must be at least 1, got {value}")
     if not 0 < args.timeout < math.inf:
         raise ParamsError(f"--timeout: must be above 0 seconds, got {args.timeout:g}")
@@ -46,7 +46,5 @@ def serve(args: argparse.Namespace) -> None:
     limit_threads(args.threads)
     from pipelines.serving.app import Limits, serve_bundle
 
-    limits = Limits(
-        cost=args.max_cost, waiting=args.queue, at_once=args.at_once, seconds=args.timeout, body_bytes=BODY_BYTES
-    )
+    limits = Limits(cost=args.max_cost, waiting=args.queue, at_once=args.at_once, seconds=args.timeout, body_bytes=None)
     serve_bundle(bundle, host=args.host, port=args.port, device=args.device, threads=args.threads, limits=limits)

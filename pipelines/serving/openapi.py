@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
-from pipelines.serving.base.request import SampleRequest
+from pipelines.serving.base.request import Request
 
 
-def request_body(request: type[SampleRequest]) -> dict[str, Any]:
+def request_body(request: type[Request]) -> dict[str, Any]:
     """The body of a request. FastAPI does not read it, so it is described here."""
     schema = request.model_json_schema()
     examples = {f"example {i + 1}": {"value": value} for i, value in enumerate(schema.pop("examples", []))}

@@ -1,12 +1,15 @@
 """A request for samples, over HTTP or in a row for the MLflow model: exact types, no unknown key, finite numbers."""
 
-from collections.abc import Iterator, Mapping
+from abc import abstractmethod
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from ddpm_core.errors import ParamsError
+from ddpm_core.spec import DataSpec
 from pipelines.sampling.bundle_sampler import Sampler
 from pipelines.sampling.recipe import Recipe
 from pipelines.serving.base.labels import LabelChoice, conditions_asked
@@ -15,33 +18,38 @@ MOST_SAMPLES = 256
 MOST_STEPS = 10_000
 # The largest whole number that every JSON reader keeps exact.
 MOST_SEED = 2**53
-_Name = Annotated[str, Field(max_length=200)]
-_Label = Annotated[int, Field(ge=0, le=MOST_SEED)] | _Name | None
+Name = Annotated[str, Field(max_length=200)]
+Label = Annotated[int, Field(ge=0, le=MOST_SEED)] | Name | None
 _FAULTS_SHOWN = 10
 _LONGEST_FIELD = 80
+Fault = dict[str, str]
+"""`field` and `message`."""
 
 
-class SampleRequest(BaseModel):
-    """What every kind of data is asked by; a kind's own request adds its formats.
+@dataclass(frozen=True, eq=False)
+class Asked:
+    """What a request comes to for one bundle: the seed and the conditions of each datum that the network makes.
 
-    Sample i has the seed `seed + i`, and is a function of it and its label alone.
+    `about` is what else the kind wants to know when it writes the answer.
     """
 
-    model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, frozen=True)
+    seeds: Sequence[int]
+    cond: Mapping[str, Any]
+    about: Any = None
 
-    n: Annotated[int, Field(ge=1, le=MOST_SAMPLES)] | None = Field(
-        default=None, description="How many samples; left out: as many as `labels` has, else 1."
-    )
-    label: _Label = Field(
-        default="cycle", description="One class for all, by number or name; `none` or null: no label; `cycle`: in turn."
-    )
-    labels: Annotated[list[_Label], Field(min_length=1, max_length=MOST_SAMPLES)] | None = Field(
-        default=None, description="A class for each sample, in place of `label`."
-    )
+
+class Request(BaseModel):
+    """What every kind of data is asked by; a kind's own request adds what its data are told, and its formats."""
+
+    model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, frozen=True)
+    row_columns: ClassVar[Mapping[str, str]] = {}
+    """What a row for the registered model may hold in addition to these: MLflow's type by the column's name."""
+
+    n: Annotated[int, Field(ge=1, le=MOST_SAMPLES)] | None = Field(default=None, description="How many samples.")
     steps: Annotated[int, Field(ge=1, le=MOST_STEPS)] | None = Field(
         default=None, description="Steps of the sampler; left out: the bundle's."
     )
-    sampler: _Name | None = Field(default=None, description="A sampler by its kind; left out: the bundle's.")
+    sampler: Name | None = Field(default=None, description="A sampler by its kind; left out: the bundle's.")
     guidance: Annotated[float, Field(ge=0, le=100)] | None = Field(
         default=None, description="Weight of classifier-free guidance, 0 = off; left out: the bundle's."
     )
@@ -50,29 +58,18 @@ class SampleRequest(BaseModel):
     )
     format: str
 
-    @model_validator(mode="after")
-    def _label_or_labels(self) -> Self:
-        if self.labels is not None and "label" in self.model_fields_set:
-            raise ValueError("give `label` or `labels`, not both")
-        if self.labels is not None and self.n is not None and self.n != len(self.labels):
-            raise ValueError(f"n must be the number of `labels`, {len(self.labels)}, got {self.n}; leave n out")
-        return self
-
     @property
     def count(self) -> int:
-        if self.n is not None:
-            return self.n
-        return 1 if self.labels is None else len(self.labels)
+        return 1 if self.n is None else self.n
 
     @property
     def seeds(self) -> list[int]:
+        """The seed of each sample."""
         return [self.seed + i for i in range(self.count)]
 
-    def cond_for(self, sampler: Sampler) -> dict[str, Any]:
-        """What the samples are told, as `Sampler.sample` takes it."""
-        asked: LabelChoice | list[LabelChoice] = self.label if self.labels is None else list(self.labels)
-        where = "label" if self.labels is None else "labels"
-        return {**conditions_asked(asked, self.count, sampler.bundle.spec, where)}
+    @abstractmethod
+    def asked_of(self, spec: DataSpec) -> Asked:
+        """What the network is to make for this request; ParamsError where it cannot be asked of such a bundle."""
 
     def recipe_for(self, sampler: Sampler) -> Recipe:
         return sampler.recipe(self.sampler, self.steps, self.guidance)
@@ -90,12 +87,52 @@ class SampleRequest(BaseModel):
             return cls.model_validate(dict(values))
 
 
+class SampleRequest(Request):
+    """What data are asked by that are told a class or nothing.
+
+    Sample i has the seed `seed + i`, and is a function of it and its label alone.
+    """
+
+    n: Annotated[int, Field(ge=1, le=MOST_SAMPLES)] | None = Field(
+        default=None, description="How many samples; left out: as many as `labels` has, else 1."
+    )
+    label: Label = Field(
+        default="cycle", description="One class for all, by number or name; `none` or null: no label; `cycle`: in turn."
+    )
+    labels: Annotated[list[Label], Field(min_length=1, max_length=MOST_SAMPLES)] | None = Field(
+        default=None, description="A class for each sample, in place of `label`."
+    )
+
+    @model_validator(mode="after")
+    def _label_or_labels(self) -> Self:
+        if self.labels is not None and "label" in self.model_fields_set:
+            raise ValueError("give `label` or `labels`, not both")
+        if self.labels is not None and self.n is not None and self.n != len(self.labels):
+            raise ValueError(f"n must be the number of `labels`, {len(self.labels)}, got {self.n}; leave n out")
+        return self
+
+    @property
+    def count(self) -> int:
+        if self.n is not None:
+            return self.n
+        return 1 if self.labels is None else len(self.labels)
+
+    def asked_of(self, spec: DataSpec) -> Asked:
+        asked: LabelChoice | list[LabelChoice] = self.label if self.labels is None else list(self.labels)
+        where = "label" if self.labels is None else "labels"
+        return Asked(self.seeds, conditions_asked(asked, self.count, spec, where))
+
+
 class InvalidRequest(ParamsError):
     """The request is not allowed; `faults` holds a message for each wrong field."""
 
-    def __init__(self, faults: list[dict[str, str]]) -> None:
-        self.faults = faults
-        super().__init__("; ".join(f"{fault['field']}: {fault['message']}" for fault in faults))
+    def __init__(self, faults: Iterable[Fault]) -> None:
+        self.faults = [{**fault, "field": fault["field"][:_LONGEST_FIELD]} for fault in faults][:_FAULTS_SHOWN]
+        super().__init__("; ".join(f"{fault['field']}: {fault['message']}" for fault in self.faults))
+
+    @classmethod
+    def of(cls, field: str, message: str) -> Self:
+        return cls([{"field": field, "message": message}])
 
 
 @contextmanager
@@ -104,18 +141,18 @@ def _faults_by_field() -> Iterator[None]:
     try:
         yield
     except ValidationError as error:
-        faults: dict[str, dict[str, str]] = {}
+        faults: dict[str, Fault] = {}
         for item in error.errors(include_url=False, include_input=False):
             fault = _fault(item)
             faults.setdefault(fault["field"], fault)
-        raise InvalidRequest(list(faults.values())[:_FAULTS_SHOWN]) from None
+        raise InvalidRequest(faults.values()) from None
 
 
-def _fault(item: Any) -> dict[str, str]:
+def _fault(item: Any) -> Fault:
     place = list(item["loc"])
     if place and place[0] in ("label", "labels") and str(place[-1]).startswith("constrained-"):
         # pydantic reports one fault for each of a label's two types
         where = ".".join(str(part) for part in place[:-1])
         return {"field": where, "message": "Input should be a class by number or name, or null"}
-    where = ".".join(str(part) for part in place)[:_LONGEST_FIELD] or "body"
+    where = ".".join(str(part) for part in place) or "body"
     return {"field": where, "message": str(item["msg"]).removeprefix("Value error, ")}

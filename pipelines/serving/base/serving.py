@@ -11,17 +11,21 @@ from numpy.typing import NDArray
 
 from ddpm_core.errors import ParamsError
 from ddpm_core.spec import LABEL, DataSpec
-from pipelines.serving.base.request import SampleRequest
+from pipelines.serving.base.request import Request
 
 
 @dataclass(frozen=True, eq=False)
 class Samples:
-    """Samples [n, *shape] as data are kept, with the conditions and seed of each, and `Sampler.made_by`."""
+    """Samples [n, *shape] as data are kept, with the conditions and seed of each, and `Sampler.made_by`.
+
+    `about` is what their request says of the answer (`Asked.about`).
+    """
 
     data: NDArray[Any]
     cond: Mapping[str, Sequence[Any]]
     seeds: Sequence[int]
     made_by: Mapping[str, str]
+    about: Any = None
 
     @property
     def labels(self) -> list[int | None]:
@@ -41,28 +45,58 @@ class Editing(NamedTuple):
 class Serving(ABC):
     """How one kind of data is asked for and answered."""
 
-    route: ClassVar[str]
-    """Where the HTTP service answers, as `/v1/points`."""
-    request: ClassVar[type[SampleRequest]]
-    """The body of a request."""
+    body_bytes: ClassVar[int] = 65_536  # many times the size of the longest list of labels
+    """The most bytes of a request's body, where the server was told no other limit."""
+    most_cost: ClassVar[int] = 10_000
+    """The most network evaluations of single data that a request may ask for, likewise."""
+    trial: ClassVar[str] = "sample --n 64"
+    """The command to try a new bundle with, behind `ddpm`."""
     media: ClassVar[Mapping[str, str]]
     """The media type of each format; `ddpm sample` takes the formats as endings of a file's name."""
     default_out: ClassVar[str]
     """What `ddpm sample` writes if --out is not given."""
     columns: ClassVar[Mapping[str, str]]
-    """What a record of the registered model holds of a sample: MLflow's type by the column's name."""
+    """What a record of the registered model holds beside seed and label: MLflow's type by the column's name."""
     to_folder: ClassVar[bool] = False
     """Whether `ddpm sample` may write a folder, with a file for each sample."""
     editing: ClassVar[Editing | None] = None
     """None where `ddpm edit` does not know the kind."""
 
     @abstractmethod
+    def routes(self, spec: DataSpec) -> Mapping[str, type[Request]]:
+        """Where the HTTP service answers for a bundle of such data, as `/v1/points`, with the body of a request.
+
+        The registered model reads its rows as requests of the first.
+        """
+
+    def commands(self, spec: DataSpec) -> Sequence[str]:
+        """The commands that sample from a bundle of such data."""
+        return ("sample",)
+
+    def check_command(self, command: str, spec: DataSpec) -> None:
+        """ParamsError where another command samples from such a bundle."""
+        known = self.commands(spec)
+        if command not in known:
+            named = " or ".join(f"`ddpm {each}`" for each in known)
+            raise ParamsError(
+                f"--bundle: must be a bundle that `ddpm {command}` can sample from, but this one of {spec.kind} is "
+                f"sampled by {named}; `ddpm {known[0]} --help` says how"
+            )
+
+    @abstractmethod
     def encode(self, samples: Samples, format: str) -> bytes:
         """Samples in one of the formats; the same samples give the same bytes."""
 
-    @abstractmethod
     def record(self, datum: NDArray[Any]) -> dict[str, Any]:
-        """The `columns` of one sample."""
+        """The `columns` of one sample, where a sample is a record."""
+        raise NotImplementedError(f"{type(self).__name__} writes its records itself")
+
+    def records(self, samples: Samples) -> list[dict[str, Any]]:
+        """What the registered model answers: records with `seed`, `label` (-1: none) and the `columns`."""
+        return [
+            {"seed": seed, "label": -1 if label is None else label, **self.record(datum)}
+            for seed, label, datum in zip(samples.seeds, samples.labels, samples.data, strict=True)
+        ]
 
     def files(self, samples: Samples) -> Iterator[tuple[str, bytes]]:
         """(name, content) of each sample, where `to_folder` allows it."""

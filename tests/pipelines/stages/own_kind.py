@@ -28,7 +28,7 @@ from pipelines.kinds.split import SplitConfig
 from pipelines.report.parts.chart import plot
 from pipelines.report.parts.files import ReportInput
 from pipelines.report.parts.section import Section, plots
-from pipelines.serving.base.request import SampleRequest
+from pipelines.serving.base.request import Request, SampleRequest
 from pipelines.serving.base.serving import Samples, Serving
 from pipelines.shards.archive import Arrays, Example, rows_of
 
@@ -74,11 +74,12 @@ class WaveRequest(SampleRequest):
 class ServingWaves(Serving):
     """Waves as a list of lists."""
 
-    route = "/v1/waves"
-    request = WaveRequest
     media: ClassVar = {"json": "application/json"}
     default_out = "waves.json"
     columns: ClassVar = {"first": "double"}
+
+    def routes(self, spec: DataSpec) -> Mapping[str, type[Request]]:
+        return {"/v1/waves": WaveRequest}
 
     def encode(self, samples: Samples, format: str) -> bytes:
         return json_bytes({"waves": samples.data[:, 0].tolist(), "seeds": list(samples.seeds)})

@@ -1,28 +1,31 @@
 """Pictures served: `/v1/images`, `ddpm sample`, `ddpm edit` and the registered model."""
 
 import base64
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
 from numpy.typing import NDArray
 
+from ddpm_core.spec import DataSpec
 from pipelines.kinds.pictures.rows.decode import encode_png
 from pipelines.kinds.pictures.serving.edited_files import kept, picture
 from pipelines.kinds.pictures.serving.outputs import Pictures
 from pipelines.kinds.pictures.serving.request import ImageRequest
+from pipelines.serving.base.request import Request
 from pipelines.serving.base.serving import Editing, Samples, Serving
 
 
 class ServingPictures(Serving):
     """Pictures as PNG, as a zip of PNGs, or as arrays."""
 
-    route = "/v1/images"
-    request = ImageRequest
     media: ClassVar = {"png": "image/png", "npz": "application/octet-stream", "zip": "application/zip"}
     default_out = "grid.png"
     columns: ClassVar = {"png_base64": "string"}
     to_folder = True
     editing = Editing(picture, kept)
+
+    def routes(self, spec: DataSpec) -> Mapping[str, type[Request]]:
+        return {"/v1/images": ImageRequest}
 
     def encode(self, samples: Samples, format: str) -> bytes:
         pictures = _pictures(samples)

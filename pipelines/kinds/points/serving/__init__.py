@@ -1,11 +1,13 @@
 """Points served: `/v1/points`, `ddpm sample` and the registered model."""
 
+from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
 from numpy.typing import NDArray
 
+from ddpm_core.spec import DataSpec
 from pipelines.kinds.points.serving import outputs
-from pipelines.serving.base.request import SampleRequest
+from pipelines.serving.base.request import Request, SampleRequest
 from pipelines.serving.base.serving import Samples, Serving
 
 
@@ -21,9 +23,6 @@ class PointsRequest(SampleRequest):
 class ServingPoints(Serving):
     """Points as text, as arrays, or drawn."""
 
-    noun = "points"
-    route = "/v1/points"
-    request = PointsRequest
     media: ClassVar = {
         "json": "application/json",
         "csv": "text/csv; charset=utf-8",
@@ -32,6 +31,9 @@ class ServingPoints(Serving):
     }
     default_out = "points.csv"
     columns: ClassVar = {"x": "double", "y": "double"}
+
+    def routes(self, spec: DataSpec) -> Mapping[str, type[Request]]:
+        return {"/v1/points": PointsRequest}
 
     def encode(self, samples: Samples, format: str) -> bytes:
         write = {"json": outputs.json, "csv": outputs.csv, "npz": outputs.npz, "png": outputs.png}[format]

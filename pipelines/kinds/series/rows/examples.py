@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from ddpm_core.spec import DataSpec, conditions_of
 from pipelines.kinds.manifest import read_file
 from pipelines.kinds.series.rows.row import WindowRow
+from pipelines.kinds.series.rows.told import as_told
 from pipelines.shards.archive import Example
 
 Arrays = dict[str, NDArray[Any]]
-Told = NDArray[np.float32]
 
 
 def examples(folder: Path, rows: Sequence[WindowRow], spec: DataSpec) -> Iterator[Example]:
@@ -39,15 +39,3 @@ def _arrays(series: Arrays, row: WindowRow, spec: DataSpec) -> Arrays:
     if "calendar" in spec.conditions:
         cond["calendar"] = series["calendar"][:, start:end]
     return {"x": x, "present": present, **{name: cond[name] for name in spec.conditions}}
-
-
-def as_told(
-    spec: DataSpec, values: NDArray[Any], known: NDArray[Any], labels: int | NDArray[np.int64] = -1
-) -> tuple[Told, Told]:
-    """Values in the data's unit as a network is told them: scaled, 0 where not known, and 1 where known.
-
-    Of one window [columns, steps] with its label, or of many [n, columns, steps] with theirs [n]; -1 is no label.
-    """
-    known = np.asarray(known) > 0
-    classes = np.where(np.asarray(labels) < 0, len(spec.classes), labels)
-    return np.where(known, spec.encode(np.where(known, values, 0.0), classes), np.float32(0)), known.astype(np.float32)

@@ -1,14 +1,17 @@
 """The step from one time of a series to the next: a number of seconds, or of months."""
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Self
+from zoneinfo import ZoneInfo
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ddpm_core.errors import DataError
-from pipelines.kinds.series.rows.times import Moments
+from pipelines.kinds.series.rows.times import Moments, local, moments
 
 DAY = 86_400
 _SECONDS = {"s": 1, "min": 60, "h": 3_600, "D": DAY, "W": 7 * DAY}
@@ -59,6 +62,17 @@ class Frequency:
     def in_days(self) -> bool:
         """Whether a step is whole days, so that its times are dates of the clock and not moments."""
         return self.months or self.count % DAY == 0
+
+    def moments(self, times: Iterable[datetime], zone: ZoneInfo | None) -> tuple[Moments, list[str]]:
+        """As `times.moments`; where a step is whole days, dates are dates, however long the day is."""
+        if not self.in_days:
+            return moments(times, zone)
+        shown = (time.astimezone(zone).replace(tzinfo=None) if time.tzinfo and zone else time for time in times)
+        return moments(shown, None)
+
+    def clock(self, times: Moments, zone: ZoneInfo | None) -> Moments:
+        """What the clocks show at times of the grid."""
+        return times if self.in_days else local(times, zone)
 
     def steps(self, times: Moments) -> tuple[NDArray[np.int64], NDArray[np.bool_], int]:
         """The step that each time is, whether it lies on the grid of most of them, and the phase of that grid."""

@@ -1,9 +1,8 @@
 """Readings on the grid of their times: a column of values for every step, NaN where there is none."""
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -12,7 +11,7 @@ from numpy.typing import NDArray
 from ddpm_core.errors import DataError
 from pipelines.kinds.quarantine import Rejected
 from pipelines.kinds.series.rows.frequency import Frequency
-from pipelines.kinds.series.rows.times import Moments, local, moments, zone_of
+from pipelines.kinds.series.rows.times import Moments, moments, zone_of
 from pipelines.kinds.series.sources.found import Found
 
 _EMPTIEST = 200  # steps a row, above which the grid is not that of the rows
@@ -91,7 +90,7 @@ def _placed(
     name: str, rows: list[int], found: Found, step: Frequency, zone: ZoneInfo | None
 ) -> tuple[GriddedSeries | None, list[Rejected]]:
     given = [found.times[row] for row in rows]
-    times, faults = moments(map(_clock(zone), given), None) if step.in_days else moments(given, zone)
+    times, faults = step.moments(given, zone)
     known = ~np.isnat(times)
     steps, on, phase = np.zeros(len(rows), np.int64), np.zeros(len(rows), np.bool_), 0
     steps[known], on[known], phase = step.steps(times[known])
@@ -117,14 +116,6 @@ def _placed(
     values[:, steps[kept] - first] = found.values[[rows[place] for place in kept]].T
     backward = float((np.diff(times[known]) < np.timedelta64(0, "s")).sum()) / len(rows)
     grid = step.times(np.arange(first, last + 1), phase)
-    clock = grid if step.in_days else local(grid, zone)
-    return GriddedSeries(name, first, grid, clock, values, len(rejected) / len(rows), backward), rejected
-
-
-def _clock(zone: ZoneInfo | None) -> Callable[[datetime], datetime]:
-    """What the clock of the zone shows: dates are dates, however long the day is."""
-
-    def shown(time: datetime) -> datetime:
-        return time.astimezone(zone).replace(tzinfo=None) if time.tzinfo and zone else time
-
-    return shown
+    return GriddedSeries(
+        name, first, grid, step.clock(grid, zone), values, len(rejected) / len(rows), backward
+    ), rejected

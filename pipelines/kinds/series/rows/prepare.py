@@ -16,10 +16,10 @@ from pipelines.kinds.manifest import Counts, Manifest
 from pipelines.kinds.prepared import Prepared
 from pipelines.kinds.quarantine import Rejected
 from pipelines.kinds.series.rows.calendar import feature_names, features
-from pipelines.kinds.series.rows.examples import as_told
 from pipelines.kinds.series.rows.grid import Gridded, GriddedSeries, on_grid
 from pipelines.kinds.series.rows.row import WindowRow
 from pipelines.kinds.series.rows.times import text_of
+from pipelines.kinds.series.rows.told import as_told
 from pipelines.kinds.series.rows.windows import Placed, cut_of, windows
 from pipelines.kinds.series.sources.window import ForecastWindow
 from pipelines.kinds.split import SplitConfig

@@ -71,7 +71,8 @@ def local(times: Moments, zone: ZoneInfo | None) -> Moments:
     # Clocks are changed at whole quarters of an hour.
     quarters, which = np.unique(times.astype("datetime64[s]").astype(np.int64) // 900, return_inverse=True)
     offsets = [datetime.fromtimestamp(int(each) * 900, zone).utcoffset() or timedelta() for each in quarters]
-    return times + np.array([each // timedelta(seconds=1) for each in offsets], dtype="timedelta64[s]")[which]
+    shown: Moments = times + np.array([each // timedelta(seconds=1) for each in offsets], dtype="timedelta64[s]")[which]
+    return shown
 
 
 def text_of(time: np.datetime64) -> str:
