@@ -174,6 +174,7 @@ def checks() -> list[Check]:
     import gpu_checks as exact
     import gpu_checks_bits as bits
     import gpu_checks_more as more
+    import gpu_checks_samples as samples
     import gpu_speed
     import gpu_training
 
@@ -187,7 +188,7 @@ def checks() -> list[Check]:
         Check(7, "a group of one process", more.group_of_one, 60),
         Check(8, "a save beside steps", more.saves, 15),
         Check(9, "profile", more.profiles, 15),
-        Check(10, "samples and bound, CPU and GPU", more.samples_agree, 20),
+        Check(10, "samples and bound, CPU and GPU", samples.samples_agree, 20),
         Check(12, "short training", gpu_training.trains, 60),
         Check(11, "throughput, compiled", gpu_speed.compiled, 110),
         Check(13, "throughput, eager", gpu_speed.eager, 60),

@@ -16,14 +16,12 @@ from gpu_common import (
     network,
     objective_of,
     prepare,
-    relative,
     scratch,
     stirred,
     tensors_of,
     trainer_of,
-    unequal,
-    weights_of,
 )
+from gpu_tensors import relative, unequal, weights_of
 from torch import Tensor, nn
 
 from ddpm_core.errors import NonFiniteError

@@ -13,18 +13,8 @@ from typing import Any
 
 import torch
 from gpu_acceptance import Record
-from gpu_common import (
-    OPTIMISERS,
-    Context,
-    config_of,
-    prepare,
-    same_bits,
-    scratch,
-    stirred,
-    tensors_of,
-    trainer_of,
-    unequal,
-)
+from gpu_common import OPTIMISERS, Context, config_of, prepare, scratch, stirred, tensors_of, trainer_of
+from gpu_tensors import same_bits, unequal
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 

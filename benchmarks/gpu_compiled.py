@@ -16,6 +16,7 @@ def main() -> None:
 
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     import gpu_common
+    import gpu_tensors
 
     from ddpm_core.training.compiled import compiler
 
@@ -28,7 +29,7 @@ def main() -> None:
             context, context.short, config, dtype, folder=place / "saves", compiled=compiler(place / "code")
         )
         list(trainer.run())
-        found = gpu_common.digest(gpu_common.tensors_of(trainer, place / "saves"))
+        found = gpu_tensors.digest(gpu_common.tensors_of(trainer, place / "saves"))
     print(json.dumps({"digest": found, "seconds": round(time.monotonic() - began, 1)}))
 
 
