@@ -27,7 +27,7 @@ from pipelines.commands import (
 )
 from pipelines.runtime.disk import told
 from pipelines.runtime.environment import quieten
-from pipelines.runtime.lifetime import end_with_owner
+from pipelines.runtime.lifetime import end_quickly, end_with_owner
 from pipelines.runtime.signals import Terminated, ending_on_sigterm
 
 log = logging.getLogger(__name__)
@@ -90,6 +90,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; an expected error is one message and its own exit code."""
+    end_quickly()
     args = parser().parse_args(argv)
     quieten()
     configure_logging(quiet=args.quiet, debug=args.debug)

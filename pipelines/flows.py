@@ -37,7 +37,7 @@ from pipelines.params import load_params
 from pipelines.paths import Paths
 from pipelines.release.promotion import promote
 from pipelines.runtime.environment import quieten
-from pipelines.runtime.lifetime import GUARD, end_with_parent, own_children
+from pipelines.runtime.lifetime import GUARD, end_quickly, end_with_parent, own_children
 from pipelines.tracking.tracker import open_tracker
 from pipelines.versioning.dvc_repo import DvcRepo, StageFailed
 
@@ -115,6 +115,7 @@ def promote_bundle(project: str) -> str:
 def pipeline(project: str | None = None) -> dict[str, str]:
     """Every stage in the graph's order, then the promotion; `project` defaults to the one that contains this file."""
     quieten()
+    end_quickly()
     if "PREFECT__FLOW_RUN_ID" in os.environ:  # a worker started this process, and its death ends the run as crashed
         end_with_parent()
     paths = Paths.of(Path(project) if project else Path(__file__).parent.parent)

@@ -7,6 +7,8 @@ MLflow's server, do not watch an owner. `guarded` starts a small process that en
 as a script, so this file imports only the standard library.
 """
 
+import atexit
+import gc
 import os
 import select
 import signal
@@ -14,7 +16,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -96,12 +98,17 @@ def own_children() -> None:
     os.environ[OWNER] = str(Process.of(os.getpid()))
 
 
+def end_quickly() -> None:
+    """End this process without the search for cycles, which takes a second or more where torch is loaded."""
+    atexit.register(gc.freeze)
+
+
 def owner(environment: Mapping[str, str] = os.environ) -> Process | None:
     """The process that this one ends with; None if a user started it."""
     named = Process.parsed(environment.get(OWNER, ""))
     if named is not None and named.pid != os.getpid():
         return named
-    return _nearest_but_shells(os.getppid()) if environment.get("DVC_STAGE") else None
+    return _parent(but=_SHELLS) if environment.get("DVC_STAGE") else None
 
 
 def end_with_owner() -> None:
@@ -112,8 +119,8 @@ def end_with_owner() -> None:
 
 
 def end_with_parent() -> None:
-    """The same for a worker of a pool, whose owner is its parent."""
-    end_with(Process.of(os.getppid()))
+    """The same for a worker of a pool or of Prefect, whose owner is its parent."""
+    end_with(_parent())
 
 
 def end_with(other: Process, grace: float = GRACE_SECONDS) -> None:
@@ -128,13 +135,20 @@ def end_with(other: Process, grace: float = GRACE_SECONDS) -> None:
     threading.Thread(target=follow, name="owner", daemon=True).start()
 
 
-def _nearest_but_shells(pid: int) -> Process:
-    """DVC starts a stage with a shell, which may or may not remain between the two."""
+def _parent(but: Collection[str] = ()) -> Process:
+    """The nearest ancestor with another name. DVC starts a stage with a shell, which may or may not remain between.
+
+    A parent that has ended already is replaced by a process of another session, such as init: that is none of ours.
+    """
+    pid = os.getppid()
     for _ in range(8):
-        name, parent = _name_and_parent(pid)
-        if name.lstrip("-") not in _SHELLS or parent < 1:
+        name, above = _name_and_parent(pid)
+        if name.lstrip("-") not in but or above < 1:
             break
-        pid = parent
+        pid = above
+    with suppress(OSError):
+        if os.getsid(0) not in (os.getpid(), os.getsid(pid)):
+            return Process(pid, "of another session")
     return Process.of(pid)
 
 

@@ -13,17 +13,25 @@ from pipelines.runtime.lifetime import LOOK_SECONDS, command_of, descendants
 
 T = TypeVar("T")
 
+CLEANUP_SECONDS = 4.0
+
 
 class Terminated(BaseException):
     """SIGTERM came: exit and clean up on the way, as on Ctrl-C."""
 
 
 @contextmanager
-def ending_on_sigterm() -> Iterator[None]:
-    """Raise SIGTERM as Terminated in this context; a second one exits at once, without waiting for the cleanup."""
+def ending_on_sigterm(patience: float = CLEANUP_SECONDS) -> Iterator[None]:
+    """Raise SIGTERM as Terminated in this context; a second one exits at once, without waiting for the cleanup.
+
+    The process is ended if the cleanup takes longer than the patience, or if the work swallows the exception.
+    """
+    end = threading.Timer(patience, os._exit, (128 + signal.SIGTERM,))
+    end.daemon = True
 
     def hear(number: int, _frame: FrameType | None) -> None:
         signal.signal(number, signal.SIG_DFL)
+        end.start()
         raise Terminated
 
     if threading.current_thread() is not threading.main_thread():
@@ -33,6 +41,7 @@ def ending_on_sigterm() -> Iterator[None]:
     try:
         yield
     finally:
+        end.cancel()
         signal.signal(signal.SIGTERM, before)
 
 

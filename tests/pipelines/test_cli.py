@@ -1,5 +1,7 @@
 """The command line: quick help, one message for a foreseen fault, its own exit code, verbs that find the project."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -125,3 +127,17 @@ def test_doctor_tells_two_runtimes_and_a_missing_package(monkeypatch: pytest.Mon
     assert not findings.healthy
     assert "both installed and overwrite each other" in findings.text()
     assert "`ddpm serve` needs fastapi" in findings.text()
+
+
+ENDS = """
+import atexit, gc
+atexit.register(lambda: print("frozen" if gc.get_freeze_count() else "searched for cycles"))
+from pipelines import cli
+cli.main(['nonsense'])
+"""
+
+
+def test_a_process_ends_without_a_search_for_cycles() -> None:
+    """With torch in memory it takes seconds on a busy machine, in which the process is no longer of use to anyone."""
+    done = subprocess.run([sys.executable, "-c", ENDS], capture_output=True, text=True)
+    assert done.stdout == "frozen\n", done.stderr

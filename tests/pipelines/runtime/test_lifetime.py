@@ -6,7 +6,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -90,6 +90,36 @@ def test_a_process_whose_owner_has_ended_already_ends_at_once() -> None:
         assert late.wait(PATIENCE) == -signal.SIGTERM
 
 
+LATE = """
+import os, signal, time
+from pipelines.runtime.lifetime import {guard}
+parent = os.getppid()
+print(os.getpid(), flush=True)
+while os.getppid() == parent:
+    time.sleep(0.01)
+{guard}()
+signal.pause()
+"""
+
+
+@pytest.mark.parametrize("guard", ["end_with_owner", "end_with_parent"])
+def test_a_process_whose_parent_ended_before_it_looked_ends_at_once(guard: str) -> None:
+    """A parent that is killed while its child still imports: another process, as init, has become the parent."""
+    environment = {**os.environ, "DVC_STAGE": "train"}
+    environment.pop(OWNER, None)
+    starts = "import subprocess, sys; subprocess.run([sys.executable, '-c', sys.argv[1]])"
+    command = [sys.executable, "-c", starts, LATE.format(guard=guard)]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, text=True, env=environment, start_new_session=True
+    ) as parent:
+        child = Process.of(int(line_of(parent)))
+        parent.kill()
+        ended = gone(child)
+        with suppress(ProcessLookupError):
+            os.kill(child.pid, signal.SIGKILL)
+    assert ended
+
+
 DEAF = """
 import signal
 from pipelines.runtime.lifetime import Process, end_with
@@ -163,6 +193,23 @@ def test_sigterm_clears_up_and_a_second_one_leaves_at_once() -> None:
     with ending_on_sigterm(), pytest.raises(Terminated):
         work()
     assert cleared == [signal.SIG_DFL]
+
+
+SWALLOWS = """
+import signal
+from contextlib import suppress
+from pipelines.runtime.signals import ending_on_sigterm
+with ending_on_sigterm(patience=0.01):
+    with suppress(BaseException):
+        signal.raise_signal(signal.SIGTERM)
+    while True:
+        signal.pause()
+"""
+
+
+def test_work_that_swallows_the_exception_of_sigterm_ends_all_the_same() -> None:
+    with script(SWALLOWS) as deaf:
+        assert deaf.wait(PATIENCE) == 143
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
