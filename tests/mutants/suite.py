@@ -24,7 +24,10 @@ ROOMS = {
     "ddpm_core/": MATHS,
     "ddpm_core/models/": ("tests/ddpm_core/models",),
     "ddpm_core/training/": ("tests/ddpm_core/training",),
-    "ddpm_core/bundle/format.py": ("tests/pipelines/sampling/test_bundle_sampler.py",),
+    "ddpm_core/bundle/format.py": (
+        "tests/pipelines/sampling/test_bundle_sampler.py",
+        "tests/pipelines/sampling/test_bundle_sampler_refusals.py",
+    ),
     "pipelines/": (),
 }
 
@@ -38,7 +41,11 @@ OWN = {
     "ddpm_core/metrics/coverage.py": ("tests/ddpm_core/metrics/test_coverage_and_pixels.py",),
     "ddpm_core/gate/rules.py": ("tests/ddpm_core/gate/test_verdict.py",),
     "ddpm_core/metrics/pixels.py": ("tests/ddpm_core/metrics/test_coverage_and_pixels.py",),
-    "ddpm_core/models/layers.py": ("tests/ddpm_core/models/test_unet.py", "tests/ddpm_core/models/test_conformance.py"),
+    "ddpm_core/models/layers.py": (
+        "tests/ddpm_core/models/test_layers.py",
+        "tests/ddpm_core/models/test_unet.py",
+        "tests/ddpm_core/models/test_conformance.py",
+    ),
     "ddpm_core/objectives/base.py": ("tests/ddpm_core/objectives/test_diffusion.py",),
     "ddpm_core/objectives/batch.py": ("tests/ddpm_core/objectives/test_diffusion.py",),
     "ddpm_core/samplers/inversion.py": ("tests/ddpm_core/diffusion/test_editing.py",),
@@ -55,12 +62,16 @@ OWN = {
     "pipelines/kinds/pictures/rows/rules.py": (
         "tests/pipelines/kinds/pictures/rows/test_rules.py",
         "tests/pipelines/kinds/pictures/sources/test_image_folder.py",
+        "tests/pipelines/kinds/pictures/sources/test_zips.py",
     ),
     "pipelines/runtime/signals.py": ("tests/pipelines/runtime/test_lifetime.py",),
     "pipelines/stages/evaluate.py": ("tests/pipelines/stages/test_evaluate_report_gate.py",),
     "pipelines/stages/gate.py": ("tests/pipelines/stages/test_evaluate_report_gate.py",),
     "pipelines/tracking/mlflow_registry.py": ("tests/pipelines/release/test_promotion.py",),
-    "pipelines/tracking/mlflow_store.py": ("tests/pipelines/tracking/test_tracker.py",),
+    "pipelines/tracking/mlflow_store.py": (
+        "tests/pipelines/tracking/test_tracker.py",
+        "tests/pipelines/tracking/test_which_store.py",
+    ),
     "pipelines/tracking/stage_records.py": ("tests/pipelines/tracking/test_tracker.py",),
     "pipelines/evaluation/reference.py": ("tests/pipelines/stages/test_reference.py",),
     "pipelines/kinds/pictures/evaluation/measure.py": ("tests/pipelines/stages/test_evaluate_report_gate.py",),

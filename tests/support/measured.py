@@ -122,3 +122,8 @@ def measured_project(root: Path, *, labelled_data: bool = True, train: int = 240
 def files_of(folder: Path) -> dict[str, bytes]:
     """Every file of a folder, by name."""
     return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+def read(path: Path) -> dict[str, Any]:
+    value: dict[str, Any] = json.loads(path.read_bytes())
+    return value

@@ -18,11 +18,9 @@ from pipelines.commands import promote as promote_command
 from pipelines.commands import rollback as rollback_command
 from pipelines.commands.run import promote_judged
 from pipelines.paths import Paths
-from pipelines.release.history import events_of, history, is_held_back
-from pipelines.release.promotion import Promotion, promote
-from pipelines.release.rollback import Rollback, roll_back
+from pipelines.release.history import events_of, history
 from pipelines.tracking.mlflow_registry import Registry
-from pipelines.tracking.tracker import connect, open_tracker
+from tests.support.rolled_back import held_back, promoted, registry_of, rolled_back
 from tests.support.tracked import FewParams, empty_home, judged_project
 
 BUNDLES = 3
@@ -44,22 +42,6 @@ def project(template: Path, tmp_path: Path) -> Callable[[int], Paths]:
     """The project whose bundle is the version of this number, with a copy of the store."""
     home = empty_home(template / "state" / "mlflow.db", tmp_path / "state")
     return lambda number: Paths(root=template / f"project-{number}", home=home)
-
-
-def promoted(paths: Paths, again: str | None = None) -> Promotion:
-    return promote(FewParams(), paths, open_tracker(True, paths.home), again)  # type: ignore[arg-type]
-
-
-def rolled_back(paths: Paths, wanted: int | None = None, why: str = "sevens", *, again: bool = False) -> Rollback:
-    return roll_back(FewParams(), paths, open_tracker(True, paths.home), wanted, why, again=again)  # type: ignore[arg-type]
-
-
-def registry_of(paths: Paths) -> Registry:
-    return Registry(connect(paths.home), "tiny")
-
-
-def held_back(paths: Paths) -> list[int]:
-    return [version.number for version in registry_of(paths).versions() if is_held_back(version)]
 
 
 def test_the_version_before_is_champion_again_and_no_run_undoes_it(project: Callable[[int], Paths]) -> None:

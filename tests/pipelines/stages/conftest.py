@@ -1,9 +1,11 @@
-"""One small training, shared by the tests that look at it."""
+"""One small training and one measured project, shared by the tests that look at them."""
 
 import pytest
 
 from pipelines.paths import Paths
-from pipelines.stages import train
+from pipelines.stages import evaluate, reference, train
+from pipelines.tracking.tracker import NullTracker
+from tests.support.measured import MeasuredParams, measured_project
 from tests.support.small_training import Recorder, params, project
 
 
@@ -13,3 +15,17 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Paths, Recorder]:
     recorder = Recorder()
     train.run(params(), paths, recorder)
     return paths, recorder
+
+
+@pytest.fixture(scope="package")
+def ready(tmp_path_factory: pytest.TempPathFactory) -> Paths:
+    paths = measured_project(tmp_path_factory.mktemp("labelled"))
+    reference.run(MeasuredParams(), paths, NullTracker())
+    return paths
+
+
+@pytest.fixture(scope="package")
+def bad(ready: Paths, tmp_path_factory: pytest.TempPathFactory) -> Paths:
+    """The project measured with its own bundle, whose network knows nothing."""
+    evaluate.run(MeasuredParams(), ready, NullTracker())
+    return ready

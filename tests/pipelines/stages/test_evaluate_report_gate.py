@@ -1,39 +1,31 @@
 """Stages evaluate, report and gate on one small project, with a real bundle and the real sampler."""
 
-import argparse
 import json
-import os
-import re
-import subprocess
-import sys
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from ddpm_core.errors import DataError, GateFailed, IntegrityError, ParamsError
-from pipelines.commands import evaluation
+from ddpm_core.errors import DataError, GateFailed, IntegrityError
 from pipelines.evaluation.authenticity import FILES, OWN
 from pipelines.gate.record import read_measurement
 from pipelines.paths import Paths
-from pipelines.report.config import ReportConfig
 from pipelines.shards.archive import read_split
 from pipelines.stages import evaluate, gate, reference, report
 from pipelines.tracking.tracker import NullTracker
-from tests.support.imports import ROOT
 from tests.support.measured import (
     EVALUATE,
     GATE,
     REFERENCE,
-    REPORT,
     RUNTIME,
     MeasuredParams,
     files_of,
     measured_project,
+    read,
 )
-from tests.support.tiny_bundle import exported_bundle, tiny_bundle, tiny_spec
+from tests.support.tiny_bundle import exported_bundle
 
 
 class PerfectSampler:
@@ -68,25 +60,6 @@ def perfect(monkeypatch: pytest.MonkeyPatch) -> type[PerfectSampler]:
 
     monkeypatch.setattr(evaluate, "Sampler", Opened)
     return Opened
-
-
-@pytest.fixture(scope="module")
-def ready(tmp_path_factory: pytest.TempPathFactory) -> Paths:
-    paths = measured_project(tmp_path_factory.mktemp("labelled"))
-    reference.run(MeasuredParams(), paths, NullTracker())
-    return paths
-
-
-@pytest.fixture(scope="module")
-def bad(ready: Paths, tmp_path_factory: pytest.TempPathFactory) -> Paths:
-    """The project measured with its own bundle, whose network knows nothing."""
-    evaluate.run(MeasuredParams(), ready, NullTracker())
-    return ready
-
-
-def read(path: Path) -> dict[str, Any]:
-    value: dict[str, Any] = json.loads(path.read_bytes())
-    return value
 
 
 def test_evaluation_of_the_bundle_repeats_to_the_byte(bad: Paths):
@@ -162,99 +135,6 @@ def test_samples_are_kept_with_labels_and_seeds(bad: Paths):
     assert kept["seeds"].tolist() == list(range(90))
 
 
-def test_a_bad_model_has_its_report_and_fails_the_gate_with_reasons(bad: Paths):
-    report.run(MeasuredParams(), bad, NullTracker())
-    page = (bad.report / "index.html").read_text()
-    assert "gate: fail" in page
-    with pytest.raises(GateFailed, match=r"\(fail\):\n  energy in classifier: fail: e = ") as told:
-        gate.run(MeasuredParams(), bad, NullTracker())
-    assert str(bad.report / "index.html") in str(told.value)
-    kept, written = read(bad.logs / "gate.json"), read(bad.gate)
-    assert kept == written
-    assert (written["outcome"], written["model_name"]) == ("fail", "tiny")
-    assert written["bundle"] == read(bad.record)["provenance"]["bundle"]
-    assert told.value.exit_code == 3
-
-
-def test_a_report_on_data_that_say_nothing_of_themselves_claims_nothing(bad: Paths):
-    report.run(MeasuredParams(report=ReportConfig(None, None, None, None)), bad, NullTracker())
-    for page in ((bad.report / "index.html").read_text(), (bad.report / "report.md").read_text()):
-        assert "Untitled model" in page
-        for key in ("title", "intended_use", "data_licence", "limits"):
-            assert f"not stated (report.{key} in params.yaml says it)" in page
-        for claim in ("igits by diffusion", "MNIST", "mlxtend", "BSD"):
-            assert claim not in re.sub(r"base64,[\w+/=]+", "", page)  # the bytes of a picture may spell anything
-    params = MeasuredParams(gate=replace(GATE, model_name=None))
-    with pytest.raises(GateFailed):
-        gate.run(params, bad, NullTracker())
-    assert read(bad.gate)["model_name"] == "ddpm-bars"
-
-
-def test_the_page_needs_nothing_beside_itself_and_repeats_to_the_byte(bad: Paths):
-    report.run(MeasuredParams(), bad, NullTracker())
-    before = files_of(bad.report)
-    report.run(MeasuredParams(), bad, NullTracker())
-    assert files_of(bad.report) == before
-    page = before["index.html"].decode()
-    for outside in ("http://", "https://", "<script", "@import", "url("):
-        assert outside not in page
-    assert 'src="data:image/png;base64,' in page
-    assert "A &lt;small&gt; model" in page
-    assert str(bad.root) not in page
-
-
-def test_the_markdown_twin_says_the_same_and_links_to_pictures_beside_it(bad: Paths):
-    report.run(MeasuredParams(), bad, NullTracker())
-    text = (bad.report / "report.md").read_text()
-    for line in (
-        "# A <small> model",
-        "Gate: **fail**",
-        "| energy in classifier | fail |",
-        "no a\\|b",
-        "Contract: **kept**",
-    ):
-        assert line in text
-    linked = [part.split(")")[0] for part in text.split("](")[1:]]
-    assert linked
-    assert all((bad.report / name).is_file() for name in linked)
-    tables = [line for line in text.splitlines() if line.startswith("|---")]
-    assert len(tables) == 9
-    assert "|\n\n|" not in text  # a blank line would end the table
-
-
-def test_the_page_shows_intervals_classes_and_what_so_many_samples_tell(bad: Paths):
-    report.run(MeasuredParams(), bad, NullTracker())
-    page = (bad.report / "index.html").read_text()
-    for part in (
-        "90 samples tell two models apart",
-        "<h3>By class</h3>",
-        "fcd_diversity",
-        "without bias",
-    ):
-        assert part in page
-    assert "accuracy_asked_low" not in page
-    per_class = read(bad.record)["per_class"]
-    energies = {"energy_classifier", "energy_efficientnet_lite0"}
-    assert set(per_class) == {"accuracy", "fcd_coverage", "fcd_diversity"} | energies
-    assert all(len(values) == 3 for values in per_class.values())
-
-
-def test_the_page_shows_steps_the_way_from_noise_levels_and_what_differs(bad: Paths):
-    report.run(MeasuredParams(), bad, NullTracker())
-    page, text = ((bad.report / name).read_text() for name in ("index.html", "report.md"))
-    for part in (
-        "How the samples differ from real pictures",
-        "by more than 20%: ",
-        "2 steps, 2 network evaluations a sample",
-        "each of the 4 rows",
-        "bits per dimension",
-    ):
-        assert part in page
-        assert part in text
-    names = {path.name for path in bad.report.iterdir()}
-    assert {"steps_2.png", "steps_4.png", "quality.png", "trajectory.png", "bound.png", "levels.png"} <= names
-
-
 def without_files(record: Path) -> dict[str, Any]:
     """A record without the digests of the files beside it."""
     return {key: value for key, value in read(record).items() if key not in (FILES, OWN)}
@@ -272,63 +152,6 @@ def test_panels_may_be_switched_off_and_change_no_measurement(bad: Paths, tmp_pa
     assert "Fewer and more steps" not in page
     assert "From noise to picture" not in page
     evaluate.run(MeasuredParams(), bad, NullTracker())
-
-
-@pytest.mark.parametrize("times", [2, pytest.param(20, marks=pytest.mark.slow)])
-def test_the_same_record_gives_the_same_page_in_fresh_processes(bad: Paths, times: int):
-    sections = json.dumps({"report": asdict(REPORT), "gate": asdict(GATE)})
-    code = (
-        "import json, sys\nfrom pathlib import Path\nfrom types import SimpleNamespace\n"
-        "from ddpm_core.gate.config import PictureGate\nfrom pipelines.paths import Paths\n"
-        "from pipelines.stages import report\nfrom pipelines.report.config import ReportConfig\n"
-        "from pipelines.tracking.tracker import NullTracker\nroot, said = Path(sys.argv[1]), json.loads(sys.argv[2])\n"
-        "params = SimpleNamespace(report=ReportConfig(**said['report']), gate=PictureGate(**said['gate']))\n"
-        "report.run(params, Paths(root, root / '.ddpm'), NullTracker())\n"
-    )
-    made = []
-    for seed in range(times):
-        env = {**os.environ, "PYTHONHASHSEED": str(seed)}
-        subprocess.run([sys.executable, "-c", code, str(bad.root), sections], check=True, env=env, cwd=ROOT)
-        made.append(files_of(bad.report))
-    assert all(files == made[0] for files in made)
-    assert len(made[0]) > 15
-
-
-def test_any_bundle_is_measured_in_a_folder_of_its_own_and_as_the_stage_does_it(bad: Paths, tmp_path: Path):
-    stage = {path.name: path.read_bytes() for path in (bad.metrics, bad.record)}
-    out = tmp_path / "theirs"
-    args = argparse.Namespace(bundle=str(bad.bundle), out=str(out))
-    assert evaluation.done_otherwise(args, MeasuredParams(), bad)
-    assert {name: (out / name).read_bytes() for name in stage} == stage
-    assert (out / "samples" / "grid.png").is_file()
-    assert {path.name: path.read_bytes() for path in (bad.metrics, bad.record)} == stage
-
-
-@pytest.mark.parametrize(
-    ("bundle", "out", "message"),
-    [
-        ("b", None, "--bundle: needs --out FOLDER"),
-        (None, "somewhere", "--out: belongs to --bundle"),
-        ("b", "{root}/out/theirs", "--out: must be a folder outside the stages' own out/ and data/"),
-        ("b", "{root}", "--out: must be a folder outside"),
-    ],
-)
-def test_where_another_bundle_may_be_measured(bad: Paths, bundle: str | None, out: str | None, message: str):
-    args = argparse.Namespace(bundle=bundle, out=out and out.format(root=bad.root))
-    with pytest.raises(ParamsError, match=message):
-        evaluation.done_otherwise(args, MeasuredParams(), bad)
-
-
-def test_without_a_bundle_named_the_stage_itself_runs(bad: Paths):
-    assert not evaluation.done_otherwise(argparse.Namespace(bundle=None, out=None), MeasuredParams(), bad)
-
-
-def test_a_bundle_of_pictures_of_another_shape_is_refused(bad: Paths, tmp_path: Path):
-    tiny_bundle(tmp_path / "b", conditional=False, spec=tiny_spec(side=4, classes=()))
-    with pytest.raises(
-        DataError, match=r"it makes pictures of \(1, 4, 4\) and 0 classes, data/shards holds pictures of"
-    ):
-        evaluate.measure_bundle(MeasuredParams(), bad, tmp_path / "b", tmp_path / "out")
 
 
 def test_a_good_model_passes(ready: Paths, perfect: type[PerfectSampler], caplog: pytest.LogCaptureFixture):

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from ddpm_core.errors import DataError, Stopped, TrackingError
+from ddpm_core.errors import DataError, Stopped
 from ddpm_core.files import sha256_file
 from pipelines.params import as_flat, load_params, stage_sections
 from pipelines.tracking import stage_records as outputs
@@ -19,7 +19,7 @@ from pipelines.tracking import tracker as tracking
 from pipelines.tracking.journal import StoreDown, ship_left_behind, waiting
 from pipelines.tracking.mlflow_store import WEIGHTS_TAG
 from pipelines.tracking.run_names import run_name
-from pipelines.tracking.tracker import NullTracker, connect, open_tracker, store_uri
+from pipelines.tracking.tracker import connect, open_tracker
 from tests.support.imports import ROOT
 from tests.support.tracked import FewParams, judged_project
 
@@ -252,42 +252,6 @@ def test_publishing_into_a_dead_store_stops_no_stage(
     found = only_run(home)
     assert found.data.metrics["evaluate/n"] == 100
     assert "loss" in found.data.metrics
-
-
-def test_tracking_turned_off_does_nothing_and_says_so_when_it_is_needed(tmp_path: Path) -> None:
-    paths, _ = judged_project(tmp_path / "project", tmp_path / "home")
-    tracker = open_tracker(False, paths.home)
-    assert isinstance(tracker, NullTracker)
-    with tracker.training_run(KEY, {}, {}) as run, tracker.run_of(WEIGHTS) as other:
-        for each in (run, other):
-            each.log_metrics({"loss": 1.0}, 1)
-            each.log_params({})
-            each.set_tags({})
-            each.log_file(paths.metrics, "x")
-            each.finished(WEIGHTS)
-    tracker.publish(paths, FewParams(), "gate")
-    assert list(paths.home.iterdir()) == []
-    for needs_a_store in (tracker.store, lambda: tracker.restore(paths)):
-        with pytest.raises(TrackingError, match=r"runtime\.tracking: false"):
-            needs_a_store()
-
-
-def test_a_store_that_must_answer_and_does_not_is_told_with_its_address(
-    home: Path, tmp_path: Path, nobody_listens: str
-) -> None:
-    paths, _ = judged_project(tmp_path / "project", home)
-    with pytest.raises(TrackingError, match=f"{nobody_listens} must answer.*Start it, or set MLFLOW_TRACKING_URI"):
-        open_tracker(True, home).restore(paths)
-    with pytest.raises(StoreDown):
-        connect(home)
-
-
-def test_the_store_is_a_file_under_home_unless_the_environment_names_another(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert store_uri(tmp_path) == f"sqlite:///{tmp_path}/mlflow.db"
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://there:5000")
-    assert store_uri(tmp_path) == "http://there:5000"
 
 
 def test_weights_are_known_from_the_bundle_where_they_were_not_fetched(tmp_path: Path) -> None:
