@@ -39,7 +39,11 @@ OWN = {
     "ddpm_core/diffusion/schedule.py": ("tests/ddpm_core/diffusion/test_schedules.py",),
     "ddpm_core/diffusion/plan.py": ("tests/ddpm_core/samplers/test_conformance.py",),
     "ddpm_core/metrics/coverage.py": ("tests/ddpm_core/metrics/test_coverage_and_pixels.py",),
-    "ddpm_core/gate/rules.py": ("tests/ddpm_core/gate/test_verdict.py",),
+    "ddpm_core/gate/rules.py": (
+        "tests/ddpm_core/gate/test_rules.py",
+        "tests/ddpm_core/gate/test_series_rules.py",
+        "tests/ddpm_core/gate/test_verdict.py",
+    ),
     "ddpm_core/metrics/pixels.py": ("tests/ddpm_core/metrics/test_coverage_and_pixels.py",),
     "ddpm_core/models/layers.py": (
         "tests/ddpm_core/models/test_layers.py",
