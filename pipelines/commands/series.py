@@ -89,8 +89,9 @@ def _answer(
     read = read_file(file, content.spec.about["columns"], args.time, args.series, args.label)
     asked["label"] = read.series if content.spec.classes or args.series is None else None
     request = kind.from_fields({field: read.table, **{key: value for key, value in asked.items() if value is not None}})
+    question = request.asked_of(content.spec)
     sampler = Sampler(content, args.device, args.threads)
-    recipe, question = request.recipe_for(sampler), request.asked_of(content.spec)
+    recipe = request.recipe_for(sampler)
     data = sample_in_parallel(
         sampler,
         recipe,

@@ -28,7 +28,10 @@ class Wanted:
 
     series: str
     columns: Sequence[str]
-    times: Sequence[str] | Sequence[int]
+    times: Sequence[Any]
+    """As text, or numbers of rows where no time was given."""
+    drawn: tuple[str, str]
+    """The first and the last time of a picture."""
     question: Question
     seeds: Sequence[int]
     label: int | None
@@ -130,7 +133,7 @@ class Answer:
             sampled = np.full((len(self.values), told.shape[1]), np.nan)
             sampled[:, before:] = np.where(np.isnan(question.given[place]), self.values[:, :, place], np.nan)
             title = f"{self.wanted.series} {column}".strip()
-            fans.append(Fan(title, told[place], sampled, ends=("", str(self.wanted.times[-1]))))
+            fans.append(Fan(title, told[place], sampled, ends=self.wanted.drawn))
         about = {"seeds": f"{seeds[0]} to {seeds[-1]}", **self.made_by}
         return png(fans, text={f"ddpm {key}": value for key, value in about.items()})
 

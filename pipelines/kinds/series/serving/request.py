@@ -1,7 +1,7 @@
 """What `POST /v1/forecasts` and `POST /v1/imputations` take, and a row of the registered model."""
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from typing import Annotated, Any, ClassVar, Literal, Self
 
@@ -88,12 +88,13 @@ class SeriesRequest(Request):
         label = self._label(spec)
         check_distance(spec, values, label, columns, field)
         question = self.question(spec, values)
+        first = question.start - question.before.shape[1]
+        times: Sequence[Any] = list(range(first, question.stop)) if grid is None else grid.texts(first, question.stop)
         wanted = Wanted(
             series="" if label is None else spec.classes[label],
             columns=columns,
-            times=list(range(question.start, question.stop))
-            if grid is None
-            else grid.texts(question.start, question.stop),
+            times=times[question.start - first :],
+            drawn=(str(times[0]), str(times[-1])),
             question=question,
             seeds=self.seeds,
             label=label,
