@@ -97,7 +97,10 @@ class Encoder(nn.Module):
             inputs.append(calendar[:, :, first:].swapaxes(1, 2))
         if self.label is not None:
             inputs.append(self._embedded(label, x)[:, None].expand(-1, end - first, -1))
-        out: Tensor = self.rnn(torch.cat(inputs, dim=2))[0]
+        with torch.autocast(
+            x.device.type, enabled=False
+        ):  # errors add up over steps, and a CPU has no LSTM in bfloat16
+            out: Tensor = self.rnn(torch.cat(inputs, dim=2).float())[0]
         return out[:, self.past - first :]
 
     def forward(

@@ -94,6 +94,17 @@ def test_a_new_network_answers_zero_in_the_shape_of_the_data(head: Any, learned:
     assert [name for name, p in model.named_parameters() if p.grad is None or not p.grad.any()] == []
 
 
+@pytest.mark.parametrize("changes", [{}, {"cell": "lstm", "layers": 2, "head": "conv"}])
+def test_it_learns_in_bfloat16_and_answers_in_float32(changes: dict[str, Any]) -> None:
+    model, given = net(**changes), data()
+    with torch.autocast("cpu", torch.bfloat16):
+        out = model(**given)
+    assert out.dtype == torch.float32
+    torch.testing.assert_close(out, model(**given), rtol=0.1, atol=0.1)
+    out.square().mean().backward()
+    assert all(parameter.grad is not None and parameter.grad.isfinite().all() for parameter in model.parameters())
+
+
 # ------------------------------------------------------------------------------------------- what a step depends on
 
 
