@@ -97,9 +97,7 @@ class Encoder(nn.Module):
             inputs.append(calendar[:, :, first:].swapaxes(1, 2))
         if self.label is not None:
             inputs.append(self._embedded(label, x)[:, None].expand(-1, end - first, -1))
-        with torch.autocast(
-            x.device.type, enabled=False
-        ):  # errors add up over steps, and a CPU has no LSTM in bfloat16
+        with torch.autocast(x.device.type, enabled=False):  # a CPU has no LSTM in bfloat16
             out: Tensor = self.rnn(torch.cat(inputs, dim=2).float())[0]
         return out[:, self.past - first :]
 
