@@ -35,9 +35,8 @@ def energy_score(samples: Floats, truth: Floats) -> float:
 
 def mean_energy_score(of: Ensemble) -> Ratio:
     """Over the windows in which a value counts."""
-    some = of.counts.any(axis=(1, 2))
     scores = [
-        energy_score(of.samples[nth].astype(np.float64)[:, counts], of.truth[nth][counts]) if some[nth] else 0.0
-        for nth, counts in enumerate(of.counts)
+        energy_score(samples.astype(np.float64)[:, counts], truth[counts]) if counts.any() else 0.0
+        for samples, truth, counts in zip(of.samples, of.truth, of.counts, strict=True)
     ]
-    return Ratio(np.array(scores), some.astype(np.float64))
+    return Ratio(np.array(scores), np.array([float(counts.any()) for counts in of.counts]))

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from ddpm_core.gate.config import limit_of
 from ddpm_core.gate.rules import number
 from pipelines.kinds.pictures.report.levels import level_differences, levels_plot
 from pipelines.report.parts.contrasts import difference_parts, differences
@@ -79,7 +80,7 @@ def _steps(given: ReportInput) -> Iterator[Section]:
         given.samples.figure(f"steps_{steps}.png", f"samples at {steps} steps", caption, "strip")
         for steps, caption in costs(rows).items()
     ]
-    curve = plots(quality_plot(rows, given.gate.max_energy))
+    curve = plots(quality_plot(rows, limit_of(given.gate, "max_energy") or 0.0))
     yield Section("Fewer and more steps", [Paragraph(text), Table(steps_rows(rows)), Figures(strips), *curve])
 
 

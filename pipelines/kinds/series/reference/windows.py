@@ -68,7 +68,7 @@ class Windows:
 def blocks(keys: Sequence[str], spec: DataSpec) -> Rows:
     """Windows of one block begin within a stretch of as many time steps as they answer."""
     steps, _, _ = Frequency.of(spec.about["frequency"]).steps(_begins(keys))
-    return (steps - steps.min()) // spec.shape[1]
+    return np.asarray((steps - steps.min()) // spec.shape[1])
 
 
 def time_of(key: str, place: int, spec: DataSpec) -> str:

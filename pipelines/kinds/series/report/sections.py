@@ -95,7 +95,11 @@ def _fans(given: ReportInput) -> list[Part]:
 
 def _fan(name: str, plain: Any) -> Picture:
     fan = read_fan(plain)
-    return plot(name, fan.title, f"fan chart of {fan.title}", lambda ax, theme: draw_on(ax, fan, theme))
+
+    def draw(ax: Any, theme: str) -> None:
+        draw_on(ax, fan, THEMES[theme][0], *SERIES[theme][:2])
+
+    return plot(name, fan.title, f"fan chart of {fan.title}", draw)
 
 
 def _turned(table: TableRows) -> list[Row]:

@@ -217,18 +217,15 @@ def _legend(draw: ImageDraw.ImageDraw, top: int, truth: bool) -> None:
 # ---- the report
 
 
-def draw_on(ax: Any, fan: Fan, theme: str) -> None:
+def draw_on(ax: Any, fan: Fan, ink: str, blue: str, orange: str) -> None:
     """The fan on an axis of `pipelines.report.parts.chart.plot`, in the colours of its theme."""
-    from pipelines.report.parts.chart import SERIES, THEMES
-
-    blue, orange = SERIES[theme][:2]
     places = np.arange(len(fan.told))
     for start, stop in runs(np.isfinite(fan.drawn[0])):
         for part in _strips(fan, start, stop):
             for low, high, alpha in ((0, 4, 0.22), (1, 3, 0.35)):
                 ax.fill_between(part, fan.drawn[low, part], fan.drawn[high, part], color=blue, alpha=alpha, linewidth=0)
             ax.plot(part, fan.drawn[2, part], color=blue, linewidth=1.2, marker="." if len(part) == 1 else "")
-    ax.plot(places, fan.told, color=THEMES[theme][0], linewidth=0.9, marker=".", markersize=2)
+    ax.plot(places, fan.told, color=ink, linewidth=0.9, marker=".", markersize=2)
     if fan.truth is not None:
         ax.plot(places, fan.truth, color=orange, linewidth=1.0, marker=".", markersize=2)
     ax.set_xlim(0, max(1, len(places) - 1))
