@@ -19,9 +19,9 @@ WORDS: Mapping[str, tuple[str, bool]] = {
     "constant": ("the mean of the training part repeated", True),
     "noise added": ("the best baseline with noise of a standard deviation added", True),
     "shuffled": ("the best baseline of other windows", True),
-    "too narrow": ("near the truth, with a third of the spread that they should have", True),
-    "too wide": ("near the truth, with three times the spread that they should have", True),
-    "a little narrow": ("near the truth, with nine tenths of the spread that they should have", False),
+    "too narrow": ("forecasts near the truth with a third of the right spread", True),
+    "too wide": ("forecasts near the truth with three times the right spread", True),
+    "a little narrow": ("forecasts near the truth with nine tenths of the right spread", False),
 }
 """What each control is in words, and whether it is gross."""
 
