@@ -5,6 +5,7 @@ Nothing is trained. The samples come from the exact distribution of what follows
 
 import csv
 import io
+import json
 from dataclasses import dataclass, replace
 from functools import cache
 from types import SimpleNamespace
@@ -13,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from ddpm_core.errors import ParamsError
 from ddpm_core.gate.comparison import compare
 from ddpm_core.gate.config import SeriesGate
 from ddpm_core.gate.verdict import Verdict, verdict
@@ -21,7 +23,7 @@ from ddpm_core.metrics.intervals import RESAMPLING
 from ddpm_core.metrics.measurement import Measurement, recorded
 from ddpm_core.metrics.metric import Metric, flat
 from ddpm_core.metrics.recompute import ways
-from ddpm_core.spec import DataSpec
+from ddpm_core.spec import LABEL, Condition, DataSpec, Scaling
 from pipelines.evaluation.evaluation import Measured
 from pipelines.kinds import kind_of
 from pipelines.kinds.kind import Asked
@@ -87,14 +89,21 @@ def data(task: str) -> tuple[Split, Split]:
 
 def judged(task: str, changed: Any = None, spread: float = 1.0, seed: int = 0, config: Any = None) -> Judged:
     """By the oracle's samples, after `changed` was done to them [windows, m, columns, steps]."""
-    spec, (train, test) = TASKS[task], data(task)
-    config = config or CONFIGS[task]
+    return judged_of(TASKS[task], data(task), config or CONFIGS[task], changed, spread, seed)
+
+
+def judged_of(
+    spec: DataSpec, splits: tuple[Split, Split], config: Any, changed: Any = None, spread: float = 1.0, seed: int = 0
+) -> Judged:
+    train, test = splits
     asked = asked_of(test, spec, config)
     each = config.samples_each
     rows = asked.rows[::each]
     chosen = Split(rows_of(test.arrays, rows), [test.keys[row] for row in rows])
     told = Windows.of(chosen, spec, {name: value[::each] for name, value in asked.cond.items()}).told
     x = oracle(spec, told, each, seed, spread)
+    if LABEL in asked.cond:
+        x = spec.decode(spec.encode(x), asked.cond[LABEL])
     if changed is not None:
         x = changed(x.reshape(len(told), each, *spec.shape)).reshape(x.shape).astype(np.float32)
     content, files = of_windows(Windows.of(train, spec), spec, ReferenceConfig("auto", 0))
@@ -225,6 +234,35 @@ def test_every_measure_stands_beside_the_best_baselines(task: str):
         assert numbers[name] < numbers[f"{name}_baseline"]
         assert numbers[f"{name}_low"] < numbers[name] < numbers[f"{name}_high"]
     assert numbers["skill"] == pytest.approx(1 - numbers["crps"] / numbers["crps_baseline"], rel=1e-6)
+
+
+def test_a_scaling_of_each_series_changes_no_score_in_standard_deviations():
+    """Two series, of which the second is a thousand times as large."""
+    both = Scaling((10.0, -3.0), (2.0, 0.5), (Scaling((10.0, -3.0), (2.0, 0.5)), Scaling((1e4, -3e3), (2e3, 5e2))))
+    conditions = {**FORECAST.conditions, LABEL: Condition.of_classes(("small", "large"))}
+    spec = replace(FORECAST, conditions=conditions, scaling=both)
+
+    def labelled(of: Split) -> Split:
+        label = np.arange(len(of)) % 2
+        x = np.where(of.arrays["present"] > 0, spec.decode(FORECAST.encode(of.x), label), 0).astype(np.float32)
+        return Split({**of.arrays, "x": x, LABEL: label}, of.keys)
+
+    train, test = data("forecast")
+    found, one = judged_of(spec, (labelled(train), labelled(test)), CONFIG), exact("forecast")
+    for name in ("crps", "energy_score", "coverage_90", "dispersion", "mae_median"):
+        assert found.measurement.metrics[name] == pytest.approx(one.measurement.metrics[name], rel=1e-3)
+    assert found.verdict.passed
+    rows = list(csv.DictReader(io.StringIO(found.measured.files[QUANTILES].decode())))
+    assert max(float(row["truth"]) for row in rows if row["column"] == "load") > 8_000
+    titles = {fan["title"] for fan in json.loads(found.measured.files[FANS])["ordinary"]}
+    assert all(title.endswith((" of small", " of large")) for title in titles)
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_masks_belong_to_windows_to_impute(task: str):
+    wrong = replace(CONFIG, masks=None if task == "impute" else MASKS)
+    with pytest.raises(ParamsError, match=rf"evaluate\.masks: must be .*{task}"):
+        asked_of(data(task)[1], TASKS[task], wrong)
 
 
 def test_the_scores_of_the_exact_forecaster_are_those_of_its_closed_forms():
