@@ -11,7 +11,7 @@ Features = NDArray[np.float32]
 
 
 def _hour_of_day(times: Moments) -> NDArray[np.float64]:
-    return (times - times.astype("datetime64[D]")) / np.timedelta64(1, "D")
+    return np.asarray((times - times.astype("datetime64[D]")) / np.timedelta64(1, "D"))
 
 
 def _day_of_week(times: Moments) -> NDArray[np.float64]:
@@ -23,7 +23,7 @@ def _day_of_week(times: Moments) -> NDArray[np.float64]:
 def _day_of_year(times: Moments) -> NDArray[np.float64]:
     years = times.astype("datetime64[Y]")
     first, next_first = years.astype("datetime64[D]"), (years + 1).astype("datetime64[D]")
-    return (times.astype("datetime64[D]") - first) / (next_first - first)
+    return np.asarray((times.astype("datetime64[D]") - first) / (next_first - first))
 
 
 _TURNS: Mapping[str, Callable[[Moments], NDArray[np.float64]]] = {

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 def prepare(source: "SourceConfig", split: SplitConfig, folder: Path, root: Path) -> Prepared:
-    found = source.read(root)
+    found = source.listing(root)
     gridded = on_grid(found, source.frequency, source.time_zone)
     rejected = [*found.rejected, *gridded.rejected]
     if not gridded.series:

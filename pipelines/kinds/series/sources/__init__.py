@@ -1,4 +1,4 @@
-"""Where series come from: one file a source, each with `path` (what DVC watches), `facts` and `read`."""
+"""Where series come from: one file a source, each with `path` (what DVC watches), `facts` and `listing`."""
 
 from pipelines.kinds.series.sources.csv_files import CsvFiles
 from pipelines.kinds.series.sources.packaged import BeijingAir, ElectricityDemand

@@ -30,7 +30,7 @@ class CsvFiles(TableSource):
     def pattern(self) -> str | None:
         return self.time_format
 
-    def read(self, root: Path) -> Found:
+    def listing(self, root: Path) -> Found:
         return self.found(root, (".csv",), self._lines)
 
     def _lines(self, file: Path) -> tuple[list[str], Iterator[Line]]:

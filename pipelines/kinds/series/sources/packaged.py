@@ -20,7 +20,7 @@ class Packaged(SeriesSource):
     def facts(self) -> SourceFacts:
         return self.about
 
-    def read(self, root: Path) -> Found:
+    def listing(self, root: Path) -> Found:
         header, lines = parquet_lines(root / self.path)
         rows = [cells for _, _, cells in lines]
         values = np.array([[np.nan if cell is None else cell for cell in row[1:]] for row in rows], dtype=np.float64)

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from ddpm_core.errors import DataError
 from pipelines.kinds.series.sources.found import Found
-from pipelines.kinds.series.sources.tables import Line, TableSource
+from pipelines.kinds.series.sources.tables import Cell, TableSource
 
 
 @dataclass(frozen=True)
@@ -16,11 +16,11 @@ class ParquetFiles(TableSource):
 
     kind: Literal["parquet"]
 
-    def read(self, root: Path) -> Found:
+    def listing(self, root: Path) -> Found:
         return self.found(root, (".parquet", ".pq"), parquet_lines)
 
 
-def parquet_lines(file: Path) -> tuple[list[str], Iterator[Line]]:
+def parquet_lines(file: Path) -> tuple[list[str], Iterator[tuple[int, bytes, list[Cell]]]]:
     """The names of the columns and the rows, numbered from 1."""
     import pyarrow as pa
     import pyarrow.parquet as pq

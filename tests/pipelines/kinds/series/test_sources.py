@@ -19,10 +19,10 @@ FOLDER = "pipelines/kinds/series/sources"
 
 def test_all_columns_of_numbers_are_values_unless_some_are_named(tmp_path: Path) -> None:
     csv(tmp_path, ["2024-01-01,x,1,NA", "2024-01-02,y,2,3.5", "2024-01-03,z,-1e3,"], "time,note,a,b")
-    found = SOURCE.read(tmp_path)
+    found = SOURCE.listing(tmp_path)
     assert found.columns == ("a", "b")
     np.testing.assert_array_equal(found.values, [[1, np.nan], [2, 3.5], [-1000, np.nan]])
-    assert replace(SOURCE, values=("b",)).read(tmp_path).columns == ("b",)
+    assert replace(SOURCE, values=("b",)).listing(tmp_path).columns == ("b",)
 
 
 @pytest.mark.parametrize(
@@ -41,7 +41,7 @@ def test_all_columns_of_numbers_are_values_unless_some_are_named(tmp_path: Path)
 )
 def test_a_row_that_cannot_be_used_is_named_by_its_line(tmp_path: Path, line: str, key: str) -> None:
     csv(tmp_path, ["2024-01-01,1,2", "", line, "2024-01-03,3,4"])
-    found = SOURCE.read(tmp_path)
+    found = SOURCE.listing(tmp_path)
     assert found.places == ["table.csv:2", "table.csv:5"]
     (refused,) = found.rejected
     assert refused.name == "table.csv:4"
@@ -60,17 +60,17 @@ def test_a_file_that_cannot_be_used_is_an_error(tmp_path: Path) -> None:
         ({"max_megabytes": 1e-6}, "max_megabytes"),
     ):
         with pytest.raises(DataError, match=key):
-            replace(SOURCE, **changes).read(tmp_path)
+            replace(SOURCE, **changes).listing(tmp_path)
     csv(tmp_path, ["2024-01-01,x"], "time,a")
     with pytest.raises(DataError, match="values"):
-        SOURCE.read(tmp_path)
+        SOURCE.listing(tmp_path)
 
 
 def test_a_folder_is_all_its_files_and_a_series_may_have_its_name_in_a_column(tmp_path: Path) -> None:
     (tmp_path / "many" / "deep").mkdir(parents=True)
     for place, rows in (("b.csv", "1,2024-01-01,2"), ("deep/a.csv", "0,2024-01-01,3"), (".c.csv", "9,2024-01-01,9")):
         (tmp_path / "many" / place).write_text(f"id,time,v\n{rows}\n", encoding="utf-8")
-    found = replace(SOURCE, path="many", series="id").read(tmp_path)
+    found = replace(SOURCE, path="many", series="id").listing(tmp_path)
     assert found.places == ["b.csv:2", "deep/a.csv:2"]
     assert found.series == ["1", "0"]
     assert found.columns == ("v",)
@@ -86,7 +86,7 @@ def parquet(**changes: Any) -> ParquetFiles:
 
 def test_parquet_reads_as_the_same_csv_does(tmp_path: Path) -> None:
     csv(tmp_path, [*hourly(4), "2024-01-01T04:00,NA,7"])
-    wanted = SOURCE.read(tmp_path)
+    wanted = SOURCE.listing(tmp_path)
     times = pa.array(wanted.times, pa.timestamp("ns"))
     table = {
         "time": times,
@@ -94,13 +94,13 @@ def test_parquet_reads_as_the_same_csv_does(tmp_path: Path) -> None:
         "b": pa.array([*range(1001, 1005), 7]),
     }
     pq.write_table(pa.table(table), tmp_path / "table.parquet")
-    found = parquet().read(tmp_path)
+    found = parquet().listing(tmp_path)
     assert found.columns == wanted.columns
     assert found.times == wanted.times
     np.testing.assert_array_equal(found.values, wanted.values)
     (tmp_path / "table.parquet").write_bytes(b"PAR1")
     with pytest.raises(DataError, match=r"table\.parquet"):
-        parquet().read(tmp_path)
+        parquet().listing(tmp_path)
 
 
 def test_keys_that_disagree_are_refused() -> None:
@@ -119,11 +119,11 @@ def test_packaged_sets_are_what_they_say_and_name_their_licence() -> None:
     shared: dict[str, Any] = {"frequency": None, "time_zone": None, "calendar": (), "scaling": "together"}
     demand = ElectricityDemand(f"{FOLDER}/electricity.parquet", **shared, window=FORECAST, kind="electricity")
     air = BeijingAir(f"{FOLDER}/beijing_air.parquet", **shared, window=FORECAST, kind="beijing_air")
-    found = demand.read(ROOT)
+    found = demand.listing(ROOT)
     assert (found.columns, found.values.shape, np.isnan(found.values).sum()) == (("demand",), (26_304, 1), 0)
     assert (str(found.times[0]), str(found.times[-1])) == ("2012-01-01 00:00:00", "2014-12-31 23:00:00")
     assert found.values[:2, 0].round(1).tolist() == [1300.6, 1404.5]
-    found = air.read(ROOT)
+    found = air.listing(ROOT)
     assert found.columns == ("pm2_5", "dew_point", "temperature", "pressure")
     assert found.values.shape == (43_824, 4)
     assert np.isnan(found.values).sum(axis=0).tolist() == [2067, 0, 0, 0]
