@@ -1,5 +1,6 @@
 """Tiny bundles of series: one forecasts, one fills gaps. Their graphs are written by hand, without torch."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ import numpy as np
 
 from ddpm_core.bundle.format import Bundle
 from ddpm_core.diffusion.schedules import Cosine
+from ddpm_core.procedure import MODEL_FILE, Rollout
 from ddpm_core.samplers.config import GuidanceConfig, SampleConfig, named
 from ddpm_core.spec import LABEL, Condition, DataSpec, Scaling
 from pipelines.kinds.series.rows.calendar import feature_names
@@ -95,19 +97,30 @@ def series_graph(spec: DataSpec, seed: int = 0) -> bytes:
     return bytes(model.SerializeToString(deterministic=True))
 
 
-def series_bundle(folder: Path, spec: DataSpec) -> Bundle:
-    """Write a bundle that samples in milliseconds, with its golden sample."""
+def series_bundle(
+    folder: Path,
+    spec: DataSpec,
+    *,
+    graphs: Mapping[str, bytes] | None = None,
+    procedure: Rollout | None = None,
+    variance: Any = "fixed_small",
+) -> Bundle:
+    """Write a bundle with its golden sample; without `graphs` by file it samples in milliseconds."""
     from pipelines.sampling.bundle_sampler import Sampler
+
+    contents = dict(graphs or {MODEL_FILE: series_graph(spec)})
 
     bundle = Bundle(
         spec=spec,
         schedule=Cosine("cosine", 50, 0.008, 0.999, False).build(),
         target="v",
-        variance="fixed_small",
+        variance=variance,
         sample=asdict(SampleConfig(named("ddim", 4, None), GuidanceConfig(0.0, None, 0.0), 0)),
         golden=None,
         provenance={},
-        model=series_graph(spec),
+        model=contents.pop(MODEL_FILE),
+        procedure=procedure,
+        others=contents,
     )
     bundle = replace(bundle, golden=Sampler(bundle, "cpu").make_golden(3, 1e-3))
     bundle.write(folder)

@@ -351,6 +351,7 @@ BAD: list[tuple[str, dict[str, Any], str]] = [
     ("forecast", {"history": {}}, "history.load"),
     ("forecast", {"history": ""}, "history"),
     ("forecast", {"history": "[1, 2"}, "history"),
+    ("forecast", {"history": "[" * 100_000}, "history"),
     ("forecast", {"history": "load,temperature\n1,2,3\n"}, "history"),
     ("forecast", {"history": 'load,temperature\n"1,2\n'}, "history"),
     ("forecast", {"history": "load,load,temperature\n1,2,3\n"}, "history"),
