@@ -299,6 +299,21 @@ def test_more_windows_than_there_are_asks_for_each_once():
     assert len(asked_of(test, FORECAST, replace(CONFIG, n=500)).rows) == len(test) * CONFIG.samples_each
 
 
+@pytest.mark.parametrize("task", TASKS)
+def test_what_is_judged_is_what_is_there_and_was_not_told(task: str):
+    _, test = data(task)
+    found = exact(task)
+    told = (
+        found.asked.cond["told"][:: CONFIG.samples_each] > 0 if task == "impute" else np.zeros(test.x.shape, dtype=bool)
+    )
+    assert test.present is not None
+    wanted = (test.present > 0) & ~told
+    assert found.measurement.metrics["values"] == wanted.sum()
+    if task == "impute":
+        assert 0.1 < told.mean() < 0.9
+        np.testing.assert_array_equal(found.asked.cond["observed"][found.asked.cond["told"] <= 0], 0)
+
+
 def test_told_values_are_put_in_exactly_and_what_is_broken_is_counted():
     told = np.array([[[1.5, np.nan]]], dtype=np.float32)
     samples = np.array([[[[1.25, 7.0]], [[1.5, 8.0]]]], dtype=np.float32)
