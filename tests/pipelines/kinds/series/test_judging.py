@@ -196,6 +196,23 @@ def test_a_challenger_is_held_against_the_champion_by_the_same_windows():
 
 
 @pytest.mark.parametrize("task", TASKS)
+def test_every_metric_says_what_it_is_and_reads_back_as_it_was(task: str):
+    of = exact(task)
+    numbers, measured = of.measurement.metrics, of.measured.metrics
+    assert len({metric.name for metric in measured}) == len(measured)
+    for metric in measured:
+        assert metric.value is not None
+        assert metric.meaning
+        assert not metric.floor or metric.floor in numbers
+        if metric.better is not None and metric.name != "broken_share":
+            assert metric.replicates is not None
+            assert metric.interval is not None
+            assert metric.interval.low <= metric.value <= metric.interval.high
+    read = {metric.name: metric for metric in of.measurement.listed}
+    assert all(read[metric.name].described() == metric.described() for metric in measured)
+
+
+@pytest.mark.parametrize("task", TASKS)
 def test_all_intervals_follow_from_what_the_record_holds(task: str):
     measurement = exact(task).measurement
     ends = {name for name in measurement.metrics if name.endswith(("_low", "_high", "_detectable"))}
