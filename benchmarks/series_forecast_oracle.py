@@ -217,7 +217,7 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
     keep_memory()
-    print(common.machine("torch", "numpy", "onnxruntime"))
+    print(common.machine("torch", "numpy", "onnxruntime-gpu"))
     var, random = Var.standard(), np.random.default_rng(7)
     config = TimeGradConfig("timegrad", args.cell, 1, args.cells, (1,), args.head, args.width, args.blocks, 0.0)
     net = train(config, var, args)

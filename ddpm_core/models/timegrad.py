@@ -132,7 +132,7 @@ class Encoder(nn.Module):
 
     def _stepped(self, inputs: Tensor, state: Tensor) -> Tensor:
         """The recurrent layers on one step, by their weights: a state is each layer's h (and c, of an LSTM)."""
-        parts = state.split(self.config.cells, dim=1)
+        parts = state.chunk(state.shape[1] // self.config.cells, dim=1)
         after: list[Tensor] = []
         for layer in range(self.config.layers):
             weights = [
