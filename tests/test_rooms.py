@@ -1,6 +1,5 @@
 """A room imports only from rooms below it, and a foreign tool enters through the files named here alone."""
 
-import subprocess
 import sys
 from pathlib import Path
 
@@ -158,17 +157,6 @@ FOREIGN: dict[str, tuple[str, ...]] = {
 }
 # Knows tensors by their methods; its one import of torch lies in a branch that only a tensor reaches.
 BOTH_FRAMEWORKS = ROOT / "ddpm_core" / "diffusion" / "arrays.py"
-HEAVY = (
-    "torch",
-    "mlflow",
-    "prefect",
-    "great_expectations",
-    "torchvision",
-    "onnx",
-    "matplotlib",
-    "webdataset",
-    "pandas",
-)
 
 
 def room_of(module: str) -> str:
@@ -277,36 +265,3 @@ def test_these_rules_can_fail() -> None:
     hidden = "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import dvc\n"
     assert "dvc" not in imports_of_text(hidden)
     assert "dvc" in imports_of_text(hidden, typing_too=True)
-
-
-def test_every_module_of_the_numbers_room_loads_with_numpy_alone() -> None:
-    """In a fresh interpreter; what it costs is in benchmarks/RESULTS.md."""
-    modules = sorted(name for name in own_modules() if is_numbers(name))
-    assert len(modules) > 30
-    code = (
-        "import sys\nbefore = set(sys.modules)\n"
-        + "".join(f"import {name}\n" for name in modules)
-        + "new = {name.split('.')[0] for name in set(sys.modules) - before} - set(sys.stdlib_module_names)\n"
-        "print(sorted(name for name in new if not name.startswith(('_', 'cython'))))"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
-    assert done.stdout.strip() == "['ddpm_core', 'numpy']"
-
-
-def test_config_dataclasses_load_without_a_heavy_tool() -> None:
-    code = (
-        "import sys\nfrom pipelines.params import section_types\nsection_types('pictures')\n"
-        f"print([name for name in {HEAVY!r} if name in sys.modules])"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
-    assert done.stdout.strip() == "[]"
-
-
-def test_command_line_loads_without_numpy_pydantic_or_a_heavy_tool() -> None:
-    names = ("numpy", "pydantic", "ruamel", "PIL", *HEAVY)
-    code = (
-        "import sys\nfrom pipelines.cli import parser\nparser().format_help()\n"
-        f"print([name for name in {names!r} if name in sys.modules])"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
-    assert done.stdout.strip() == "[]"
