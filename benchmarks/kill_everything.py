@@ -196,8 +196,10 @@ def main() -> None:
     arguments.add_argument("--work", type=Path, default=Path("/tmp/ddpm-kill-everything"))
     arguments.add_argument("--seconds", type=float, default=1e9, help="then it ends; the same command goes on")
     arguments.add_argument("--targets", default=",".join(TARGETS), help="what is killed, in turn")
+    arguments.add_argument("--within", type=float, help="kill in so many seconds after the first line of a stage")
     asked = arguments.parse_args()
     room, whole, span = made(asked.work)
+    span = asked.within / 0.8 if asked.within else span
     file, end = asked.work / "kills.jsonl", time.monotonic() + asked.seconds
     results = [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
     targets, prefect = asked.targets.split(","), None
