@@ -24,13 +24,6 @@ LABELS = [0, 1, 2, None, 1, 0, None, 2, 1]
 SEEDS = [3, 1, 4, 1, 5, 9, 2, 6, 2**64 - 1]
 
 
-@pytest.fixture(scope="module")
-def sampler(tmp_path_factory: pytest.TempPathFactory) -> Sampler:
-    folder = tmp_path_factory.mktemp("bundle") / "b"
-    tiny_bundle(folder, golden=True)
-    return Sampler.open(folder, "cpu")
-
-
 @pytest.mark.parametrize("kind", list(sampler_kinds()))
 @pytest.mark.parametrize("guidance", [0.0, 1.5])
 def test_image_of_a_seed_does_not_depend_on_its_batch_or_neighbours(

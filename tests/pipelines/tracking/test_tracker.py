@@ -3,7 +3,6 @@
 import json
 import re
 import shutil
-import socket
 import threading
 import time
 from pathlib import Path
@@ -24,15 +23,6 @@ from tests.support.imports import ROOT
 from tests.support.tracked import FewParams, judged_project
 
 KEY, WEIGHTS = "a" * 64, "b" * 64
-
-
-@pytest.fixture
-def nobody_listens(monkeypatch: pytest.MonkeyPatch) -> str:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        uri = f"http://127.0.0.1:{free.getsockname()[1]}"
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
-    return uri
 
 
 def only_run(home: Path) -> Any:
