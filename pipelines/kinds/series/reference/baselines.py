@@ -6,7 +6,7 @@ linear           the straight line between the told neighbours, and its errors a
 climatology      training windows at the same place of the calendar, whatever was told
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -251,13 +251,6 @@ def seasonal_errors(train: Windows, season: int, labels: int) -> Floats:
 
 
 # ---- the baselines of a task
-
-WORDS: Mapping[str, str] = {
-    "last value": "the last value, and the errors that this made on training windows",
-    "seasonal naive": "the value one season back, and the errors that this made on training windows",
-    "linear": "the straight line between the told neighbours, and its errors on training windows",
-    "climatology": "training windows at the same place of the calendar, whatever was told",
-}
 
 
 def points(spec: DataSpec, season: int) -> dict[str, Point]:
