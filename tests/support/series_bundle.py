@@ -13,6 +13,7 @@ from ddpm_core.procedure import MODEL_FILE, Rollout
 from ddpm_core.samplers.config import GuidanceConfig, SampleConfig, named
 from ddpm_core.spec import LABEL, Condition, DataSpec, Scaling
 from pipelines.kinds.series.rows.calendar import feature_names
+from pipelines.sampling.bundle_sampler import Sampler
 
 COLUMNS = ("load", "temperature")
 HISTORY, HORIZON, WINDOW = 6, 4, 8
@@ -125,3 +126,7 @@ def series_bundle(
     bundle = replace(bundle, golden=Sampler(bundle, "cpu").make_golden(3, 1e-3))
     bundle.write(folder)
     return bundle
+
+
+def open_(bundles: Path, task: str) -> Sampler:
+    return Sampler.open(bundles / task, device="cpu")
