@@ -156,12 +156,33 @@ def load_params(path: Path) -> Params:
 
 def _judge_together(params: Params, faults: Faults) -> None:
     """What only two sections together can show."""
+    _judge_objective(params, faults)
     train, weight = params.train, params.sample.guidance.weight
     if weight and train.label_dropout == 0 and train.conditioning != "none" and train.init_from is None:
         faults.add(
             "train.label_dropout",
             f"must be above 0 where sample.guidance.weight is not 0, got 0 with a weight of {weight:g}; guidance "
             "compares with what is made without a label, and this training never sees that: give 0.1, or a weight of 0",
+        )
+
+
+def _judge_objective(params: Params, faults: Faults) -> None:
+    """The objective beside the network that it trains, and the sampler beside the levels it has."""
+    objective, sample = params.diffusion, params.sample
+    if params.model.is_autoencoder != objective.needs_autoencoder:
+        wanted, came = ("an", "none") if objective.needs_autoencoder else ("no", "one")
+        faults.add(
+            "diffusion.kind",
+            f"{objective.kind} must have a network that is {wanted} autoencoder, got model.kind {params.model.kind}, "
+            f"which is {came}; vae belongs with elbo, every other network with diffusion",
+        )
+    if sample.sampler.steps > objective.levels:
+        steps = f"must be from 1 to the {objective.levels} levels of the objective, got {sample.sampler.steps}"
+        faults.add("sample.sampler.steps", steps)
+    if objective.levels == 1 and sample.guidance.weight:
+        faults.add(
+            "sample.guidance.weight",
+            f"must be 0 for {objective.kind}, which makes a sample in one evaluation, got {sample.guidance.weight:g}",
         )
 
 

@@ -64,6 +64,11 @@ class Schedule:
     def T(self) -> int:
         return len(self.a) - 1
 
+    @property
+    def one_level(self) -> bool:
+        """Whether there is no level between data and noise: a sample takes one evaluation, on no way to be steered."""
+        return self.T == 1
+
     @cached_property
     def alpha_bar(self) -> Floats:
         """a^2 (under VP the paper's alpha-bar)."""

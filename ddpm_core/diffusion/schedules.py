@@ -233,6 +233,12 @@ class RectifiedFlow(ScheduleBase):
         )
 
 
+def noise_alone() -> Schedule:
+    """One level without any signal, for a model that makes data of noise in one evaluation; its time is 1."""
+    g = np.array([0.0, 1.0])
+    return Schedule(a=1 - g, g=g, time=g.astype(np.float32), process="vp")
+
+
 ScheduleConfig = Linear | Quadratic | Cosine | Sigmoid | VpContinuous | GeometricVE | Edm | RectifiedFlow
 
 

@@ -26,6 +26,8 @@ def spaced_levels(spacing: Spacing, schedule: Schedule, steps: int) -> list[int]
     T = schedule.T
     if spacing not in get_args(Spacing):
         raise ParamsError(f"spacing: must be one of {', '.join(get_args(Spacing))}, got {spacing!r}")
+    if schedule.one_level and steps != 1:
+        raise ParamsError(f"steps: must be 1 for a model that makes a sample in one evaluation, got {steps}")
     if not isinstance(steps, int | np.integer) or not 1 <= steps <= T:
         raise ParamsError(f"steps: must be from 1 to the schedule's {T} levels, got {steps}")
     if steps == 1:

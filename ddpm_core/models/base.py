@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from numpy.typing import NDArray
 
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class NetworkConfig(Config, ABC):
     """Base of every network's configuration. A subclass has a Literal `kind` and the keys of section `model`."""
+
+    is_autoencoder: ClassVar[bool] = False
+    """Whether it has `encode` and `decode` beside what samples, as objective `elbo` needs."""
 
     def check(self, spec: DataSpec) -> None:
         """Refuse data that this network cannot take."""
@@ -37,6 +40,10 @@ class NetworkConfig(Config, ABC):
 
         The weights come from torch's global generator. A learned variance needs twice the channels of the data.
         """
+
+    def exported(self, net: "nn.Module") -> "nn.Module":
+        """The part of a network that makes samples, which is all that a bundle has."""
+        return net
 
 
 def check_label_alone(spec: DataSpec, network: str) -> None:

@@ -5,5 +5,6 @@ from ddpm_core.models.mlp import MLPConfig
 from ddpm_core.models.timegrad_config import TimeGradConfig
 from ddpm_core.models.transformer import TransformerConfig
 from ddpm_core.models.unet_config import UNetConfig
+from ddpm_core.models.vae import VAEConfig
 
-ModelConfig = UNetConfig | MLPConfig | TransformerConfig | CSDIConfig | TimeGradConfig
+ModelConfig = UNetConfig | MLPConfig | TransformerConfig | VAEConfig | CSDIConfig | TimeGradConfig

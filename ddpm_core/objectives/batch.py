@@ -33,6 +33,19 @@ class Batch:
     def __len__(self) -> int:
         return self.x0.shape[0]
 
+    @property
+    def filled(self) -> Tensor:
+        """The data with 0 where the mask is 0: there may be anything, also NaN."""
+        return self.x0 if self.mask is None else torch.where(self.mask > 0, self.x0, torch.zeros_like(self.x0))
+
+    @property
+    def elements(self) -> Tensor | None:
+        """What each element counts for, mask times weight; None: all count 1."""
+        if self.mask is None:
+            return None if self.weight is None else self.weight.expand_as(self.x0)
+        mask = self.mask.to(self.x0.dtype).expand_as(self.x0)
+        return mask if self.weight is None else mask * self.weight
+
     def to(self, device: torch.device) -> "Batch":
         """Copy to the device, without waiting for it."""
         return self._mapped(lambda tensor: tensor.to(device, non_blocking=True))

@@ -99,9 +99,7 @@ class DiffusionObjective:
         own = share.rows(size)
         t, factor = self.law.draw(size, generator(seed, Purpose.TRAIN_TIME, step))
         t, factor = t[own], factor[own]
-        x0 = batch.x0
-        if batch.mask is not None:  # masked elements may hold anything, also NaN
-            x0 = torch.where(batch.mask > 0, x0, torch.zeros_like(x0))
+        x0 = batch.filled
         eps = normal((size, *x0.shape[1:]), torch_generator(device, seed, Purpose.TRAIN_NOISE, step), x0.dtype)[own]
         levels = self.process.at(t, x0)
         (weight,) = look_up(self._weights, t, x0)
@@ -115,7 +113,7 @@ class DiffusionObjective:
             target=self.process.target(levels, x0, eps),
             factor=per_item(to_device(factor.astype(np.float32), device), x0),
             weight=weight,
-            element=_elements(batch),
+            element=batch.elements,
             count=_count(batch),
             rows=(levels.B, *look_up(self._bound_rows, t, x0)) if self._bound_rows is not None else (),
         )
@@ -206,13 +204,6 @@ def _bands(level: NDArray[np.float32]) -> NDArray[np.float32]:
     """The band of a level: which of the equal parts of (0, 1] it is in."""
     band: NDArray[np.float32] = np.clip(np.ceil(level * BANDS) - 1, 0, BANDS - 1)
     return band
-
-
-def _elements(batch: Batch) -> Tensor | None:
-    if batch.mask is None:
-        return None if batch.weight is None else batch.weight.expand_as(batch.x0)
-    mask = batch.mask.to(batch.x0.dtype).expand_as(batch.x0)
-    return mask if batch.weight is None else mask * batch.weight
 
 
 def _count(batch: Batch) -> Tensor:

@@ -5,7 +5,7 @@ import logging
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from ddpm_core.errors import DataError, ParamsError
 from pipelines.commands.common import Verbs, checked_params, project_paths
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _ODE_STEPS = 50
+_LEVELS = 100
 
 
 def add_to(verbs: Verbs) -> None:
@@ -28,9 +29,8 @@ def add_to(verbs: Verbs) -> None:
     verb.add_argument("--n", type=int, default=500, help="examples, drawn from the split at random (default: 500)")
     verb.add_argument(
         "--levels",
-        default="100",
         metavar="K",
-        help="levels of noise an example: `all`, or so many, for an estimate without bias (default: 100)",
+        help=f"levels of noise an example: `all`, or so many, for an estimate without bias (default: {_LEVELS})",
     )
     verb.add_argument(
         "--ode",
@@ -48,12 +48,12 @@ def add_to(verbs: Verbs) -> None:
 
 @dataclass(frozen=True)
 class Asked:
-    """The checked options. `levels` None means all."""
+    """The checked options. `levels` None means all, `some` the default number or all there are."""
 
     weights: Path
     split: str
     n: int
-    levels: int | None
+    levels: int | Literal["some"] | None
     ode: int | None
     probes: int
     seed: int
@@ -67,7 +67,7 @@ def nll(args: argparse.Namespace) -> None:
     params = checked_params(paths, computes=True)
     runtime = params.runtime
     from ddpm_core.device import laid_out, make_repeatable, pick_device
-    from ddpm_core.likelihood.nll import bound_calls, bound_table, ode_calls, ode_table
+    from ddpm_core.likelihood.nll import bound_calls, ode_calls, ode_table
     from pipelines.commands.nll_report import rows, table_text, write
     from pipelines.runtime.progress import Progress
     from pipelines.runtime.threads import in_use
@@ -84,24 +84,25 @@ def nll(args: argparse.Namespace) -> None:
         )
     parameterisation = diffusion.parameterisation()
     T = parameterisation.schedule.T
-    if asked.levels is not None and not min(2, T) <= asked.levels <= T:
-        raise ParamsError(f"--levels: must be `all`, or from {min(2, T)} to the schedule's {T}, got {asked.levels}")
+    levels = min(_LEVELS, T) if asked.levels == "some" else asked.levels
+    if levels is not None and not min(2, T) <= levels <= T:
+        raise ParamsError(f"--levels: must be `all`, or from {min(2, T)} to the schedule's {T}, got {levels}")
+    if asked.ode and parameterisation.schedule.one_level:
+        raise ParamsError("--ode: needs a model with levels of noise between which there is an ODE; leave it out")
     data = _read(paths, asked, spec, device=device)
-    total = bound_calls(data, T, asked.levels) + (ode_calls(data, asked.ode) if asked.ode else 0)
+    total = bound_calls(data, T, levels) + (ode_calls(data, asked.ode) if asked.ode else 0)
     with Progress(total, "nll", "calls", quiet=args.quiet) as bar:
 
         def on_call() -> None:
             bar.update()
 
-        bound = bound_table(
-            net, parameterisation, diffusion.variance, data, levels=asked.levels, seed=asked.seed, on_call=on_call
-        )
+        bound = diffusion.bound(net, data, levels=levels, seed=asked.seed, on_call=on_call)
         ode = None
         if asked.ode:
             ode = ode_table(
                 net, parameterisation, data, steps=asked.ode, probes=asked.probes, seed=asked.seed, on_call=on_call
             )
-    looked_at = f"{T if asked.levels is None else asked.levels} of {T} levels"
+    looked_at = f"{T if levels is None else levels} of {T} levels"
     heading = f"{len(data)} {spec.kind} of split {asked.split}, {looked_at} each, seed {asked.seed}"
     sys.stdout.write(table_text(heading, rows(bound, ode)))
     write(asked.out, heading, spec.kind, bound, ode)
@@ -114,8 +115,8 @@ def _asked(args: argparse.Namespace, paths: "Paths") -> Asked:
             raise ParamsError(f"{option}: must be at least 1, got {value}")
     if not 0 <= args.seed < 2**64:
         raise ParamsError(f"--seed: must be from 0 to 2^64 - 1, got {args.seed}")
-    levels = None
-    if args.levels != "all":
+    levels: int | Literal["some"] | None = "some" if args.levels is None else None
+    if args.levels not in (None, "all"):
         if not args.levels.isdecimal():
             raise ParamsError(f"--levels: must be `all` or a whole number, got {args.levels!r}")
         levels = int(args.levels)

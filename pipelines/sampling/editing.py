@@ -35,6 +35,7 @@ class Editor:
 
     def inpaint(self, datum: Data, keep: NDArray[np.bool_], seeds: Sequence[int], times: int) -> Data:
         """The datum where `keep` is true, the rest anew; RePaint walks each step `times` times."""
+        self._needs_levels("inpaint")
         plan = self._recipe.plan if times == 1 else with_resampling(self._recipe.plan, self._schedule, 1, times)
         mask = np.broadcast_to(keep, (1, *self._shape)).astype(np.float32)
 
@@ -70,7 +71,15 @@ class Editor:
         plan = self._recipe.plan
         return self._decoded(self._run(plan, x * plan.start_scale, self._noise([seed] * self._n)))
 
+    def _needs_levels(self, edit: str) -> None:
+        if self._schedule.one_level:
+            raise ParamsError(
+                f"{edit}: needs a model with levels between data and noise, where a datum can stand half-way; this one "
+                "makes data of noise in one evaluation: interpolate between seeds instead"
+            )
+
     def _levels_from(self, strength: float) -> list[int]:
+        self._needs_levels("vary")
         sampler = self._recipe.sampler
         return levels_from(spaced_levels(sampler.spacing, self._schedule, sampler.steps), self._schedule, strength)
 

@@ -42,6 +42,11 @@ class Recipe:
             chosen = default if sampler is None else sampler
             chosen = chosen if steps is None else replace(chosen, steps=steps)
         plan = chosen.plan(bundle.schedule, bundle.variance)
+        if bundle.schedule.one_level and (plan.evaluations != 1 or plan.needs_noise):
+            raise ParamsError(
+                f"sampler: must make its sample in one evaluation without further noise, as this model has no level "
+                f"between data and noise, got {chosen.kind}; take ddim, or leave it out"
+            )
         guided_by = _guidance(bundle, defaults.guidance, guidance)
         return cls(chosen, guided_by, plan, guided_by.time_interval(bundle.schedule), bundle.columns)
 
@@ -63,8 +68,13 @@ def _guidance(bundle: Bundle, default: GuidanceConfig, asked: GuidanceConfig | f
         chosen = asked
     else:
         chosen = replace(default, weight=float(asked))
-    if bundle.spec.null or chosen.weight == 0:
+    if chosen.weight == 0 or (bundle.spec.null and not bundle.schedule.one_level):
         return chosen
+    if asked is not None and bundle.schedule.one_level:
+        raise ParamsError(
+            f"guidance: must be 0 for a model that makes a sample in one evaluation, as there is no way from noise to "
+            f"data to guide, got {chosen.weight:g}; leave it out"
+        )
     if asked is not None:
         raise ParamsError(
             f"guidance: must be 0 for a model without labels, got {chosen.weight:g}; leave it out, or train one "

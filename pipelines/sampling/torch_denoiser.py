@@ -94,7 +94,7 @@ def network_of(bundle: Bundle) -> nn.Module:
             f"{bundle.digest[:16]} lacks {lacks} (an older version made it, or another program); {_MEND}"
         )
     config: ModelConfig = parse_kept(ModelConfig, told, "bundle.json: provenance.model")
-    net = config.build(bundle.spec, bundle.learned_variance)
+    net = config.exported(config.build(bundle.spec, bundle.learned_variance))
     try:
         net.load_state_dict(weights)
     except RuntimeError as error:

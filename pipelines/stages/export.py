@@ -55,7 +55,9 @@ def export_weights(
     weights: Path, folder: Path, config: ExportConfig, sample: Mapping[str, Any], threads: int
 ) -> Bundle:
     """The bundle of a weights file: graph, proof of parity, golden sample, all written at once."""
-    net, about, spec, diffusion = read_weights(weights, config.ema, best=config.weights == "best")
+    whole, about, spec, diffusion = read_weights(weights, config.ema, best=config.weights == "best")
+    network: ModelConfig = parse_kept(ModelConfig, about["model"], f"{weights.name}: model")
+    net = network.exported(whole)
     procedure = procedure_of(net)
     graphs = graphs_of(spec, procedure, diffusion.learned_variance)
     contents = {file: export_onnx(net, spec, opset=config.opset, graph=graph) for file, graph in graphs.items()}

@@ -45,7 +45,7 @@ class Preview:
             self._spec,
             seeds=range(_SAMPLES),
             cond=self._cond,
-            guidance=_GUIDANCE,
+            guidance=0.0 if self._parameterisation.schedule.one_level else _GUIDANCE,
             device=self._device,
             dtype=self._dtype,
         )

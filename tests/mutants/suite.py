@@ -45,6 +45,10 @@ OWN = {
         "tests/ddpm_core/gate/test_verdict.py",
     ),
     "ddpm_core/metrics/pixels.py": ("tests/ddpm_core/metrics/test_coverage_and_pixels.py",),
+    "ddpm_core/likelihood/terms.py": (
+        "tests/ddpm_core/likelihood/test_terms.py",
+        "tests/ddpm_core/objectives/test_elbo.py",
+    ),
     "ddpm_core/models/layers.py": (
         "tests/ddpm_core/models/test_layers.py",
         "tests/ddpm_core/models/test_unet.py",

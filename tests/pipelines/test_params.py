@@ -183,6 +183,46 @@ def test_guidance_takes_a_training_that_saw_pictures_without_labels(
             load_params(tmp_path / "params.yaml")
 
 
+VAE = {
+    "kind": "vae",
+    "latent": 8,
+    "channels": 8,
+    "multipliers": [1],
+    "blocks": 1,
+    "norm_groups": 2,
+    "dropout": 0.0,
+    "scale": "each",
+}
+ELBO, ONE_STEP = {"kind": "elbo", "likelihood": "logistic"}, {"sampler": {"steps": 1}, "guidance": {"weight": 0.0}}
+
+
+@pytest.mark.parametrize(
+    ("sections", "sample", "message"),
+    [
+        ({"model": VAE, "diffusion": ELBO}, ONE_STEP, None),
+        ({"model": VAE}, {}, r"diffusion\.kind: .* must have a network that is no autoencoder, got model\.kind vae"),
+        (
+            {"diffusion": ELBO},
+            ONE_STEP,
+            r"diffusion\.kind: elbo must have a network that is an autoencoder, got model\.kind unet",
+        ),
+        ({"model": VAE, "diffusion": ELBO}, {}, r"sample\.sampler\.steps: must be from 1 to the 1 levels .* got 10"),
+        ({"model": VAE, "diffusion": ELBO}, {}, r"sample\.guidance\.weight: must be 0 for elbo, .* got 0\.6"),
+        ({}, {"sampler": {"steps": 1001}}, r"sample\.sampler\.steps: must be from 1 to the 1000 levels .* got 1001"),
+    ],
+)
+def test_objective_network_and_sampler_fit_one_another(
+    sections: dict[str, Any], sample: dict[str, Any], message: str | None, tmp_path: Path
+) -> None:
+    params = {**merged(read_yaml(ROOT / "params.yaml"), {"sample": sample}), **sections}
+    write_yaml(tmp_path / "params.yaml", params)
+    if message is None:
+        load_params(tmp_path / "params.yaml")
+    else:
+        with pytest.raises(ParamsError, match=message):
+            load_params(tmp_path / "params.yaml")
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

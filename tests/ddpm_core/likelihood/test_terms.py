@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from ddpm_core.likelihood.terms import kl_normal, negative_log_bin, negative_log_normal
+from ddpm_core.likelihood.terms import kl_normal, negative_log_bin, negative_log_logistic, negative_log_normal
 from tests.support.close import assert_close
 
 ENDS = (-1.0, 1.0)
@@ -44,6 +44,22 @@ def test_masses_of_all_levels_add_up_to_one(levels: int, mean: float, scale: flo
     nats = negative_log_bin(x, of(mean), 2 * of(scale).log(), ENDS, levels)
     assert bool((nats >= 0).all())  # minus a logarithm of a probability
     assert float(torch.exp(-nats).sum()) == pytest.approx(1, abs=1e-9)
+
+
+@pytest.mark.parametrize(("mean", "scale"), [(0.0, 0.3), (0.9, 0.05), (-1.4, 1.0)])
+def test_masses_of_a_logistic_are_differences_of_its_distribution(mean: float, scale: float) -> None:
+    x = torch.linspace(-1, 1, 17, dtype=torch.float64)
+    nats = negative_log_bin(x, of(mean), 2 * of(scale).log(), ENDS, 17, torch.nn.functional.logsigmoid)
+    assert float(torch.exp(-nats).sum()) == pytest.approx(1, abs=1e-9)
+    inner = torch.sigmoid((x + 1 / 16 - mean) / scale) - torch.sigmoid((x - 1 / 16 - mean) / scale)
+    assert_close(torch.exp(-nats)[1:-1], inner[1:-1], rtol=1e-7, atol=0)
+
+
+def test_density_of_a_logistic_is_the_slope_of_its_distribution() -> None:
+    x = torch.tensor([-3.0, 0.2, 0.3, 5.0], dtype=torch.float64, requires_grad=True)
+    torch.sigmoid((x - 0.3) / 0.5).sum().backward()
+    nats = negative_log_logistic(x.detach(), of(0.3), 2 * of(0.5).log())
+    assert_close(torch.exp(-nats), x.grad, rtol=1e-9, atol=0)
 
 
 def test_end_bins_are_open() -> None:

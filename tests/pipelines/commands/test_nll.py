@@ -18,7 +18,9 @@ from ddpm_core.diffusion.time_law import Uniform
 from ddpm_core.diffusion.weighting import Simple
 from ddpm_core.likelihood.nll import Data, bound_table, ode_table
 from ddpm_core.models import UNetConfig
+from ddpm_core.models.vae import VAEConfig
 from ddpm_core.objectives.diffusion_config import DiffusionConfig
+from ddpm_core.objectives.elbo_config import ElboConfig
 from ddpm_core.spec import DataSpec
 from pipelines.cli import main
 from pipelines.kinds.pictures.rows.examples import example
@@ -47,10 +49,14 @@ def samples(spec: DataSpec, n: int, seed: int) -> Iterator[Example]:
 
 def write_weights(path: Path, spec: DataSpec) -> Any:
     net = tiny_unet(spec)
+    return write(path, spec, net, UNetConfig("unet", 2, 16, (1, 2), 1, (1,), 2, 4, 0.0, True, False, 0), DIFFUSION)
+
+
+def write(path: Path, spec: DataSpec, net: Any, model: Any, diffusion: Any) -> Any:
     metadata = {
         "spec": spec.to_dict(),
-        "model": asdict(UNetConfig("unet", 2, 16, (1, 2), 1, (1,), 2, 4, 0.0, True, False, 0)),
-        "diffusion": asdict(DIFFUSION),
+        "model": asdict(model),
+        "diffusion": asdict(diffusion),
         "conditional": True,
         "train_digest": "0" * 64,
         "data_digest": "0" * 64,
@@ -166,6 +172,24 @@ def test_a_place_that_cannot_be_written_is_told(
     (tmp_path / "file").write_text("")
     assert nll(project, "--n", "4", "--levels", "5", "--out", str(tmp_path / "file" / "in")) == 2
     assert "--out: must be a folder that can be written" in capfd.readouterr().err
+
+
+def test_the_bound_of_an_autoencoder_is_that_of_one_level(
+    project: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    torch.manual_seed(0)
+    config, elbo = VAEConfig("vae", 3, 4, (1,), 1, 2, 0.0, "each"), ElboConfig("elbo", "logistic")
+    net = config.build(tiny_spec(), False).eval()
+    weights = ("--weights", str(tmp_path / "vae.safetensors"), "--out", str(tmp_path / "nll"))
+    write(tmp_path / "vae.safetensors", tiny_spec(), net, config, elbo)
+    assert nll(project, "--n", "9", *weights) == 0
+    bound = elbo.bound(net, measured(project, 9), levels=None, seed=0, on_call=lambda: None)
+    assert "1 of 1 levels each" in capfd.readouterr().out
+    content = json.loads((tmp_path / "nll" / "nll.json").read_bytes())
+    assert content["L_T"]["bits_per_dim"] == pytest.approx(bound.L_T.mean, rel=1e-5)
+    assert content["total"]["bits_per_dim"] == pytest.approx(bound.total.mean, rel=1e-5)
+    assert nll(project, "--n", "9", "--ode", *weights) == 2
+    assert "--ode: needs a model with levels" in capfd.readouterr().err
 
 
 def test_data_without_levels_have_no_bits_and_are_refused(
