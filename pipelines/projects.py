@@ -26,18 +26,21 @@ def presets() -> Mapping[str, Path]:
 def make_project(folder: Path, preset: str) -> bool:
     """Make the folder a project with the parameters of a preset; True if it is new.
 
-    In a project that is there, params.yaml stays as it is, and links are mended.
+    In a project that is there, params.yaml and DVC's settings stay as they are, and links are mended.
     """
     known = presets()
     if preset not in known:
         raise ParamsError(f"--preset: must be one of {', '.join(known)}, got {preset!r}")
+    if folder.resolve() == CODE:
+        raise ParamsError(f"{folder}: must be another folder than the code's, which is the project `digits`")
     new = not (folder / "params.yaml").exists()
     if new and folder.is_dir() and any(folder.iterdir()) and not (folder / DVC_CONFIG).is_file():
         raise ParamsError(f"{folder}: must be an empty folder, a new one or a project, got a folder of other files")
     for name in LINKS:
         _link(folder / name, CODE / name)
-    config = (CODE / DVC_CONFIG).read_text(encoding="utf-8")
-    atomic_write_text(folder / DVC_CONFIG, config.replace("[core]\n", "[core]\n    no_scm = true\n"))
+    if not (folder / DVC_CONFIG).is_file():
+        config = (CODE / DVC_CONFIG).read_text(encoding="utf-8")
+        atomic_write_text(folder / DVC_CONFIG, config.replace("[core]\n", "[core]\n    no_scm = true\n"))
     if new:
         with atomic_path(folder / "params.yaml") as file:  # last: with it the folder is a project
             shutil.copyfile(known[preset], file)

@@ -70,11 +70,14 @@ def test_a_project_that_is_there_keeps_its_params_and_mends_its_links(tmp_path: 
     folder = tmp_path / "p"
     make_project(folder, "points")
     (folder / "params.yaml").write_text("mine: true\n")
+    with (folder / ".dvc" / "config").open("a") as file:
+        file.write("[core]\n    remote = store\n")
     (folder / "dvc.yaml").unlink()
     (folder / "pipelines").unlink()
     (folder / "pipelines").symlink_to(tmp_path)
     assert not make_project(folder, "transformer")
     assert (folder / "params.yaml").read_text() == "mine: true\n"
+    assert "remote = store" in (folder / ".dvc" / "config").read_text()
     assert (folder / "dvc.yaml").resolve() == ROOT / "dvc.yaml"
     assert (folder / "pipelines").resolve() == ROOT / "pipelines"
 
@@ -99,6 +102,11 @@ def test_a_folder_of_other_files_is_refused_and_left_as_it_is(tmp_path: Path) ->
     with pytest.raises(ParamsError, match=rf"{tmp_path}: .*got a folder of other files"):
         make_project(tmp_path, "points")
     assert [entry.name for entry in tmp_path.iterdir()] == ["holiday.jpg"]
+
+
+def test_the_code_s_own_folder_is_refused() -> None:
+    with pytest.raises(ParamsError, match="must be another folder"):
+        make_project(ROOT / "tests" / "..", "points")
 
 
 def test_code_of_its_own_in_a_project_is_never_replaced(tmp_path: Path) -> None:
