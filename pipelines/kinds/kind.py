@@ -142,7 +142,7 @@ class Kind(ABC):
     def make_reference(self, real: "RealData") -> tuple[dict[str, Any], dict[str, bytes]]:
         """What real data look like to its measures: what reference.json says of it, and the other files by name."""
 
-    def asked_of(self, test: "Split", spec: DataSpec, config: Any) -> Asked:
+    def asked_of_test(self, test: "Split", spec: DataSpec, config: Any) -> Asked:
         """What samples stage evaluate makes: as the test split has its conditions, in a random order."""
         from ddpm_core.metrics.labels import asked_rows
 

@@ -63,7 +63,7 @@ def measure_bundle(params: "Params", paths: Paths, folder: Path, out: Path, *, p
     _refuse_other_data(index, reference, sampler.bundle)
     train, test = (read_split(paths.shards, name) for name in ("train", "test"))
     recipe = sampler.recipe(steps=config.steps, guidance=config.guidance)
-    asked = kind_of(index.spec.kind).asked_of(test, sampler.bundle.spec, config)
+    asked = kind_of(index.spec.kind).asked_of_test(test, sampler.bundle.spec, config)
     n, cond = len(asked.rows), asked.cond
     seeds = np.arange(config.seed, config.seed + n, dtype=np.int64)
     x = _sampled(params, sampler, recipe, cond, seeds, len(test))

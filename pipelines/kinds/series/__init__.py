@@ -88,7 +88,7 @@ class Series(Kind):
 
         return build(real)
 
-    def asked_of(self, test: "Split", spec: DataSpec, config: Any) -> Asked:
+    def asked_of_test(self, test: "Split", spec: DataSpec, config: Any) -> Asked:
         from pipelines.kinds.series.evaluation.asked import asked_of
 
         return asked_of(test, spec, config)
