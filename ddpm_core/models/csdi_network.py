@@ -76,7 +76,10 @@ class S4DLayer(nn.Module):
 
 
 class GatedLayer(nn.Module):
-    """Time layer, column layer, then a gate that the side information opens. -> (the next layer's input, skip)"""
+    """Time layer, column layer, then a gate that the side information opens: `side` [B, K, W, 2C] is added before it.
+
+    -> (the input of the next layer, what the answer takes from this one)
+    """
 
     def __init__(self, config: "CSDIConfig", columns: int, steps: int) -> None:
         super().__init__()
@@ -89,13 +92,12 @@ class GatedLayer(nn.Module):
             self.time = AttentionLayer(channels, heads, dropout, over_time=True)
         several = columns > 1
         self.columns = AttentionLayer(channels, heads, dropout, over_time=False) if several else nn.Identity()
-        self.middle, self.side = nn.Linear(channels, 2 * channels), nn.Linear(channels, 2 * channels, bias=False)
-        self.out = nn.Linear(channels, 2 * channels)
+        self.middle, self.out = nn.Linear(channels, 2 * channels), nn.Linear(channels, 2 * channels)
 
     def forward(self, h: Tensor, side: Tensor, embedding: Tensor) -> tuple[Tensor, Tensor]:
         y = h + self.embed(embedding)[:, None, None, :]
         y = self.columns(self.time(y))
-        gate, signal = (self.middle(y) + self.side(side)).chunk(2, dim=3)
+        gate, signal = (self.middle(y) + side).chunk(2, dim=3)
         residual, skip = self.out(gate.sigmoid() * signal.tanh()).chunk(2, dim=3)
         return (h + residual) * math.sqrt(0.5), skip
 
@@ -118,8 +120,13 @@ class CSDI(TimeLabelNetwork):
         self.calendar = nn.Linear(features, channels) if features else None
         self.stem = nn.Linear(4, channels)
         self.told = nn.Linear(2, channels)
+        self.side = nn.Linear(channels, 2 * channels * config.layers, bias=False)
         self.layers = nn.ModuleList(GatedLayer(config, columns, steps) for _ in range(config.layers))
-        self.last, self.out = _linear(channels), zero_init(nn.Linear(channels, self.outputs))
+        self.last, self.out = _linear(channels), nn.Linear(channels, self.outputs)
+        for module in self.modules():  # torch's own start lets a value fade on the way through gates and skips
+            if isinstance(module, nn.Linear):
+                nn.init.normal_(module.weight, std=module.in_features**-0.5)
+        zero_init(self.out)
 
     def forward(
         self,
@@ -143,12 +150,12 @@ class CSDI(TimeLabelNetwork):
                 raise DataError(f"this network was built with `{CALENDAR}`, got none")
             side = side + self.calendar(calendar.transpose(1, 2))[:, None]
         h = self.stem(torch.cat([values, which], dim=3)) + side
-        embedding, skips = self.embed(t, label), []
-        for layer in self.layers:
-            h, skip = layer(h, side, embedding)
-            skips.append(skip)
-        h = torch.stack(skips).sum(0) * len(skips) ** -0.5
-        y: Tensor = self.out(F.silu(self.last(h))).float()  # [B, K, W, outputs]
+        embedding, total = self.embed(t, label), torch.zeros_like(h)
+        for layer, opens in zip(self.layers, self.side(side).chunk(len(self.layers), dim=3), strict=True):
+            h, skip = layer(h, opens, embedding)
+            total = total + skip
+        total = total * len(self.layers) ** -0.5
+        y: Tensor = self.out(F.silu(self.last(total))).float()  # [B, K, W, outputs]
         return y.permute(0, 3, 1, 2).reshape(-1, self.outputs * self.shape[0], self.shape[1])
 
 

@@ -17,7 +17,7 @@ from ddpm_core.diffusion.weighting import Simple
 from ddpm_core.models import NetworkConfig
 from ddpm_core.models.csdi import CSDIConfig
 from ddpm_core.models.timegrad_config import TimeGradConfig
-from ddpm_core.objectives.batch import Batch
+from ddpm_core.objectives.batch import Batch, Known
 from ddpm_core.objectives.diffusion_config import DiffusionConfig
 from ddpm_core.spec import Condition, DataSpec
 
@@ -160,3 +160,19 @@ def test_a_told_value_and_a_target_do_change_the_loss(example: Example) -> None:
     other = {**batch.cond, example.values: batch.cond[example.values] + told}
     assert (learned(net, Batch(batch.x0, other, batch.mask))[1] != base).all()
     assert (learned(net, Batch(batch.x0 + batch.mask, batch.cond, batch.mask))[1] != base).all()
+
+
+@every_network
+@every_change
+def test_the_future_changes_no_bit_of_what_is_answered_before_it(example: Example, change: Any) -> None:
+    net, batch = example.net().eval(), example.batch()
+    if not getattr(net, "teacher_forced", False):
+        pytest.skip("it is not told the data")
+    t = torch.linspace(1, 20, B)
+    x_t, ones = torch.randn(B, K, W, generator=torch.Generator().manual_seed(4)), torch.ones(B, K, W)
+    base = net(x_t, t, **batch.cond, known=Known(batch.x0, ones))
+    for step in range(W):
+        later = (torch.arange(W) >= step).expand(B, K, W)
+        out = net(x_t, t, **batch.cond, known=Known(changed(batch.x0, later, change), ones))
+        assert torch.equal(out[..., : step + 1], base[..., : step + 1])
+        assert step + 1 == W or not torch.equal(out, base)
