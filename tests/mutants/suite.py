@@ -54,6 +54,10 @@ OWN = {
         "tests/ddpm_core/models/test_unet.py",
         "tests/ddpm_core/models/test_conformance.py",
     ),
+    "ddpm_core/objectives/elbo.py": (
+        "tests/ddpm_core/objectives/test_elbo.py",
+        "tests/ddpm_core/objectives/test_conformance.py",
+    ),
     "ddpm_core/objectives/base.py": ("tests/ddpm_core/objectives/test_diffusion.py",),
     "ddpm_core/objectives/batch.py": ("tests/ddpm_core/objectives/test_diffusion.py",),
     "ddpm_core/samplers/inversion.py": ("tests/ddpm_core/diffusion/test_editing.py",),
