@@ -4,7 +4,7 @@ import dataclasses
 import subprocess
 import sys
 from copy import deepcopy
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import onnxruntime
@@ -22,6 +22,7 @@ from ddpm_core.models.unet_config import UNetConfig
 from ddpm_core.models.vae import VAEConfig
 from ddpm_core.spec import Condition, DataSpec, labelled
 from pipelines.parsing import Faults, parse_value
+from tests.ddpm_core.models import test_hidden_values
 
 EXAMPLES: list[tuple[NetworkConfig, tuple[int, ...]]] = [  # with the shape of a datum
     (UNetConfig("unet", 2, 8, (1,), 1, (), 2, 2, 0.0, True, False, 0), (2, 4, 6)),
@@ -52,6 +53,12 @@ def built(config: NetworkConfig, shape: tuple[int, ...], classes: int = 3, learn
 
 def data(shape: tuple[int, ...]) -> Tensor:
     return torch.randn(3, *shape, generator=torch.Generator().manual_seed(1))
+
+
+def test_every_network_is_held_by_a_suite() -> None:
+    """This one, or test_hidden_values.py."""
+    others = {type(example.config) for example in test_hidden_values.EXAMPLES.values()}
+    assert {type(config) for config, _ in EXAMPLES} | others == set(get_args(ModelConfig))
 
 
 @every_network
