@@ -30,6 +30,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--project", type=Path, default=ROOT)
     parser.add_argument("--seconds", type=float, default=150.0, help="CPU seconds of training a side")
+    parser.add_argument("--sides", nargs="+", default=("unet", "transformer", "transformer, patch 4"))
     args = parser.parse_args()
 
     import torch
@@ -52,9 +53,9 @@ def main() -> None:
         return Ours(args.project, folder, {"model": models[name], "train": train})
 
     with tempfile.TemporaryDirectory() as place:
-        probes = {name: side(name, None, Path(place) / f"{name}-probe") for name in models}
+        probes = {name: side(name, None, Path(place) / f"{name}-probe") for name in args.sides}
         taken = {name: _seconds_of_an_update(probe) for name, probe in probes.items()}
-        sides = {name: side(name, round(args.seconds / taken[name]), Path(place) / name) for name in models}
+        sides = {name: side(name, round(args.seconds / taken[name]), Path(place) / name) for name in args.sides}
         spent = dict.fromkeys(sides, 0.0)
         while running := [name for name in sides if not sides[name].ended]:
             name = min(running, key=spent.__getitem__)
