@@ -85,14 +85,14 @@ class SeriesGate(GateConfig):
 
     min_skill: float
     max_coverage_error: float
-    max_dispersion_error: float
+    max_dispersion_error: float | None
     max_broken: float
 
     __checks__: ClassVar[Checks] = {
         **GateConfig.__checks__,
         "min_skill": (lambda v: -1 <= v < 1, "between -1 and 1, the latter excluded"),
         "max_coverage_error": fraction,
-        "max_dispersion_error": not_negative,
+        "max_dispersion_error": (lambda v: v is None or v >= 0, "null (no such rule) or 0 or more"),
         "max_broken": fraction,
     }
 

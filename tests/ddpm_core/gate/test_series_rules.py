@@ -62,6 +62,19 @@ def test_a_least_and_an_inside_are_judged_by_the_whole_interval(
     assert text in found.text
 
 
+def test_dispersion_has_no_rule_where_its_limit_is_null():
+    """Variance hangs on the rarest days; data that have such days may leave the spread to coverage."""
+    rule = Rule("inside", "max_dispersion_error", "dispersion", "{value:.2f} x", centre=1.0)
+    record = {
+        **FORECASTS,
+        "metrics": [*FORECASTS["metrics"], Metric("dispersion", "", "inside", rule=rule).described()],
+    }
+    numbers = {"n": 50.0, "n_heldout": 50.0, **{f"dispersion{end}": 0.4 for end in ENDS}}
+    for limit, outcome in ((0.25, "fail"), (None, "not applicable")):
+        judged = verdict(numbers, record, replace(SERIES_GATE, max_dispersion_error=limit))
+        assert [found.outcome for found in judged.rules if found.rule == "dispersion"] == [outcome]
+
+
 def test_they_are_not_measured_by_intervals_of_another_kind():
     record = {**FORECASTS, "conditions": {**RECORD["conditions"], "resampling": "older"}}
     numbers = {"n": 50.0, "n_heldout": 50.0, **{f"{name}{end}": 0.9 for name in ("skill", "coverage") for end in ENDS}}
@@ -83,7 +96,7 @@ def test_the_headline_answers_what_the_rule_asks_and_counts_are_called_what_they
     [
         ({"min_skill": 1.0}, "min_skill: must be between -1 and 1"),
         ({"max_coverage_error": 1.1}, "max_coverage_error: must be between 0 and 1"),
-        ({"max_dispersion_error": -0.1}, "max_dispersion_error: must be 0 or more"),
+        ({"max_dispersion_error": -0.1}, r"max_dispersion_error: must be null \(no such rule\) or 0 or more"),
         ({"max_broken": -0.1}, "max_broken: must be between 0 and 1"),
     ],
 )
