@@ -32,7 +32,7 @@ def html() -> str:
 
 
 def markdown(sections: Any = SECTIONS) -> str:
-    verdict: Any = SimpleNamespace(outcome="pass", looks="yes", because="", reasons=())
+    verdict: Any = SimpleNamespace(outcome="pass", asks="looks like the data", looks="yes", because="", reasons=())
     return render_markdown(Page(SimpleNamespace(heading="Title"), verdict, (), sections))  # type: ignore[arg-type]
 
 
