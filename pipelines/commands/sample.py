@@ -86,8 +86,8 @@ def write(out: Path, serving: "Serving", samples: "Samples") -> None:
     try:
         if format is not None:
             atomic_write_bytes(out, serving.encode(samples, format))
-        else:
-            for name, data in serving.files(samples):
+        elif serving.folder is not None:
+            for name, data in serving.folder.files(samples):
                 atomic_write_bytes(out / name, data)
     except OSError as error:
         raise ParamsError(f"--out: must be a place that can be written, got {out}: {error.strerror}") from error

@@ -42,6 +42,13 @@ class Editing(NamedTuple):
     """A mask, true where the datum is kept; its axes are the datum's last ones."""
 
 
+class Folder(NamedTuple):
+    """How `ddpm sample` writes a folder."""
+
+    files: Callable[[Samples], Iterator[tuple[str, bytes]]]
+    """(name, content) of each sample."""
+
+
 class Serving(ABC):
     """How one kind of data is asked for and answered."""
 
@@ -57,8 +64,8 @@ class Serving(ABC):
     """What `ddpm sample` writes if --out is not given."""
     columns: ClassVar[Mapping[str, str]]
     """What a record of the registered model holds beside seed and label: MLflow's type by the column's name."""
-    to_folder: ClassVar[bool] = False
-    """Whether `ddpm sample` may write a folder, with a file for each sample."""
+    folder: ClassVar[Folder | None] = None
+    """None where `ddpm sample` writes no folder with a file for each sample."""
     editing: ClassVar[Editing | None] = None
     """None where `ddpm edit` does not know the kind."""
 
@@ -88,8 +95,8 @@ class Serving(ABC):
         """Samples in one of the formats; the same samples give the same bytes."""
 
     def record(self, datum: NDArray[Any]) -> dict[str, Any]:
-        """The `columns` of one sample, where a sample is a record."""
-        raise NotImplementedError(f"{type(self).__name__} writes its records itself")
+        """The `columns` of one sample; none, unless a kind says more."""
+        return {}
 
     def records(self, samples: Samples) -> list[dict[str, Any]]:
         """What the registered model answers: records with `seed`, `label` (-1: none) and the `columns`."""
@@ -98,17 +105,13 @@ class Serving(ABC):
             for seed, label, datum in zip(samples.seeds, samples.labels, samples.data, strict=True)
         ]
 
-    def files(self, samples: Samples) -> Iterator[tuple[str, bytes]]:
-        """(name, content) of each sample, where `to_folder` allows it."""
-        raise NotImplementedError(f"{type(self).__name__} writes no folder")
-
     def format_of(self, out: Path) -> str | None:
         """The format that the ending of --out names; None for a folder. ParamsError for another ending."""
         if out.suffix[1:] in self.media:
             return out.suffix[1:]
-        if out.suffix == "" and self.to_folder:
+        if out.suffix == "" and self.folder is not None:
             return None
         *others, last = (f".{name}" for name in self.media)
         endings = f"{', '.join(others)} or {last}" if others else last
-        folder = ", or name a folder without a dot" if self.to_folder else ""
+        folder = ", or name a folder without a dot" if self.folder is not None else ""
         raise ParamsError(f"--out: must end in {endings}{folder}, got {out}")

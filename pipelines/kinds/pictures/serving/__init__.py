@@ -12,7 +12,15 @@ from pipelines.kinds.pictures.serving.edited_files import kept, picture
 from pipelines.kinds.pictures.serving.outputs import Pictures
 from pipelines.kinds.pictures.serving.request import ImageRequest
 from pipelines.serving.base.request import Request
-from pipelines.serving.base.serving import Editing, Samples, Serving
+from pipelines.serving.base.serving import Editing, Folder, Samples, Serving
+
+
+def _pictures(samples: Samples) -> Pictures:
+    return Pictures(samples.data, samples.labels, samples.seeds, samples.made_by)
+
+
+def _files(samples: Samples) -> Iterator[tuple[str, bytes]]:
+    return _pictures(samples).files()
 
 
 class ServingPictures(Serving):
@@ -21,7 +29,7 @@ class ServingPictures(Serving):
     media: ClassVar = {"png": "image/png", "npz": "application/octet-stream", "zip": "application/zip"}
     default_out = "grid.png"
     columns: ClassVar = {"png_base64": "string"}
-    to_folder = True
+    folder = Folder(_files)
     editing = Editing(picture, kept)
 
     def routes(self, spec: DataSpec) -> Mapping[str, type[Request]]:
@@ -31,12 +39,5 @@ class ServingPictures(Serving):
         pictures = _pictures(samples)
         return {"png": pictures.png, "zip": pictures.zip, "npz": pictures.npz}[format]()
 
-    def files(self, samples: Samples) -> Iterator[tuple[str, bytes]]:
-        return _pictures(samples).files()
-
     def record(self, datum: NDArray[Any]) -> dict[str, Any]:
         return {"png_base64": base64.b64encode(encode_png(datum)).decode()}
-
-
-def _pictures(samples: Samples) -> Pictures:
-    return Pictures(samples.data, samples.labels, samples.seeds, samples.made_by)

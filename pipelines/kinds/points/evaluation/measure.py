@@ -38,7 +38,6 @@ def measure(of: Evaluation) -> Measured:
         controls=score_controls(real, _controls(of.reference)),
         conditions={
             "classes": len(spec.classes),
-            "conditional": bool(told.conditions),
             "scaling": spec.to_dict()["scaling"],
             "versions": {"numpy": version("numpy")},
         },

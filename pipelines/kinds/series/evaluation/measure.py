@@ -52,7 +52,6 @@ def measure(of: Evaluation) -> Measured:
         controls=score_controls(real, len(of.test)),
         conditions={
             "classes": len(spec.classes),
-            "conditional": bool(of.sampler.bundle.spec.conditions),
             "scaling": spec.to_dict()["scaling"],
             "task": spec.about["task"],
             "season": of.reference.content["season"],

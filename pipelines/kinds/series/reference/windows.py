@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ddpm_core.errors import DataError
 from ddpm_core.spec import LABEL, DataSpec
 from pipelines.kinds.series.rows.frequency import Frequency
 from pipelines.kinds.series.rows.times import Moments, text_of
@@ -29,7 +30,8 @@ class Windows:
     @classmethod
     def of(cls, split: Split, spec: DataSpec, cond: Mapping[str, NDArray[Any]] | None = None) -> "Windows":
         """A split's windows; `cond` where something else is told of them."""
-        assert split.present is not None
+        if split.present is None:
+            raise DataError("data/shards: must say which values there are, and does not; run `ddpm prepare` again")
         cond = {**split.cond, **(cond or {})}
         truth = np.where(split.present > 0, spec.encode(split.x, cond.get(LABEL)).astype(np.float64), np.nan)
         if "history" in cond:
