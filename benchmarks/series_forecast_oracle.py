@@ -20,8 +20,8 @@ import common
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.linalg import solve_discrete_lyapunov
 from scipy.special import ndtr
+from var_process import standard
 
 from ddpm_core.bundle.export import assert_parity, export_onnx
 from ddpm_core.bundle.format import Bundle
@@ -54,14 +54,7 @@ class Var:
 
     @classmethod
     def standard(cls, seed: int = 5) -> "Var":
-        random = np.random.default_rng(seed)
-        A = random.standard_normal((K, K))
-        A *= 0.9 / np.abs(np.linalg.eigvals(A)).max()
-        mix = np.eye(K) + 0.3 * random.standard_normal((K, K))
-        noise = mix @ mix.T
-        scale = 1 / np.sqrt(np.diag(solve_discrete_lyapunov(A, noise)))
-        A, noise = scale[:, None] * A / scale, scale[:, None] * noise * scale
-        return cls(A, noise, solve_discrete_lyapunov(A, noise))
+        return cls(*standard(K, seed))
 
     def windows(self, n: int, random: np.random.Generator) -> Floats:
         """[n, K, L + H]"""

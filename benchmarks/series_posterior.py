@@ -20,8 +20,8 @@ import common
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.linalg import solve_discrete_lyapunov
 from scipy.special import ndtr
+from var_process import standard
 
 from ddpm_core import samplers
 from ddpm_core.device import keep_memory
@@ -59,14 +59,8 @@ class Var:
 
     @classmethod
     def standard(cls, seed: int = 5) -> "Var":
-        random = np.random.default_rng(seed)
-        A = random.standard_normal((K, K))
-        A *= 0.9 / np.abs(np.linalg.eigvals(A)).max()
-        mix = np.eye(K) + 0.3 * random.standard_normal((K, K))
-        S = solve_discrete_lyapunov(A, mix @ mix.T)
-        scale = 1 / np.sqrt(np.diag(S))
-        A, S = scale[:, None] * A / scale, scale[:, None] * S * scale
-        lags = [S]
+        A, _, covariance = standard(K, seed)
+        lags = [covariance]
         for _ in range(W - 1):
             lags.append(A @ lags[-1])  # Cov(x_{w+h}, x_w)
         whole = np.empty((K, W, K, W))

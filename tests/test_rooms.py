@@ -50,6 +50,7 @@ NUMBERS_FILES = (
     "procedure",
     "bundle",
     "bundle.format",
+    "bundle.golden",
     "bundle.export_config",
 )
 

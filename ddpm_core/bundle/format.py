@@ -13,106 +13,24 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
-import numpy as np
-from numpy.typing import NDArray
-
+from ddpm_core.bundle.golden import WITH_LABEL, Golden
 from ddpm_core.diffusion.parameterisation import Parameterisation, Target
 from ddpm_core.diffusion.schedule import Schedule
 from ddpm_core.diffusion.variance import VarianceName
 from ddpm_core.errors import DdpmError, IntegrityError, ParamsError
 from ddpm_core.files import atomic_folder, json_bytes, sha256_bytes
 from ddpm_core.procedure import ENCODER_FILE, MODEL_FILE, Graph, Rollout, graphs_of
-from ddpm_core.spec import LABEL, DataSpec
+from ddpm_core.spec import DataSpec
 
 FORMAT = 3
-# The format before: a golden sample had a label and no other condition, a DataSpec neither scaling nor kind.
-_WITH_LABEL = 2
 BUNDLE_FILE = "bundle.json"
 OUTPUT = "out"
 _MEND = "make the bundle again with `ddpm export`, or restore it with `dvc checkout out/bundle`"
 _JSON_LIMIT = 64 << 20
 # The key with which an ONNX tensor names an external data file. Our models contain their weights.
 _EXTERNAL_DATA = b"location"
-_GOLDEN_VALUES = 4096
-
-
-@dataclass(frozen=True)
-class Golden:
-    """One sample that the model made when it was exported, to know a broken model or runtime by.
-
-    `values` are of the decoded data: whole numbers for data with levels, float32 otherwise.
-    """
-
-    seed: int
-    cond: Mapping[str, Any]
-    sampler: Mapping[str, Any]
-    sha256: str
-    stride: int
-    dtype: Literal["uint8", "float32"]
-    values: tuple[float, ...]
-    tolerance: float
-
-    @classmethod
-    def of(
-        cls, sample: NDArray[Any], *, seed: int, cond: Mapping[str, Any], sampler: Mapping[str, Any], tolerance: float
-    ) -> "Golden":
-        """Keep the sample's digest and, of a big one, every so many-th value."""
-        stride = -(-sample.size // _GOLDEN_VALUES)
-        values = tuple(sample.reshape(-1)[::stride].tolist())
-        dtype: Literal["uint8", "float32"] = "uint8" if sample.dtype == np.uint8 else "float32"
-        return cls(seed, dict(cond), dict(sampler), _digest(sample), stride, dtype, values, tolerance)
-
-    def compare(self, sample: NDArray[Any]) -> Literal["equal", "near", "different"]:
-        """Equal to the byte; or near: the mean absolute difference is within the tolerance."""
-        if _digest(sample) == self.sha256:
-            return "equal"
-        return "near" if self.difference(sample) <= self.tolerance else "different"
-
-    def difference(self, sample: NDArray[Any]) -> float:
-        """The mean absolute difference of the values that were kept (levels, if any); infinite for another size."""
-        values = sample.reshape(-1)[:: self.stride].astype(np.float64)
-        return float(np.abs(values - np.array(self.values)).mean()) if values.size == len(self.values) else float("inf")
-
-    def to_dict(self, format: int) -> dict[str, Any]:
-        """For bundle.json of this format."""
-        values = np.array(self.values, dtype=self.dtype)
-        content = {
-            "seed": self.seed,
-            "sampler": dict(self.sampler),
-            "stride": self.stride,
-            "values_hex": _little_endian(values).hex(),
-            "tolerance": self.tolerance,
-        }
-        if format == _WITH_LABEL:
-            return {**content, "label": self.cond.get(LABEL), "pixels_sha256": self.sha256}
-        return {**content, "cond": dict(self.cond), "sha256": self.sha256, "dtype": self.dtype}
-
-    @classmethod
-    def from_dict(cls, value: Mapping[str, Any], format: int) -> "Golden":
-        if format == _WITH_LABEL:
-            cond = {} if value["label"] is None else {LABEL: value["label"]}
-            value = {**value, "cond": cond, "sha256": value["pixels_sha256"], "dtype": "uint8"}
-        values = np.frombuffer(bytes.fromhex(value["values_hex"]), np.dtype(value["dtype"]).newbyteorder("<"))
-        return cls(
-            seed=value["seed"],
-            cond=value["cond"],
-            sampler=value["sampler"],
-            sha256=value["sha256"],
-            stride=value["stride"],
-            dtype=value["dtype"],
-            values=tuple(values.tolist()),
-            tolerance=value["tolerance"],
-        )
-
-
-def _digest(data: NDArray[Any]) -> str:
-    return sha256_bytes(_little_endian(data))
-
-
-def _little_endian(data: NDArray[Any]) -> bytes:
-    return data.astype(data.dtype.newbyteorder("<")).tobytes()
 
 
 @dataclass(frozen=True, eq=False)
@@ -182,7 +100,7 @@ class Bundle:
     def json_bytes(self) -> bytes:
         """The bytes of bundle.json."""
         spec = self.spec.to_dict()
-        if self.format == _WITH_LABEL:
+        if self.format == WITH_LABEL:
             spec = {key: value for key, value in spec.items() if key not in ("scaling", "kind")}
         content: dict[str, Any] = {
             "format": self.format,
@@ -266,9 +184,9 @@ def _read_json(file: Path) -> dict[str, Any]:
         raise IntegrityError(f"{file}: must be a JSON text, got one that does not parse ({error}); {_MEND}") from error
     if not isinstance(content, dict) or "format" not in content:
         raise IntegrityError(f"{file}: must be a JSON object with the key `format`, got another content; {_MEND}")
-    if content["format"] not in (_WITH_LABEL, FORMAT):
+    if content["format"] not in (WITH_LABEL, FORMAT):
         raise IntegrityError(
-            f"{file}: must be of format {FORMAT} or {_WITH_LABEL}, got format {content['format']!r}; sample with "
+            f"{file}: must be of format {FORMAT} or {WITH_LABEL}, got format {content['format']!r}; sample with "
             f"the version of ddpm-pipeline that wrote it, or {_MEND}"
         )
     inner = {key: value for key, value in content.items() if key != "content_sha256"}

@@ -25,11 +25,12 @@ CRPS = Metric(
     floor="crps_baseline",
     tile=("CRPS; of the best baseline {floor:.3g}", ".3g"),
 )
+_BETTER = Rule("least", "min_skill", "skill", "", controls=True)
 SKILL = Metric(
     "skill",
     "by how much of it the CRPS is below that of the best baseline",
     "higher",
-    rule=Rule("least", "min_skill", "skill", "", controls=True),
+    rule=_BETTER,
     champion="max_champion_loss",
     short="skill",
     share=True,
@@ -54,12 +55,10 @@ def skill_against(baseline: str, value: float, what: str, asks: str) -> Metric:
 
     `asks` is what the verdict answers first: "forecasts well", say.
     """
-    rule = SKILL.rule
-    assert rule is not None
     if value > 0:
         words = f"better than the best baseline ({baseline}) by {{value:.1%}} ({{low:.1%}} to {{high:.1%}})"
         says = f"the {what} are {{value:.0%}} better than those of the best baseline ({baseline})"
     else:
         words = f"not better than the best baseline ({baseline}): {{value:.1%}} ({{low:.1%}} to {{high:.1%}})"
         says = f"the {what} are not better than those of the best baseline ({baseline})"
-    return replace(SKILL, rule=replace(rule, words=words, says=says, asks=asks))
+    return replace(SKILL, rule=replace(_BETTER, words=words, says=says, asks=asks))

@@ -16,8 +16,8 @@ from torch import Tensor, nn
 class S4D(nn.Module):
     """Both directions: y_w = skip u_w + sum_{v <= w} past[w - v] u_v + sum_{v > w} future[v - w - 1] u_v.
 
-    The parameters start as S4D-Lin, with decay 1/2 and frequency pi n. The matrix of each channel is [W, W], which for
-    up to 256 steps is as fast on a CPU as Fourier transforms; `benchmarks/RESULTS.md` has the times.
+    The parameters start as S4D-Lin, with decay 1/2 and frequency pi n. The matrix of each channel is [W, W], which on a
+    CPU is faster than Fourier transforms for up to 168 steps, the longest measured (`benchmarks/RESULTS.md`).
     """
 
     lag: Tensor

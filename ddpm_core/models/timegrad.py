@@ -96,7 +96,7 @@ class Encoder(nn.Module):
         if calendar is not None:
             inputs.append(calendar[:, :, first:].swapaxes(1, 2))
         if self.label is not None:
-            inputs.append(self._embedded(label, x)[:, None].expand(-1, end - first, -1))
+            inputs.append(_embedded(self.label, label, x)[:, None].expand(-1, end - first, -1))
         with torch.autocast(x.device.type, enabled=False):  # a CPU has no LSTM in bfloat16
             out: Tensor = self.rnn(torch.cat(inputs, dim=2).float())[0]
         return out[:, self.past - first :]
@@ -120,15 +120,8 @@ class Encoder(nn.Module):
         if calendar is not None:
             inputs.append(calendar.gather(2, step[:, None].expand(-1, calendar.shape[1], -1)).flatten(1))
         if self.label is not None:
-            inputs.append(self._embedded(label, x))
+            inputs.append(_embedded(self.label, label, x))
         return self._stepped(torch.cat(inputs, dim=1), state)
-
-    def _embedded(self, label: Tensor | None, x: Tensor) -> Tensor:
-        assert self.label is not None
-        if label is None:
-            label = torch.full(x.shape[:1], self.label.num_embeddings - 1, dtype=torch.int64, device=x.device)
-        found: Tensor = self.label(label)
-        return found
 
     def _stepped(self, inputs: Tensor, state: Tensor) -> Tensor:
         """The recurrent layers on one step, by their weights: a state is each layer's h (and c, of an LSTM)."""
@@ -255,3 +248,11 @@ class _ConvBlock(nn.Module):
         gate, value = (self.conv(y) + self.told(told)).chunk(2, dim=1)
         more, skip = self.split(torch.sigmoid(gate) * torch.tanh(value)).chunk(2, dim=1)
         return (h + more) * 2**-0.5, skip
+
+
+def _embedded(table: nn.Embedding, label: Tensor | None, x: Tensor) -> Tensor:
+    """[B, cells] of the labels; the last row of the table for "not told"."""
+    if label is None:
+        label = torch.full(x.shape[:1], table.num_embeddings - 1, dtype=torch.int64, device=x.device)
+    found: Tensor = table(label)
+    return found

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ddpm_core.bundle.format import Bundle, Golden, read_bundle
+from ddpm_core.bundle.format import Bundle, read_bundle
+from ddpm_core.bundle.golden import Golden
 from ddpm_core.diffusion import bounds, noise
 from ddpm_core.diffusion.arrays import Array, Denoise
 from ddpm_core.diffusion.guidance import Guide

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ddpm_core.bundle.format import BUNDLE_FILE, FORMAT, MODEL_FILE, Golden, read_bundle
+from ddpm_core.bundle.format import BUNDLE_FILE, FORMAT, MODEL_FILE, read_bundle
+from ddpm_core.bundle.golden import Golden
 from ddpm_core.errors import IntegrityError
 from ddpm_core.files import json_bytes, sha256_bytes
 from tests.support.tiny_bundle import tiny_bundle, tiny_graph, tiny_spec

@@ -1,6 +1,5 @@
 """Points of one's own: a CSV file, or a folder of them, with a header that names the columns."""
 
-import csv
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,6 +7,7 @@ from typing import ClassVar, Literal
 
 from ddpm_core.checks import Check, Checks, Config, at_least_1, positive
 from ddpm_core.errors import DataError
+from pipelines.kinds.csv_cells import cells_of
 from pipelines.kinds.facts import SourceFacts, name_of
 from pipelines.kinds.points.sources.found import Found, accepted
 from pipelines.kinds.prepared import Accepted
@@ -93,14 +93,14 @@ class CsvFiles(Config):
         columns = self._header(file, next(lines, (1, b""))[1])
         for number, line in lines:
             try:
-                yield self._point(f"{name}:{number}", self._cells(line), columns)
+                yield self._point(f"{name}:{number}", cells_of(line, self.delimiter), columns)
             except DataError as error:
                 yield Rejected.of(f"{name}:{number}", str(error), line)
 
     def _header(self, file: Path, line: bytes) -> list[str]:
         """The names of all columns; those that are asked for must be among them, once."""
         try:
-            columns = self._cells(line)
+            columns = cells_of(line, self.delimiter)
         except DataError as error:
             raise DataError(
                 f"source.path: {file} must begin with the names of its columns, in UTF-8: {error}"
@@ -112,15 +112,6 @@ class CsvFiles(Config):
                     f"its columns are {', '.join(columns)[:200] or 'none'}, at the delimiter {self.delimiter!r}"
                 )
         return columns
-
-    def _cells(self, line: bytes) -> list[str]:
-        try:
-            cells = next(csv.reader([line.decode("utf-8")], delimiter=self.delimiter, strict=True))
-        except UnicodeDecodeError as error:
-            raise DataError(f"not UTF-8 at byte {error.start + 1}") from error
-        except csv.Error as error:
-            raise DataError(f"not a row of CSV: {error}") from error
-        return [cell.strip() for cell in cells]
 
     def _point(self, name: str, cells: list[str], columns: list[str]) -> Accepted:
         if len(cells) != len(columns):

@@ -1,6 +1,5 @@
 """Series of one's own: a CSV file, or a folder of them, with a header that names the columns."""
 
-import csv
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,6 +7,7 @@ from typing import ClassVar, Literal
 
 from ddpm_core.checks import Checks
 from ddpm_core.errors import DataError
+from pipelines.kinds.csv_cells import cells_of
 from pipelines.kinds.series.sources.found import Found
 from pipelines.kinds.series.sources.tables import Cell, Line, TableSource
 
@@ -37,7 +37,7 @@ class CsvFiles(TableSource):
         data = file.read_bytes().removeprefix(b"\xef\xbb\xbf")
         lines = ((number, line) for number, line in enumerate(data.splitlines(), 1) if line.strip())
         try:
-            header = self._cells(next(lines, (1, b""))[1])
+            header = cells_of(next(lines, (1, b""))[1], self.delimiter)
         except DataError as error:
             raise DataError(
                 f"source.path: {file} must begin with the names of its columns, in UTF-8: {error}"
@@ -46,18 +46,9 @@ class CsvFiles(TableSource):
 
     def _row(self, line: bytes, columns: int) -> list[Cell] | str:
         try:
-            cells = self._cells(line)
+            cells = cells_of(line, self.delimiter)
         except DataError as error:
             return str(error)
         if len(cells) != columns:
             return f"{len(cells)} cells where the header has {columns}"
         return [None if cell in self.missing or not cell else cell for cell in cells]
-
-    def _cells(self, line: bytes) -> list[str]:
-        try:
-            cells = next(csv.reader([line.decode("utf-8")], delimiter=self.delimiter, strict=True))
-        except UnicodeDecodeError as error:
-            raise DataError(f"not UTF-8 at byte {error.start + 1}") from error
-        except csv.Error as error:
-            raise DataError(f"not a row of CSV: {error}") from error
-        return [cell.strip() for cell in cells]

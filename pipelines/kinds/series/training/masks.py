@@ -37,8 +37,8 @@ class RandomMask(Config):
 
 
 @dataclass(frozen=True)
-class BlockMask(Config):
-    """`least` to `most` time steps in a row, at any place, of some columns: any number of them, as in an outage."""
+class StepsMask(Config):
+    """`least` to `most` time steps in a row."""
 
     share: float
     least: int
@@ -50,16 +50,13 @@ class BlockMask(Config):
 
 
 @dataclass(frozen=True)
-class ForecastMask(Config):
+class BlockMask(StepsMask):
+    """`least` to `most` time steps in a row, at any place, of some columns: any number of them, as in an outage."""
+
+
+@dataclass(frozen=True)
+class ForecastMask(StepsMask):
     """The last `least` to `most` time steps, of every column."""
-
-    share: float
-    least: int
-    most: int
-    __checks__: ClassVar[Checks] = {"share": fraction, "least": at_least_1, "most": at_least_1}
-
-    def faults(self) -> list[str]:
-        return _rising(self.least, self.most)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,16 @@
+"""The cells of a line of CSV, for kinds of data that are tables."""
+
+import csv
+
+from ddpm_core.errors import DataError
+
+
+def cells_of(line: bytes, delimiter: str) -> list[str]:
+    """Without the spaces around each; DataError where the line is not UTF-8 or not CSV."""
+    try:
+        cells = next(csv.reader([line.decode("utf-8")], delimiter=delimiter, strict=True))
+    except UnicodeDecodeError as error:
+        raise DataError(f"not UTF-8 at byte {error.start + 1}") from error
+    except csv.Error as error:
+        raise DataError(f"not a row of CSV: {error}") from error
+    return [cell.strip() for cell in cells]
