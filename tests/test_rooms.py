@@ -139,7 +139,7 @@ FOREIGN: dict[str, tuple[str, ...]] = {
         "pipelines/gpu_doctor.py",
     ),
     "triton": ("pipelines/gpu_doctor.py",),
-    "fastapi": ("pipelines/serving/app.py",),
+    "fastapi": ("pipelines/serving/",),
     "uvicorn": ("pipelines/serving/app.py",),
     "PIL": (
         "pipelines/kinds/pictures/rows/decode.py",

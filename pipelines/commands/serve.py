@@ -44,7 +44,8 @@ def serve(args: argparse.Namespace) -> None:
     from pipelines.runtime.environment import limit_threads
 
     limit_threads(args.threads)
-    from pipelines.serving.app import Limits, serve_bundle
+    from pipelines.serving.app import serve_bundle
+    from pipelines.serving.service import Limits
 
     limits = Limits(cost=args.max_cost, waiting=args.queue, at_once=args.at_once, seconds=args.timeout, body_bytes=None)
     serve_bundle(bundle, host=args.host, port=args.port, device=args.device, threads=args.threads, limits=limits)

@@ -11,7 +11,8 @@ from fastapi.testclient import TestClient
 from pipelines.params import read_yaml
 from pipelines.projects import presets
 from pipelines.sampling.bundle_sampler import Sampler
-from pipelines.serving.app import Limits, create_app
+from pipelines.serving.app import create_app
+from pipelines.serving.service import Limits
 from tests.support.project import STAGES, Done, Project, merged, project_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]

@@ -4,7 +4,7 @@ from typing import Any
 
 import httpx
 
-from pipelines.serving.app import Limits
+from pipelines.serving.service import Limits
 
 LIMITS = Limits(cost=1000, waiting=2, at_once=1, seconds=30.0, body_bytes=4096)
 

@@ -14,7 +14,8 @@ from fastapi.testclient import TestClient
 
 from pipelines.cli import main
 from pipelines.sampling.bundle_sampler import Sampler
-from pipelines.serving.app import Limits, create_app
+from pipelines.serving.app import create_app
+from pipelines.serving.service import Limits
 from tests.support.series_bundle import WINDOW, series_bundle, series_spec
 from tests.support.tiny_bundle import tiny_bundle
 

@@ -112,9 +112,9 @@ def test_the_default_engine_and_the_service_load_no_torch(tmp_path: Path) -> Non
     assert read_bundle(tmp_path / "b").golden is not None
     code = (
         "import sys\nfrom pathlib import Path\nfrom pipelines.sampling.bundle_sampler import Sampler\n"
-        "from pipelines.serving import app\n"
+        "from pipelines.serving import app, service\n"
         f"sampler = Sampler.open(Path({str(tmp_path / 'b')!r}), 'cpu')\nsampler.check_golden()\n"
-        "app.create_app(sampler, app.Limits(cost=9, waiting=1, at_once=1, seconds=9, body_bytes=99))\n"
+        "app.create_app(sampler, service.Limits(cost=9, waiting=1, at_once=1, seconds=9, body_bytes=99))\n"
         "print('torch' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)

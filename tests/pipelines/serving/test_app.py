@@ -11,7 +11,8 @@ from fastapi.testclient import TestClient
 
 from pipelines.kinds.pictures.rows.decode import decode_png
 from pipelines.sampling.bundle_sampler import Sampler
-from pipelines.serving.app import Limits, create_app
+from pipelines.serving.app import create_app
+from pipelines.serving.service import Limits
 from tests.support.served import LIMITS, post
 
 JSON = {"Content-Type": "application/json"}

@@ -17,9 +17,10 @@ from fastapi.testclient import TestClient
 from ddpm_core.errors import IntegrityError
 from pipelines.kinds.pictures.rows.decode import decode_png
 from pipelines.sampling.bundle_sampler import Sampler
-from pipelines.serving import app as service
-from pipelines.serving.app import Limits, create_app
+from pipelines.serving import service
+from pipelines.serving.app import create_app
 from pipelines.serving.scheduler import Job
+from pipelines.serving.service import Limits
 from tests.support.imports import ROOT
 from tests.support.served import LIMITS, post
 from tests.support.tiny_bundle import tiny_bundle
@@ -128,7 +129,7 @@ def test_shutdown_gives_up_what_runs(sampler: Sampler) -> None:
     with TestClient(app) as client:
         thread, results = in_background(lambda: post(client))
         assert slow.begun.wait(20)
-        app.state.service.scheduler.close()
+        app.state.models.scheduler.close()
         thread.join(20)
     assert results[0].status_code == 503
     assert slow.ended == ["JobCancelled"]

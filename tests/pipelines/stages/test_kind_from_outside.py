@@ -20,7 +20,8 @@ from pipelines.params import load_params, section_types
 from pipelines.paths import Paths
 from pipelines.report.config import ReportConfig
 from pipelines.sampling.bundle_sampler import Sampler
-from pipelines.serving.app import Limits, create_app
+from pipelines.serving.app import create_app
+from pipelines.serving.service import Limits
 from pipelines.shards.archive import ShardConfig, read_split
 from pipelines.stages import evaluate, export, gate, prepare, reference, report, shard, train, validate
 from pipelines.tracking.tracker import NullTracker

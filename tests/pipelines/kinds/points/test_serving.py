@@ -19,9 +19,10 @@ from ddpm_core.samplers.config import GuidanceConfig, SampleConfig, named
 from ddpm_core.spec import DataSpec, Scaling, labelled
 from pipelines.kinds.points.serving import PointsRequest, ServingPoints
 from pipelines.sampling.bundle_sampler import Sampler
-from pipelines.serving.app import Limits, create_app
+from pipelines.serving.app import create_app
 from pipelines.serving.base.request import InvalidRequest
 from pipelines.serving.base.serving import Samples
+from pipelines.serving.service import Limits
 
 SPEC = replace(labelled((2,), None, None, ("lower", "upper")), kind="points", scaling=Scaling((10.0, -5.0), (2.0, 0.5)))
 SERVING = ServingPoints()

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
-from pipelines.serving.app import Limits, create_app
+from pipelines.serving.app import create_app
+from pipelines.serving.service import Limits
 from tests.support.series_bundle import open_, series_bundle, series_spec
 
 

@@ -14,7 +14,8 @@ from ddpm_core.models.csdi import CSDIConfig
 from ddpm_core.models.timegrad_config import TimeGradConfig
 from ddpm_core.procedure import graphs_of, procedure_of
 from pipelines.sampling.bundle_sampler import Sampler
-from pipelines.serving.app import Limits, create_app
+from pipelines.serving.app import create_app
+from pipelines.serving.service import Limits
 from tests.support.series_bundle import HORIZON, series_bundle, series_spec
 
 START = "2026-01-01T00:00"

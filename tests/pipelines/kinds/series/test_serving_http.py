@@ -10,9 +10,10 @@ import pytest
 from ddpm_core.errors import ParamsError
 from pipelines.kinds.series.serving import ServingSeries
 from pipelines.kinds.series.serving.request import ForecastRequest
-from pipelines.serving.app import Limits, create_app
+from pipelines.serving.app import create_app
 from pipelines.serving.base.request import InvalidRequest
 from pipelines.serving.base.serving import Serving
+from pipelines.serving.service import Limits
 from tests.pipelines.kinds.series.test_serving import FORECAST, IMPUTE, START, asked, rows_of
 from tests.support.series_bundle import HORIZON, WINDOW, open_
 
@@ -60,7 +61,7 @@ def test_a_bundle_serves_its_own_task(clients: dict[str, Any]) -> None:
 
 def test_a_kind_of_data_has_limits_of_its_own_where_the_server_has_none(bundles: Path) -> None:
     limits = Limits(cost=None, waiting=2, at_once=1, seconds=30.0, body_bytes=None)
-    told = create_app(open_(bundles, "forecast"), limits).state.service.model_info["limits"]
+    told = create_app(open_(bundles, "forecast"), limits).state.models.info()["limits"]
     assert (told["cost"], told["body_bytes"]) == (ServingSeries.most_cost, ServingSeries.body_bytes)
     assert ServingSeries.most_cost > Serving.most_cost
 

@@ -1,0 +1,69 @@
+"""What the routes share of HTTP: errors as a small JSON body, and a body that is read within a limit."""
+
+import json
+from typing import Any
+
+from fastapi import Request as Http
+from fastapi import Response
+
+CLIENT_CLOSED_REQUEST = 499  # the status of nginx for its logs; no client reads it
+
+
+class HttpError(Exception):
+    """A request that is answered by an error: `more` goes into the body beside code and message."""
+
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        message: str,
+        more: dict[str, Any] | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> None:
+        self.status, self.code, self.message, self.more, self.headers = status, code, message, more, headers
+        super().__init__(message)
+
+
+def error_response(
+    status: int, code: str, message: str, more: dict[str, Any] | None = None, headers: dict[str, str] | None = None
+) -> Response:
+    return json_response(status, {"error": {"code": code, "message": message, **(more or {})}}, headers)
+
+
+def json_response(status: int, content: Any, headers: dict[str, str] | None = None) -> Response:
+    # ASCII: a lone surrogate in a text of the client could not be encoded as UTF-8.
+    body = json.dumps(content, ensure_ascii=True, allow_nan=False)
+    return Response(body, status, headers, media_type="application/json")
+
+
+async def http_error(request: Http, error: Exception) -> Response:
+    """An HttpError as an answer; and 404, 405 and other errors of the framework in the same shape."""
+    if isinstance(error, HttpError):
+        return error_response(error.status, error.code, error.message, error.more, error.headers)
+    status = int(getattr(error, "status_code", 500))
+    known = {404: "not_found", 405: "method_not_allowed"}
+    message = "not found; /openapi.json lists the routes" if status == 404 else f"HTTP status {status}"
+    headers = getattr(error, "headers", None)
+    return error_response(status, known.get(status, "http_error"), message, headers=headers)
+
+
+async def json_body(http: Http, limit: int) -> bytes:
+    """The body of a request that says it sends JSON."""
+    if http.headers.get("content-type", "").split(";")[0].strip().lower() != "application/json":
+        raise HttpError(415, "unsupported_media_type", "send JSON, with the header Content-Type: application/json")
+    return await body_within(http, limit)
+
+
+async def body_within(http: Http, limit: int) -> bytes:
+    """The body; HttpError as soon as it is larger than `limit` bytes."""
+    too_large = HttpError(413, "body_too_large", f"the body must have at most {limit} bytes")
+    declared = http.headers.get("content-length", "0")
+    if not declared.isdecimal() or int(declared[:20]) > limit:
+        raise too_large
+    parts, size = [], 0
+    async for part in http.stream():
+        size += len(part)
+        if size > limit:
+            raise too_large
+        parts.append(part)
+    return b"".join(parts)

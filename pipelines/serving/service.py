@@ -1,0 +1,158 @@
+"""One bundle behind the routes: its requests are read, their cost is checked, and the scheduler samples them."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from fastapi import Request as Http
+
+from ddpm_core.errors import DdpmError, ParamsError
+from ddpm_core.samplers.config import sampler_kinds
+from pipelines.kinds import kind_of
+from pipelines.sampling.bundle_sampler import Sampler
+from pipelines.sampling.recipe import Recipe
+from pipelines.serving.base.request import MOST_SAMPLES, Asked, InvalidRequest, Request
+from pipelines.serving.base.serving import Samples
+from pipelines.serving.http import CLIENT_CLOSED_REQUEST, HttpError
+from pipelines.serving.scheduler import Job, JobCancelled, JobTimeout, QueueFull, Scheduler, SchedulerClosed
+
+log = logging.getLogger(__name__)
+
+_POLL_SECONDS = 0.1  # how often to check that the client is still connected
+
+
+@dataclass(frozen=True)
+class Limits:
+    """The limits of a server. Cost counts network evaluations of single data: n x evaluations, twice where guided.
+
+    `cost` and `body_bytes` of None are as much as requests of the kind of data need.
+    """
+
+    cost: int | None
+    waiting: int
+    at_once: int
+    seconds: float
+    body_bytes: int | None
+
+
+class Service:
+    """A bundle's sampler, its routes and limits; `Models` hands it the scheduler while the server runs."""
+
+    def __init__(self, sampler: Sampler, limits: Limits) -> None:
+        spec = sampler.bundle.spec
+        self.sampler, self.kind = sampler, spec.kind
+        self.serving = kind_of(self.kind).serving()
+        self.routes = self.serving.routes(spec)
+        self.body_bytes = self.serving.body_bytes if limits.body_bytes is None else limits.body_bytes
+        self.most_cost = self.serving.most_cost if limits.cost is None else limits.cost
+        self.limits = replace(limits, cost=self.most_cost, body_bytes=self.body_bytes)
+        self.scheduler: Scheduler | None = None
+        self.model_info = _model_info(sampler, self.limits, list(self.routes))
+
+    async def read(self, kind: type[Request], body: bytes) -> tuple[Request, Recipe, Asked]:
+        """What a body asks of this bundle; HttpError 422 where it asks for what cannot be."""
+        try:
+            return await asyncio.to_thread(self._read, kind, body)
+        except InvalidRequest as error:
+            raise HttpError(422, "invalid_request", str(error), {"fields": error.faults}) from error
+        except ParamsError as error:
+            raise HttpError(422, "invalid_request", str(error)) from error
+
+    def _read(self, kind: type[Request], body: bytes) -> tuple[Request, Recipe, Asked]:
+        request = kind.from_json(body)
+        return request, request.recipe_for(self.sampler), request.asked_of(self.sampler.bundle.spec)
+
+    async def sampled(self, http: Http, request: Request, recipe: Recipe, asked: Asked) -> Samples:
+        """The samples that a request asks for; HttpError where it costs too much, cannot run now, or fails."""
+        cost = self._cost(recipe, asked)
+        start = time.monotonic()
+        job = Job(lambda check: self._sample(recipe, asked, check), cost, start + self.limits.seconds)
+        try:
+            if self.scheduler is None:
+                raise SchedulerClosed("the server is starting; try again in a moment")
+            self.scheduler.submit(job)
+            samples = await _result_while_connected(http, job)
+        except QueueFull as error:
+            raise HttpError(429, "queue_full", str(error), headers={"Retry-After": str(error.retry_after)}) from error
+        except SchedulerClosed as error:
+            raise HttpError(503, "not_ready", str(error), headers={"Retry-After": "5"}) from error
+        except JobTimeout as error:
+            raise HttpError(504, "too_late", str(error)) from error
+        except JobCancelled as error:
+            if self.scheduler is not None and not self.scheduler.alive:
+                stopping = "the server is shutting down"
+                raise HttpError(503, "not_ready", stopping, headers={"Retry-After": "5"}) from error
+            log.info("client disconnected; request cancelled")
+            raise HttpError(CLIENT_CLOSED_REQUEST, "client_closed_request", "the client disconnected") from error
+        except DdpmError as error:
+            log.error("%s", error)
+            raise HttpError(500, "cannot_sample", str(error)) from error
+        log.info("%s: %d, cost: %d, seconds: %.2f", self.kind, request.count, cost, time.monotonic() - start)
+        return samples
+
+    def _cost(self, recipe: Recipe, asked: Asked) -> int:
+        """What a request costs; HttpError where that is more than allowed."""
+        cost = recipe.cost(len(asked.seeds))
+        if cost > self.most_cost:
+            raise HttpError(
+                422,
+                "too_costly",
+                f"n x evaluations (twice where guidance acts) must be at most {self.most_cost}, got {cost}; ask for "
+                f"fewer {self.kind} or steps at a time",
+                {"cost": cost, "limit": self.most_cost},
+            )
+        return cost
+
+    def _sample(self, recipe: Recipe, asked: Asked, check: Callable[[], None]) -> Samples:
+        """Sample; runs in a worker thread."""
+        data = self.sampler.sample(recipe, asked.seeds, asked.cond, on_step=lambda done, total: check())
+        return Samples(data, asked.cond, asked.seeds, self.sampler.made_by(recipe), asked.about)
+
+    async def encoded(self, samples: Samples, format: str) -> bytes:
+        """Samples in one of the kind's formats."""
+        try:
+            return await asyncio.to_thread(self.serving.encode, samples, format)
+        except DdpmError as error:
+            log.error("%s", error)
+            raise HttpError(500, "cannot_sample", str(error)) from error
+
+    def headers(self, request: Request, recipe: Recipe) -> dict[str, str]:
+        """What made the samples of an answer."""
+        made_by = {f"X-{key.title()}": value for key, value in self.sampler.made_by(recipe).items()}
+        return {**made_by, "X-Seeds": ",".join(str(seed) for seed in request.seeds), "Cache-Control": "no-store"}
+
+
+async def _result_while_connected(http: Http, job: Job) -> Samples:
+    """The job's result. The job is cancelled at its next step when the client disconnects."""
+    future = asyncio.wrap_future(job.future)
+    try:
+        while not (await asyncio.wait({future}, timeout=_POLL_SECONDS))[0]:
+            if await http.is_disconnected():
+                job.cancel()
+    except asyncio.CancelledError:  # the server cancels the request
+        job.cancel()
+        raise
+    samples: Samples = future.result()
+    return samples
+
+
+def _model_info(sampler: Sampler, limits: Limits, routes: list[str]) -> dict[str, Any]:
+    bundle = sampler.bundle
+    return {
+        "bundle": bundle.digest,
+        "kind": bundle.spec.kind,
+        "routes": routes,
+        "about": dict(bundle.spec.about),
+        "shape": list(bundle.spec.shape),
+        "classes": list(bundle.spec.classes),
+        "conditional": bool(bundle.spec.conditions),
+        "defaults": asdict(sampler.defaults),
+        "samplers": list(sampler_kinds()),
+        "levels": bundle.schedule.T,
+        "limits": {**asdict(limits), bundle.spec.kind: MOST_SAMPLES},
+        "device": sampler.device,
+        "provenance": dict(bundle.provenance),
+    }
