@@ -1,11 +1,12 @@
 # `make help` lists what there is. Needs Python 3.11 to 3.13 and make; everything else comes from the hash locks.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: docs help run test coverage test-all test-maths test-mutants test-mutmut lint format ui serve doctor install install-dev install-serve install-serve-gpu install-peers install-mutmut test-peers clean clean-all lock
+.PHONY: docs help run test coverage test-all test-maths test-mutants test-mutmut lint format ui serve doctor install install-dev install-serve install-serve-gpu install-peers install-peers-series install-mutmut test-peers clean clean-all lock
 
 PYTHON ?= python3
 VENV ?= .venv
 VENV_PEERS ?= .venv-peers
+VENV_PEERS_SERIES ?= .venv-peers-series
 BIN := $(VENV)/bin
 PORT ?= 8000
 PRESET ?= digits
@@ -34,7 +35,7 @@ run: install ## run what is stale from data to champion; the second time it runs
 	@test $(PROJECT) = . || $(BIN)/ddpm init $(PROJECT) --preset $(PRESET)
 	@$(BIN)/ddpm run --project $(PROJECT)
 
-test: install-dev ## the quick tests (13 minutes on 2 slow cores)
+test: install-dev ## the quick tests (17 minutes on 2 slow cores)
 	$(TEST_ENV) $(BIN)/python -m pytest $(QUICK)
 
 coverage: install-dev ## the quick tests, and how much of the code they run (at least 85 %)
@@ -88,6 +89,10 @@ install-serve-gpu: ## the same with NVIDIA's libraries for onnxruntime on a GPU:
 install-peers: ## make .venv-peers: all of install-dev, and the implementations to be compared with
 	@$(PYTHON) infra/install.py --venv $(VENV_PEERS) --free-gb $(MIN_FREE_GB) requirements-peers.lock
 
+install-peers-series: install-dev ## make .venv-peers-series: PyPOTS and gluonts, which need other versions than we have
+	@test -d $(VENV_PEERS_SERIES) || $(PYTHON) -m venv $(VENV_PEERS_SERIES)
+	@$(VENV_PEERS_SERIES)/bin/python -m pip install --quiet --require-hashes -r requirements-peers-series.lock
+
 install-mutmut: install-dev ## mutmut, in a corner of .venv where it meets no other package
 	@$(BIN)/python -m pip --version > /dev/null 2>&1 || $(BIN)/python -m ensurepip > /dev/null
 	@test -d $(VENV)/mutmut || $(BIN)/python -m pip install --quiet --no-deps --require-hashes --target $(VENV)/mutmut -r requirements-mutmut.lock
@@ -103,4 +108,4 @@ clean: ## remove what the stages wrote; DVC's cache keeps a copy, `dvc checkout`
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .coverage.* htmlcov build *.egg-info
 
 clean-all: clean ## also the state (checkpoints, MLflow's store), DVC's cache, projects/ and both environments
-	rm -rf .ddpm .dvc/cache .dvc/tmp projects $(VENV) $(VENV_PEERS)
+	rm -rf .ddpm .dvc/cache .dvc/tmp projects $(VENV) $(VENV_PEERS) $(VENV_PEERS_SERIES)

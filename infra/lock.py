@@ -19,6 +19,7 @@ LOCKS = {
     "peers": "requirements-peers.lock",
 }
 TOOLS = {"infra/mutmut.in": "requirements-mutmut.lock"}  # used beside the environment, and no part of the project
+APART = {"infra/peers-series.in": "requirements-peers-series.lock"}  # no package in common with the project
 
 
 def main() -> int:
@@ -35,6 +36,8 @@ def main() -> int:
         compile_lock(args.uv, wanted, lock, upgrade=args.upgrade and extra == "dev")
     for source, lock in TOOLS.items():
         compile_lock(args.uv, [source, "--constraints", LOCKS["dev"]], lock, upgrade=args.upgrade)
+    for source, lock in APART.items():
+        compile_lock(args.uv, [source], lock, upgrade=args.upgrade)
     return 0
 
 

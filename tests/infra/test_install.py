@@ -91,8 +91,14 @@ def test_lock_of_the_peers_is_the_development_lock_and_more() -> None:
     dev, peers = versions("requirements-dev.lock"), versions("requirements-peers.lock")
     text = (ROOT / "requirements-peers.lock").read_text(encoding="utf-8")
     assert "://" not in text
-    assert {name for name, version in dev.items() if peers.get(name) != version} == {"scipy"}  # decisions/0006-peers.md
+    other = {name for name, version in dev.items() if peers.get(name) != version}
+    assert other == {"scipy", "ml-dtypes", "greenlet"}  # decisions/0006-peers.md
     assert set(peers) - set(dev) >= {"diffusers", "denoising-diffusion-pytorch", "torchmetrics", "pytorch-fid", "timm"}
+
+
+def test_lock_of_the_peers_for_series_names_no_host() -> None:
+    assert "://" not in (ROOT / "requirements-peers-series.lock").read_text(encoding="utf-8")
+    assert {"pypots", "gluonts", "torch"} <= set(versions("requirements-peers-series.lock"))
 
 
 def test_lock_of_mutmut_agrees_with_the_development_lock() -> None:
