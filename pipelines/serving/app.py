@@ -6,6 +6,7 @@ limited in size, validated strictly, and never repeated in an error.
 
 import asyncio
 import logging
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -21,6 +22,8 @@ from pipelines.serving.service import Limits, Service
 
 log = logging.getLogger(__name__)
 
+DRAIN_SECONDS = 30
+"""How long the requests in hand have to end, when the server is told to stop."""
 ONLY_MODEL = "default"
 """The name of the model where the server was given one bundle and no name."""
 
@@ -51,6 +54,19 @@ def app_of(models: Models) -> FastAPI:
     return app
 
 
+class Server(uvicorn.Server):
+    """A server that refuses new work when it is told to stop, and finishes what it can of the rest in the time."""
+
+    def __init__(self, config: uvicorn.Config, models: Models, seconds: float = DRAIN_SECONDS) -> None:
+        super().__init__(config)
+        self._models, self._seconds = models, seconds
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._models.drain(self._seconds)
+        await super().shutdown(sockets)
+        self._models.close()  # a second ctrl-c leaves out the end of the lifespan
+
+
 def serve_bundle(bundle: Path, *, host: str, port: int, device: str, threads: int, limits: Limits) -> None:
     """Verify a bundle and its golden sample, then serve it until a signal comes; running requests are finished."""
     sampler = Sampler.open(bundle, device, threads)
@@ -66,11 +82,11 @@ def serve_bundle(bundle: Path, *, host: str, port: int, device: str, threads: in
         server_header=False,
         limit_concurrency=256,
         timeout_keep_alive=5,
-        timeout_graceful_shutdown=30,
+        timeout_graceful_shutdown=DRAIN_SECONDS + 2,
     )
     routes = ", ".join(f"POST {path}" for path in app.state.models.routes)
     log.info("serving on http://%s:%d (%s); stop with ctrl-c", host, port, routes)
     try:
-        uvicorn.Server(config).run()
+        Server(config, app.state.models).run()
     except KeyboardInterrupt:
         log.info("stopped")

@@ -65,6 +65,11 @@ class Models:
         for service in self._services.values():
             service.scheduler = self.scheduler
 
+    def drain(self, seconds: float) -> None:
+        """Accept no more requests; those in hand have so long to end."""
+        if self.scheduler is not None:
+            self.scheduler.drain(seconds)
+
     def close(self) -> None:
         if self.scheduler is not None:
             self.scheduler.close()

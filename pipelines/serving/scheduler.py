@@ -1,33 +1,40 @@
-"""A bounded queue and a few threads that sample: a server under load refuses a request at once."""
+"""Requests that share the device step by step: each runs in a thread of its own and goes on when it has the turn.
 
-import logging
+A job calls `step` after every step of its sampling; there it hands the turn on, where another comes first (order.py).
+So any sampler, rollout or edit is scheduled by its own unchanged loop, and its bytes are those it has alone.
+"""
+
 import math
 import threading
 import time
-from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 from ddpm_core.errors import DdpmError
+from pipelines.serving.order import Pace, Shares, Work, next_of, seconds_to_room, too_long
 
-log = logging.getLogger(__name__)
+_TURN = 0.02  # seconds before the turn goes to an equal; who comes first gets it at the next step
 
-_FIRST_GUESS = 0.005  # seconds a unit of cost, until the first job is measured
-_SMOOTHING = 0.3
-_LONGEST_RETRY = 120
+Step = Callable[[int, int], None]
+"""(steps done, steps in all), called by the work after each step; it waits for the next turn, or raises to end it."""
 
 
 class QueueFull(DdpmError):
-    """The queue is full; there should be room in `retry_after` seconds."""
+    """There is no room; there should be in `retry_after` seconds."""
 
-    def __init__(self, waiting: int, retry_after: int) -> None:
+    def __init__(self, in_hand: int, retry_after: int) -> None:
         self.retry_after = retry_after
-        super().__init__(f"the queue is full ({waiting} requests); try again in {retry_after} s")
+        super().__init__(f"too much is asked for already ({in_hand} requests); try again in {retry_after} s")
+
+
+class TooLong(DdpmError):
+    """The work could not end in time even if there were no other."""
 
 
 class SchedulerClosed(DdpmError):
-    """The server is shutting down and accepts no more work."""
+    """The server is shutting down and accepts no more work, or cannot finish this before it stops."""
 
 
 class JobCancelled(DdpmError):
@@ -38,100 +45,185 @@ class JobTimeout(DdpmError):
     """The request took longer than allowed."""
 
 
-class Job:
-    """Some work and its future. The work calls `check` between steps, which raises when it should stop."""
+class Job(Work):
+    """Some work and its future. `work(step)` makes `cost` evaluations, in network calls of at most `rows` data.
 
-    def __init__(self, work: Callable[[Callable[[], None]], Any], cost: int, deadline: float) -> None:
+    `pace` is that of the network, which all jobs of it share.
+    """
+
+    def __init__(
+        self,
+        work: Callable[[Step], Any],
+        cost: float,
+        deadline: float,
+        client: str = "",
+        rows: int = 1,
+        pace: Pace | None = None,
+    ) -> None:
+        super().__init__(cost, deadline, client, rows, Pace() if pace is None else pace)
         self.future: Future[Any] = Future()
-        self.cost = cost
-        self._work, self._deadline = work, deadline
-        self._cancelled = threading.Event()
+        self.future.set_running_or_notify_cancel()  # who gives it up calls `cancel`
+        self.waited: float | None = None
+        """Seconds until its first turn."""
+        self.work, self.whole, self.done = work, cost, 0.0  # `done`: the share of its steps
+        self.turn = threading.Semaphore(0)
+        self.submitted = self.since = self.until = 0.0  # when its turn began, or was last counted, and may end
+        self.cancelled = self.stopping = False
+        self._scheduler: Scheduler | None = None
 
     def cancel(self) -> None:
-        """Stop at the next step, or never begin."""
-        self._cancelled.set()
+        """Stop at the next step, or at once while it waits."""
+        if self._scheduler is None:
+            self.cancelled = True
+        else:
+            self._scheduler.cancel(self)
 
-    def check(self) -> None:
-        if self._cancelled.is_set():
+    def of(self, scheduler: "Scheduler", now: float) -> None:
+        self._scheduler, self.submitted = scheduler, now
+
+    def must_go_on(self, now: float) -> None:
+        """Raise where it must not."""
+        if self.cancelled:
             raise JobCancelled("the request was cancelled")
-        if time.monotonic() > self._deadline:
+        if now > self.deadline and self.stopping:
+            raise SchedulerClosed("the server is shutting down and could not finish the request; try again later")
+        if now > self.deadline:
             raise JobTimeout("the request took longer than allowed; ask for fewer samples or steps, or try again later")
-
-    def run(self) -> None:
-        """Do the work; its result or its error goes to the future."""
-        if not self.future.set_running_or_notify_cancel():
-            return
-        try:
-            self.check()
-            self.future.set_result(self._work(self.check))
-        except BaseException as error:  # noqa: BLE001 - whatever it is, the future passes it on
-            self.future.set_exception(error)
 
 
 class Scheduler:
-    """Worker threads, each with one job at a time, and their queue."""
+    """The jobs in hand, of which `at_once` take a step at the same time while at most `waiting` others wait."""
 
-    def __init__(self, waiting: int, at_once: int = 1) -> None:
-        self._most = waiting
-        self._queue: deque[Job] = deque()
-        self._running: set[Job] = set()
-        self._changed = threading.Condition()
-        self._closed = False
-        self._seconds_per_cost = _FIRST_GUESS
-        self._threads = [
-            threading.Thread(target=self._work_on, name=f"sampler-{number}", daemon=True) for number in range(at_once)
-        ]
-        for thread in self._threads:
-            thread.start()
+    def __init__(self, waiting: int, at_once: int = 1, clock: Callable[[], float] = time.monotonic) -> None:
+        self._places, self._at_once, self._clock = waiting + at_once, at_once, clock
+        self._jobs: list[Job] = []
+        self._stepping: list[Job] = []
+        self._shares = Shares()
+        self._lock = threading.Lock()
+        self._closed = self._came = False
+        self._threads = ThreadPoolExecutor(self._places, "sampler")
 
     @property
     def alive(self) -> bool:
-        """Whether submitted jobs will run."""
-        return all(thread.is_alive() for thread in self._threads) and not self._closed
+        """Whether jobs are accepted."""
+        return not self._closed
+
+    @property
+    def in_hand(self) -> tuple[int, int]:
+        """How many jobs take a step, and how many wait for their turn."""
+        with self._lock:
+            return len(self._stepping), len(self._jobs) - len(self._stepping)
 
     def submit(self, job: Job) -> None:
-        """Queue a job, or raise QueueFull or SchedulerClosed at once."""
-        with self._changed:
+        """Accept a job, or raise QueueFull, TooLong or SchedulerClosed at once."""
+        with self._lock:
+            now = self._clock()
             if self._closed:
                 raise SchedulerClosed("the server is shutting down; try again later")
-            if len(self._queue) >= self._most:
-                raise QueueFull(len(self._queue), self._retry_after())
-            self._queue.append(job)
-            self._changed.notify()
+            if too_long(job, now):
+                raise TooLong(
+                    f"the request would take about {math.ceil(job.left)} s, and more than {job.deadline - now:.0f} s "
+                    "are not allowed; ask for fewer samples or steps"
+                )
+            seconds = seconds_to_room(job, self._jobs, self._shares, self._places, now, self._at_once)
+            if seconds > 0 or len(self._jobs) >= self._places:
+                raise QueueFull(len(self._jobs), max(1, math.ceil(seconds)))
+            others = {other.client for other in self._jobs}
+            if job.client not in others:
+                self._shares.come(job.client, others)
+            job.of(self, now)
+            self._jobs.append(job)
+            self._came = True
+            if len(self._stepping) < self._at_once:
+                self._give_turn(job, now)
+
+    def cancel(self, job: Job) -> None:
+        with self._lock:
+            waits = job in self._jobs and job not in self._stepping
+            job.cancelled = True
+            if waits:  # its place is free now
+                self._remove(job)
+        if waits and job.waited is not None:
+            job.turn.release()  # its thread raises
+        elif waits:
+            job.future.set_exception(JobCancelled("the request was cancelled"))
+
+    def drain(self, seconds: float) -> None:
+        """Accept no more jobs; those in hand have so long to end."""
+        with self._lock:
+            self._closed = True
+            end = self._clock() + seconds
+            for job in self._jobs:
+                job.stopping = job.stopping or end < job.deadline
+                job.deadline = min(end, job.deadline)
 
     def close(self) -> None:
-        """Accept no more jobs, cancel those queued or running, and wait for the threads."""
-        with self._changed:
+        """Accept no more jobs, cancel those in hand, and wait for the threads."""
+        with self._lock:
             self._closed = True
-            for job in (*self._queue, *self._running):
-                job.cancel()
-            self._changed.notify_all()
-        for thread in self._threads:
-            thread.join()
+            jobs = list(self._jobs)
+        for job in jobs:
+            job.cancel()
+        self._threads.shutdown()
 
-    def _work_on(self) -> None:
-        while (job := self._next()) is not None:
-            start = time.monotonic()
-            job.run()
-            self._done(job, time.monotonic() - start)
+    def _run(self, job: Job) -> None:
+        """In a thread: a job from its first turn to its end."""
+        try:
+            job.must_go_on(self._clock())
+            settle = partial(job.future.set_result, job.work(partial(self._step, job)))
+        except BaseException as error:  # noqa: BLE001 - whatever it is, the future passes it on
+            settle = partial(job.future.set_exception, error)
+        with self._lock:
+            now = self._clock()
+            if job in self._jobs:
+                self._shares.charge(job.client, now - job.since)
+                self._remove(job)
+            if job in self._stepping:
+                self._stepping.remove(job)
+                if waiting := self._waiting():
+                    self._give_turn(waiting[next_of(waiting, self._shares, now, self._at_once)], now)
+        settle()
 
-    def _next(self) -> Job | None:
-        with self._changed:
-            while not self._queue and not self._closed:
-                self._changed.wait()
-            if not self._queue:
-                return None
-            job = self._queue.popleft()
-            self._running.add(job)
-            return job
+    def _step(self, job: Job, done: int, total: int) -> None:
+        """In the job's thread, after a step: go on, or hand the turn on and wait for the next."""
+        with self._lock:
+            now = self._clock()
+            self._count(job, done / total, now)
+            job.must_go_on(now)
+            if done == total or (now < job.until and not self._came):
+                return
+            self._came = False
+            ready = [job, *self._waiting()]
+            following = ready[next_of(ready, self._shares, now, self._at_once)]
+            if following is job:
+                job.until = now + _TURN
+                return
+            self._stepping.remove(job)
+            self._give_turn(following, now)
+        job.turn.acquire()
+        job.must_go_on(self._clock())
 
-    def _done(self, job: Job, seconds: float) -> None:
-        with self._changed:
-            self._running.remove(job)
-            if not job.future.cancelled() and job.future.exception() is None:
-                self._seconds_per_cost += _SMOOTHING * (seconds / max(1, job.cost) - self._seconds_per_cost)
+    def _count(self, job: Job, done: float, now: float) -> None:
+        """The step's time, for its client and for the pace of its network."""
+        seconds, cost = now - job.since, job.whole * (done - job.done)
+        self._shares.charge(job.client, seconds)
+        job.pace.measure(job.rows, seconds, cost, now)
+        job.since, job.done, job.cost = now, done, job.whole * (1 - done)
 
-    def _retry_after(self) -> int:
-        """Seconds until the cheapest running job should be done, by the pace of earlier jobs."""
-        cost = min((job.cost for job in self._running), default=0)
-        return min(_LONGEST_RETRY, max(1, math.ceil(cost * self._seconds_per_cost)))
+    def _waiting(self) -> list[Job]:
+        return [job for job in self._jobs if job not in self._stepping]
+
+    def _give_turn(self, job: Job, now: float) -> None:
+        self._stepping.append(job)
+        job.since, job.until = now, now + _TURN
+        if job.waited is None:
+            job.waited = now - job.submitted
+            self._threads.submit(self._run, job)
+        else:
+            job.turn.release()
+
+    def _remove(self, job: Job) -> None:
+        self._jobs.remove(job)
+        others = {other.client for other in self._jobs}
+        if job.client not in others:
+            self._shares.go(job.client, others)

@@ -3,8 +3,8 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from typing import Any
 
 from fastapi import Request as Http
@@ -13,15 +13,27 @@ from ddpm_core.errors import DdpmError, ParamsError
 from ddpm_core.samplers.config import sampler_kinds
 from pipelines.kinds import kind_of
 from pipelines.sampling.bundle_sampler import Sampler
+from pipelines.sampling.cost import seconds_an_evaluation
 from pipelines.sampling.recipe import Recipe
 from pipelines.serving.base.request import MOST_SAMPLES, Asked, InvalidRequest, Request
 from pipelines.serving.base.serving import Samples
 from pipelines.serving.http import CLIENT_CLOSED_REQUEST, HttpError
-from pipelines.serving.scheduler import Job, JobCancelled, JobTimeout, QueueFull, Scheduler, SchedulerClosed
+from pipelines.serving.order import Pace
+from pipelines.serving.scheduler import (
+    Job,
+    JobCancelled,
+    JobTimeout,
+    QueueFull,
+    Scheduler,
+    SchedulerClosed,
+    Step,
+    TooLong,
+)
 
 log = logging.getLogger(__name__)
 
-_POLL_SECONDS = 0.1  # how often to check that the client is still connected
+_STEP_SECONDS = 0.02  # of a network call on a CPU: so long a request may have to wait for the step of another
+_FEWEST, _MOST = 4, 64  # data in a call
 
 
 @dataclass(frozen=True)
@@ -50,6 +62,7 @@ class Service:
         self.most_cost = self.serving.most_cost if limits.cost is None else limits.cost
         self.limits = replace(limits, cost=self.most_cost, body_bytes=self.body_bytes)
         self.scheduler: Scheduler | None = None
+        self.pace, self.rows = Pace(), _rows(sampler)
         self.model_info = _model_info(sampler, self.limits, list(self.routes))
 
     async def read(self, kind: type[Request], body: bytes) -> tuple[Request, Recipe, Asked]:
@@ -69,7 +82,8 @@ class Service:
         """The samples that a request asks for; HttpError where it costs too much, cannot run now, or fails."""
         cost = self._cost(recipe, asked)
         start = time.monotonic()
-        job = Job(lambda check: self._sample(recipe, asked, check), cost, start + self.limits.seconds)
+        rows, work = min(self.rows, len(asked.seeds)), partial(self._sample, recipe, asked)
+        job = Job(work, cost, start + self.limits.seconds, _client(http), rows, self.pace)
         try:
             if self.scheduler is None:
                 raise SchedulerClosed("the server is starting; try again in a moment")
@@ -79,6 +93,8 @@ class Service:
             raise HttpError(429, "queue_full", str(error), headers={"Retry-After": str(error.retry_after)}) from error
         except SchedulerClosed as error:
             raise HttpError(503, "not_ready", str(error), headers={"Retry-After": "5"}) from error
+        except TooLong as error:
+            raise HttpError(503, "too_late", str(error)) from error
         except JobTimeout as error:
             raise HttpError(504, "too_late", str(error)) from error
         except JobCancelled as error:
@@ -106,9 +122,9 @@ class Service:
             )
         return cost
 
-    def _sample(self, recipe: Recipe, asked: Asked, check: Callable[[], None]) -> Samples:
-        """Sample; runs in a worker thread."""
-        data = self.sampler.sample(recipe, asked.seeds, asked.cond, on_step=lambda done, total: check())
+    def _sample(self, recipe: Recipe, asked: Asked, step: Step) -> Samples:
+        """Sample; runs in a thread of the scheduler."""
+        data = self.sampler.sample(recipe, asked.seeds, asked.cond, batch_size=self.rows, on_step=step)
         return Samples(data, asked.cond, asked.seeds, self.sampler.made_by(recipe), asked.about)
 
     async def encoded(self, samples: Samples, format: str) -> bytes:
@@ -126,17 +142,37 @@ class Service:
 
 
 async def _result_while_connected(http: Http, job: Job) -> Samples:
-    """The job's result. The job is cancelled at its next step when the client disconnects."""
-    future = asyncio.wrap_future(job.future)
+    """The job's result. The job is cancelled when the client disconnects."""
+    result = asyncio.wrap_future(job.future)
+    gone = asyncio.ensure_future(_disconnected(http))
     try:
-        while not (await asyncio.wait({future}, timeout=_POLL_SECONDS))[0]:
-            if await http.is_disconnected():
-                job.cancel()
+        await asyncio.wait({result, gone}, return_when=asyncio.FIRST_COMPLETED)
+        if not result.done():
+            job.cancel()
+        samples: Samples = await result
     except asyncio.CancelledError:  # the server cancels the request
         job.cancel()
         raise
-    samples: Samples = future.result()
+    finally:
+        gone.cancel()
     return samples
+
+
+async def _disconnected(http: Http) -> None:
+    while (await http.receive())["type"] != "http.disconnect":
+        pass
+
+
+def _client(http: Http) -> str:
+    """Whose share of the device a request takes."""
+    return http.client.host if http.client else ""
+
+
+def _rows(sampler: Sampler) -> int:
+    """How many data a call of the network has at most. On a CPU this changes no byte."""
+    if sampler.device != "cpu":
+        return _MOST
+    return max(_FEWEST, min(_MOST, int(_STEP_SECONDS / seconds_an_evaluation(sampler, 1))))
 
 
 def _model_info(sampler: Sampler, limits: Limits, routes: list[str]) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """The HTTP service under load: a full queue, time limits, requests at once, its end, a model that fails."""
 
+import asyncio
 import socket
 import subprocess
 import sys
@@ -12,13 +13,14 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
+import uvicorn
 from fastapi.testclient import TestClient
 
 from ddpm_core.errors import IntegrityError
 from pipelines.kinds.pictures.rows.decode import decode_png
 from pipelines.sampling.bundle_sampler import Sampler
 from pipelines.serving import service
-from pipelines.serving.app import create_app
+from pipelines.serving.app import Server, create_app
 from pipelines.serving.scheduler import Job
 from pipelines.serving.service import Limits
 from tests.support.imports import ROOT
@@ -102,9 +104,9 @@ def test_a_request_has_the_seconds_of_the_limit_from_its_beginning(
 ) -> None:
     deadlines: list[float] = []
 
-    def recorded(work: Any, cost: int, deadline: float) -> Job:
+    def recorded(work: Any, cost: int, deadline: float, *rest: Any) -> Job:
         deadlines.append(deadline)
-        return Job(work, cost, deadline)
+        return Job(work, cost, deadline, *rest)
 
     monkeypatch.setattr(service, "Job", recorded)
     before = time.monotonic()
@@ -133,6 +135,59 @@ def test_shutdown_gives_up_what_runs(sampler: Sampler) -> None:
         thread.join(20)
     assert results[0].status_code == 503
     assert slow.ended == ["JobCancelled"]
+
+
+def test_a_request_that_cannot_end_in_time_is_refused_at_once(sampler: Sampler) -> None:
+    app = create_app(sampler, LIMITS)
+    with TestClient(app) as client:
+        service = client.portal.call(app.state.models.get)  # type: ignore[union-attr]
+        service.pace.measure(1, 100.0, 1, time.monotonic())
+        answer = post(client, steps=5)
+        assert (answer.status_code, answer.json()["error"]["code"]) == (503, "too_late")
+        assert "retry-after" not in answer.headers  # it is no use to come again
+        assert post(client, n=4, steps=5).status_code == 200  # calls of another size are not known to be slow
+
+
+def test_a_client_that_leaves_gives_up_its_place(sampler: Sampler) -> None:
+    slow = SlowSampler(sampler)
+    app = create_app(slow, LIMITS)  # type: ignore[arg-type]
+    sent: list[Any] = []
+    body = [{"type": "http.request", "body": b"{}", "more_body": False}]
+
+    async def receive() -> dict[str, Any]:
+        if body:
+            return body.pop()
+        await asyncio.to_thread(slow.begun.wait, 20)
+        return {"type": "http.disconnect"}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope = {"type": "http", "method": "POST", "path": "/v1/images", "query_string": b"", "client": ("there", 1)}
+    scope |= {"headers": [(b"content-type", b"application/json")], "http_version": "1.1", "scheme": "http"}
+    with TestClient(app) as client:
+        client.portal.call(app, scope, receive, send)  # type: ignore[union-attr]
+        assert slow.ended == ["JobCancelled"]
+        assert app.state.models.scheduler.in_hand == (0, 0)
+    assert sent[0]["status"] == 499  # nobody reads it, but the log
+
+
+def test_a_server_that_is_told_to_stop_drains_first_and_closes_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    done: list[object] = []
+
+    class Served:
+        def drain(self, seconds: float) -> None:
+            done.append(seconds)
+
+        def close(self) -> None:
+            done.append("close")
+
+    async def shutdown(self: Any, sockets: Any) -> None:
+        done.append("connections")
+
+    monkeypatch.setattr(uvicorn.Server, "shutdown", shutdown)
+    asyncio.run(Server(uvicorn.Config(Server), Served(), 7.0).shutdown())  # type: ignore[arg-type]
+    assert done == [7.0, "connections", "close"]
 
 
 def test_a_model_that_fails_answers_500_in_the_same_shape(sampler: Sampler) -> None:

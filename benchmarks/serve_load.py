@@ -1,0 +1,305 @@
+"""`ddpm serve` under load, by real clients on the loopback interface: does it keep what docs/serving.md promises?
+
+    python benchmarks/serve_load.py --bundle out/bundle --mode soak --seconds 1200
+
+soak          even arrivals at 80 % of capacity: errors, how long requests take beside an idle server, memory
+overload      ten times as many as can be served: statuses, goodput, how quickly refusals and /health answer
+mixed         a request of 5 steps, alone and beside some of 1,000 steps
+disconnects   clients that leave in the middle: is their place free a step later?
+bytes         so many samples, alone and all at the same time by requests of other samplers, steps and sizes
+
+The server is a process of its own; so is the one that asks for /health.
+"""
+
+import argparse
+import http.client
+import io
+import itertools
+import json
+import multiprocessing as mp
+import random
+import statistics
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from common import machine
+from serve_throughput import cpu_seconds, served
+
+SHORT = {"steps": 5, "sampler": "ddim", "guidance": 0}
+LONG = {"n": 8, "steps": 1000, "sampler": "ddim", "guidance": 0}
+MIXED = [("ddim", 1), ("ancestral", 3), ("heun", 2), ("unipc_2", 6), ("dpmpp_2m", 4)]
+
+
+class Client:
+    """One connection, opened again where the server closed it."""
+
+    def __init__(self, url: str) -> None:
+        self._host = urlsplit(url).netloc
+        self._open = http.client.HTTPConnection(self._host, timeout=600)
+
+    def post(self, **body: Any) -> tuple[int, bytes, float]:
+        """(status, content, seconds); status 0 where the connection broke."""
+        began = time.perf_counter()
+        try:
+            self._open.request("POST", "/v1/images", json.dumps(body), {"Content-Type": "application/json"})
+            answer = self._open.getresponse()
+            return answer.status, answer.read(), time.perf_counter() - began
+        except (OSError, http.client.HTTPException):
+            self._open.close()
+            return 0, b"", time.perf_counter() - began
+
+
+def quantile(values: list[float], share: float) -> float:
+    return sorted(values)[min(len(values) - 1, int(share * len(values)))]
+
+
+def alone(url: str, count: int = 30) -> list[float]:
+    client = Client(url)
+    client.post(**SHORT)
+    return [client.post(**SHORT, seed=i)[2] for i in range(count)]
+
+
+def capacity(url: str, seconds: float) -> float:
+    """Short requests a second where four clients ask one after another."""
+    end, done = time.perf_counter() + seconds, itertools.count()
+
+    def ask(number: int) -> None:
+        client = Client(url)
+        while time.perf_counter() < end:
+            if client.post(**SHORT, seed=number)[0] == 200:
+                next(done)
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(ask, range(4)))
+    return next(done) / seconds
+
+
+def offered(url: str, rate: float, seconds: float, clients: int) -> list[tuple[int, float]]:
+    """(status, seconds) of requests that come evenly, whether those before are answered or not."""
+    began, number, found = time.perf_counter(), itertools.count(), []
+
+    def ask(_: int) -> None:
+        client = Client(url)
+        while (at := next(number) / rate) < seconds:
+            due = began + at
+            time.sleep(max(0.0, due - time.perf_counter()))
+            status, _, _ = client.post(**SHORT)
+            found.append((status, time.perf_counter() - due))
+
+    with ThreadPoolExecutor(clients) as pool:
+        list(pool.map(ask, range(clients)))
+    return found
+
+
+def resident(pid: int) -> float:
+    """MB of memory that a process holds (Linux)."""
+    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    return pages * 4096 / 1e6
+
+
+def probe(url: str, pipe: Connection) -> None:
+    """Ask for /health/ready ten times a second until told to stop."""
+    waits: list[float] = []
+    host = urlsplit(url).netloc
+    while not pipe.poll(0.1):
+        began = time.perf_counter()
+        connection = http.client.HTTPConnection(host, timeout=60)
+        connection.request("GET", "/health/ready")
+        connection.getresponse().read()
+        connection.close()
+        waits.append(time.perf_counter() - began)
+    pipe.send(waits)
+
+
+@contextmanager
+def probed(url: str) -> Iterator[list[float]]:
+    waits: list[float] = []
+    ours, theirs = mp.Pipe()
+    process = mp.get_context("spawn").Process(target=probe, args=(url, theirs))
+    process.start()
+    try:
+        yield waits
+    finally:
+        ours.send(None)
+        waits += ours.recv()
+        process.join()
+
+
+def soak(url: str, pid: int, args: argparse.Namespace) -> None:
+    idle = alone(url)
+    rate = 0.8 * capacity(url, 5)
+    memory: list[float] = []
+    over = threading.Event()
+
+    def watch() -> None:
+        while not over.wait(args.seconds / 20):
+            memory.append(resident(pid))
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    with probed(url) as health:
+        found = offered(url, rate, args.seconds, 32)
+    over.set()
+    watcher.join()
+    took = [seconds for status, seconds in found if status == 200]
+    say_statuses(found)
+    say(
+        "a request alone",
+        f"{ms(statistics.median(idle))} in the median, {ms(quantile(idle, 0.99))} at the 99th percentile",
+    )
+    say(f"at {rate:.1f} requests/s", f"{ms(statistics.median(took))}, {ms(quantile(took, 0.99))}")
+    say("memory", f"{memory[len(memory) // 5]:.0f} MB after a fifth of the time, {memory[-1]:.0f} MB at the end")
+    say("/health/ready", f"{ms(max(health))} at most")
+
+
+def overload(url: str, pid: int, args: argparse.Namespace) -> None:
+    peak = capacity(url, 5)
+    spent = cpu_seconds(pid)
+    with probed(url) as health:
+        found = offered(url, 10 * peak, args.seconds, 96)
+    good = sum(status == 200 for status, _ in found) / args.seconds
+    say_statuses(found)
+    say("offered", f"{len(found) / args.seconds:.0f} requests/s for {args.seconds:.0f} s, {10 * peak:.0f} were meant")
+    say("goodput", f"{good:.1f} requests/s, {100 * good / peak:.0f} % of {peak:.1f}")
+    say(
+        "refusals", f"{ms(quantile([s for status, s in found if status != 200] or [0.0], 0.99))} at the 99th percentile"
+    )
+    say("/health/ready", f"{ms(quantile(health, 0.99))} at the 99th percentile, {ms(max(health))} at most")
+    say("the server", f"{(cpu_seconds(pid) - spent) / args.seconds:.2f} processors")
+
+
+def mixed(url: str, pid: int, args: argparse.Namespace) -> None:
+    idle = alone(url)
+    over = threading.Event()
+
+    def ask_long() -> None:
+        client = Client(url)
+        while not over.is_set():
+            client.post(**LONG)
+
+    threads = [threading.Thread(target=ask_long, daemon=True) for _ in range(args.long)]
+    for thread in threads:
+        thread.start()
+    time.sleep(1)
+    end, beside, client = time.perf_counter() + args.seconds, [], Client(url)
+    while time.perf_counter() < end:
+        status, _, seconds = client.post(**SHORT, seed=len(beside))
+        if status != 200:
+            raise SystemExit(f"a short request was answered {status}")
+        beside.append(seconds)
+        time.sleep(0.2)
+    over.set()
+    for name, values in (("alone", idle), (f"beside {args.long} long ones", beside)):
+        times = ", ".join(f"{ms(quantile(values, share))}" for share in (0.5, 0.95, 0.99))
+        say(f"5 steps {name}", f"{times} (median, 95th and 99th percentile of {len(values)})")
+    say("times as long", f"{statistics.median(beside) / statistics.median(idle):.2f} in the median")
+
+
+def disconnects(url: str, pid: int, args: argparse.Namespace) -> None:
+    """The server has two places: what is not freed is seen by a 429."""
+    dice, kept, found = random.Random(0), Client(url), []
+    idle = statistics.median(alone(url))
+    end = time.perf_counter() + args.seconds
+    for number in range(args.count):
+        if time.perf_counter() > end:
+            break
+        leaving = [http.client.HTTPConnection(urlsplit(url).netloc) for _ in range(2)]
+        for connection in leaving:
+            connection.request("POST", "/v1/images", json.dumps(LONG), {"Content-Type": "application/json"})
+        time.sleep(dice.uniform(0.01, 0.06))
+        for connection in leaving:
+            connection.close()
+        time.sleep(args.step)
+        status, _, seconds = kept.post(**SHORT, seed=number)
+        found.append((status, seconds))
+    say_statuses(found)
+    say("clients that left", f"{2 * len(found)}, two at a time; a step of theirs takes less than {ms(args.step)}")
+    say("a request after them", f"{ms(statistics.median(s for _, s in found))} in the median, alone {ms(idle)}")
+
+
+def bytes_alone_and_together(url: str, pid: int, args: argparse.Namespace) -> None:
+    import numpy as np
+
+    from pipelines.sampling.bundle_sampler import Sampler
+
+    sampler = Sampler.open(args.bundle, "cpu")
+    different, made = Counter[str](), itertools.count()
+    dice, bodies, first = random.Random(0), [], 0
+    while first < args.samples:
+        (kind, steps), n = dice.choice(MIXED), dice.randint(1, 24)
+        labels = [dice.choice([None, 0, 1]) for _ in range(n)]
+        bodies.append({"n": n, "seed": first, "labels": labels, "sampler": kind, "steps": steps, "guidance": 0.5})
+        first += n
+
+    def ask(body: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
+        client = Client(url)
+        while True:
+            status, content, _ = client.post(**body, format="npz")
+            if status == 200:
+                return body, content
+            if status != 429:
+                raise SystemExit(f"answered {status}: {content.decode()}")
+            time.sleep(0.2)
+
+    with ThreadPoolExecutor(12) as pool:
+        for body, content in pool.map(ask, bodies):
+            recipe = sampler.recipe(body["sampler"], body["steps"], body["guidance"])
+            images = np.load(io.BytesIO(content))["images"]
+            for i, label in enumerate(body["labels"]):
+                own = sampler.sample(recipe, [body["seed"] + i], {"label": [label]})[0]
+                next(made)
+                if own.tobytes() != images[i].tobytes():
+                    different[body["sampler"]] += 1
+    say("samples", f"{next(made)} in {len(bodies)} requests, twelve at a time, each made alone too")
+    say("different", f"{sum(different.values())}")
+
+
+def say(what: str, found: str) -> None:
+    print(f"| {what} | {found} |", flush=True)
+
+
+def say_statuses(found: list[tuple[int, float]]) -> None:
+    counts = Counter(status for status, _ in found)
+    say("answers", ", ".join(f"{count:,} x {status or 'broken'}" for status, count in sorted(counts.items())))
+
+
+def ms(seconds: float) -> str:
+    return f"{1000 * seconds:.0f} ms"
+
+
+MODES: dict[str, tuple[Callable[[str, int, argparse.Namespace], None], list[str]]] = {  # with the server's options
+    "soak": (soak, []),
+    "overload": (overload, []),
+    "mixed": (mixed, ["--max-cost", "1000000", "--timeout", "3600"]),
+    "disconnects": (disconnects, ["--max-cost", "1000000", "--timeout", "3600", "--queue", "1"]),
+    "bytes": (bytes_alone_and_together, []),
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--bundle", type=Path, required=True)
+    parser.add_argument("--mode", choices=list(MODES), required=True)
+    parser.add_argument("--seconds", type=float, default=60)
+    parser.add_argument("--at-once", default="1", help="of the server")
+    parser.add_argument("--long", type=int, default=3, help="mixed: long requests at the same time")
+    parser.add_argument("--count", type=int, default=500, help="disconnects: pairs of clients that leave")
+    parser.add_argument("--step", type=float, default=0.2, help="disconnects: seconds that a step takes at most")
+    parser.add_argument("--samples", type=int, default=10_000, help="bytes: how many")
+    args = parser.parse_args()
+    print(f"{args.mode}: {machine('onnxruntime', 'numpy')}")
+    run, options = MODES[args.mode]
+    with served(args.bundle, ["--threads", "1", "--at-once", args.at_once, *options], 16) as (url, pid):
+        run(url, pid, args)
+
+
+if __name__ == "__main__":
+    main()

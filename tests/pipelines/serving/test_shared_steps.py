@@ -1,0 +1,99 @@
+"""Requests that share the device step by step have the bytes that each has alone."""
+
+import itertools
+from collections.abc import Callable, Iterator
+from concurrent.futures import wait
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pipelines.sampling.bundle_sampler import Sampler
+from pipelines.serving import scheduler as turns
+from pipelines.serving.scheduler import Job, Scheduler, Step
+from tests.support.rollout_bundle import conditions, rollout_bundle
+
+SAMPLERS = ("ddim", "ancestral", "heun", "unipc_2", "dpmpp_2m")
+
+
+@pytest.fixture(params=[1, 2])
+def scheduler(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Scheduler]:
+    monkeypatch.setattr(turns, "_TURN", 0.0)  # equals are exchanged after each step
+    made = Scheduler(waiting=200, at_once=request.param)
+    yield made
+    made.close()
+
+
+def asked_for(sampler: Sampler) -> list[Callable[[Step], Any]]:
+    """Requests of all samplers, with other steps, numbers, sizes of a call, labels and guidance."""
+    works: list[Callable[[Step], Any]] = []
+    for i, kind in enumerate(SAMPLERS * 4):
+        n, recipe = 1 + i % 13, sampler.recipe(kind, 2 + 3 * i % 17, 0.5 * (i % 3))
+        seeds, labels = range(7 * i, 7 * i + n), [(None, 0, 1, 2)[(i + k) % 4] for k in range(n)]
+
+        def work(
+            step: Step, recipe: Any = recipe, seeds: Any = seeds, labels: Any = labels, rows: int = 1 + i % 5
+        ) -> Any:
+            return sampler.sample(recipe, seeds, {"label": labels}, batch_size=rows, on_step=step)
+
+        works.append(work)
+    return works
+
+
+def together(scheduler: Scheduler, works: list[Callable[[Step], Any]]) -> tuple[list[Any], list[int]]:
+    """What they give, each submitted when those before it have taken a step or more, and the order of their steps."""
+    order: list[int] = []
+    rest = iter(enumerate(works))
+    jobs: list[Job] = []
+
+    def submit() -> None:
+        for number, work in itertools.islice(rest, 2):
+            job = Job(
+                lambda step, number=number, work=work: work(joined(step, number)), 10, 1e12, f"client {number % 7}"
+            )
+            jobs.append(job)
+            scheduler.submit(job)
+
+    def joined(step: Step, number: int) -> Step:
+        def after(done: int, total: int) -> None:
+            order.append(number)
+            submit()
+            step(done, total)
+
+        return after
+
+    submit()
+    while True:
+        futures = [job.future for job in jobs]
+        wait(futures, 60)
+        if len(jobs) == len(futures):
+            return [job.future.result(0) for job in jobs], order
+
+
+def alone(step: int, total: int) -> None:
+    """Nobody else comes first."""
+
+
+def test_samples_have_the_bytes_they_have_alone(sampler: Sampler, scheduler: Scheduler) -> None:
+    works = asked_for(sampler)
+    expected = [work(alone) for work in works]
+    found, order = together(scheduler, works)
+    for one, other in zip(expected, found, strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert len(order) > 200
+    assert sum(one != other for one, other in itertools.pairwise(order)) > len(order) / 2  # they did take turns
+
+
+def test_rollouts_share_the_device_too(scheduler: Scheduler, tmp_path: Path) -> None:
+    rollout = Sampler(rollout_bundle(tmp_path / "rollout"), "cpu")
+
+    def rolled(step: Step, seed: int, size: int) -> Any:
+        return rollout.sample(rollout.recipe(), [seed, seed + 1], conditions(2), batch_size=size, on_step=step)
+
+    works: list[Callable[[Step], Any]] = [
+        lambda step, seed=seed, size=size: rolled(step, seed, size) for seed in range(4) for size in (1, 2)
+    ]
+    expected = [work(alone) for work in works]
+    for one, other in zip(expected, together(scheduler, works)[0], strict=True):
+        np.testing.assert_array_equal(one, other)
