@@ -14,6 +14,7 @@ from pipelines.commands import (
     flow,
     history,
     init,
+    keys,
     nll,
     params,
     promote,
@@ -80,6 +81,7 @@ def parser() -> argparse.ArgumentParser:
         history,
         ui,
         init,
+        keys,
         doctor,
     ):
         command.add_to(verbs)

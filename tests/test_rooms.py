@@ -140,7 +140,10 @@ FOREIGN: dict[str, tuple[str, ...]] = {
     ),
     "triton": ("pipelines/gpu_doctor.py",),
     "fastapi": ("pipelines/serving/",),
-    "uvicorn": ("pipelines/serving/app.py",),
+    "uvicorn": ("pipelines/serving/app.py", "pipelines/serving/ops/"),
+    "starlette": ("pipelines/serving/ops/",),
+    "prometheus_client": ("pipelines/serving/ops/metrics.py",),
+    "opentelemetry": ("pipelines/serving/ops/traces.py",),
     "PIL": (
         "pipelines/kinds/pictures/rows/decode.py",
         "pipelines/kinds/points/rows/scatter.py",

@@ -6,6 +6,8 @@ from typing import Any
 from fastapi import Request as Http
 from fastapi import Response
 
+from pipelines.serving.ops.facts import current
+
 CLIENT_CLOSED_REQUEST = 499  # the status of nginx for its logs; no client reads it
 
 
@@ -39,12 +41,14 @@ def json_response(status: int, content: Any, headers: dict[str, str] | None = No
 async def http_error(request: Http, error: Exception) -> Response:
     """An HttpError as an answer; and 404, 405 and other errors of the framework in the same shape."""
     if isinstance(error, HttpError):
+        current().outcome = error.code
         return error_response(error.status, error.code, error.message, error.more, error.headers)
     status = int(getattr(error, "status_code", 500))
     known = {404: "not_found", 405: "method_not_allowed"}
     message = "not found; /openapi.json lists the routes" if status == 404 else f"HTTP status {status}"
     headers = getattr(error, "headers", None)
-    return error_response(status, known.get(status, "http_error"), message, headers=headers)
+    current().outcome = code = known.get(status, "http_error")
+    return error_response(status, code, message, headers=headers)
 
 
 async def json_body(http: Http, limit: int) -> bytes:

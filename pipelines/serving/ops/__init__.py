@@ -1,0 +1,1 @@
+"""What an operator needs around the service: settings, keys, metrics, logs, limits of connections, security headers."""

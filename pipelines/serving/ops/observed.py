@@ -1,0 +1,96 @@
+"""Around every request: its id, one log line, its metrics, and an answer in our shape when the code fails."""
+
+import logging
+import re
+import time
+import uuid
+from collections.abc import Callable, Collection
+from dataclasses import asdict
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from pipelines.serving.http import CLIENT_CLOSED_REQUEST, error_response
+from pipelines.serving.ops.facts import CURRENT, RequestFacts
+from pipelines.serving.ops.metrics import Metrics
+
+log = logging.getLogger(__name__)
+
+_SANE_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
+_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+PROBES = ("/health/live", "/health/ready", "/metrics")
+"""Asked for by machines every few seconds: their lines are logged for --debug alone."""
+OTHER = "other"
+"""The route of requests that no route takes: their paths are the clients' own."""
+
+
+class Observed:
+    """The id of a request is its X-Request-Id if that is 1 to 64 letters, digits, `.`, `_` or `-`, else a new one."""
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        metrics: Metrics,
+        paths: Callable[[], Collection[str]],
+        *,
+        annotate: Callable[[RequestFacts], None] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        new_id: Callable[[], str] = lambda: uuid.uuid4().hex,
+    ) -> None:
+        self._app, self._metrics, self._paths = app, metrics, paths
+        self._annotate, self._clock, self._new_id = annotate, clock, new_id
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        facts = RequestFacts(_sent_id(scope) or self._new_id())
+        token = CURRENT.set(facts)
+        start, status = self._clock(), 0
+
+        async def answer(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message = {**message, "headers": [*message["headers"], (b"x-request-id", facts.id.encode())]}
+            await send(message)
+
+        try:
+            await self._app(scope, receive, answer)
+        except Exception as error:
+            log.exception("%s while answering %s", type(error).__name__, self._route(scope))
+            if status == 0:
+                await error_response(500, "internal_error", "the server failed; its log has the request's id")(
+                    scope, receive, answer
+                )
+            facts.outcome = "internal_error"
+        finally:
+            self._told(scope, status or CLIENT_CLOSED_REQUEST, self._clock() - start, facts)
+            CURRENT.reset(token)
+
+    def _told(self, scope: Scope, status: int, seconds: float, facts: RequestFacts) -> None:
+        route = self._route(scope)
+        self._metrics.request(route, status, seconds, facts)
+        if self._annotate is not None:
+            self._annotate(facts)
+        client = scope.get("client")
+        told = {
+            "method": scope["method"] if scope["method"] in _METHODS else OTHER,
+            "route": route,
+            "status": status,
+            "seconds": round(seconds, 4),
+            "client": client[0] if client else None,
+            **{name: value for name, value in asdict(facts).items() if name != "id"},
+        }
+        log.log(logging.DEBUG if route in PROBES else logging.INFO, "request", extra={"facts": told})
+
+    def _route(self, scope: Scope) -> str:
+        """The route's template. What the client wrote appears only where it is the path of a route."""
+        template = getattr(scope.get("route"), "path", None)
+        if isinstance(template, str):
+            return template or "/"  # a mounted folder
+        return scope["path"] if scope["path"] in (*PROBES, *self._paths()) else OTHER
+
+
+def _sent_id(scope: Scope) -> str | None:
+    sent = [value for name, value in scope["headers"] if name == b"x-request-id"]
+    return sent[0].decode() if len(sent) == 1 and _SANE_ID.fullmatch(sent[0]) else None
