@@ -61,6 +61,7 @@ FOREIGN: dict[str, tuple[str, ...]] = {
     "pydantic": (
         "pipelines/parsing.py",
         "pipelines/serving/base/",
+        "pipelines/serving/openai/requests.py",
         "pipelines/kinds/pictures/serving/",
         "pipelines/kinds/series/serving/",
     ),
@@ -146,6 +147,7 @@ FOREIGN: dict[str, tuple[str, ...]] = {
     "opentelemetry": ("pipelines/serving/ops/traces.py",),
     "PIL": (
         "pipelines/kinds/pictures/rows/decode.py",
+        "pipelines/kinds/pictures/serving/web_files.py",
         "pipelines/kinds/points/rows/scatter.py",
         "pipelines/kinds/series/rows/fan.py",
     ),

@@ -1,6 +1,7 @@
 """Data edited through the loop and the bundle that `ddpm sample` uses: filled, varied, or between two seeds."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -9,18 +10,36 @@ from numpy.typing import NDArray
 from ddpm_core.diffusion.arrays import Array
 from ddpm_core.diffusion.bounds import operator
 from ddpm_core.diffusion.editing import known_region, levels_from, noised, slerp, with_resampling
-from ddpm_core.diffusion.generate import Noise, OnStep, generate
+from ddpm_core.diffusion.generate import Noise, generate
+from ddpm_core.diffusion.generate import OnStep as AfterRow
 from ddpm_core.diffusion.noise import Purpose, initial, step_noise
 from ddpm_core.diffusion.plan import SamplingPlan
 from ddpm_core.diffusion.spacing import spaced_levels
 from ddpm_core.errors import ParamsError
 from ddpm_core.samplers.inversion import inversion
 from pipelines.runtime.progress import Progress
-from pipelines.sampling.bundle_sampler import Sampler
+from pipelines.sampling.bundle_sampler import OnStep, Sampler, Watch
 from pipelines.sampling.recipe import Recipe
 
 Data = NDArray[Any]
 """As data are kept: uint8 where they have levels, else float32."""
+
+
+@dataclass(frozen=True, eq=False)
+class Edit:
+    """An edit that can be run: a recipe with the edit's own plan, and by the seeds of data where they start from.
+
+    `on_step` puts what is `kept` of the datum back after each row.
+    """
+
+    recipe: Recipe
+    start: Callable[[Sequence[int]], Array]
+    on_step: Callable[[Sequence[int]], AfterRow] | None = None
+    kept: tuple[Data, NDArray[np.bool_]] | None = None
+
+    def with_kept(self, data: Data) -> Data:
+        """Data [n, ...] with what is kept in its place."""
+        return data if self.kept is None else np.where(self.kept[1], self.kept[0], data)
 
 
 class Editor:
@@ -35,21 +54,64 @@ class Editor:
 
     def inpaint(self, datum: Data, keep: NDArray[np.bool_], seeds: Sequence[int], times: int) -> Data:
         """The datum where `keep` is true, the rest anew; RePaint walks each step `times` times."""
+        return self.run(self.inpainting(datum, keep, times), seeds)
+
+    def inpainting(self, datum: Data, keep: NDArray[np.bool_], times: int) -> Edit:
+        """What `inpaint` runs."""
         self._needs_levels("inpaint")
         plan = self._recipe.plan if times == 1 else with_resampling(self._recipe.plan, self._schedule, 1, times)
         mask = np.broadcast_to(keep, (1, *self._shape)).astype(np.float32)
 
-        def other_noise(step: int) -> Array:
-            return step_noise(seeds, step, self._shape, purpose=Purpose.RESAMPLE)
+        def known(seeds: Sequence[int]) -> AfterRow:
+            def other_noise(step: int) -> Array:
+                return step_noise(seeds, step, self._shape, purpose=Purpose.RESAMPLE)
 
-        known = known_region(plan, self._schedule, self._encoded(datum), mask, other_noise)
-        return self._decoded(self._run(plan, self._noise(seeds)(0) * plan.start_scale, self._noise(seeds), known))
+            return known_region(plan, self._schedule, self._encoded(datum), mask, other_noise)
+
+        def start(seeds: Sequence[int]) -> Array:
+            return self._noise(seeds)(0) * plan.start_scale
+
+        return Edit(replace(self._recipe, plan=plan), start, known, (datum, keep))
 
     def vary(self, datum: Data, seeds: Sequence[int], strength: float) -> Data:
         """The datum with noise up to `strength` of the way, and down again."""
+        return self.run(self.variation(datum, strength), seeds)
+
+    def variation(self, datum: Data, strength: float) -> Edit:
+        """What `vary` runs."""
         plan = self._down(self._levels_from(strength))
-        x = noised(self._schedule, self._encoded(datum), int(plan.t[0]), self._noise(seeds)(0))
-        return self._decoded(self._run(plan, x, self._noise(seeds)))
+
+        def start(seeds: Sequence[int]) -> Array:
+            return noised(self._schedule, self._encoded(datum), int(plan.t[0]), self._noise(seeds)(0))
+
+        return Edit(replace(self._recipe, plan=plan), start)
+
+    def run(
+        self,
+        edit: Edit,
+        seeds: Sequence[int],
+        *,
+        batch_size: int | None = None,
+        on_step: OnStep | None = None,
+        watch: Watch | None = None,
+    ) -> Data:
+        """The edited data, one for each seed; the options are those of `Sampler.sample`."""
+        plan, size = edit.recipe.plan, batch_size or len(seeds)
+        firsts = range(0, len(seeds), size)
+        found = []
+        for number, first in enumerate(firsts):
+            part = slice(first, first + size)
+            known = None if edit.on_step is None else edit.on_step(seeds[part])
+
+            def after_row(row: int, x: Array, D: Array, known: Any = known, number: int = number) -> Array | None:
+                if on_step is not None:
+                    on_step(number * len(plan) + row + 1, len(firsts) * len(plan))
+                if watch is not None:
+                    watch(row, x, D)
+                return None if known is None else known(row, x, D)
+
+            found.append(self._run(plan, edit.start(seeds[part]), self._noise(seeds[part]), after_row, part))
+        return self._decoded(np.concatenate(found))
 
     def vary_by_inversion(self, datum: Data, own: Mapping[str, Any], strength: float) -> Data:
         """Up to `strength` of the way by DDIM backwards, under its own conditions, and down under the others."""
@@ -86,7 +148,15 @@ class Editor:
     def _down(self, levels: list[int]) -> SamplingPlan:
         return self._recipe.sampler.over(levels, self._schedule, self._sampler.bundle.variance)
 
-    def _run(self, plan: SamplingPlan, x: Array, noise: Noise, on_step: OnStep | None = None) -> NDArray[np.float32]:
+    def _run(
+        self,
+        plan: SamplingPlan,
+        x: Array,
+        noise: Noise,
+        on_step: AfterRow | None = None,
+        part: slice = slice(None),
+    ) -> NDArray[np.float32]:
+        cond = {name: value[part] for name, value in self._cond.items()}
         with Progress(len(plan), "edit", "steps", quiet=not self._progress) as bar:
 
             def after_row(row: int, x: Array, D: Array) -> Array | None:
@@ -96,7 +166,7 @@ class Editor:
             found: NDArray[np.float32] = generate(
                 plan,
                 self._sampler.bundle.parameterisation,
-                self._sampler.denoiser(self._recipe, self._cond),
+                self._sampler.denoiser(self._recipe, cond),
                 x,
                 noise,
                 bound=operator(plan.bound, self._sampler.bundle.spec.range),

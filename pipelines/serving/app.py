@@ -17,6 +17,7 @@ from fastapi import FastAPI
 from pipelines.sampling.bundle_sampler import Sampler
 from pipelines.serving.hosted import Models
 from pipelines.serving.http import HttpError, http_error
+from pipelines.serving.openai.routes import openai_router
 from pipelines.serving.routes import health_router, model_router, samples_router
 from pipelines.serving.service import Limits, Service
 
@@ -49,7 +50,7 @@ def app_of(models: Models) -> FastAPI:
     app.state.models = models
     for error in (HttpError, 404, 405):
         app.add_exception_handler(error, http_error)
-    for router in (samples_router, model_router, health_router):
+    for router in (samples_router, openai_router, model_router, health_router):
         app.include_router(router(models))
     return app
 

@@ -5,15 +5,16 @@ import logging
 import time
 from dataclasses import asdict, dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 from fastapi import Request as Http
 
 from ddpm_core.errors import DdpmError, ParamsError
 from ddpm_core.samplers.config import sampler_kinds
 from pipelines.kinds import kind_of
-from pipelines.sampling.bundle_sampler import Sampler
+from pipelines.sampling.bundle_sampler import Sampler, Watch
 from pipelines.sampling.cost import seconds_an_evaluation
+from pipelines.sampling.editing import Edit, Editor
 from pipelines.sampling.recipe import Recipe
 from pipelines.serving.base.request import MOST_SAMPLES, Asked, InvalidRequest, Request
 from pipelines.serving.base.serving import Samples
@@ -50,6 +51,15 @@ class Limits:
     body_bytes: int | None
 
 
+class Counted(Protocol):
+    """A request for so many samples, of these seeds."""
+
+    @property
+    def count(self) -> int: ...
+    @property
+    def seeds(self) -> list[int]: ...
+
+
 class Service:
     """A bundle's sampler, its routes and limits; `Models` hands it the scheduler while the server runs."""
 
@@ -78,11 +88,23 @@ class Service:
         request = kind.from_json(body)
         return request, request.recipe_for(self.sampler), request.asked_of(self.sampler.bundle.spec)
 
-    async def sampled(self, http: Http, request: Request, recipe: Recipe, asked: Asked) -> Samples:
-        """The samples that a request asks for; HttpError where it costs too much, cannot run now, or fails."""
-        cost = self._cost(recipe, asked)
+    async def sampled(
+        self,
+        http: Http,
+        request: Counted,
+        recipe: Recipe,
+        asked: Asked,
+        *,
+        watch: Watch | None = None,
+        edit: Edit | None = None,
+    ) -> Samples:
+        """The samples that a request asks for; HttpError where it costs too much, cannot run now, or fails.
+
+        `watch` is that of `Sampler.sample`. An `edit` is run instead of sampling; the recipe is its own.
+        """
+        cost = self.check_cost(recipe.cost(len(asked.seeds)))
         start = time.monotonic()
-        rows, work = min(self.rows, len(asked.seeds)), partial(self._sample, recipe, asked)
+        rows, work = min(self.rows, len(asked.seeds)), partial(self._sample, recipe, asked, watch, edit)
         job = Job(work, cost, start + self.limits.seconds, _client(http), rows, self.pace)
         try:
             if self.scheduler is None:
@@ -109,9 +131,8 @@ class Service:
         log.info("%s: %d, cost: %d, seconds: %.2f", self.kind, request.count, cost, time.monotonic() - start)
         return samples
 
-    def _cost(self, recipe: Recipe, asked: Asked) -> int:
-        """What a request costs; HttpError where that is more than allowed."""
-        cost = recipe.cost(len(asked.seeds))
+    def check_cost(self, cost: int) -> int:
+        """The cost of a request; HttpError where it is more than allowed."""
         if cost > self.most_cost:
             raise HttpError(
                 422,
@@ -122,10 +143,15 @@ class Service:
             )
         return cost
 
-    def _sample(self, recipe: Recipe, asked: Asked, step: Step) -> Samples:
-        """Sample; runs in a thread of the scheduler."""
-        data = self.sampler.sample(recipe, asked.seeds, asked.cond, batch_size=self.rows, on_step=step)
-        return Samples(data, asked.cond, asked.seeds, self.sampler.made_by(recipe), asked.about)
+    def _sample(self, recipe: Recipe, asked: Asked, watch: Watch | None, edit: Edit | None, step: Step) -> Samples:
+        """Sample, or run an edit; runs in a thread of the scheduler."""
+        seeds, cond, size = asked.seeds, asked.cond, self.rows
+        if edit is None:
+            data = self.sampler.sample(recipe, seeds, cond, batch_size=size, on_step=step, watch=watch)
+        else:
+            editor = Editor(self.sampler, recipe, len(seeds), cond)
+            data = editor.run(edit, seeds, batch_size=size, on_step=step, watch=watch)
+        return Samples(data, cond, seeds, self.sampler.made_by(recipe), asked.about)
 
     async def encoded(self, samples: Samples, format: str) -> bytes:
         """Samples in one of the kind's formats."""
@@ -135,7 +161,7 @@ class Service:
             log.error("%s", error)
             raise HttpError(500, "cannot_sample", str(error)) from error
 
-    def headers(self, request: Request, recipe: Recipe) -> dict[str, str]:
+    def headers(self, request: Counted, recipe: Recipe) -> dict[str, str]:
         """What made the samples of an answer."""
         made_by = {f"X-{key.title()}": value for key, value in self.sampler.made_by(recipe).items()}
         return {**made_by, "X-Seeds": ",".join(str(seed) for seed in request.seeds), "Cache-Control": "no-store"}

@@ -1,8 +1,15 @@
-"""The limits of a small service, and a request to it."""
+"""The limits of a small service, a request to it, and a real server."""
 
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import httpx
+import uvicorn
+from fastapi import FastAPI
 
 from pipelines.serving.service import Limits
 
@@ -12,3 +19,21 @@ LIMITS = Limits(cost=1000, waiting=2, at_once=1, seconds=30.0, body_bytes=4096)
 def post(client: Any, **body: Any) -> httpx.Response:
     answer: httpx.Response = client.post("/v1/images", json=body)
     return answer
+
+
+@contextmanager
+def listening(app: FastAPI) -> Iterator[str]:
+    """The address of a real server of the application, on a free port of this machine."""
+    server = uvicorn.Server(uvicorn.Config(app, log_config=None, timeout_graceful_shutdown=5))
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [held]}, daemon=True)
+        thread.start()
+        end = time.monotonic() + 30
+        while not server.started:
+            assert thread.is_alive(), "the server did not start"
+            assert time.monotonic() < end, "the server did not start in time"
+            threading.Event().wait(0.01)
+        yield f"http://127.0.0.1:{held.getsockname()[1]}"
+        server.should_exit = True
+        thread.join(30)

@@ -38,10 +38,27 @@ class Asked:
     about: Any = None
 
 
-class Request(BaseModel):
-    """What every kind of data is asked by; a kind's own request adds what its data are told, and its formats."""
+class Body(BaseModel):
+    """What a client sends, read strictly."""
 
     model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, frozen=True)
+
+    @classmethod
+    def from_json(cls, body: bytes) -> Self:
+        """Read a JSON text; InvalidRequest where it is not a request."""
+        with _faults_by_field():
+            return cls.model_validate_json(body)
+
+    @classmethod
+    def from_fields(cls, values: Mapping[str, Any]) -> Self:
+        """Read values by field; InvalidRequest where they are not a request."""
+        with _faults_by_field():
+            return cls.model_validate(dict(values))
+
+
+class Request(Body):
+    """What every kind of data is asked by; a kind's own request adds what its data are told, and its formats."""
+
     row_columns: ClassVar[Mapping[str, str]] = {}
     """What a row for the registered model may hold in addition to these: MLflow's type by the column's name."""
 
@@ -73,18 +90,6 @@ class Request(BaseModel):
 
     def recipe_for(self, sampler: Sampler) -> Recipe:
         return sampler.recipe(self.sampler, self.steps, self.guidance)
-
-    @classmethod
-    def from_json(cls, body: bytes) -> Self:
-        """Read a JSON text; InvalidRequest where it is not a request."""
-        with _faults_by_field():
-            return cls.model_validate_json(body)
-
-    @classmethod
-    def from_fields(cls, values: Mapping[str, Any]) -> Self:
-        """Read values by field; InvalidRequest where they are not a request."""
-        with _faults_by_field():
-            return cls.model_validate(dict(values))
 
 
 class SampleRequest(Request):

@@ -49,6 +49,15 @@ class Folder(NamedTuple):
     """(name, content) of each sample."""
 
 
+class WebFiles(NamedTuple):
+    """How a kind's data are the files of pictures that OpenAI's image routes exchange."""
+
+    write: Callable[[Samples, int, str, int], bytes]
+    """Sample i in a format, `png`, `webp` or `jpeg`, at a quality from 0 to 100."""
+    read: Callable[[bytes, bytes | None, DataSpec], tuple[NDArray[Any], NDArray[np.bool_] | None]]
+    """A picture and its mask to a datum as data are kept, and to where it is kept; None: nothing is to be filled."""
+
+
 class Serving(ABC):
     """How one kind of data is asked for and answered."""
 
@@ -68,6 +77,8 @@ class Serving(ABC):
     """None where `ddpm sample` writes no folder with a file for each sample."""
     editing: ClassVar[Editing | None] = None
     """None where `ddpm edit` does not know the kind."""
+    web_files: ClassVar[WebFiles | None] = None
+    """None where OpenAI's image routes do not know the kind."""
 
     @abstractmethod
     def routes(self, spec: DataSpec) -> Mapping[str, type[Request]]:

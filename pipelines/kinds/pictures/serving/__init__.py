@@ -11,8 +11,9 @@ from pipelines.kinds.pictures.rows.decode import encode_png
 from pipelines.kinds.pictures.serving.edited_files import kept, picture
 from pipelines.kinds.pictures.serving.outputs import Pictures
 from pipelines.kinds.pictures.serving.request import ImageRequest
+from pipelines.kinds.pictures.serving.web_files import read, write
 from pipelines.serving.base.request import Request
-from pipelines.serving.base.serving import Editing, Folder, Samples, Serving
+from pipelines.serving.base.serving import Editing, Folder, Samples, Serving, WebFiles
 
 
 def _pictures(samples: Samples) -> Pictures:
@@ -31,6 +32,7 @@ class ServingPictures(Serving):
     columns: ClassVar = {"png_base64": "string"}
     folder = Folder(_files)
     editing = Editing(picture, kept)
+    web_files = WebFiles(write, read)
 
     def routes(self, spec: DataSpec) -> Mapping[str, type[Request]]:
         return {"/v1/images": ImageRequest}

@@ -30,7 +30,7 @@ class Pictures:
     def png(self) -> bytes:
         """One image as it is, several as a grid."""
         if len(self.images) == 1:
-            return self._single(0)
+            return self.one(0)
         scale = max(1, _GRID_SIDE // self.images.shape[-1])
         text = self._text(seeds=f"{self.seeds[0]} to {self.seeds[-1]}")
         return grid(self.images, columns_for(len(self.images)), scale, text)
@@ -39,7 +39,7 @@ class Pictures:
         """(name, PNG) of each image."""
         width = max(4, len(str(max(self.seeds))))
         for i, (seed, label) in enumerate(zip(self.seeds, self.labels, strict=True)):
-            yield f"{seed:0{width}d}-{'none' if label is None else label}.png", self._single(i)
+            yield f"{seed:0{width}d}-{'none' if label is None else label}.png", self.one(i)
 
     def zip(self) -> bytes:
         """The files, and index.json with the seed and label of each."""
@@ -60,7 +60,8 @@ class Pictures:
         np.savez_compressed(buffer, images=self.images, labels=labels, seeds=np.array(self.seeds, dtype=np.uint64))
         return buffer.getvalue()
 
-    def _single(self, i: int) -> bytes:
+    def one(self, i: int) -> bytes:
+        """The PNG of image i."""
         label = self.labels[i]
         return encode_png(
             self.images[i], self._text(seed=str(self.seeds[i]), label="none" if label is None else str(label))

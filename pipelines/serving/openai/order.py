@@ -1,0 +1,117 @@
+"""A request of OpenAI's image routes, read for the model that it names, and the pictures that answer it."""
+
+from base64 import b64encode
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from typing import Any, NamedTuple
+
+from fastapi import Request as Http
+
+from pipelines.sampling.bundle_sampler import Watch
+from pipelines.sampling.editing import Edit, Editor
+from pipelines.sampling.recipe import Recipe
+from pipelines.serving.base.request import Asked, InvalidRequest
+from pipelines.serving.base.serving import Samples, WebFiles
+from pipelines.serving.openai.form import Part, read_form
+from pipelines.serving.openai.requests import ImageEdit, ImageGeneration, size_of
+from pipelines.serving.service import Service
+
+_FILES = {"image": "image", "image[]": "image", "mask": "mask"}
+
+
+@dataclass(frozen=True, eq=False)
+class Order:
+    """What to make, of which model. `facts` are told of an edit in its pictures."""
+
+    event: str
+    service: Service
+    files: WebFiles
+    request: ImageGeneration
+    recipe: Recipe
+    asked: Asked
+    edit: Edit | None = None
+    facts: Mapping[str, str] | None = None
+
+    async def samples(self, http: Http, watch: Watch | None = None) -> Samples:
+        """HttpError where they cannot be made."""
+        samples = await self.service.sampled(http, self.request, self.recipe, self.asked, watch=watch, edit=self.edit)
+        return replace(samples, made_by={**samples.made_by, **(self.facts or {})})
+
+    def file(self, samples: Samples, i: int) -> str:
+        """The file of a picture, in base64."""
+        return b64encode(self.files.write(samples, i, self.request.format, self.request.percent)).decode("ascii")
+
+    def pictures(self, samples: Samples) -> list[dict[str, Any]]:
+        """What an answer tells of each picture."""
+        classes = self.service.sampler.bundle.spec.classes
+        names = ["none" if label is None else classes[label] for label in samples.labels]
+        return [
+            {"b64_json": self.file(samples, i), "revised_prompt": names[i], "seed": seed}
+            for i, seed in enumerate(samples.seeds)
+        ]
+
+    @property
+    def size(self) -> str:
+        return size_of(self.service.sampler.bundle.spec)
+
+
+class Form(NamedTuple):
+    """What a form with files asks for."""
+
+    request: ImageEdit
+    image: bytes
+    mask: bytes | None
+
+
+def read_edit(content_type: str, body: bytes) -> Form:
+    """The form in a body; ParamsError where it is none."""
+    texts, files = _by_name(read_form(content_type, body))
+    request = ImageEdit.from_texts(texts)
+    if "image" not in files:
+        raise InvalidRequest.of("image", "must be given, as a file")
+    return Form(request, files["image"], files.get("mask"))
+
+
+def generation(service: Service, request: ImageGeneration) -> Order:
+    """What a request orders of a model; ParamsError or HttpError where it cannot be had."""
+    return _order("image_generation", service, request)
+
+
+def edit(service: Service, form: Form) -> Order:
+    """What a form orders of a model, likewise."""
+    request, spec = form.request, service.sampler.bundle.spec
+    order = _order("image_edit", service, request)
+    picture, keep = order.files.read(form.image, form.mask, spec)
+    service.check_cost(request.most_cost(order.recipe, masked=keep is not None))
+    editor = Editor(service.sampler, order.recipe, request.count, order.asked.cond)
+    made, facts = request.edit(editor, picture, keep)
+    files = {"picture": form.image} if form.mask is None else {"picture": form.image, "mask": form.mask}
+    digests = {name: sha256(content).hexdigest()[:16] for name, content in files.items()}
+    return replace(order, recipe=made.recipe, edit=made, facts={**facts, **digests})
+
+
+def _order(event: str, service: Service, request: ImageGeneration) -> Order:
+    files = service.serving.web_files
+    if files is None:
+        route = next(iter(service.routes))
+        raise InvalidRequest.of("model", f"must be a model of pictures, got one of {service.kind}; take {route} for it")
+    asked = request.asked_of(service.sampler.bundle.spec)
+    return Order(event, service, files, request, request.recipe_for(service.sampler), asked)
+
+
+def _by_name(parts: list[Part]) -> tuple[dict[str, str], dict[str, bytes]]:
+    """The texts and the files of a form."""
+    texts: dict[str, str] = {}
+    files: dict[str, bytes] = {}
+    for part in parts:
+        name = _FILES.get(part.name, part.name)
+        if name in texts or name in files:
+            raise InvalidRequest.of(name, "must be given once")
+        if (part.filename is None) == (name in _FILES):
+            raise InvalidRequest.of(name, "must be a file" if name in _FILES else "must not be a file")
+        if part.filename is None:
+            texts[name] = part.text
+        else:
+            files[name] = part.content
+    return texts, files

@@ -1,0 +1,140 @@
+"""`POST /v1/images/generations` and `POST /v1/images/edits`."""
+
+import asyncio
+import math
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+from fastapi import APIRouter, Response
+from fastapi import Request as Http
+from fastapi.responses import StreamingResponse
+
+from ddpm_core.errors import ParamsError
+from pipelines.serving.base.request import InvalidRequest
+from pipelines.serving.hosted import Models
+from pipelines.serving.http import HttpError, body_within, json_body, json_response
+from pipelines.serving.openai.errors import openai_error
+from pipelines.serving.openai.order import Order, edit, generation, read_edit
+from pipelines.serving.openai.requests import ImageEdit, ImageGeneration
+from pipelines.serving.openai.stream import events
+
+_T = TypeVar("_T")
+_FORM = "multipart/form-data"
+_ERROR = {
+    "type": "object",
+    "required": ["error"],
+    "properties": {
+        "error": {
+            "type": "object",
+            "required": ["message", "type", "param", "code"],
+            "properties": {
+                "message": {"type": "string"},
+                "type": {"type": "string"},
+                "param": {"type": ["string", "null"]},
+                "code": {"type": "string"},
+            },
+        }
+    },
+}
+_REFUSALS = {
+    400: "The request is not allowed, or too costly; `param` says what is wrong.",
+    404: "The model does not exist.",
+    413: "The body is too large.",
+    415: "The body is not of the route's media type.",
+    429: "The queue is full; Retry-After says when to try again.",
+    500: "Sampling failed.",
+    503: "The server is starting or shutting down.",
+    504: "The request took longer than allowed.",
+}
+_RESPONSES: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "The pictures in base64, or with `stream` the events of OpenAI's stream.",
+        "content": {"application/json": {"schema": {"type": "object"}}, "text/event-stream": {}},
+    },
+    **{
+        status: {"description": text, "content": {"application/json": {"schema": _ERROR}}}
+        for status, text in _REFUSALS.items()
+    },
+}
+
+
+def openai_router(models: Models) -> APIRouter:
+    """The routes of OpenAI's images for these models."""
+    routes = APIRouter()
+
+    async def generations(http: Http) -> Response:
+        """Pictures of classes, as OpenAI's clients ask for them. The same request gives the same pictures."""
+        body = await json_body(http, models.info()["limits"]["body_bytes"])
+        request = await _read(ImageGeneration, ImageGeneration.from_json, body)
+        service = await models.get(request.model)
+        return await _answer(http, await _read(ImageGeneration, generation, service, request))
+
+    async def edits(http: Http) -> Response:
+        """A picture, filled where its mask is transparent, or varied, as OpenAI's clients ask for it."""
+        content_type = http.headers.get("content-type", "")
+        if content_type.split(";")[0].strip().lower() != _FORM:
+            raise HttpError(415, "unsupported_media_type", f"send a form with files, Content-Type: {_FORM}")
+        about = models.info()
+        files = 12 * math.prod(about["shape"][1:])  # two of RGBA that did not compress, and more
+        body = await body_within(http, about["limits"]["body_bytes"] + files)
+        form = await _read(ImageEdit, read_edit, content_type, body)
+        service = await models.get(form.request.model)
+        return await _answer(http, await _read(ImageEdit, edit, service, form))
+
+    for endpoint, request, media in ((generations, ImageGeneration, "application/json"), (edits, ImageEdit, _FORM)):
+        routes.add_api_route(
+            f"/v1/images/{endpoint.__name__}",
+            _with_openai_errors(endpoint),
+            methods=["POST"],
+            name=endpoint.__name__,
+            description=endpoint.__doc__,
+            responses=_RESPONSES,
+            openapi_extra={"requestBody": {"required": True, "content": {media: {"schema": request.schema_of()}}}},
+        )
+    return routes
+
+
+def _with_openai_errors(endpoint: Callable[[Http], Awaitable[Response]]) -> Callable[[Http], Awaitable[Response]]:
+    async def answered(http: Http) -> Response:
+        try:
+            return await endpoint(http)
+        except HttpError as error:
+            return openai_error(error)
+
+    return answered
+
+
+async def _read(kind: type[ImageGeneration], read: Callable[..., _T], *given: Any) -> _T:
+    """Off the event loop, as a large body takes long to read."""
+    try:
+        return await asyncio.to_thread(read, *given)
+    except InvalidRequest as error:
+        known = error.faults[0]["field"] in (*kind.schema_of()["properties"], "body")
+        code = "invalid_value" if known else "unknown_parameter"
+        raise HttpError(400, code, str(error), {"fields": error.faults}) from error
+    except ParamsError as error:
+        raise HttpError(400, "invalid_value", str(error)) from error
+
+
+async def _answer(http: Http, order: Order) -> Response:
+    headers = order.service.headers(order.request, order.recipe)
+    if order.request.stream:
+        sent = events(order, http)
+        first = await anext(sent)  # a refusal still has its own status
+
+        async def all_events() -> Any:
+            yield first
+            async for event in sent:
+                yield event
+
+        return StreamingResponse(all_events(), media_type="text/event-stream", headers=headers)
+    samples = await order.samples(http)
+    content = {
+        "created": int(time.time()),
+        "background": "opaque",
+        "output_format": order.request.format,
+        "size": order.size,
+        "data": await asyncio.to_thread(order.pictures, samples),
+    }
+    return json_response(200, content, headers)
