@@ -1,5 +1,7 @@
 """A request of OpenAI's image routes, read for the model that it names, and the pictures that answer it."""
 
+import asyncio
+import logging
 from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -8,14 +10,18 @@ from typing import Any, NamedTuple
 
 from fastapi import Request as Http
 
+from ddpm_core.errors import DdpmError
 from pipelines.sampling.bundle_sampler import Watch
 from pipelines.sampling.editing import Edit, Editor
 from pipelines.sampling.recipe import Recipe
 from pipelines.serving.base.request import Asked, InvalidRequest
 from pipelines.serving.base.serving import Samples, WebFiles
+from pipelines.serving.http import HttpError
 from pipelines.serving.openai.form import Part, read_form
 from pipelines.serving.openai.requests import ImageEdit, ImageGeneration, size_of
 from pipelines.serving.service import Service
+
+log = logging.getLogger(__name__)
 
 _FILES = {"image": "image", "image[]": "image", "mask": "mask"}
 
@@ -42,8 +48,15 @@ class Order:
         """The file of a picture, in base64."""
         return b64encode(self.files.write(samples, i, self.request.format, self.request.percent)).decode("ascii")
 
-    def pictures(self, samples: Samples) -> list[dict[str, Any]]:
+    async def pictures(self, samples: Samples) -> list[dict[str, Any]]:
         """What an answer tells of each picture."""
+        try:
+            return await asyncio.to_thread(self._pictures, samples)
+        except DdpmError as error:
+            log.error("%s", error)
+            raise HttpError(500, "cannot_sample", str(error)) from error
+
+    def _pictures(self, samples: Samples) -> list[dict[str, Any]]:
         classes = self.service.sampler.bundle.spec.classes
         names = ["none" if label is None else classes[label] for label in samples.labels]
         return [

@@ -135,6 +135,6 @@ async def _answer(http: Http, order: Order) -> Response:
         "background": "opaque",
         "output_format": order.request.format,
         "size": order.size,
-        "data": await asyncio.to_thread(order.pictures, samples),
+        "data": await order.pictures(samples),
     }
     return json_response(200, content, headers)

@@ -47,7 +47,7 @@ async def events(order: Order, http: Http) -> AsyncIterator[bytes]:
             begun = True
             yield event
         samples = task.result()
-        for index, picture in enumerate(await asyncio.to_thread(order.pictures, samples)):
+        for index, picture in enumerate(await order.pictures(samples)):
             yield _event(order, "completed", {**picture, "image_index": index, "usage": _USAGE})
     except HttpError as error:
         if not begun:
