@@ -25,8 +25,8 @@ export DVC_NO_ANALYTICS := 1
 export GOMP_SPINCOUNT := 2000
 
 TEST_ENV := OMP_WAIT_POLICY=PASSIVE OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1
-# A file of tests stays in one process, as its tests share what is dear to make.
-QUICK := -q -m "not slow" --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder
+# A file of tests stays in one process, as its tests share what is dear to make. Where a process dies, the run ends.
+QUICK := -q -m "not slow" --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 
 help: ## show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)

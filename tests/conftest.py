@@ -3,6 +3,7 @@
 import os
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,6 +16,7 @@ os.environ.setdefault("PREFECT_LOGGING_LEVEL", "WARNING")
 os.environ.setdefault("TQDM_DISABLE", "1")
 
 _homes = count()
+_dead: list[str] = []
 
 
 @pytest.fixture(autouse=True)
@@ -31,3 +33,20 @@ def _own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The longest file first, so that no process is left with it at the end."""
     items.sort(key=lambda item: "e2e" not in item.path.parts)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any, error: object) -> None:
+    """A process of pytest-xdist has ended; there is an error where it was not asked to."""
+    if error:
+        _dead.append(f"process {node.gateway.id} of the tests died ({error}); the tests that it had left were not run")
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if _dead:
+        session.exitstatus = pytest.ExitCode.INTERNAL_ERROR
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    for text in _dead:
+        terminalreporter.write_line(text, red=True)
