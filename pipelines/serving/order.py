@@ -29,10 +29,12 @@ class Pace:
 
     def seconds(self, rows: int) -> float:
         """Of one evaluation in calls with so many data, or in the most similar ones that were measured."""
-        if not self._measured:
-            return _FIRST_GUESS
-        size = rows.bit_length()
-        seconds, cost, _ = self._measured[min(self._measured, key=lambda other: abs(other - size))]
+        measured, size = self._measured, rows.bit_length()
+        if size not in measured:
+            if not measured:
+                return _FIRST_GUESS
+            size = min(measured, key=lambda other: abs(other - size))
+        seconds, cost, _ = measured[size]
         return seconds / cost if cost else _FIRST_GUESS
 
     def known(self, rows: int, now: float) -> bool:
@@ -100,13 +102,14 @@ def next_of(ready: Sequence[Work], shares: Shares, now: float, at_once: int) -> 
     by_deadline = sorted(range(len(ready)), key=lambda i: ready[i].deadline)
     if ready[by_deadline[0]].deadline < now:
         return by_deadline[0]
-    in_time = [i for i in by_deadline if now + ready[i].left <= ready[i].deadline]
+    left = [work.left for work in ready]
+    in_time = [i for i in by_deadline if now + left[i] <= ready[i].deadline]
     seconds = 0.0
     for i in in_time:
-        seconds += ready[i].left
+        seconds += left[i]
         if now + _CAUTION * seconds / at_once > ready[i].deadline:
             return in_time[0]
-    return min(in_time or by_deadline, key=lambda i: (shares.had(ready[i].client), ready[i].left))
+    return min(in_time or by_deadline, key=lambda i: (shares.had(ready[i].client), left[i]))
 
 
 def too_long(work: Work, now: float) -> bool:
