@@ -19,6 +19,7 @@ from pipelines.sampling.recipe import Recipe
 from pipelines.serving.base.request import MOST_SAMPLES, Asked, InvalidRequest, Request
 from pipelines.serving.base.serving import Samples
 from pipelines.serving.http import CLIENT_CLOSED_REQUEST, HttpError
+from pipelines.serving.ops.facts import current
 from pipelines.serving.order import Pace
 from pipelines.serving.scheduler import (
     Job,
@@ -190,8 +191,8 @@ async def _disconnected(http: Http) -> None:
 
 
 def _client(http: Http) -> str:
-    """Whose share of the device a request takes."""
-    return http.client.host if http.client else ""
+    """Whose share of the device a request takes: that of its API key, or of its address."""
+    return current().key or (http.client.host if http.client else "")
 
 
 def _rows(sampler: Sampler) -> int:

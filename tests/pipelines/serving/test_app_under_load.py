@@ -21,6 +21,7 @@ from pipelines.kinds.pictures.rows.decode import decode_png
 from pipelines.sampling.bundle_sampler import Sampler
 from pipelines.serving import service
 from pipelines.serving.app import Server, create_app
+from pipelines.serving.ops.facts import CURRENT, RequestFacts
 from pipelines.serving.scheduler import Job
 from pipelines.serving.service import Limits
 from tests.support.imports import ROOT
@@ -112,6 +113,28 @@ def test_a_request_has_the_seconds_of_the_limit_from_its_beginning(
     before = time.monotonic()
     assert post(client).status_code == 200
     assert before + LIMITS.seconds <= deadlines[0] <= time.monotonic() + LIMITS.seconds
+
+
+def test_a_request_takes_the_share_of_its_key_or_of_its_address(
+    sampler: Sampler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clients: list[str] = []
+
+    def recorded(work: Any, cost: int, deadline: float, client: str, *rest: Any) -> Job:
+        clients.append(client)
+        return Job(work, cost, deadline, client, *rest)
+
+    app = create_app(sampler, LIMITS)
+
+    async def with_key(scope: Any, receive: Any, send: Any) -> None:
+        CURRENT.set(RequestFacts("1", key="the key"))
+        await app(scope, receive, send)
+
+    monkeypatch.setattr(service, "Job", recorded)
+    for each in (app, with_key):
+        with TestClient(each) as client:
+            assert post(client).status_code == 200
+    assert clients == ["testclient", "the key"]
 
 
 def test_requests_that_are_sampled_at_once_give_the_bytes_of_those_alone(client: TestClient, sampler: Sampler) -> None:

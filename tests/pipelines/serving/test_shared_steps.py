@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from pipelines.sampling.bundle_sampler import Sampler
+from pipelines.sampling.editing import Editor
 from pipelines.serving import scheduler as turns
 from pipelines.serving.scheduler import Job, Scheduler, Step
 from tests.support.rollout_bundle import conditions, rollout_bundle
@@ -19,8 +20,10 @@ SAMPLERS = ("ddim", "ancestral", "heun", "unipc_2", "dpmpp_2m")
 
 @pytest.fixture(params=[1, 2])
 def scheduler(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Scheduler]:
-    monkeypatch.setattr(turns, "_TURN", 0.0)  # equals are exchanged after each step
-    made = Scheduler(waiting=200, at_once=request.param)
+    """Its clock goes on by one whenever somebody looks, so that all steps take as long and equals change after each."""
+    monkeypatch.setattr(turns, "_TURN", 0.0)
+    ticks = itertools.count(1.0)
+    made = Scheduler(waiting=200, at_once=request.param, clock=lambda: next(ticks))
     yield made
     made.close()
 
@@ -94,6 +97,22 @@ def test_rollouts_share_the_device_too(scheduler: Scheduler, tmp_path: Path) -> 
     works: list[Callable[[Step], Any]] = [
         lambda step, seed=seed, size=size: rolled(step, seed, size) for seed in range(4) for size in (1, 2)
     ]
+    expected = [work(alone) for work in works]
+    for one, other in zip(expected, together(scheduler, works)[0], strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_edits_share_the_device_too(sampler: Sampler, scheduler: Scheduler) -> None:
+    datum = sampler.sample(sampler.recipe(), [3], {"label": [1]})[0]
+    keep = np.arange(datum.shape[-1]) < 3
+
+    def edited(step: Step, seed: int) -> Any:
+        editor = Editor(sampler, sampler.recipe("ddim", 20), 2, {"label": [1, 2]})
+        seeds = [seed, seed + 9]
+        edit = editor.inpainting(datum, keep, 2) if seed % 2 else editor.variation(datum, 0.5)
+        return editor.run(edit, seeds, batch_size=1 + seed % 2, on_step=step)
+
+    works: list[Callable[[Step], Any]] = [lambda step, seed=seed: edited(step, seed) for seed in range(6)]
     expected = [work(alone) for work in works]
     for one, other in zip(expected, together(scheduler, works)[0], strict=True):
         np.testing.assert_array_equal(one, other)
