@@ -11,6 +11,7 @@ from pipelines import cli
 from pipelines.commands import stages
 from pipelines.doctor import examine
 from tests.support.imports import ROOT
+from tests.support.project import Project, tiny_project
 
 
 def failing(error: BaseException) -> object:
@@ -90,6 +91,36 @@ def test_project_is_found_from_a_folder_inside_it(
 def test_run_refuses_an_unknown_stage(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["run", "--project", str(ROOT), "--only", "trian"]) == 2
     assert "--only: must be one of prepare, validate" in capsys.readouterr().err
+
+
+def test_bad_parameters_are_all_told_with_exit_2_and_nothing_is_touched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    project = tiny_project(tmp_path)
+    bad = {"train": {"lr": -1.0, "stepps": 5}, "split": {"test_fraction": "half"}, "gate": {"min_samples": 0}}
+    project.set_params(bad)
+    monkeypatch.setenv("DDPM_HOME", str(project.home))
+    before = places(project)
+    for verb in ("run", "train", "flow", "promote"):
+        assert cli.main([verb, "--project", str(project.root)]) == 2, verb
+        said = capsys.readouterr().err
+        for text in (
+            "params.yaml: 4 values are not allowed; nothing was started",
+            "train.lr: must be above 0, got -1.0",
+            "train.stepps: unknown key; did you mean 'steps'?",
+            "split.test_fraction: must be a number, got 'half' (str)",
+            "gate.min_samples: must be at least 1, got 0",
+        ):
+            assert text in said, verb
+        assert "Traceback" not in said
+        assert places(project) == before
+    assert not project.home.exists()
+
+
+def places(project: Project) -> list[Path]:
+    """All that lies in the project, but for git's and Python's own."""
+    own = {".git", "__pycache__"}
+    return sorted(path for path in project.root.rglob("*") if not own & set(path.parts))
 
 
 @pytest.mark.parametrize(
