@@ -62,6 +62,7 @@ class Sampler:
         self._net: Net = started
         self._encoder: Net | None = started.encoder if isinstance(started, OnnxDenoiser) else None
         self.device, self.threads, self.engine = started.device, threads, engine
+        self.provider = started.provider if isinstance(started, OnnxDenoiser) else engine
 
     @classmethod
     def open(

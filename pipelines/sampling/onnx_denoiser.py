@@ -53,6 +53,8 @@ class OnnxDenoiser:
         self.encoder: Net | None = nets.get(ENCODER_FILE)
         """The encoder of a network that is sampled column by column."""
         self.device = "cpu" if on_gpu is None else "cuda"
+        self.provider = self._net.provider
+        """onnxruntime's name of what really runs the network."""
         self.threads = threads
         log.info("sampling on %s", "the GPU" if self.device == "cuda" else f"the CPU, threads: {threads}")
 
@@ -68,6 +70,7 @@ class _Graph:
     def __init__(self, session: onnxruntime.InferenceSession, file: str, graph: Graph) -> None:
         _check(session, file, graph)
         self._session, self._time = session, graph.time
+        self.provider: str = session.get_providers()[0]
 
     def __call__(
         self, x: NDArray[np.float32], t: NDArray[np.float32], cond: Mapping[str, NDArray[Any]]

@@ -9,40 +9,45 @@ import logging
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 
 import uvicorn
 from fastapi import FastAPI
 
 from pipelines.sampling.bundle_sampler import Sampler
-from pipelines.serving.hosted import Models
+from pipelines.serving.follow import Watcher
+from pipelines.serving.hosted import Models, Version
 from pipelines.serving.http import HttpError, http_error
 from pipelines.serving.openai.routes import openai_router
 from pipelines.serving.routes import health_router, model_router, samples_router
 from pipelines.serving.service import Limits, Service
+from pipelines.serving.start import ONLY_MODEL
 
 log = logging.getLogger(__name__)
 
 DRAIN_SECONDS = 30
 """How long the requests in hand have to end, when the server is told to stop."""
-ONLY_MODEL = "default"
-"""The name of the model where the server was given one bundle and no name."""
 
 
 def create_app(sampler: Sampler, limits: Limits) -> FastAPI:
     """The HTTP application for one sampler."""
-    return app_of(Models({ONLY_MODEL: Service(sampler, limits)}))
+    models = Models(limits.waiting, limits.at_once)
+    models.add(ONLY_MODEL, Version(Service(sampler, limits), lambda: Service(sampler, limits)))
+    return app_of(models)
 
 
-def app_of(models: Models) -> FastAPI:
-    """The HTTP application for these models."""
+def app_of(models: Models, watcher: Watcher | None = None) -> FastAPI:
+    """The HTTP application for these models; `watcher` looks for their new versions while the application runs."""
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         models.start()
+        if watcher is not None:
+            watcher.start()
         try:
             yield
         finally:
+            if watcher is not None:
+                await asyncio.to_thread(watcher.close)
             await asyncio.to_thread(models.close)
 
     # No /docs: those pages load scripts from a CDN. /openapi.json has the same content.
@@ -68,11 +73,8 @@ class Server(uvicorn.Server):
         self._models.close()  # a second ctrl-c leaves out the end of the lifespan
 
 
-def serve_bundle(bundle: Path, *, host: str, port: int, device: str, threads: int, limits: Limits) -> None:
-    """Verify a bundle and its golden sample, then serve it until a signal comes; running requests are finished."""
-    sampler = Sampler.open(bundle, device, threads)
-    log.info("bundle %s, golden sample: %s", sampler.bundle.digest[:16], sampler.check_golden())
-    app = create_app(sampler, limits)
+def serve(app: FastAPI, *, host: str, port: int) -> None:
+    """Serve an application until a signal comes; running requests are finished."""
     config = uvicorn.Config(
         app,
         host=host,

@@ -60,14 +60,17 @@ async def json_body(http: Http, limit: int) -> bytes:
 
 async def body_within(http: Http, limit: int) -> bytes:
     """The body; HttpError as soon as it is larger than `limit` bytes."""
-    too_large = HttpError(413, "body_too_large", f"the body must have at most {limit} bytes")
     declared = http.headers.get("content-length", "0")
-    if not declared.isdecimal() or int(declared[:20]) > limit:
-        raise too_large
+    check_size(int(declared[:20]) if declared.isdecimal() else limit + 1, limit)
     parts, size = [], 0
     async for part in http.stream():
         size += len(part)
-        if size > limit:
-            raise too_large
+        check_size(size, limit)
         parts.append(part)
     return b"".join(parts)
+
+
+def check_size(size: int, limit: int) -> None:
+    """HttpError where a body is larger than allowed."""
+    if size > limit:
+        raise HttpError(413, "body_too_large", f"the body must have at most {limit} bytes")

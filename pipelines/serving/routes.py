@@ -8,8 +8,9 @@ from fastapi import Request as Http
 
 from pipelines.serving.base.request import Request
 from pipelines.serving.hosted import Models
-from pipelines.serving.http import error_response, json_body, json_response
+from pipelines.serving.http import check_size, error_response, json_body, json_response
 from pipelines.serving.openapi import request_body, responses
+from pipelines.serving.service import read_request
 
 
 def samples_router(models: Models) -> APIRouter:
@@ -18,7 +19,7 @@ def samples_router(models: Models) -> APIRouter:
     for path, (request, serving) in models.routes.items():
         routes.add_api_route(
             path,
-            _endpoint(models, request),
+            _endpoint(models, path, request),
             methods=["POST"],
             name=path.rpartition("/")[2],
             responses=responses(serving.media),
@@ -27,11 +28,14 @@ def samples_router(models: Models) -> APIRouter:
     return routes
 
 
-def _endpoint(models: Models, kind: type[Request]) -> Callable[[Http], Awaitable[Response]]:
+def _endpoint(models: Models, path: str, kind: type[Request]) -> Callable[[Http], Awaitable[Response]]:
     async def samples(http: Http) -> Response:
         """Sample. The same request gives the same bytes."""
-        service = await models.get()
-        request, recipe, asked = await service.read(kind, await json_body(http, service.body_bytes))
+        body = await json_body(http, models.body_bytes(path))
+        request = await read_request(kind, body)
+        service = await models.get(request.model, path)
+        check_size(len(body), service.body_bytes)
+        recipe, asked = await service.asked(request)
         made = await service.sampled(http, request, recipe, asked)
         content = await service.encoded(made, request.format)
         media = service.serving.media[request.format]
@@ -41,12 +45,22 @@ def _endpoint(models: Models, kind: type[Request]) -> Callable[[Http], Awaitable
 
 
 def model_router(models: Models) -> APIRouter:
-    """`GET /v1/model`."""
+    """`GET /v1/models`, in the shape of OpenAI's list, and what is told of one model."""
     routes = APIRouter()
+
+    @routes.get("/v1/models")
+    async def every() -> dict[str, Any]:
+        """The models by name: kind, bundle, version, provider, limits."""
+        return {"object": "list", "data": models.cards()}
+
+    @routes.get("/v1/models/{name}", responses={404: {"description": "No model has this name."}})
+    async def one(name: str) -> dict[str, Any]:
+        """A model of the list, with its classes, defaults and provenance."""
+        return {**models.info(name), **models.card(name)}
 
     @routes.get("/v1/model")
     async def model() -> dict[str, Any]:
-        """The bundle's digest, classes, defaults, limits and provenance."""
+        """The bundle's digest, classes, defaults, limits and provenance; of several models, the first one's."""
         return dict(models.info())
 
     return routes

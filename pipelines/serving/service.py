@@ -3,6 +3,8 @@
 import asyncio
 import logging
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any, Protocol
@@ -61,6 +63,22 @@ class Counted(Protocol):
     def seeds(self) -> list[int]: ...
 
 
+async def read_request(kind: type[Request], body: bytes) -> Request:
+    """The request in a body of JSON; HttpError 422 where it is none."""
+    with _refused_as_422():
+        return await asyncio.to_thread(kind.from_json, body)
+
+
+@contextmanager
+def _refused_as_422() -> Iterator[None]:
+    try:
+        yield
+    except InvalidRequest as error:
+        raise HttpError(422, "invalid_request", str(error), {"fields": error.faults}) from error
+    except ParamsError as error:
+        raise HttpError(422, "invalid_request", str(error)) from error
+
+
 class Service:
     """A bundle's sampler, its routes and limits; `Models` hands it the scheduler while the server runs."""
 
@@ -76,18 +94,13 @@ class Service:
         self.pace, self.rows = Pace(), _rows(sampler)
         self.model_info = _model_info(sampler, self.limits, list(self.routes))
 
-    async def read(self, kind: type[Request], body: bytes) -> tuple[Request, Recipe, Asked]:
-        """What a body asks of this bundle; HttpError 422 where it asks for what cannot be."""
-        try:
-            return await asyncio.to_thread(self._read, kind, body)
-        except InvalidRequest as error:
-            raise HttpError(422, "invalid_request", str(error), {"fields": error.faults}) from error
-        except ParamsError as error:
-            raise HttpError(422, "invalid_request", str(error)) from error
+    async def asked(self, request: Request) -> tuple[Recipe, Asked]:
+        """What a request asks of this bundle; HttpError 422 where it asks for what cannot be."""
+        with _refused_as_422():
+            return await asyncio.to_thread(self._asked, request)
 
-    def _read(self, kind: type[Request], body: bytes) -> tuple[Request, Recipe, Asked]:
-        request = kind.from_json(body)
-        return request, request.recipe_for(self.sampler), request.asked_of(self.sampler.bundle.spec)
+    def _asked(self, request: Request) -> tuple[Recipe, Asked]:
+        return request.recipe_for(self.sampler), request.asked_of(self.sampler.bundle.spec)
 
     async def sampled(
         self,
@@ -217,5 +230,7 @@ def _model_info(sampler: Sampler, limits: Limits, routes: list[str]) -> dict[str
         "levels": bundle.schedule.T,
         "limits": {**asdict(limits), bundle.spec.kind: MOST_SAMPLES},
         "device": sampler.device,
+        "provider": sampler.provider,
+        "bytes": sum(len(graph) for graph in bundle.contents.values()),
         "provenance": dict(bundle.provenance),
     }

@@ -73,6 +73,9 @@ class Request(Body):
     seed: Annotated[int, Field(ge=0, le=MOST_SEED - MOST_SAMPLES)] = Field(
         default=0, description="The seed of the first sample."
     )
+    model: Name | None = Field(
+        default=None, description="A model by its name in /v1/models; left out: the first that answers here."
+    )
     format: str
 
     @property

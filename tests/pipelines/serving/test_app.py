@@ -200,6 +200,7 @@ def test_openapi_describes_the_request_and_its_examples_are_served(client: TestC
         "sampler",
         "guidance",
         "seed",
+        "model",
         "format",
     }
     assert content["schema"]["additionalProperties"] is False

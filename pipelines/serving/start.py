@@ -1,0 +1,58 @@
+"""The models of a server as it begins: one pinned bundle, models that follow a source, or both."""
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from ddpm_core.bundle.format import BUNDLE_FILE, Bundle, read_bundle
+from pipelines.sampling.bundle_sampler import Sampler
+from pipelines.serving.follow import Follower, Watcher
+from pipelines.serving.hosted import Models, Version
+from pipelines.serving.service import Limits, Service
+from pipelines.serving.sources import Source, as_offered
+
+log = logging.getLogger(__name__)
+
+ONLY_MODEL = "default"
+"""The name of a bundle that was given without one."""
+
+
+@dataclass(frozen=True)
+class Hosting:
+    """How models are run: on which device, at most how many loaded at once, their cache, and how often to look."""
+
+    device: str
+    threads: int
+    most_loaded: int | None
+    cache: Path
+    look_seconds: float
+
+
+def open_models(
+    bundle: Path | None, followed: Mapping[str, Source], limits: Callable[[str], Limits], hosting: Hosting
+) -> tuple[Models, Watcher]:
+    """Verify every model and its golden sample. The bundle is the first model; it stays what it is now.
+
+    `limits` gives a model's limits by its name.
+    """
+
+    def opener(name: str) -> Callable[[Bundle], Service]:
+        return lambda read: Service(Sampler(read, hosting.device, hosting.threads), limits(name))
+
+    shared = limits(ONLY_MODEL)
+    models = Models(shared.waiting, shared.at_once, hosting.most_loaded)
+    if bundle is not None:
+        models.add(ONLY_MODEL, _pinned(bundle, opener(ONLY_MODEL)))
+    followers = [Follower(name, source, hosting.cache / name, opener(name)) for name, source in followed.items()]
+    for follower in followers:
+        models.add(follower.name, follower.first())
+    return models, Watcher(followers, models, hosting.look_seconds)
+
+
+def _pinned(folder: Path, open_service: Callable[[Bundle], Service]) -> Version:
+    service = open_service(read_bundle(folder))
+    digest = service.sampler.bundle.digest
+    log.info("bundle %s, golden sample: %s", digest[:16], service.sampler.check_golden())
+    created = int((folder / BUNDLE_FILE).stat().st_mtime)
+    return Version(service, lambda: open_service(as_offered(read_bundle(folder), digest)), None, created)

@@ -1,0 +1,123 @@
+"""`ddpm serve --model`: what it takes, what it refuses, and a real server that follows a folder."""
+
+import argparse
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from ddpm_core.bundle.format import read_bundle
+from ddpm_core.errors import DeviceError, ParamsError
+from pipelines.commands import serve
+from pipelines.sampling import onnx_denoiser
+from pipelines.serving import app
+from pipelines.serving.hosted import Models
+from tests.support.hosting import put, versions
+from tests.support.imports import ROOT
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    return versions(tmp_path_factory.mktemp("versions"), 2)
+
+
+def arguments(*words: str) -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--project")
+    serve.add_to(parser.add_subparsers())
+    return parser.parse_args(["serve", *words])
+
+
+def served(monkeypatch: pytest.MonkeyPatch, *words: str) -> Models:
+    """The models of a server that would begin with these words."""
+    begun: list[Any] = []
+    monkeypatch.setattr(app, "serve", lambda application, host, port: begun.append(application))
+    serve.serve(arguments(*words))
+    models: Models = begun[0].state.models
+    return models
+
+
+def test_models_and_their_limits_are_named(pair: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    words = ["--bundle", str(pair[0]), "--model", f"b={pair[1]}", "--cache", str(tmp_path / "c"), "--device", "cpu"]
+    words += ["--model-limit", "b:cost=7", "--model-limit", "b:seconds=2.5", "--most-loaded", "1"]
+    first, second = served(monkeypatch, *words).cards()
+    assert (first["id"], first["follows"], first["loaded"]) == ("default", None, False)
+    assert (second["id"], second["follows"], second["loaded"]) == ("b", "folder", True)
+    assert (second["limits"]["cost"], second["limits"]["seconds"]) == (7, 2.5)
+    assert (first["limits"]["cost"], first["limits"]["seconds"]) == (10_000, 120.0)
+
+
+@pytest.mark.parametrize(
+    ("words", "key", "value"),
+    [
+        (["--model", "/a"], "--model", "'/a'"),
+        (["--model", "=./a"], "--model", "'=./a'"),
+        (["--model", "a=./b", "--model", "a=./c"], "--model", "a twice"),
+        (["--model", "default=./b", "--bundle", "c"], "--model", "`default`"),
+        (["--model", "a=./b", "--model-limit", "b:cost=1"], "--model-limit", "'b:cost=1'"),
+        (["--model", "a=./b", "--model-limit", "a:steps=1"], "--model-limit", "'a:steps=1'"),
+        (["--model", "a=./b", "--model-limit", "a:cost=1.5"], "--model-limit", "'a:cost=1.5'"),
+        (["--model", "a=./b", "--model-limit", "a:seconds=nan"], "--model-limit", "'a:seconds=nan'"),
+        (["--model", "a=./b", "--most-loaded", "0"], "--most-loaded", "0"),
+        (["--model", "a=./b", "--look-every", "0"], "--look-every", "0"),
+    ],
+)
+def test_what_cannot_be_is_refused_by_its_option(words: list[str], key: str, value: str) -> None:
+    with pytest.raises(ParamsError, match=f"^{key}: .*{re.escape(value)}"):
+        serve.serve(arguments(*words))
+
+
+def test_cuda_that_was_asked_for_is_never_the_cpu(pair: list[Path], tmp_path: Path) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(onnx_denoiser, "gpu_count", lambda: 0)
+        for which in (["--bundle", str(pair[0])], ["--model", f"a={pair[0]}", "--cache", str(tmp_path)]):
+            with pytest.raises(DeviceError, match="cuda was asked for"):
+                served(patch, *which, "--device", "cuda")
+
+
+def test_a_real_server_follows_a_folder_and_ends_on_a_signal(pair: list[Path], tmp_path: Path) -> None:
+    put(pair[0], tmp_path / "b")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "pipelines.cli", "serve", "--port", str(port), "--device", "cpu"]
+    command += ["--model", f"tiny={tmp_path / 'b'}", "--look-every", "0.1"]
+    home = {"DDPM_HOME": str(tmp_path / "home")}
+    process = subprocess.Popen(command, cwd=ROOT, env={**os.environ, **home}, stderr=subprocess.PIPE, text=True)
+    try:
+        wanted = [read_bundle(version).digest for version in pair]
+        assert _served(process, port, wanted[0])["switches"] == 0
+        put(pair[1], tmp_path / "b")
+        assert _served(process, port, wanted[1])["switches"] == 1
+        answer = httpx.post(f"http://127.0.0.1:{port}/v1/images", json={"model": "tiny"}, timeout=20)
+        assert answer.headers["x-bundle"] == wanted[1]
+        process.terminate()
+        assert process.wait(20) in (0, 143, -15)
+    finally:
+        process.kill()
+        process.wait(20)
+    assert (json.loads((tmp_path / "home" / "served" / "tiny" / "current.json").read_text()))["digest"] == wanted[1]
+
+
+def _served(process: subprocess.Popen[str], port: int, digest: str) -> dict[str, Any]:
+    """The one model, once it is this bundle."""
+    end = time.monotonic() + 60
+    while True:
+        assert process.poll() is None, process.stderr.read() if process.stderr else ""
+        assert time.monotonic() < end, "waited too long"
+        try:
+            card: dict[str, Any] = httpx.get(f"http://127.0.0.1:{port}/v1/models", timeout=5).json()["data"][0]
+        except httpx.HTTPError:
+            time.sleep(0.1)
+            continue
+        if card["bundle"] == digest:
+            return card
+        time.sleep(0.05)
