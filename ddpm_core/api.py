@@ -22,6 +22,7 @@ from ddpm_core.diffusion.parameterisation import eps_of as eps_of
 from ddpm_core.diffusion.parameterisation import score_of as score_of
 from ddpm_core.diffusion.plan import PlanBuilder as PlanBuilder
 from ddpm_core.diffusion.plan import SamplingPlan as SamplingPlan
+from ddpm_core.diffusion.regression import solved as solved
 from ddpm_core.diffusion.schedule import Schedule as Schedule
 from ddpm_core.diffusion.schedules import Cosine as Cosine
 from ddpm_core.diffusion.schedules import Edm as Edm

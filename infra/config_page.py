@@ -85,10 +85,14 @@ def example_of(kind: str) -> Path:
 
 
 def section_tables(section: str, type_: Any, notes: dict[str, str]) -> Iterator[str]:
-    """The tables of a section of one type."""
+    """The tables of a section of one type; a table that several kinds share stands once."""
+    seen: set[tuple[str, Any]] = set()
     if get_origin(type_) is Literal:
         yield f"{TABLE}| `{section}` | {_cell(type_text(type_))} | {_cell(notes.get(section, ''))} |\n"
     for title, cls in tables(type_, section):
+        if (title, cls) in seen:
+            continue
+        seen.add((title, cls))
         where = title.split("`")[1] if title else section
         yield (f"\n{title}{about(cls)}\n" if title else "") + (TABLE if fields(get_origin(cls) or cls) else "")
         for field in fields(get_origin(cls) or cls):

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from ddpm_core.errors import DdpmError
 from pipelines.commands import (
     compare,
+    distil,
     doctor,
     edit,
     flow,
@@ -24,6 +25,7 @@ from pipelines.commands import (
     series,
     serve,
     stages,
+    tune,
     ui,
 )
 from pipelines.runtime.disk import told
@@ -74,6 +76,8 @@ def parser() -> argparse.ArgumentParser:
         edit,
         series,
         nll,
+        tune,
+        distil,
         compare,
         serve,
         promote,

@@ -179,11 +179,32 @@ def _judge_objective(params: Params, faults: Faults) -> None:
     if sample.sampler.steps > objective.levels:
         steps = f"must be from 1 to the {objective.levels} levels of the objective, got {sample.sampler.steps}"
         faults.add("sample.sampler.steps", steps)
+    if not isinstance(sample.sampler.spacing, str) and sample.sampler.spacing[0] > objective.levels:
+        most = f"must hold no level above the {objective.levels} of the objective, got {sample.sampler.spacing[0]}"
+        faults.add("sample.sampler.spacing", most)
+    _judge_student(params, faults)
     if objective.levels == 1 and sample.guidance.weight:
         faults.add(
             "sample.guidance.weight",
             f"must be 0 for {objective.kind}, which makes a sample in one evaluation, got {sample.guidance.weight:g}",
         )
+
+
+def _judge_student(params: Params, faults: Faults) -> None:
+    """A student beside what it is not trained for."""
+    from ddpm_core.objectives.distillation_config import DistillationConfig
+
+    objective, sample = params.diffusion, params.sample
+    if not isinstance(objective, DistillationConfig):
+        return
+    if sample.guidance.weight:
+        text = f"must be 0 for a student, which has diffusion.guidance in its answers, got {sample.guidance.weight:g}"
+        faults.add("sample.guidance.weight", text)
+    if params.train.hold_out:
+        faults.add("train.hold_out", f"must be 0 for diffusion.kind distillation, got {params.train.hold_out}")
+    own = objective.only_sampler
+    if own is not None and sample.sampler != own:
+        faults.add("sample.sampler", f"must be the one that diffusion.method trains for, {own}, got {sample.sampler}")
 
 
 def parse(kind: Any, value: Any, where: str) -> Any:

@@ -23,7 +23,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ("pipelines.kinds",),
     ("pipelines.gate", "pipelines.serving", "pipelines.training"),
     ("pipelines.report.config",),
-    ("pipelines.params",),
+    ("pipelines.params", "pipelines.params_text"),
     ("pipelines.versioning",),
     ("pipelines.tracking",),
     ("pipelines.report",),
@@ -49,6 +49,7 @@ NUMBERS_FILES = (
     "bundle",
     "bundle.format",
     "bundle.golden",
+    "bundle.student",
     "bundle.export_config",
 )
 
@@ -95,6 +96,7 @@ FOREIGN: dict[str, tuple[str, ...]] = {
         "pipelines/kinds/pictures/evaluation/measures.py",
         "pipelines/training/setup.py",
         "pipelines/training/preview.py",
+        "pipelines/training/teacher.py",
         "pipelines/sampling/torch_denoiser.py",  # the engine that an evaluation may choose, imported late
         "pipelines/stages/train.py",
         "pipelines/stages/export.py",

@@ -5,7 +5,8 @@ predicts, the default sampler, the digest of `model.onnx`, a golden sample to te
 digests and versions, never a date, a host or a path. It is one canonical JSON text with its own digest, so reading a
 bundle detects a flipped bit in any file. Other files in the folder are ignored.
 
-A network that is sampled column by column has a second graph, `encoder.onnx`, and the keys `procedure` and `graphs`.
+A network that is sampled column by column has a second graph, `encoder.onnx`, and the keys `procedure` and `graphs`; a
+student of another bundle's network has the key `student`.
 """
 
 import json
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from ddpm_core.bundle.golden import WITH_LABEL, Golden
+from ddpm_core.bundle.student import Student
 from ddpm_core.diffusion.parameterisation import Parameterisation, Target
 from ddpm_core.diffusion.schedule import Schedule
 from ddpm_core.diffusion.variance import VarianceName
@@ -52,6 +54,7 @@ class Bundle:
     format: int = FORMAT
     procedure: Rollout | None = None
     others: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+    student: Student | None = None
 
     def __post_init__(self) -> None:
         known = get_args(VarianceName)
@@ -116,6 +119,8 @@ class Bundle:
         if self.procedure is not None:
             content["procedure"] = {"kind": "rollout", **asdict(self.procedure)}
             content["graphs"] = {file: self._about(file) for file in self.others}
+        if self.student is not None:
+            content["student"] = asdict(self.student)
         return json_bytes({**content, "content_sha256": sha256_bytes(json_bytes(content))})
 
     def _about(self, file: str) -> dict[str, Any]:
@@ -159,6 +164,7 @@ def read_bundle(path: Path) -> Bundle:
             format=content["format"],
             procedure=_procedure(content),
             others=others,
+            student=Student(**content["student"]) if "student" in content else None,
         )
         _ = bundle.parameterisation  # refuses a target that does not fit the schedule
         same = bundle.json_bytes() == json_bytes(content)

@@ -33,6 +33,7 @@ class Purpose(IntEnum):
     ROLL_BACK = 11
     HELD_OUT = 12
     MASK = 13
+    DISTIL = 14
 
 
 def generator(seed: int, purpose: Purpose, step: int = 0, item: int = 0) -> np.random.Generator:

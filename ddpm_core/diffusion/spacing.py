@@ -8,8 +8,10 @@
 | quadratic | even in the root of the level: denser at 0   | Song et al. 2021 (DDIM, CIFAR-10)      |
 | log_snr   | nearest to even lambda = ln(a / g)           | Lu et al. 2022                         |
 | karras    | nearest to even sigma^(1/7), sigma = g / a   | Karras et al. 2022, eq. 5              |
+| a list    | these: falling whole numbers that end in 0   | a search on data: `ddpm tune-sampler`  |
 """
 
+from itertools import pairwise
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -18,12 +20,18 @@ from ddpm_core.diffusion.schedule import Schedule
 from ddpm_core.errors import ParamsError
 
 Spacing = Literal["leading", "trailing", "linspace", "quadratic", "log_snr", "karras"]
+Levels = tuple[int, ...]
+"""Explicit levels in place of a rule, noisiest first, 0 last."""
 KARRAS_RHO = 7.0
 
 
-def spaced_levels(spacing: Spacing, schedule: Schedule, steps: int) -> list[int]:
+def spaced_levels(spacing: Spacing | Levels, schedule: Schedule, steps: int) -> list[int]:
     """`steps` falling levels out of 1..T, then 0."""
     T = schedule.T
+    if isinstance(spacing, tuple | list):
+        if fault := fault_of_levels(spacing, steps, T):
+            raise ParamsError(fault)
+        return list(spacing)
     if spacing not in get_args(Spacing):
         raise ParamsError(f"spacing: must be one of {', '.join(get_args(Spacing))}, got {spacing!r}")
     if schedule.one_level and steps != 1:
@@ -46,6 +54,15 @@ def spaced_levels(spacing: Spacing, schedule: Schedule, steps: int) -> list[int]
     else:
         rising = _nearest(schedule.sigma[1:], steps, lambda sigma: sigma ** (1 / KARRAS_RHO))
     return [*_distinct(rising, T)[::-1], 0]
+
+
+def fault_of_levels(levels: Levels | list[int], steps: int, T: int | None = None) -> str | None:
+    """What is wrong with explicit levels for so many steps, if anything is."""
+    falling = all(t > s for t, s in pairwise(levels)) and bool(levels) and levels[-1] == 0
+    if falling and len(levels) == steps + 1 and (T is None or levels[0] <= T):
+        return None
+    most = "" if T is None else f", none above the schedule's {T}"
+    return f"spacing: explicit levels must fall and end in 0, one more than steps = {steps}{most}, got {list(levels)}"
 
 
 def respaced(schedule: Schedule, levels: list[int]) -> Schedule:

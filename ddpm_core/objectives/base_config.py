@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import TYPE_CHECKING, ClassVar
 
+from ddpm_core.bundle.student import Student
 from ddpm_core.checks import Config
 from ddpm_core.diffusion.parameterisation import Parameterisation
 from ddpm_core.errors import ParamsError
@@ -44,6 +45,10 @@ class BaseObjectiveConfig(Config, ABC):
     @abstractmethod
     def build(self, spec: DataSpec, dropout: "LabelDropout | None") -> "Objective":
         """The objective of a training; imports torch."""
+
+    def student(self) -> Student | None:
+        """What the bundle of a student says of it."""
+        return None
 
     def build_held_out(self, spec: DataSpec) -> "Objective":
         """The objective for held-out data, by which a training compares its steps: without condition dropout."""

@@ -105,7 +105,7 @@ class DiffusionObjective:
         (weight,) = look_up(self._weights, t, x0)
         return DiffusionDraw(
             t=t,
-            band=to_device(_bands((t / self.process.T).astype(np.float32)), device),
+            band=to_device(bands(t, self.process.T), device),
             x_in=levels.c_in * self.process.perturb(levels, x0, eps),
             time=levels.time,
             cond=batch.cond if self.dropout is None else self.dropout.of(batch.cond, seed, step, share),
@@ -200,8 +200,9 @@ def _bound_tables(process: Process) -> Floats:
     return tables
 
 
-def _bands(level: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The band of a level: which of the equal parts of (0, 1] it is in."""
+def bands(t: NDArray[np.int64], T: int) -> NDArray[np.float32]:
+    """The band of each level: which of the equal parts of 1..T it is in."""
+    level = (t / T).astype(np.float32)
     band: NDArray[np.float32] = np.clip(np.ceil(level * BANDS) - 1, 0, BANDS - 1)
     return band
 

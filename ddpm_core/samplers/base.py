@@ -2,14 +2,14 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from ddpm_core.checks import Checks, Config, at_least_1
 from ddpm_core.diffusion.plan import Bound, PlanBuilder, SamplingPlan
 from ddpm_core.diffusion.schedule import Schedule
-from ddpm_core.diffusion.spacing import Spacing, spaced_levels
+from ddpm_core.diffusion.spacing import Levels, Spacing, fault_of_levels, spaced_levels
 from ddpm_core.diffusion.variance import Variance, is_learned, step_variance
 from ddpm_core.errors import ParamsError
 
@@ -25,7 +25,7 @@ class Sampler(Config, ABC):
     """
 
     steps: int
-    spacing: Spacing
+    spacing: Spacing | Levels
     bound: Bound
     __checks__: ClassVar[Checks] = SHARED_CHECKS
     order: ClassVar[int | None]
@@ -33,13 +33,30 @@ class Sampler(Config, ABC):
     conventional: ClassVar[Mapping[str, Any]] = {}
     """Values of its own fields, for `named`, where nobody says otherwise."""
 
+    def faults(self) -> list[str]:
+        fault = None if isinstance(self.spacing, str) else fault_of_levels(self.spacing, self.steps)
+        return [] if fault is None else [fault]
+
+    def with_steps(self, steps: int) -> Self:
+        """The same with so many steps; explicit levels hold for their own number, other numbers are trailing."""
+        return replace(self, steps=steps, spacing=spacing_for(self, steps))
+
+    def levels(self, schedule: Schedule) -> list[int]:
+        """The levels that it visits, noisiest first, 0 last."""
+        return spaced_levels(self.spacing, schedule, self.steps)
+
     def plan(self, schedule: Schedule, variance: Variance) -> SamplingPlan:
         """The rows from noise to clean data."""
-        return self.over(spaced_levels(self.spacing, schedule, self.steps), schedule, variance)
+        return self.over(self.levels(schedule), schedule, variance)
 
     @abstractmethod
     def over(self, levels: Sequence[int], schedule: Schedule, variance: Variance) -> SamplingPlan:
         """The rows through explicit falling levels, which need not reach from T to 0."""
+
+
+def spacing_for(sampler: Sampler, steps: int) -> Spacing | Levels:
+    """Its spacing; explicit levels only where they are of so many steps, else trailing."""
+    return sampler.spacing if isinstance(sampler.spacing, str) or steps == sampler.steps else "trailing"
 
 
 def steps_of(levels: Sequence[int]) -> list[tuple[int, int]]:

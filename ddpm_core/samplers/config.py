@@ -1,6 +1,6 @@
 """How a bundle samples unless it is told otherwise, and samplers named on a command line."""
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from difflib import get_close_matches
 from typing import Any, ClassVar, get_args
 
@@ -8,6 +8,7 @@ from ddpm_core.checks import Checks, Config, fraction, not_negative
 from ddpm_core.diffusion.schedule import Schedule
 from ddpm_core.errors import ParamsError
 from ddpm_core.samplers import SamplerConfig
+from ddpm_core.samplers.base import spacing_for
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,8 @@ def sampler_kinds() -> dict[str, type[SamplerConfig]]:
 def named(kind: str, steps: int, base: SamplerConfig | None) -> SamplerConfig:
     """A sampler by its name and number of steps; spacing and bound from `base`, else conventional ones.
 
-    The conventional spacing is that of Lin et al. 2024, which begins at the noisiest level.
+    The conventional spacing is that of Lin et al. 2024, which begins at the noisiest level. Explicit levels of `base`
+    hold for their own number of steps; another number is trailing.
     """
     kinds = sampler_kinds()
     if kind not in kinds:
@@ -63,9 +65,9 @@ def named(kind: str, steps: int, base: SamplerConfig | None) -> SamplerConfig:
         hint = f"; did you mean {near[0]!r}?" if near else ""
         raise ParamsError(f"sampler: must be one of {', '.join(kinds)}, got {kind!r}{hint}")
     if base is not None and base.kind == kind:
-        return replace(base, steps=steps)
+        return base.with_steps(steps)
     cls = kinds[kind]
-    spacing, bound = ("trailing", "clip") if base is None else (base.spacing, base.bound)
+    spacing, bound = ("trailing", "clip") if base is None else (spacing_for(base, steps), base.bound)
     return cls(kind=kind, steps=steps, spacing=spacing, bound=bound, **cls.conventional)  # type: ignore[arg-type]
 
 

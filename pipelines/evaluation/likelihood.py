@@ -52,10 +52,13 @@ def held_out_bits(
     """`bits_per_dim` of so many of these data, at so many drawn levels each, and its standard error."""
     T = bundle.schedule.T
     bits = Metric("bits_per_dim", "bits that the network needs for a value of unseen data, at most", "lower")
-    if count == 0 or bundle.spec.levels is None or bundle.schedule.one_level:
+    few = bundle.student is not None and bundle.student.sampler is not None
+    if count == 0 or bundle.spec.levels is None or bundle.schedule.one_level or few:
         reason = "evaluate.bits_images is 0" if count == 0 else "the data have no levels"
         if bundle.schedule.one_level:
             reason = "the bundle has no encoder, by which its bound is measured; `ddpm nll` reads it from the weights"
+        if few:
+            reason = "the bundle is of a student that is valid at some levels alone"
         return HeldOutBits((Metric(bits.name, bits.meaning, left_out=reason),), ())
     chosen = np.sort(generator(seed, Purpose.EVALUATE).permutation(len(x))[:count])
     data = Data.encoded(

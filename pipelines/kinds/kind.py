@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from ddpm_core.spec import DataSpec, conditions_of
 
 if TYPE_CHECKING:
+    from ddpm_core.metrics.metric import Metric
     from pipelines.evaluation.evaluation import Evaluation, Measured
     from pipelines.evaluation.reference import RealData
     from pipelines.kinds.manifest import Row
@@ -152,3 +153,11 @@ class Kind(ABC):
     @abstractmethod
     def measure(self, of: "Evaluation") -> "Measured":
         """Measure samples beside real data. Among the files is `grid.png`, a picture of some samples."""
+
+    def closeness(self, of: "Evaluation") -> "Metric":
+        """How far samples are from real data, lower is better: what `ddpm tune-sampler` searches by.
+
+        `of.test` stands for unseen data and is a part of the training split. The first metric that champions are
+        compared by, if a kind says nothing else.
+        """
+        return next(metric for metric in self.measure(of).metrics if metric.champion)

@@ -190,13 +190,16 @@ class Sampler:
     def make_golden(self, steps: int, tolerance: float) -> Golden:
         """A sample to recognise this model by: seed 0, a few steps of DDIM, the first class where there are classes.
 
-        Of other conditions none is told, but zeros where a condition must be.
+        A student of some levels alone is sampled at those. Of other conditions none is told, but zeros where a
+        condition must be.
         """
         cond: dict[str, Any] = {}
         for name, condition in self.bundle.spec.conditions.items():
             if condition.classes or condition.null is None:
                 cond[name] = np.zeros(condition.shape, dtype=condition.dtype).tolist()
-        sampler = named("ddim", steps, self.defaults.sampler)
+        own = self.bundle.student
+        bound = own is not None and own.sampler is not None
+        sampler = self.defaults.sampler if bound else named("ddim", steps, self.defaults.sampler)
         return Golden.of(self._one(sampler, 0, cond), seed=0, cond=cond, sampler=asdict(sampler), tolerance=tolerance)
 
     def check_golden(self) -> str:

@@ -14,7 +14,6 @@ from ddpm_core.diffusion.generate import Noise, generate
 from ddpm_core.diffusion.generate import OnStep as AfterRow
 from ddpm_core.diffusion.noise import Purpose, initial, step_noise
 from ddpm_core.diffusion.plan import SamplingPlan
-from ddpm_core.diffusion.spacing import spaced_levels
 from ddpm_core.errors import ParamsError
 from ddpm_core.samplers.inversion import inversion
 from pipelines.runtime.progress import Progress
@@ -139,11 +138,16 @@ class Editor:
                 f"{edit}: needs a model with levels between data and noise, where a datum can stand half-way; this one "
                 "makes data of noise in one evaluation: interpolate between seeds instead"
             )
+        student = self._sampler.bundle.student
+        if student is not None and student.sampler is not None:
+            raise ParamsError(
+                f"{edit}: needs a model that is valid at any level, but this student is so at "
+                f"{list(student.sampler['levels'])} alone; take its teacher, or interpolate between seeds"
+            )
 
     def _levels_from(self, strength: float) -> list[int]:
         self._needs_levels("vary")
-        sampler = self._recipe.sampler
-        return levels_from(spaced_levels(sampler.spacing, self._schedule, sampler.steps), self._schedule, strength)
+        return levels_from(self._recipe.sampler.levels(self._schedule), self._schedule, strength)
 
     def _down(self, levels: list[int]) -> SamplingPlan:
         return self._recipe.sampler.over(levels, self._schedule, self._sampler.bundle.variance)

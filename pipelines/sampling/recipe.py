@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 
 from ddpm_core.bundle.format import Bundle
+from ddpm_core.bundle.student import Student
 from ddpm_core.diffusion.guidance import calls
 from ddpm_core.diffusion.plan import SamplingPlan
 from ddpm_core.errors import ParamsError
@@ -40,7 +41,7 @@ class Recipe:
             chosen = named(sampler, default.steps if steps is None else steps, default)
         else:
             chosen = default if sampler is None else sampler
-            chosen = chosen if steps is None else replace(chosen, steps=steps)
+            chosen = chosen if steps is None else chosen.with_steps(steps)
         plan = chosen.plan(bundle.schedule, bundle.variance)
         if bundle.schedule.one_level and (plan.evaluations != 1 or plan.needs_noise):
             raise ParamsError(
@@ -48,6 +49,8 @@ class Recipe:
                 f"between data and noise, got {chosen.kind}; take ddim, or leave it out"
             )
         guided_by = _guidance(bundle, defaults.guidance, guidance)
+        if bundle.student is not None:
+            _refuse_unlike(bundle.student, chosen, chosen.levels(bundle.schedule), guided_by)
         return cls(chosen, guided_by, plan, guided_by.time_interval(bundle.schedule), bundle.columns)
 
     @property
@@ -81,3 +84,19 @@ def _guidance(bundle: Bundle, default: GuidanceConfig, asked: GuidanceConfig | f
             "with labels"
         )
     return replace(chosen, weight=0.0)
+
+
+def _refuse_unlike(student: Student, chosen: SamplerConfig, levels: list[int], guidance: GuidanceConfig) -> None:
+    """What a student was not trained for is refused."""
+    if guidance.weight:
+        raise ParamsError(
+            f"guidance: must be 0 for a student, as the guidance of its teacher ({student.guidance['weight']:g}) is in "
+            f"its answers, got {guidance.weight:g}; leave it out"
+        )
+    own = student.sampler
+    if own is not None and (chosen.kind, levels, chosen.bound) != (own["kind"], list(own["levels"]), own["bound"]):
+        raise ParamsError(
+            f"sampler, steps: must be {own['kind']} over the levels {list(own['levels'])} with bound {own['bound']}, "
+            f"which alone this student was trained for, got {chosen.kind} over {levels} with bound {chosen.bound}; "
+            "leave both out"
+        )

@@ -90,7 +90,7 @@ def network_of(bundle: Bundle) -> nn.Module:
     if told is None or weights is None:
         lacks = "the network's configuration in its provenance" if told is None else "the places of its weights"
         raise ParamsError(
-            f"engine torch: must be given a bundle that tells its network and which weight is which, but bundle "
+            f"torch: must be given a bundle that tells its network and which weight is which, but bundle "
             f"{bundle.digest[:16]} lacks {lacks} (an older version made it, or another program); {_MEND}"
         )
     config: ModelConfig = parse_kept(ModelConfig, told, "bundle.json: provenance.model")

@@ -60,7 +60,7 @@ def measure_bundle(params: "Params", paths: Paths, folder: Path, out: Path, *, p
     device = pick_device(params.runtime.device)
     index, reference = read_index(paths.shards), read_reference(paths.reference)
     sampler = Sampler.open(folder, device=params.runtime.device, threads=threads, engine=config.engine)
-    _refuse_other_data(index, reference, sampler.bundle)
+    refuse_other_data(index, reference, sampler.bundle)
     train, test = (read_split(paths.shards, name) for name in ("train", "test"))
     recipe = sampler.recipe(steps=config.steps, guidance=config.guidance)
     asked = kind_of(index.spec.kind).asked_of_test(test, sampler.bundle.spec, config)
@@ -88,7 +88,8 @@ def measure_bundle(params: "Params", paths: Paths, folder: Path, out: Path, *, p
         log.warning("%s was not measured: %s", name, reason)
 
 
-def _refuse_other_data(index: ShardIndex, reference: Reference, bundle: Bundle) -> None:
+def refuse_other_data(index: ShardIndex, reference: Reference, bundle: Bundle) -> None:
+    """The reference must be about these data, and the bundle make such data."""
     if reference.content["data"] != index.digest:
         raise IntegrityError(
             f"out/reference must be about the data in data/shards (digest {index.digest}), it is about "

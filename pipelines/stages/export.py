@@ -74,6 +74,7 @@ def export_weights(
         model=contents.pop(MODEL_FILE),
         procedure=procedure,
         others=contents,
+        student=diffusion.student(),
     )
     started = OnnxDenoiser(draft, "cpu", threads)
     runs: dict[str, Net | None] = {MODEL_FILE: started, ENCODER_FILE: started.encoder}

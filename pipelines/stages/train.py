@@ -25,7 +25,7 @@ from ddpm_core.training.checkpoint import Checkpoints
 from ddpm_core.training.distributed import ALONE, is_launched, is_waiting, joined, left_alone
 from ddpm_core.training.ema import BEST
 from ddpm_core.training.meter import Measures
-from ddpm_core.training.run_folders import RunFolders, finish, key_of, outputs_of, start_over
+from ddpm_core.training.run_folders import RunFolders, ThreadsByStep, finish, key_of, outputs_of, start_over
 from ddpm_core.training.signals import listening
 from ddpm_core.training.trainer import StepReport, Trainer
 from pipelines.params import as_flat, read_yaml
@@ -117,18 +117,7 @@ def run_first(
         with closing(rollback_log):
             follow(trainer, setup.shown // config.batch_size, rollback_log, run_of_tracker, preview)
         keep_last_step(trainer, checkpoints)
-        metadata = {
-            "spec": setup.spec.to_dict(),
-            "model": asdict(setup.model_config),
-            "diffusion": asdict(params.diffusion),
-            "train_digest": key,
-            "data_digest": index.digest,
-            "steps": config.steps,
-            "threads": threads,
-            "computed": setup.computed,
-            "averages": [config.ema_decay, *config.ema_more],
-            **best_of(trainer),
-        }
+        metadata = {**about(setup, threads), **best_of(trainer)}
         further = {**trainer.ema.further(), **best_tensors(trainer)}
         atomic_write_bytes(paths.weights, weights_bytes(trainer.ema.model, metadata, further))
         atomic_write_text(paths.curves, curves_text(trainer.history, trainer.best.losses if trainer.best else None))
@@ -248,6 +237,21 @@ def md5_file(path: Path) -> str:
     """A file's MD5, as in dvc.lock."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "md5").hexdigest()
+
+
+def about(setup: TrainingSetup, threads: ThreadsByStep) -> dict[str, Any]:
+    """What the weights of a training say about themselves."""
+    return {
+        "spec": setup.spec.to_dict(),
+        "model": asdict(setup.model_config),
+        "diffusion": asdict(setup.objective_config),
+        "train_digest": key_of(setup.identity),
+        "data_digest": setup.index.digest,
+        "steps": setup.config.steps,
+        "threads": threads,
+        "computed": setup.computed,
+        "averages": [setup.config.ema_decay, *setup.config.ema_more],
+    }
 
 
 def weights_bytes(

@@ -30,6 +30,7 @@ _NO_BIT = frozenset(
         "ddpm_core.training.spans",  # names for a profile
         "ddpm_core.training.signals",  # when to stop; completed steps stay the same
         "pipelines.params",
+        "pipelines.parsing",
         "pipelines.paths",
         "pipelines.runtime.progress",  # a progress bar
         "pipelines.runtime.environment",

@@ -2,12 +2,14 @@
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import torch
 from torch import nn
 
 from ddpm_core.objectives.config import ObjectiveConfig
+from ddpm_core.samplers import SamplerConfig
 from ddpm_core.samplers.config import named
 from ddpm_core.spec import LABEL, DataSpec
 from ddpm_core.tensors.sampling import sample
@@ -32,7 +34,12 @@ class Preview:
     ) -> None:
         self._parameterisation = diffusion.parameterisation()
         schedule = self._parameterisation.schedule
-        sampler = named("dpmpp_2m", min(_STEPS, schedule.T), None)
+        student = diffusion.student()
+        sampler: SamplerConfig = named("dpmpp_2m", min(_STEPS, schedule.T), None)
+        if student is not None and student.sampler is not None:  # valid there alone
+            levels = tuple(student.sampler["levels"])
+            sampler = replace(named(student.sampler["kind"], len(levels) - 1, None), spacing=levels)
+        self._guidance = 0.0 if schedule.one_level or student is not None else _GUIDANCE
         self._plan = sampler.plan(schedule, diffusion.variance)
         self._model, self._spec, self._device, self._dtype = model, spec, device, dtype
         self._cond = kind_of(spec.kind).preview_conditions(examples, spec, _SAMPLES)
@@ -45,7 +52,7 @@ class Preview:
             self._spec,
             seeds=range(_SAMPLES),
             cond=self._cond,
-            guidance=0.0 if self._parameterisation.schedule.one_level else _GUIDANCE,
+            guidance=self._guidance,
             device=self._device,
             dtype=self._dtype,
         )

@@ -27,10 +27,11 @@ from ddpm_core.models import ModelConfig
 from ddpm_core.objectives.base import Objective
 from ddpm_core.objectives.batch import Batch, LabelDropout, Share
 from ddpm_core.objectives.config import ObjectiveConfig
+from ddpm_core.objectives.distillation_config import DistillationConfig
 from ddpm_core.spec import DataSpec
 from ddpm_core.training.checkpoint import Checkpoints
 from ddpm_core.training.compiled import compiler, is_compiled, operations
-from ddpm_core.training.config import TrainConfig
+from ddpm_core.training.config import InitFrom, TrainConfig
 from ddpm_core.training.distributed import Processes, on_this_machine
 from ddpm_core.training.held_out import HeldOut
 from ddpm_core.training.init_weights import begin_from
@@ -41,6 +42,7 @@ from pipelines.runtime.threads import Asked, in_use, is_users
 from pipelines.shards.archive import Arrays, ShardIndex, joined, read_index, read_shard, rows_of
 from pipelines.training import code_files
 from pipelines.training.batches import batch_source, check_data, held_out_batches, spec_of_network
+from pipelines.training.teacher import open_teacher
 
 if TYPE_CHECKING:
     from pipelines.params import Params
@@ -122,13 +124,17 @@ class TrainingSetup:
         config = self.config
         seed_network(config.seed, 0)
         model = self._built()
-        if config.init_from is not None:
-            begin_from(model, config.init_from, self.paths.root, self.spec)
+        if (start := self._start()) is not None:
+            begin_from(model, start, self.paths.root, self.spec)
         return laid_out(model, self.device)
 
     def objective(self) -> Objective:
         dropout = LabelDropout(self.spec.null, self.config.label_dropout) if self.spec.null else None
-        return self.objective_config.build(self.spec, dropout)
+        config = self.objective_config
+        if isinstance(config, DistillationConfig):
+            teacher = laid_out(open_teacher(config, self.spec, self.paths.root), self.device)
+            return config.build_taught(self.spec, teacher, self.dtype)
+        return config.build(self.spec, dropout)
 
     def batches(self, start: int) -> Iterator[Batch]:
         """The endless stream from batch `start` on; of each batch the rows of this process."""
@@ -161,6 +167,13 @@ class TrainingSetup:
             f"{self.config.steps} steps of {self.config.batch_size}",
         ]
         return ", ".join(words)
+
+    def _start(self) -> InitFrom | None:
+        """The weights to begin from; a student begins with its teacher's."""
+        config = self.objective_config
+        if self.config.init_from is None and isinstance(config, DistillationConfig):
+            return InitFrom(config.teacher.path, config.teacher.sha256)
+        return self.config.init_from
 
     def _built(self) -> nn.Module:
         return self.model_config.build(self.spec, self.objective_config.learned_variance)

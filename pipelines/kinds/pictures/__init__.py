@@ -10,6 +10,7 @@ from ddpm_core.spec import DataSpec
 from pipelines.kinds.kind import Augment, Kind, Sections
 
 if TYPE_CHECKING:
+    from ddpm_core.metrics.metric import Metric
     from pipelines.evaluation.evaluation import Evaluation, Measured
     from pipelines.evaluation.reference import RealData
     from pipelines.kinds.manifest import Row
@@ -101,3 +102,8 @@ class Pictures(Kind):
         from pipelines.kinds.pictures.evaluation.measure import measure
 
         return measure(of)
+
+    def closeness(self, of: "Evaluation") -> "Metric":
+        from pipelines.kinds.pictures.evaluation.measure import closeness
+
+        return closeness(of)

@@ -93,3 +93,9 @@ def test_more_steps_than_levels_are_refused(schedule_of, steps):
 def test_unknown_spacing_is_refused(schedule_of):
     with pytest.raises(ParamsError, match=r"spacing: must be one of leading, .*, got 'even'"):
         spaced_levels("even", schedule_of("linear"), 3)
+
+
+def test_explicit_levels_lie_within_the_schedule(schedule_of):
+    assert spaced_levels((40, 3, 0), schedule_of("linear", 50), 2) == [40, 3, 0]
+    with pytest.raises(ParamsError, match=r"none above the schedule's 50, got \[51, 3, 0\]"):
+        spaced_levels((51, 3, 0), schedule_of("linear", 50), 2)

@@ -17,18 +17,31 @@ from ddpm_core.objectives.base_config import BaseObjectiveConfig
 from ddpm_core.objectives.batch import Batch, LabelDropout, Share
 from ddpm_core.objectives.config import ObjectiveConfig
 from ddpm_core.objectives.diffusion_config import DiffusionConfig
+from ddpm_core.objectives.distillation_config import (
+    BakedGuidance,
+    DistillationConfig,
+    TeacherConfig,
+    TrajectoryRegression,
+)
 from ddpm_core.objectives.elbo_config import ElboConfig
+from ddpm_core.samplers.config import GuidanceConfig
 from ddpm_core.spec import labelled
 
 SPEC = labelled((2, 3), None, None, ("a", "b"))
 COSINE = Cosine("cosine", 20, 0.008, 0.999, False)
 LAW = Uniform("uniform", True)
 MLP, VAE = MLPConfig("mlp", 8, 1, 0.0), VAEConfig("vae", 2, 4, (1,), 1, 1, 0.0, "each")
+TEACHER, GUIDED = TeacherConfig("teacher", "0" * 64), GuidanceConfig(0.6, (0.25, 0.9), 0.0)
+WALKED = TrajectoryRegression("trajectories", 5, 4, (20, 10, 0), "none")
 EXAMPLES: list[tuple[BaseObjectiveConfig, Any]] = [  # with a network that it trains
     (DiffusionConfig("diffusion", COSINE, "v", "learned", Simple("simple"), LAW, 0.001), MLP),
     (ElboConfig("elbo", "normal"), VAE),
+    (DistillationConfig("distillation", TEACHER, COSINE, "v", GUIDED, BakedGuidance("guidance", 0.8)), MLP),
+    (DistillationConfig("distillation", TEACHER, COSINE, "v", GUIDED, WALKED), MLP),
 ]
-every_objective = pytest.mark.parametrize(("config", "network"), EXAMPLES, ids=[c.kind for c, _ in EXAMPLES])  # type: ignore[attr-defined]
+every_objective = pytest.mark.parametrize(
+    ("config", "network"), EXAMPLES, ids=[getattr(c, "method", c).kind for c, _ in EXAMPLES]
+)
 
 
 def net_of(config: Any, network: Any) -> nn.Module:
@@ -38,6 +51,12 @@ def net_of(config: Any, network: Any) -> nn.Module:
         if not parameter.any():
             nn.init.normal_(parameter, std=0.1)
     return net
+
+
+def built(config: Any, network: Any, dropout: LabelDropout | None) -> Any:
+    if isinstance(config, DistillationConfig):
+        return config.build_taught(SPEC, net_of(config, network), torch.float32)
+    return config.build(SPEC, dropout)
 
 
 def batch(mask: Tensor | None = None, weight: Tensor | None = None) -> Batch:
@@ -64,7 +83,7 @@ def test_its_keys_have_no_defaults_and_a_bundle_can_be_made(config: Any, network
 
 @every_objective
 def test_a_draw_is_a_function_of_seed_and_step_whatever_the_share(config: Any, network: Any) -> None:
-    ours, data = config.build(SPEC, LabelDropout({"label": 2}, 0.5)), batch()
+    ours, data = built(config, network, LabelDropout({"label": 2}, 0.5)), batch()
     draw = ours.draw(data, 3, 7)
     assert equal(draw, ours.draw(data, 3, 7))
     assert not equal(draw, ours.draw(data, 4, 7))
@@ -79,7 +98,7 @@ def test_a_draw_is_a_function_of_seed_and_step_whatever_the_share(config: Any, n
 
 @every_objective
 def test_the_parts_of_a_draw_sum_to_its_loss(config: Any, network: Any) -> None:
-    ours, net = config.build(SPEC, None), net_of(config, network)
+    ours, net = built(config, network, None), net_of(config, network)
     draw = ours.draw(batch(weight=torch.full((1, 1, 1), 0.5)), 0, 0)
     whole, parts = ours.loss(net, draw), [ours.loss(net, part) for part in draw.parts(4)]
     torch.testing.assert_close(sum(part.total for part in parts), whole.total)
@@ -90,7 +109,7 @@ def test_the_parts_of_a_draw_sum_to_its_loss(config: Any, network: Any) -> None:
 
 @every_objective
 def test_masked_elements_change_nothing_not_even_as_nan(config: Any, network: Any) -> None:
-    ours, net = config.build(SPEC, None), net_of(config, network)
+    ours, net = built(config, network, None), net_of(config, network)
     mask = torch.ones(6, 2, 3)
     mask[:, 1, 1] = 0
     clean, dirty = batch(mask), batch(mask)
@@ -103,13 +122,13 @@ def test_masked_elements_change_nothing_not_even_as_nan(config: Any, network: An
 
 @every_objective
 def test_every_parameter_learns(config: Any, network: Any) -> None:
-    ours, net = config.build(SPEC, None), net_of(config, network)
+    ours, net = built(config, network, None), net_of(config, network)
     ours.loss(net, ours.draw(batch(), 0, 0)).total.backward()
     assert [name for name, p in net.named_parameters() if p.grad is None or not p.grad.any()] == []
 
 
 @every_objective
 def test_its_state_goes_through_a_checkpoint(config: Any, network: Any) -> None:
-    ours, again = config.build(SPEC, None), config.build(SPEC, None)
+    ours, again = built(config, network, None), built(config, network, None)
     again.load_state_dict(ours.state_dict())
     assert equal(ours.draw(batch(), 0, 0), again.draw(batch(), 0, 0))

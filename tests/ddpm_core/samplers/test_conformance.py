@@ -2,7 +2,7 @@
 
 import json
 import re
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
@@ -27,8 +27,9 @@ def same_rows(one, two, tolerance=3e-13):
 @pytest.mark.parametrize("kind", sampler_kinds())
 def test_laws_of_every_plan(schedule_of, sampler_of, kind, name):
     schedule = schedule_of(name, 200)
-    for steps in (1, 2, 20, 200):
-        plan = sampler_of(kind, steps).plan(schedule, "fixed_small")
+    explicit = sampler_of(kind, 5, spacing=(200, 150, 90, 40, 10, 0))
+    for sampler in (*(sampler_of(kind, steps) for steps in (1, 2, 20, 200)), explicit):
+        steps, plan = sampler.steps, sampler.plan(schedule, "fixed_small")
         assert plan.t[0] == schedule.T
         assert plan.s[-1] == 0
         assert plan.kind == kind
@@ -255,9 +256,38 @@ def test_named_keeps_what_the_base_says():
     assert (other.kind, other.spacing, other.bound) == ("heun", "leading", "dynamic")
 
 
+@pytest.mark.parametrize("kind", sampler_kinds())
+def test_explicit_levels_are_visited_and_hold_for_their_own_number_of_steps(schedule_of, sampler_of, kind):
+    """The rule: another number of steps, by a request or by a name, is trailing; the same number keeps the levels."""
+    levels, schedule = (1000, 850, 650, 420, 190, 0), schedule_of("cosine")
+    sampler = sampler_of(kind, 5, spacing=levels)
+    plan = sampler.plan(schedule, "fixed_small")
+    assert set(plan.t) >= set(levels[:-1])
+    assert plan.to_dict() == sampler.over(levels, schedule, "fixed_small").to_dict()
+    assert sampler.with_steps(5) == sampler
+    assert sampler.with_steps(7) == sampler_of(kind, 7)
+    for other in sampler_kinds():
+        assert named(other, 5, sampler).spacing == levels
+        assert named(other, 7, sampler).spacing == "trailing"
+
+
+def test_a_rule_written_out_as_levels_is_the_same_plan(schedule_of, sampler_of):
+    schedule = schedule_of("cosine")
+    rule = sampler_of("unipc_2", 10, "quadratic")
+    explicit = sampler_of("unipc_2", 10, spacing=tuple(rule.levels(schedule)))
+    assert explicit.plan(schedule, "fixed_small").to_dict() == rule.plan(schedule, "fixed_small").to_dict()
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
+        *(
+            (
+                lambda levels=levels: replace(named("ddim", 3, None), spacing=levels),
+                r"must fall and end in 0.*steps = 3",
+            )
+            for levels in ((9, 5, 0), (9, 5, 5, 0), (5, 9, 2, 0), (9, 5, 2, 1), (9, 5, 2, -1), ())
+        ),
         (lambda: named("plms", 10, None), r"sampler: must be one of ancestral, ddim, .*, got 'plms'"),
         (lambda: named("ddim", 0, None), "steps: must be at least 1, got 0"),
         (lambda: named("ddim", 5, None).__class__(5, "trailing", "clip", "ddim", 1.5), "eta: must be between 0 and 1"),

@@ -92,6 +92,16 @@ def test_a_sampler_named_by_its_kind_takes_what_else_it_needs_from_the_bundle(sa
     assert sampler.recipe(default.kind, 7).sampler == replace(default, steps=7)
 
 
+def test_explicit_levels_of_a_bundle_come_back_as_they_were_and_hold_for_their_own_steps(tmp_path: Path) -> None:
+    levels = (50, 31, 12, 0)
+    sample = replace(tiny_sample_config(steps=3), sampler=replace(named("ddim", 3, None), spacing=levels))
+    tiny_bundle(tmp_path / "b", sample=sample)
+    opened = Sampler.open(tmp_path / "b", "cpu")
+    assert opened.recipe().plan.t.tolist() == [50, 31, 12]
+    assert opened.recipe(steps=3).plan.t.tolist() == opened.recipe("euler").plan.t.tolist() == [50, 31, 12]
+    assert opened.recipe(steps=2).sampler.spacing == opened.recipe("euler", 2).sampler.spacing == "trailing"
+
+
 def test_it_starts_from_the_last_levels_noise_and_bounds_as_the_plan_says(
     sampler: Sampler, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -8,7 +8,11 @@ import numpy as np
 from ddpm_core.files import sha256_bytes
 from ddpm_core.metrics.config import PictureEvaluateConfig
 from ddpm_core.metrics.data import EvalData, FeatureView
+from ddpm_core.metrics.energy import against, energy
+from ddpm_core.metrics.intervals import around
+from ddpm_core.metrics.likeness import energy_metric
 from ddpm_core.metrics.memorisation import nearest
+from ddpm_core.metrics.metric import Metric
 from ddpm_core.metrics.roughness import Grain
 from ddpm_core.spec import DataSpec
 from pipelines.evaluation.evaluation import Evaluation, Measured
@@ -21,6 +25,7 @@ from pipelines.kinds.pictures.reference.controls import score_controls
 from pipelines.kinds.pictures.reference.extractor import Extractor, extract
 from pipelines.kinds.pictures.reference.extractors import CLASSIFIER_NAME, classifier_extractor, versions
 from pipelines.kinds.pictures.reference.images import ImageSplit
+from pipelines.kinds.pictures.reference.store import real_features
 
 
 def measure(of: Evaluation) -> Measured:
@@ -56,6 +61,28 @@ def measure(of: Evaluation) -> Measured:
         conditions=_conditions(of, data, extractors),
         files=sample_files(made, train, data.nearest, of.spec, config, shown),
     )
+
+
+def closeness(of: Evaluation) -> Metric:
+    """e of the samples to one half of the training pictures, less that of the other half, in one judge's features.
+
+    The features of the training pictures are those of the reference; no unseen picture is looked at.
+    """
+    made, weights = SampleSet.of(of), of.reference.files.get(CLASSIFIER_NAME)
+    if weights is not None and of.reference.content["classifier"]["used"]:
+        judge = classifier_extractor(weights, of.spec, of.device)
+    else:
+        judge = next(each for each in open_all(of.reference, of.spec, of.device) if each.judges)
+    real, _ = real_features(of.reference, judge.name)
+    half, config = np.arange(len(real.train_rows)) % 2 == 0, of.config
+    held = against(
+        real.train_rows[half], real.train_rows[~half], real.train_labels[~half], made.labels, config.floor_draws,
+        config.seed,
+    )  # fmt: skip
+    seen = extract(judge, made.images, config.batch_size, of.device, "samples")
+    apart = energy(seen.features, made.labels, held, config.resamples, config.seed)
+    ends = around(apart.value, apart.replicates, config.confidence)
+    return energy_metric(judge.name).measured(apart.value, ends, apart.replicates)
 
 
 def _eval_data(

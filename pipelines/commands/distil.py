@@ -1,0 +1,249 @@
+"""`ddpm distil`: a student of a bundle, which samples in fewer evaluations, judged beside its teacher."""
+
+import argparse
+import logging
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+from ddpm_core.errors import ParamsError
+from pipelines.commands.common import Verbs, checked_params, project_paths
+
+if TYPE_CHECKING:
+    from ddpm_core.bundle.format import Bundle
+    from ddpm_core.objectives.distillation_config import BakedGuidance, TrajectoryRegression
+    from pipelines.params import Params
+    from pipelines.paths import Paths
+
+log = logging.getLogger(__name__)
+
+_INSIDE = 0.8  # of the drawn levels lie in the interval of guidance
+_WARM_UP = 10  # updates
+
+
+@dataclass(frozen=True)
+class Defaults:
+    """How a student is trained unless options say otherwise; levels are fractions of the way to noise."""
+
+    levels: tuple[float, ...]
+    updates: int
+    lr: float
+    ema: float
+
+
+METHODS = {
+    "guidance": Defaults((1.0, 0.85, 0.65, 0.42, 0.19, 0.0), updates=120, lr=7e-4, ema=0.97),
+    "trajectories": Defaults((1.0, 0.5, 0.0), updates=250, lr=1e-3, ema=0.975),
+}
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The options, checked."""
+
+    teacher: Path
+    out: Path
+    method: Literal["guidance", "trajectories"]
+    levels: tuple[int, ...] | None
+    updates: int
+    lr: float
+    ema: float
+    trajectories: int
+    teacher_steps: int
+    seed: int
+    judge: bool
+
+
+def add_to(verbs: Verbs) -> None:
+    text = "train a student of a bundle that samples in fewer evaluations, and judge it beside its teacher"
+    verb = verbs.add_parser("distil", help=text, description=text.capitalize() + ".")
+    verb.add_argument("--teacher", metavar="BUNDLE", required=True, help="the folder of the teacher's bundle")
+    verb.add_argument(
+        "--out", metavar="FOLDER", required=True, help="for bundle/, its measurement, teacher/ and compare.html"
+    )
+    verb.add_argument(
+        "--method",
+        choices=list(METHODS),
+        default="guidance",
+        help="guidance: the teacher's guidance is in the student's answers, at any levels (default); trajectories: the "
+        "teacher's trajectories in 1, 2 or 4 steps, at its own levels alone",
+    )
+    verb.add_argument(
+        "--levels",
+        metavar="LIST",
+        help="that the student is sampled at, such as 1000,500,0 (default for 1,000 levels: guidance "
+        "1000,850,650,420,190,0; trajectories 1000,500,0)",
+    )
+    verb.add_argument("--updates", type=int, help="of the weights (default: guidance 120, trajectories 250)")
+    verb.add_argument("--lr", type=float, help="learning rate (default: guidance 7e-4, trajectories 1e-3)")
+    verb.add_argument("--ema", type=float, help="decay of the averages (default: guidance 0.97, trajectories 0.975)")
+    verb.add_argument("--trajectories", type=int, default=4096, metavar="N", help="of the teacher (default: 4096)")
+    verb.add_argument("--teacher-steps", type=int, default=8, metavar="K", help="of a trajectory (default: 8)")
+    verb.add_argument("--seed", type=int, default=0, help="of data order, levels and noise (default: 0)")
+    verb.add_argument("--no-judge", action="store_true", help="train and export alone")
+    verb.set_defaults(action=distil)
+
+
+def distil(args: argparse.Namespace) -> None:
+    """Train, export, measure both under equal conditions, print the verdict and the comparison."""
+    paths = project_paths(args)
+    asked = _asked(args, paths)
+    params = checked_params(paths, computes=True)
+    from ddpm_core.bundle.format import read_bundle
+
+    teacher = read_bundle(asked.teacher)
+    ours = student_params(params, teacher, asked)
+    student = _trained(ours, paths, asked.out / "bundle", quiet=args.quiet)
+    log.info("student %s of teacher %s: %s", student.digest[:16], teacher.digest[:16], asked.out / "bundle")
+    if asked.judge:
+        _judge(params, paths, asked, teacher.digest)
+
+
+def student_params(params: "Params", teacher: "Bundle", asked: Asked) -> "Params":
+    """The project's parameters, with the sections of this student in place of those of a training on data."""
+    from ddpm_core.models import ModelConfig
+    from ddpm_core.objectives.distillation_config import DistillationConfig, TeacherConfig
+    from ddpm_core.samplers.config import SampleConfig
+    from ddpm_core.samplers.unipc import Unipc2
+    from ddpm_core.training.config import Cosine
+    from pipelines.params import parse
+    from pipelines.parsing import parse_kept
+
+    recipe, T = METHODS[asked.method], teacher.schedule.T
+    levels = asked.levels or tuple(round(share * T) for share in recipe.levels)
+    sample: SampleConfig = parse(SampleConfig, teacher.sample, "bundle.json: sample")
+    schedule: Any = getattr(params.diffusion, "schedule", None)
+    if schedule is None:
+        raise ParamsError(f"diffusion.kind: must be diffusion to distil, got {params.diffusion}")
+    diffusion = DistillationConfig(
+        "distillation",
+        TeacherConfig(str(asked.teacher), teacher.digest),
+        schedule,
+        teacher.target,
+        sample.guidance,
+        _method(asked, levels, sample.sampler.bound),
+    )
+    train = replace(
+        params.train,
+        seed=asked.seed,
+        init_from=None,
+        steps=asked.updates,
+        label_dropout=0.0,
+        lr=asked.lr,
+        warmup_steps=min(_WARM_UP, asked.updates - 1),
+        lr_schedule=Cosine("cosine", 0.0),
+        ema_decay=asked.ema,
+        ema_more=(),
+        hold_out=0,
+        sample_every=0,
+        compile="never",
+    )
+    return replace(
+        params,
+        model=parse_kept(ModelConfig, teacher.provenance["model"], "bundle.json: provenance.model"),
+        diffusion=diffusion,
+        train=train,
+        export=replace(params.export, ema=None, weights="last"),
+        sample=replace(
+            sample,
+            sampler=Unipc2(len(levels) - 1, levels, sample.sampler.bound, "unipc_2"),
+            guidance=replace(sample.guidance, weight=0.0),
+        ),
+    )
+
+
+def _method(asked: Asked, levels: tuple[int, ...], bound: Any) -> "BakedGuidance | TrajectoryRegression":
+    from ddpm_core.objectives.distillation_config import BakedGuidance, TrajectoryRegression
+
+    if asked.method == "guidance":
+        return BakedGuidance("guidance", _INSIDE)
+    return TrajectoryRegression("trajectories", asked.trajectories, asked.teacher_steps, levels, bound)
+
+
+def _trained(params: "Params", paths: "Paths", folder: Path, *, quiet: bool) -> "Bundle":
+    """Train a student and export it."""
+    from dataclasses import asdict
+
+    from ddpm_core.files import atomic_write_bytes
+    from ddpm_core.training.distributed import ALONE
+    from pipelines.runtime.progress import Progress
+    from pipelines.stages.export import export_weights
+    from pipelines.stages.train import about, weights_bytes
+    from pipelines.training.setup import TrainingSetup
+
+    setup = TrainingSetup.of(params, paths, ALONE)
+    trainer = setup.trainer(None, lambda: False)
+    log.info("distilling on %s", setup)
+    with Progress(setup.config.steps, "distil", "steps", quiet=quiet) as bar:
+        for report in trainer.run():
+            bar.update()
+            if report.measures is not None:
+                bar.note(f"loss {report.measures.loss:.5f}")
+    with TemporaryDirectory(prefix="distil-") as scratch:
+        weights = Path(scratch) / "weights.safetensors"
+        metadata = about(setup, [[0, setup.threads]])
+        atomic_write_bytes(weights, weights_bytes(trainer.ema.model, metadata))
+        return export_weights(weights, folder, params.export, asdict(params.sample), setup.threads)
+
+
+def _judge(params: "Params", paths: "Paths", asked: Asked, teacher: str) -> None:
+    """Measure both with the same seeds and conditions, unless the project has measured this teacher already."""
+    from ddpm_core.files import atomic_write_text
+    from pipelines.gate.record import judged_in
+    from pipelines.report.compare import Compared, open_runs
+    from pipelines.stages.evaluate import measure_bundle
+
+    params = replace(params, evaluate=replace(params.evaluate, steps=None, guidance=None))
+    measure_bundle(params, paths, asked.out / "bundle", asked.out, panels=False)
+    beside = asked.out / "teacher"
+    measure_bundle(params, paths, asked.teacher, beside, panels=False)
+    with open_runs((str(asked.out), str(beside)), params, paths) as runs:
+        compared = Compared.of(runs, params)
+    atomic_write_text(asked.out / "compare.html", compared.html())
+    sys.stdout.write(f"{judged_in(asked.out, params.gate).table()}\n\n{compared.text()}")
+    log.info("student (A) beside its teacher (B): %s", asked.out / "compare.html")
+
+
+def _asked(args: argparse.Namespace, paths: "Paths") -> Asked:
+    method = cast(Literal["guidance", "trajectories"], args.method)
+    recipe = METHODS[method]
+    updates = recipe.updates if args.updates is None else args.updates
+    for option, value, least in (
+        ("--updates", updates, 2),
+        ("--trajectories", args.trajectories, 1),
+        ("--teacher-steps", args.teacher_steps, 1),
+        ("--seed", args.seed, 0),
+    ):
+        if value < least:
+            raise ParamsError(f"{option}: must be at least {least}, got {value}")
+    out = Path(args.out).resolve()
+    if out == paths.root or out.is_relative_to(paths.root / "out") or out.is_relative_to(paths.root / "data"):
+        raise ParamsError(f"--out: must be a folder outside the stages' own out/ and data/, got {args.out}")
+    return Asked(
+        teacher=Path(args.teacher).resolve(),
+        out=out,
+        method=method,
+        levels=_levels(args.levels),
+        updates=updates,
+        lr=recipe.lr if args.lr is None else args.lr,
+        ema=recipe.ema if args.ema is None else args.ema,
+        trajectories=args.trajectories,
+        teacher_steps=args.teacher_steps,
+        seed=args.seed,
+        judge=not args.no_judge,
+    )
+
+
+def _levels(text: str | None) -> tuple[int, ...] | None:
+    """Falling whole numbers from a list with commas."""
+    from ddpm_core.diffusion.spacing import fault_of_levels
+
+    if text is None:
+        return None
+    words = text.split(",")
+    levels = tuple(int(word) for word in words if word.strip().isdecimal())
+    if len(levels) < 2 or len(levels) != len(words) or fault_of_levels(levels, len(levels) - 1):
+        raise ParamsError(f"--levels: must be falling whole numbers that end in 0, such as 1000,500,0, got {text!r}")
+    return levels
