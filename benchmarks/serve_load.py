@@ -295,7 +295,7 @@ def main() -> None:
     parser.add_argument("--step", type=float, default=0.2, help="disconnects: seconds that a step takes at most")
     parser.add_argument("--samples", type=int, default=10_000, help="bytes: how many")
     args = parser.parse_args()
-    print(f"{args.mode}: {machine('onnxruntime', 'numpy')}")
+    print(f"{args.mode}: {machine('onnxruntime-gpu', 'numpy')}")
     run, options = MODES[args.mode]
     with served(args.bundle, ["--threads", "1", "--at-once", args.at_once, *options], 16) as (url, pid):
         run(url, pid, args)

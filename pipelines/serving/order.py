@@ -11,6 +11,7 @@ _HALF_LIFE = 10.0  # seconds of measured work, after which a measurement counts 
 _PACE_HOLDS = 60.0  # seconds, after which an old pace refuses no one
 _CREDIT = 0.5  # seconds that a client who comes may have before those who were here
 _IN_TIME = 0.8  # of the time that a request has, what accepted work may fill; the rest is for a slower machine
+_SMALL = 0.01  # of its time: what takes no longer is accepted as long as there is a place
 _KEPT = 4  # one place in so many, and so much of the time, is for clients who have nothing in hand
 _CAUTION = 1.1  # work is expected to take so much longer when it is asked whether it ends in time
 
@@ -122,15 +123,17 @@ def seconds_to_room(
 ) -> float:
     """How long until this can be accepted; 0 where it can be now.
 
-    Each needs a place, and all work must end by its deadline. A quarter of both is for clients who have
-    nothing in hand.
+    Each needs a place, and all work must end by its deadline. A quarter of both is for clients who have nothing in
+    hand. Small work needs a place alone: it ends long before its deadline however much else is in hand.
     """
     has_some = any(other.client == work.client for other in in_hand)
     most = places - places // _KEPT if has_some else places
     until_place = seconds_to_ends(in_hand, shares, len(in_hand) - most + 1) / at_once
-    before = sum(other.left for other in in_hand)
-    time = _IN_TIME * (work.deadline - now) * (1 - 1 / _KEPT if has_some else 1)
-    until_time = min(before, before + work.left - time * at_once) / at_once
+    left, before, time = work.left, sum(other.left for other in in_hand), work.deadline - now
+    if left <= _SMALL * time:
+        return max(0.0, until_place)
+    time *= _IN_TIME * (1 - 1 / _KEPT if has_some else 1)
+    until_time = min(before, before + left - time * at_once) / at_once
     return max(0.0, until_place, until_time)
 
 

@@ -137,6 +137,13 @@ def test_work_is_accepted_as_long_as_all_of_it_ends_in_time() -> None:
     assert seconds_to_room(work(79, "b", 100), [work(75, "a", 100)], Shares(), 8, 0, 2) == 0
 
 
+def test_a_hundredth_of_the_time_is_accepted_however_much_is_in_hand() -> None:
+    in_hand = [work(500, "a", 100)]  # the machine has become slower since
+    assert seconds_to_room(work(1, "a", 100), in_hand, Shares(), 8, 0, 1) == 0
+    assert seconds_to_room(work(1.1, "a", 100), in_hand, Shares(), 8, 0, 1) > 0
+    assert seconds_to_room(work(1, "a", 100), in_hand, Shares(), 1, 0, 1) == pytest.approx(500)  # there is no place
+
+
 def test_nobody_is_told_to_wait_longer_than_the_work_before_him() -> None:
     in_hand = [work(30, "a", 100)]
     assert seconds_to_room(work(79, "a", 100), in_hand, Shares(), 8, 0, 1) == pytest.approx(30)
