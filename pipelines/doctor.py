@@ -9,7 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from ddpm_core.errors import DdpmError
-from pipelines.gpu_doctor import examine_gpu
+from pipelines.gpu_doctor import examine_gpu, sampling_provider
 from pipelines.paths import Paths
 from pipelines.runtime.threads import Asked, in_use
 
@@ -98,6 +98,7 @@ def _devices(findings: Findings) -> None:
     findings.add("devices", "CPU cores", str(len(os.sched_getaffinity(0))))
     findings.add("devices", "torch", _torch_devices())
     findings.add("devices", "onnxruntime", _runtime_providers())
+    findings.add("devices", "sampling runs on", sampling_provider())
     lines, faults = examine_gpu()
     for name, text in lines:
         findings.add("GPU", name, text)

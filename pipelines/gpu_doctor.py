@@ -258,22 +258,42 @@ def needed_libraries(cuda: str) -> tuple[str, ...]:
     return (*names, f"libnvrtc.so.{major}", "libcudnn.so.9")
 
 
+def sampling_provider() -> str:
+    """What `device: auto` would take, as a convolution there shows."""
+    why = "no GPU"
+    if gpu_names():
+        try:
+            runtime_libraries()  # loads them
+            runtime_runs()
+            return "CUDA (a convolution ran there)"
+        except Exception as error:  # noqa: BLE001  whatever the GPU lacks, `auto` takes the CPU
+            why = f"the GPU fails: {' '.join(str(error).split())[:300]}"
+    try:
+        import onnxruntime
+    except ImportError as error:
+        return f"nothing: onnxruntime cannot be imported ({error})"
+    _convolve(onnxruntime, "CPUExecutionProvider")
+    return f"CPU (a convolution ran there; {why})"
+
+
 def runtime_runs() -> str:
     """One convolution with the CUDA provider, which loads cuDNN."""
-    runtime = _runtime()
+    _convolve(_runtime(), "CUDAExecutionProvider", "CPUExecutionProvider")
+    return "a convolution on the GPU is right"
+
+
+def _convolve(runtime: Any, *providers: str) -> None:
+    """A convolution with the first of these providers, or Missing."""
     import numpy as np
 
     options = runtime.SessionOptions()
     options.log_severity_level = 4
-    session = runtime.InferenceSession(
-        CONVOLUTION, options, providers=["CUDAExecutionProvider", "CPUExecutionProvider"], enable_fallback=0
-    )
-    if "CUDAExecutionProvider" not in session.get_providers():
-        raise Missing("the CUDA provider does not start")
+    session = runtime.InferenceSession(CONVOLUTION, options, providers=list(providers), enable_fallback=0)
+    if providers[0] not in session.get_providers():
+        raise Missing(f"the {providers[0].removesuffix('ExecutionProvider')} provider does not start")
     (out,) = session.run(None, {"x": np.ones((1, 1, 3, 3), np.float32), "w": np.ones((1, 1, 3, 3), np.float32)})
     if out.shape != (1, 1, 1, 1) or out.item() != 9.0:
         raise Missing(f"the convolution of nine ones must be 9, got {out.tolist()}")
-    return "a convolution on the GPU is right"
 
 
 # The graph `y = Conv(x, w)`, opset 20, as onnx writes it; this module needs no onnx.

@@ -263,6 +263,24 @@ def test_the_first_run_must_be_on_the_gpu_and_right(monkeypatch: pytest.MonkeyPa
         gpu_doctor.runtime_runs()
 
 
+def test_the_provider_is_the_one_that_ran_a_convolution(
+    driver: Callable[[Any], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    driver(None)
+    assert gpu_doctor.sampling_provider().startswith("CPU (a convolution ran there; no GPU")
+    driver(FakeDriver())
+
+    def fails() -> str:
+        raise Missing("libcudnn.so.9")
+
+    monkeypatch.setattr(gpu_doctor, "runtime_libraries", fails)
+    assert gpu_doctor.sampling_provider().startswith("CPU (")
+    assert "libcudnn.so.9" in gpu_doctor.sampling_provider()
+    monkeypatch.setattr(gpu_doctor, "runtime_libraries", str)
+    monkeypatch.setattr(gpu_doctor, "runtime_runs", str)
+    assert gpu_doctor.sampling_provider().startswith("CUDA (")
+
+
 def test_the_small_graph_is_a_convolution_that_onnx_accepts() -> None:
     import onnxruntime
 

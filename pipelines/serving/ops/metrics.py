@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector
-from prometheus_client.core import GaugeMetricFamily, InfoMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
@@ -22,6 +22,8 @@ class ServedModel:
     bundle: str
     kind: str
     provider: str
+    switches: int
+    refused: bool
 
 
 @dataclass(frozen=True)
@@ -67,9 +69,6 @@ class Metrics:
             ("model",),
             registry=registry,
         )
-        self._switches = Counter(
-            "ddpm_model_switches", "New versions of a model, taken or refused.", ("model", "outcome"), registry=registry
-        )
 
     def request(self, route: str, status: int, seconds: float, facts: RequestFacts) -> None:
         """A request was answered."""
@@ -85,10 +84,6 @@ class Metrics:
     def step(self, seconds: float) -> None:
         """A step of a batch took so long."""
         self._steps.observe(seconds)
-
-    def switched(self, model: str, taken: bool) -> None:
-        """A new version of a model was taken, or refused."""
-        self._switches.labels(model, "taken" if taken else "refused").inc()
 
     def text(self, accept: str) -> tuple[bytes, str]:
         """The metrics in the format that the header Accept asks for, and its content type."""
@@ -111,6 +106,12 @@ class _Now(Collector):
         yield GaugeMetricFamily("ddpm_requests_waiting", "Requests that wait for their first step.", now.waiting())
         yield GaugeMetricFamily("ddpm_requests_running", "Requests that are being sampled.", now.running())
         info = InfoMetricFamily("ddpm_model", "The models, with the digest of the bundle.", labels=("model",))
+        switches = CounterMetricFamily("ddpm_model_switches", "New versions that were taken.", labels=("model",))
+        refused = GaugeMetricFamily(
+            "ddpm_model_refused", "1 while the newest version is refused and an older one goes on.", labels=("model",)
+        )
         for model in now.models():
             info.add_metric((model.name,), {"bundle": model.bundle, "kind": model.kind, "provider": model.provider})
-        yield info
+            switches.add_metric((model.name,), model.switches)
+            refused.add_metric((model.name,), float(model.refused))
+        yield from (info, switches, refused)

@@ -49,15 +49,13 @@ def test_requests_are_counted_by_route_status_and_outcome() -> None:
 def test_what_is_now_is_read_at_each_scrape() -> None:
     metrics = metrics_of(MODEL, waiting=2, running=1)
     metrics.step(0.25)
-    metrics.switched("default", True)
-    metrics.switched("default", False)
     assert value(metrics, "ddpm_requests_waiting") == 2
     assert value(metrics, "ddpm_requests_running") == 1
     assert value(metrics, "ddpm_ready") == 1
     assert value(metrics, "ddpm_model_info", model="default", bundle="d1ge57", kind="pictures", provider="CPU") == 1
     assert value(metrics, "ddpm_step_duration_seconds_sum") == 0.25
-    assert value(metrics, "ddpm_model_switches_total", model="default", outcome="taken") == 1
-    assert value(metrics, "ddpm_model_switches_total", model="default", outcome="refused") == 1
+    assert value(metrics, "ddpm_model_switches_total", model="default") == 4
+    assert value(metrics, "ddpm_model_refused", model="default") == 1
 
 
 def test_names_and_units_are_prometheus_own() -> None:
