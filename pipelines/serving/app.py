@@ -7,7 +7,7 @@ limited in size, validated strictly, and never repeated in an error.
 import asyncio
 import logging
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 
 import uvicorn
@@ -18,14 +18,14 @@ from pipelines.serving.follow import Watcher
 from pipelines.serving.hosted import Models, Version
 from pipelines.serving.http import HttpError, http_error
 from pipelines.serving.openai.routes import openai_router
+from pipelines.serving.ops.assemble import operated, server_config
+from pipelines.serving.ops.metrics import Metrics, Readings, ServedModel
+from pipelines.serving.ops.settings import Settings
 from pipelines.serving.routes import health_router, model_router, samples_router
 from pipelines.serving.service import Limits, Service
 from pipelines.serving.start import ONLY_MODEL
 
 log = logging.getLogger(__name__)
-
-DRAIN_SECONDS = 30
-"""How long the requests in hand have to end, when the server is told to stop."""
 
 
 def create_app(sampler: Sampler, limits: Limits) -> FastAPI:
@@ -63,7 +63,7 @@ def app_of(models: Models, watcher: Watcher | None = None) -> FastAPI:
 class Server(uvicorn.Server):
     """A server that refuses new work when it is told to stop, and finishes what it can of the rest in the time."""
 
-    def __init__(self, config: uvicorn.Config, models: Models, seconds: float = DRAIN_SECONDS) -> None:
+    def __init__(self, config: uvicorn.Config, models: Models, seconds: float) -> None:
         super().__init__(config)
         self._models, self._seconds = models, seconds
 
@@ -73,23 +73,30 @@ class Server(uvicorn.Server):
         self._models.close()  # a second ctrl-c leaves out the end of the lifespan
 
 
-def serve(app: FastAPI, *, host: str, port: int) -> None:
+def serve(app: FastAPI, settings: Settings) -> None:
     """Serve an application until a signal comes; running requests are finished."""
-    config = uvicorn.Config(
-        app,
-        host=host,
-        port=port,
-        log_config=None,
-        log_level="warning",
-        access_log=False,
-        server_header=False,
-        limit_concurrency=256,
-        timeout_keep_alive=5,
-        timeout_graceful_shutdown=DRAIN_SECONDS + 2,
-    )
-    routes = ", ".join(f"POST {path}" for path in app.state.models.routes)
-    log.info("serving on http://%s:%d (%s); stop with ctrl-c", host, port, routes)
+    models: Models = app.state.models
+    config = server_config(operated(app, settings, metrics_of(models)), settings)
+    routes = ", ".join(f"POST {path}" for path in models.routes)
+    scheme = "http" if settings.tls_cert is None else "https"
+    log.info("serving on %s://%s:%d (%s); stop with ctrl-c", scheme, settings.host, settings.port, routes)
     try:
-        Server(config, app.state.models).run()
+        Server(config, models, settings.stop_timeout).run()
     except KeyboardInterrupt:
         log.info("stopped")
+
+
+def metrics_of(models: Models) -> Metrics:
+    """Metrics that read these models, and are told their steps."""
+
+    def in_hand() -> tuple[int, int]:
+        return (0, 0) if models.scheduler is None else models.scheduler.in_hand
+
+    def served() -> Iterator[ServedModel]:
+        for card in models.cards():
+            texts = (card[key] for key in ("id", "bundle", "kind", "provider"))
+            yield ServedModel(*texts, card["switches"], card["refused"] is not None)
+
+    metrics = Metrics(Readings(lambda: models.ready, lambda: in_hand()[1], lambda: in_hand()[0], served))
+    models.on_step = metrics.step
+    return metrics

@@ -11,6 +11,7 @@ from ddpm_core.errors import DdpmError, ParamsError
 from pipelines.serving.base.request import Request
 from pipelines.serving.base.serving import Serving
 from pipelines.serving.http import HttpError
+from pipelines.serving.ops.facts import current
 from pipelines.serving.scheduler import Scheduler
 from pipelines.serving.service import Service
 
@@ -93,6 +94,8 @@ class Models:
         self._changing = threading.Lock()
         self._loading = asyncio.Lock()
         self.scheduler: Scheduler | None = None
+        self.on_step: Callable[[float], None] | None = None
+        """Told the seconds of every step."""
 
     def add(self, name: str, version: Version) -> None:
         """Another model. The first one is the default."""
@@ -124,6 +127,7 @@ class Models:
         HttpError where no model has that name, where it does not answer at `path`, and where it cannot be loaded.
         """
         model = self._named(name, path)
+        current().model = model.name
         self._uses += 1
         model.used = self._uses
         if (service := model.service) is None:
@@ -198,7 +202,7 @@ class Models:
         return self.scheduler is not None and self.scheduler.alive
 
     def start(self) -> None:
-        self.scheduler = Scheduler(self._waiting, self._at_once)
+        self.scheduler = Scheduler(self._waiting, self._at_once, on_step=self.on_step)
         self._loading = asyncio.Lock()
         with self._changing:
             for model in self._models.values():

@@ -94,7 +94,14 @@ class Job(Work):
 class Scheduler:
     """The jobs in hand, of which `at_once` take a step at the same time while at most `waiting` others wait."""
 
-    def __init__(self, waiting: int, at_once: int = 1, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        waiting: int,
+        at_once: int = 1,
+        clock: Callable[[], float] = time.monotonic,
+        on_step: Callable[[float], None] | None = None,
+    ) -> None:
+        self._on_step = on_step
         self._places, self._at_once, self._clock = waiting + at_once, at_once, clock
         self._jobs: list[Job] = []
         self._stepping: list[Job] = []
@@ -208,6 +215,8 @@ class Scheduler:
         seconds, cost = now - job.since, job.whole * (done - job.done)
         self._shares.charge(job.client, seconds)
         job.pace.measure(job.rows, seconds, cost, now)
+        if self._on_step is not None:
+            self._on_step(seconds)
         job.since, job.done, job.cost = now, done, job.whole * (1 - done)
 
     def _waiting(self) -> list[Job]:

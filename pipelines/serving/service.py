@@ -23,6 +23,7 @@ from pipelines.serving.base.serving import Samples
 from pipelines.serving.http import CLIENT_CLOSED_REQUEST, HttpError
 from pipelines.serving.ops.facts import current
 from pipelines.serving.order import Pace
+from pipelines.serving.ops.facts import current
 from pipelines.serving.scheduler import (
     Job,
     JobCancelled,
@@ -116,7 +117,9 @@ class Service:
 
         `watch` is that of `Sampler.sample`. An `edit` is run instead of sampling; the recipe is its own.
         """
-        cost = self.check_cost(recipe.cost(len(asked.seeds)))
+        facts = current()
+        facts.bundle, facts.count, facts.cost = self.sampler.bundle.digest, request.count, recipe.cost(len(asked.seeds))
+        cost = self.check_cost(facts.cost)
         start = time.monotonic()
         rows, work = min(self.rows, len(asked.seeds)), partial(self._sample, recipe, asked, watch, edit)
         job = Job(work, cost, start + self.limits.seconds, _client(http), rows, self.pace)
@@ -142,7 +145,8 @@ class Service:
         except DdpmError as error:
             log.error("%s", error)
             raise HttpError(500, "cannot_sample", str(error)) from error
-        log.info("%s: %d, cost: %d, seconds: %.2f", self.kind, request.count, cost, time.monotonic() - start)
+        finally:
+            facts.queued = job.waited
         return samples
 
     def check_cost(self, cost: int) -> int:

@@ -73,5 +73,5 @@ def server_config(app: ASGIApp, settings: Settings) -> uvicorn.Config:
         h11_max_incomplete_event_size=_HEAD_BYTES,
         limit_concurrency=settings.connections,
         timeout_keep_alive=settings.keep_alive,
-        timeout_graceful_shutdown=settings.stop_timeout,
+        timeout_graceful_shutdown=settings.stop_timeout + 2,  # the requests in hand are told to end before
     )

@@ -17,7 +17,7 @@ PREFIX = "DDPM_SERVE_"
 
 _seconds: Check = (lambda v: 0 < v < math.inf, "above 0 seconds")
 _port: Check = (lambda v: 0 <= v <= 65535, "from 0 to 65535")
-_cost: Check = (lambda v: v is None or v >= 1, "at least 1")
+_at_least_1_if_any: Check = (lambda v: v is None or v >= 1, "at least 1")
 
 
 @dataclass(frozen=True)
@@ -25,12 +25,17 @@ class Settings(Config):
     """How a service runs. docs/serving/operate.md lists the meaning of each."""
 
     bundle: str | None
+    model: list[str]
+    look_every: float
+    most_loaded: int | None
+    cache: str | None
     host: str
     port: int
     device: Literal["auto", "cpu", "cuda"]
     threads: int
     at_once: int
     max_cost: int | None
+    model_limit: list[str]
     queue: int
     timeout: float
     keys: str | None
@@ -51,8 +56,8 @@ class Settings(Config):
     __checks__: ClassVar[Checks] = {
         "port": _port,
         **dict.fromkeys(("threads", "at_once", "queue", "connections", "keep_alive", "stop_timeout"), at_least_1),
-        "max_cost": _cost,
-        **dict.fromkeys(("timeout", "head_timeout", "body_timeout", "write_timeout"), _seconds),
+        **dict.fromkeys(("max_cost", "most_loaded"), _at_least_1_if_any),
+        **dict.fromkeys(("timeout", "look_every", "head_timeout", "body_timeout", "write_timeout"), _seconds),
         "cors": (lambda v: all(_is_origin(each) for each in v), "origins such as https://example.org, or *"),
     }
 
@@ -78,7 +83,16 @@ class Option:
 
 
 OPTIONS = (
-    Option("bundle", None, "the bundle's folder; by default the one that the project just built"),
+    Option("bundle", None, "a bundle that stays; by default, without a model, the one that the project just built"),
+    Option(
+        "model",
+        [],
+        "NAME=WHERE, models that are followed: WHERE is an alias of the registered model NAME (by default champion) or "
+        "a folder, written with a slash; a new bundle there is verified, tried and then served",
+    ),
+    Option("look_every", 10.0, "seconds between looks for a new one"),
+    Option("most_loaded", None, "most models in memory; the least recently used one is unloaded"),
+    Option("cache", None, "folder where bundles of followed models are kept; by default in the state"),
     Option("host", "127.0.0.1", "address to listen on; any but this machine's own needs keys or allow_anonymous"),
     Option("port", 8000, "port"),
     Option("device", "auto", "auto, cpu or cuda"),
@@ -89,6 +103,7 @@ OPTIONS = (
         None,
         "most network evaluations of single data that a request may ask for; by default 10,000, of series 1,000,000",
     ),
+    Option("model_limit", [], "NAME:KEY=VALUE, limits of one model: cost, seconds or body_bytes"),
     Option("queue", 16, "requests that may wait; further ones get 429"),
     Option("timeout", 120.0, "seconds that a request may take"),
     Option("keys", None, "file of API keys (`ddpm keys add`); without it no key is needed"),

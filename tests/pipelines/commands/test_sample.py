@@ -119,7 +119,7 @@ def test_a_bundle_that_is_not_there_or_is_damaged_ends_with_1(
         (["--queue", "0"], "--queue: must be at least 1, got 0"),
         (["--max-cost", "0"], "--max-cost: must be at least 1, got 0"),
         (["--at-once", "0"], "--at-once: must be at least 1, got 0"),
-        (["--timeout", "nan"], "--timeout: must be above 0 seconds, got nan"),
+        (["--timeout", "nan"], "--timeout: must be a number, got 'nan'"),
     ],
 )
 def test_serve_refuses_what_cannot_be_served(

@@ -39,7 +39,7 @@ def arguments(*words: str) -> argparse.Namespace:
 def served(monkeypatch: pytest.MonkeyPatch, *words: str) -> Models:
     """The models of a server that would begin with these words."""
     begun: list[Any] = []
-    monkeypatch.setattr(app, "serve", lambda application, host, port: begun.append(application))
+    monkeypatch.setattr(app, "serve", lambda application, settings: begun.append(application))
     serve.serve(arguments(*words))
     models: Models = begun[0].state.models
     return models
@@ -71,7 +71,7 @@ def test_models_and_their_limits_are_named(pair: list[Path], tmp_path: Path, mon
     ],
 )
 def test_what_cannot_be_is_refused_by_its_option(words: list[str], key: str, value: str) -> None:
-    with pytest.raises(ParamsError, match=f"^{key}: .*{re.escape(value)}"):
+    with pytest.raises(ParamsError, match=rf"(?m)^\s*{key}: .*{re.escape(value)}"):
         serve.serve(arguments(*words))
 
 
