@@ -11,6 +11,7 @@ from pipelines.kinds import KINDS
 from pipelines.params import read_yaml, section_types, stage_sections
 from pipelines.parsing import dataclasses_of, hints_of, kinds_of, type_text
 from pipelines.projects import presets
+from pipelines.serving.ops.settings import table as settings_table
 
 ROOT = Path(__file__).resolve().parent.parent
 HEAD = """# Configuration
@@ -175,7 +176,16 @@ def _cell(text: str) -> str:
     return text.replace("|", "\\|")
 
 
+def with_settings(text: str) -> str:
+    """docs/serving/operate.md with the table of the service's settings as it is now."""
+    before, start, rest = text.partition("<!-- options: written by `make docs` -->\n")
+    _, end, after = rest.partition("<!-- /options -->")
+    return f"{before}{start}{settings_table()}{end}{after}"
+
+
 if __name__ == "__main__":
     read_yaml(ROOT / "params.yaml")
     (ROOT / "docs" / "configuration.md").write_text(page(), encoding="utf-8")
-    sys.stderr.write("docs/configuration.md\n")
+    operate = ROOT / "docs" / "serving" / "operate.md"
+    operate.write_text(with_settings(operate.read_text(encoding="utf-8")), encoding="utf-8")
+    sys.stderr.write("docs/configuration.md, docs/serving/operate.md\n")

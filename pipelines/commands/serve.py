@@ -67,7 +67,8 @@ def serve(args: argparse.Namespace) -> None:
 
 
 def _settings(args: argparse.Namespace) -> Settings:
-    path, file = args.config or os.environ.get(f"{PREFIX}CONFIG"), {}
+    path = args.config or os.environ.get(f"{PREFIX}CONFIG")
+    file: dict[str, Any] = {}
     if path:
         from pipelines.params import read_yaml
 

@@ -23,7 +23,6 @@ from pipelines.serving.base.serving import Samples
 from pipelines.serving.http import CLIENT_CLOSED_REQUEST, HttpError
 from pipelines.serving.ops.facts import current
 from pipelines.serving.order import Pace
-from pipelines.serving.ops.facts import current
 from pipelines.serving.scheduler import (
     Job,
     JobCancelled,

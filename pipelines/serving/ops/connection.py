@@ -44,6 +44,7 @@ class TimedConnection(H11Protocol):
         super().connection_lost(exc)
 
 
-def _stopped(timer: asyncio.TimerHandle | None) -> None:
+def _stopped(timer: asyncio.TimerHandle | None) -> asyncio.TimerHandle | None:
     if timer is not None:
         timer.cancel()
+    return None

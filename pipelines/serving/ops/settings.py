@@ -198,10 +198,13 @@ def as_yaml(settings: Settings) -> str:
 def table() -> str:
     """The table of docs/serving/operate.md."""
     rows = [
-        f"| `{option.flag}` | `{option.variable}` | `{json.dumps(option.default)}` | {option.meaning} |\n"
-        for option in OPTIONS
+        f"| `{option.flag}` | `{option.variable}` | {_default(option)} | {option.meaning} |\n" for option in OPTIONS
     ]
     return "| option | variable | default | meaning |\n|---|---|---|---|\n" + "".join(rows)
+
+
+def _default(option: Option) -> str:
+    return "" if option.default in (None, []) else f"`{json.dumps(option.default)}`"
 
 
 def is_loopback(host: str) -> bool:

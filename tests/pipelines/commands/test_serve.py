@@ -75,6 +75,22 @@ def test_what_cannot_be_is_refused_by_its_option(words: list[str], key: str, val
         serve.serve(arguments(*words))
 
 
+def test_settings_come_from_options_variables_and_a_file_and_can_be_seen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "serve.yaml").write_text("port: 81\nqueue: 3\nmetrics: off\n")
+    monkeypatch.setenv("DDPM_SERVE_CONFIG", str(tmp_path / "serve.yaml"))
+    monkeypatch.setenv("DDPM_SERVE_QUEUE", "4")
+    serve.serve(arguments("--port", "82", "--print-config"))
+    printed = capsys.readouterr().out.splitlines()
+    assert {"port: 82", "queue: 4", 'metrics: "off"', "threads: 1"} <= set(printed)
+
+
+def test_without_keys_only_this_machine_may_reach_the_service(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ParamsError, match=r"(?m)^\s*host: .*0\.0\.0\.0"):
+        serve.serve(arguments("--host", "0.0.0.0", "--bundle", "x"))
+
+
 def test_cuda_that_was_asked_for_is_never_the_cpu(pair: list[Path], tmp_path: Path) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(onnx_denoiser, "gpu_count", lambda: 0)

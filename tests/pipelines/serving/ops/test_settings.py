@@ -8,7 +8,8 @@ import pytest
 from ruamel.yaml import YAML
 
 from ddpm_core.errors import ParamsError
-from pipelines.serving.ops.settings import OPTIONS, Settings, as_yaml, is_loopback, resolve
+from pipelines.serving.ops.settings import OPTIONS, Settings, as_yaml, is_loopback, resolve, table
+from tests.support.imports import ROOT
 
 DEFAULTS = {option.name: option.default for option in OPTIONS}
 
@@ -128,3 +129,7 @@ def test_the_printed_file_gives_the_same_settings_and_tells_the_meaning_of_each(
     text = as_yaml(settings)
     assert resolve({}, {}, YAML(typ="safe", pure=True).load(text), "x") == settings
     assert all(option.meaning in text for option in OPTIONS)
+
+
+def test_the_documentation_has_the_table_as_it_is() -> None:
+    assert table() in (ROOT / "docs" / "serving" / "operate.md").read_text(), "run `make docs`"
