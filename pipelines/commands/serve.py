@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _CHAMPION = "champion"
-_LIMITS = {"cost": int, "seconds": float, "body_bytes": int}
+_LIMITS: dict[str, Callable[[str], float]] = {"cost": int, "seconds": float, "body_bytes": int}
 
 
 def add_to(verbs: Verbs) -> None:
@@ -123,7 +123,8 @@ def _limits(settings: Settings, names: set[str]) -> "Callable[[str], Limits]":
                 f"--model-limit: must be NAME:KEY=VALUE with a name of {', '.join(sorted(names))} and a key of "
                 f"{', '.join(_LIMITS)}, got {text!r}"
             )
-        own[name] = replace(own.get(name, shared), **{key: _number(text, _LIMITS[key], value)})
+        changed: dict[str, Any] = {key: _number(text, _LIMITS[key], value)}
+        own[name] = replace(own.get(name, shared), **changed)
     return lambda name: own.get(name, shared)
 
 

@@ -37,7 +37,8 @@ class Follower:
 
     def first(self) -> Version:
         """The version to begin with; where the source's cannot be had or is bad, the last one that was served."""
-        offer, known = None, self._last_served()
+        offer: Offer | None = None
+        known = self._last_served()
         try:
             offer = self._source.look()
             version = self._tried(offer)
@@ -68,6 +69,7 @@ class Follower:
 
     def _consider(self, offer: Offer, models: Models) -> None:
         served = models.info(self.name)
+        self._cache.touch(served["bundle"])
         if offer.digest != served["bundle"]:
             try:
                 version = self._tried(offer)

@@ -135,6 +135,11 @@ class Models:
                 service = model.service or await asyncio.to_thread(self._load, model)
         return service
 
+    def default(self, path: str | None = None) -> str:
+        """The name of the first model that answers at a path; of the first one, if none does."""
+        names = (name for name, model in self._models.items() if path is None or path in model.routes)
+        return next(names, next(iter(self._models)))
+
     def _load(self, model: _Model) -> Service:
         with self._changing:
             self._make_room()
@@ -163,8 +168,7 @@ class Models:
 
     def _named(self, name: str | None, path: str | None = None) -> _Model:
         if name is None:
-            answering = (model for model in self._models.values() if path is None or path in model.routes)
-            return next(answering)
+            return self._models[self.default(path)]
         if name not in self._models:
             raise HttpError(404, "model_not_found", "model: must be one of those that GET /v1/models lists")
         model = self._models[name]

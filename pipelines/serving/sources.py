@@ -85,12 +85,17 @@ class Cache:
         if offer.digest and folder.is_dir():
             with suppress(IntegrityError):
                 found = as_offered(read_bundle(folder), offer.digest)
-                os.utime(folder)
+                self.touch(offer.digest)
                 return found
         bundle = source.read(offer)
         bundle.write(folder)
         self._prune()
         return bundle
+
+    def touch(self, digest: str) -> None:
+        """Keep this bundle rather than those that were used before."""
+        with suppress(OSError):
+            os.utime(self._folder / digest)
 
     def _prune(self) -> None:
         folders = sorted((each for each in self._folder.iterdir() if _is_digest(each.name)), key=_used, reverse=True)

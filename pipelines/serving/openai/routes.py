@@ -21,6 +21,7 @@ from pipelines.serving.openai.stream import events
 
 _T = TypeVar("_T")
 _FORM = "multipart/form-data"
+_PICTURES = "/v1/images"  # where a model of pictures answers beside
 _ERROR = {
     "type": "object",
     "required": ["error"],
@@ -65,9 +66,9 @@ def openai_router(models: Models) -> APIRouter:
 
     async def generations(http: Http) -> Response:
         """Pictures of classes, as OpenAI's clients ask for them. The same request gives the same pictures."""
-        body = await json_body(http, models.info()["limits"]["body_bytes"])
+        body = await json_body(http, models.info(models.default(_PICTURES))["limits"]["body_bytes"])
         request = await _read(ImageGeneration, ImageGeneration.from_json, body)
-        service = await models.get(request.model)
+        service = await models.get(request.model, _PICTURES)
         return await _answer(http, await _read(ImageGeneration, generation, service, request))
 
     async def edits(http: Http) -> Response:
@@ -75,11 +76,11 @@ def openai_router(models: Models) -> APIRouter:
         content_type = http.headers.get("content-type", "")
         if content_type.split(";")[0].strip().lower() != _FORM:
             raise HttpError(415, "unsupported_media_type", f"send a form with files, Content-Type: {_FORM}")
-        about = models.info()
+        about = models.info(models.default(_PICTURES))
         files = 12 * math.prod(about["shape"][1:])  # two of RGBA that did not compress, and more
         body = await body_within(http, about["limits"]["body_bytes"] + files)
         form = await _read(ImageEdit, read_edit, content_type, body)
-        service = await models.get(form.request.model)
+        service = await models.get(form.request.model, _PICTURES)
         return await _answer(http, await _read(ImageEdit, edit, service, form))
 
     for endpoint, request, media in ((generations, ImageGeneration, "application/json"), (edits, ImageEdit, _FORM)):

@@ -259,6 +259,19 @@ def test_the_cache_keeps_a_few_of_the_last_versions(tmp_path: Path) -> None:
     assert len(kept) == 4
 
 
+def test_refused_versions_do_not_push_the_served_one_out_of_the_cache(
+    followed: tuple[Models, Follower], pair: list[Path], folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    models, follower = followed
+    monkeypatch.setattr(Sampler, "check_golden", lambda self: (_ for _ in ()).throw(IntegrityError("different")))
+    for number in range(5):
+        tiny_bundle(tmp_path / f"bad-{number}", provenance={"number": number})
+        put(tmp_path / f"bad-{number}", folder)
+        follower.look(models)
+        assert models.card()["refused"]["bundle"] == digest(folder)
+    assert digest(tmp_path / "cache" / digest(pair[0])) == digest(pair[0])
+
+
 def test_a_network_that_gives_no_finite_number_is_refused_without_a_golden_sample(
     followed: tuple[Models, Follower], pair: list[Path], folder: Path, tmp_path: Path
 ) -> None:

@@ -60,6 +60,15 @@ def test_models_of_several_kinds_are_asked_by_name_or_by_their_route(bundles: di
             assert answer.json()["made_by"]["bundle"] == answer.headers["x-bundle"] == digests[answers]
 
 
+def test_openai_s_route_asks_the_first_model_of_pictures(bundles: dict[str, Path]) -> None:
+    with TestClient(app_of(opened(bundles, "forecast", "one"))) as client:
+        answer = client.post("/v1/images/generations", json={"prompt": "one", "seed": 1})
+        assert answer.status_code == 200, answer.text
+        assert answer.headers["x-bundle"] == read_bundle(bundles["one"]).digest
+        answer = client.post("/v1/images/generations", json={"prompt": "one", "model": "forecast"})
+        assert (answer.status_code, answer.json()["error"]["param"]) == (400, "model")
+
+
 def test_a_model_that_is_unknown_or_of_another_route_is_refused_by_its_field(bundles: dict[str, Path]) -> None:
     with TestClient(app_of(opened(bundles, "one", "forecast"))) as client:
         answer = post(client, model="six")
