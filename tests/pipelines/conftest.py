@@ -33,3 +33,9 @@ def store_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def home(store_template: Path, tmp_path: Path) -> Path:
     """A state folder whose store is empty."""
     return empty_home(store_template, tmp_path / "state")
+
+
+@pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No chart of a report is drawn, for a test of its words."""
+    monkeypatch.setattr("pipelines.report.parts.chart.png", lambda figure: b"a chart")

@@ -140,6 +140,7 @@ def without_files(record: Path) -> dict[str, Any]:
     return {key: value for key, value in read(record).items() if key not in (FILES, OWN)}
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_panels_may_be_switched_off_and_change_no_measurement(bad: Paths, tmp_path: Path):
     evaluate.measure_bundle(MeasuredParams(), bad, bad.bundle, tmp_path, panels=False)
     assert without_files(tmp_path / "record.json") == without_files(bad.record)
@@ -151,9 +152,9 @@ def test_panels_may_be_switched_off_and_change_no_measurement(bad: Paths, tmp_pa
     page = (bad.report / "index.html").read_text()
     assert "Fewer and more steps" not in page
     assert "From noise to picture" not in page
-    evaluate.run(MeasuredParams(), bad, NullTracker())
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_good_model_passes(ready: Paths, perfect: type[PerfectSampler], caplog: pytest.LogCaptureFixture):
     caplog.set_level("INFO")
     evaluate.run(MeasuredParams(), ready, NullTracker())
@@ -187,6 +188,7 @@ def test_the_unseen_pictures_themselves_are_called_copied_as_often_as_they_are(
         assert metrics[f"{kind}_share"] == metrics[f"{kind}_share_heldout"]
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_measures_that_take_more_samples_are_left_out_with_a_reason(ready: Paths, perfect: type[PerfectSampler]):
     few = replace(EVALUATE, n=10, kid_subset_size=500, is_splits=40)
     evaluate.run(MeasuredParams(evaluate=few), ready, NullTracker())
@@ -204,6 +206,7 @@ def test_measures_that_take_more_samples_are_left_out_with_a_reason(ready: Paths
         gate.run(MeasuredParams(), ready, NullTracker())
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_without_labels_the_label_rule_does_not_apply_and_the_rest_holds(tmp_path: Path, perfect: type[PerfectSampler]):
     paths = measured_project(tmp_path, labelled_data=False, train=60, test=30)
     # So few pictures tell little of regions, and of faults.
@@ -231,7 +234,6 @@ def test_a_reference_about_other_data_is_refused(ready: Paths, tmp_path: Path):
 
 
 def test_a_changed_threshold_changes_the_verdict_and_nothing_else(bad: Paths):
-    evaluate.run(MeasuredParams(), bad, NullTracker())
     lax = replace(
         GATE, max_energy=9.0, max_lost=1.0, max_unseen_controls=99, max_rough=1.0, max_accuracy_loss=None,
         max_copy_excess=1.0, max_broken_excess=1.0,
@@ -258,15 +260,12 @@ def test_a_measurement_that_cannot_be_read_is_told(tmp_path: Path, content: str 
 
 
 def test_a_picture_missing_from_the_samples_is_told(bad: Paths):
-    evaluate.run(MeasuredParams(), bad, NullTracker())
     (bad.samples / "real.png").unlink()
     with pytest.raises(IntegrityError, match=r"samples/real\.png: must be there, for .*record\.json names the files"):
         report.run(MeasuredParams(), bad, NullTracker())
-    evaluate.run(MeasuredParams(), bad, NullTracker())
 
 
 def test_every_interval_that_has_replicates_follows_from_them(bad: Paths):
-    evaluate.run(MeasuredParams(), bad, NullTracker())
     metrics, record = read(bad.metrics), read(bad.record)
     ends = {f"{name}{end}" for name in record["replicates"] for end in ("_low", "_high", "_detectable")}
     assert ends & metrics.keys() <= record["follows"].keys()
@@ -275,12 +274,10 @@ def test_every_interval_that_has_replicates_follows_from_them(bad: Paths):
 
 @pytest.mark.parametrize("stage", [report, gate])
 def test_numbers_that_stage_evaluate_did_not_write_are_judged_by_no_stage(bad: Paths, stage: Any):
-    evaluate.run(MeasuredParams(), bad, NullTracker())
     forged = {name: value / 500 for name, value in read(bad.metrics).items()}
     bad.metrics.write_text(json.dumps(forged))
     with pytest.raises(IntegrityError, match=r"out/metrics\.json: must have SHA-256 .*record\.json.*`ddpm run`"):
         stage.run(MeasuredParams(), bad, NullTracker())
-    evaluate.run(MeasuredParams(), bad, NullTracker())
 
 
 def test_the_classifier_of_the_reference_is_the_one_that_calls_labels(ready: Paths, perfect: type[PerfectSampler]):

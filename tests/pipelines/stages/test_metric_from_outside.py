@@ -52,6 +52,7 @@ def judged(paths: Paths, **limits: Any) -> dict[str, dict[str, Any]]:
     return {rule["rule"]: rule for rule in json.loads(paths.gate.read_bytes())["rules"]}
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_metric_is_measured_shown_compared_and_judged(project: Paths) -> None:
     off = replace(
         EVALUATE, kid_subset_size=20, bits_images=0, panels=replace(EVALUATE.panels, steps=(), trajectories=0)
