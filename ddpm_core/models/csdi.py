@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from ddpm_core.checks import Checks, at_least_1
 from ddpm_core.errors import ParamsError
 from ddpm_core.models.base import NetworkConfig
-from ddpm_core.models.told import CALENDAR, OBSERVED, TOLD
+from ddpm_core.models.told import CALENDAR, OBSERVED, STATIC, TOLD
 from ddpm_core.spec import LABEL, DataSpec
 
 if TYPE_CHECKING:
@@ -42,21 +42,23 @@ class CSDIConfig(NetworkConfig):
         return [] if divides else [f"heads: must divide the {self.channels} channels, got {self.heads}"]
 
     def check(self, spec: DataSpec) -> None:
-        """Windows [columns, time steps] with `observed` and `told` of their shape; `calendar` and `label` as well."""
+        """Windows [columns, steps] with `observed` and `told` of their shape; `calendar`, `static`, `label` as well."""
         if len(spec.shape) != 2:
             raise ParamsError(f"model: csdi takes windows of the shape (columns, time steps), got {spec.shape}")
-        wrong = sorted(set(spec.conditions) - {OBSERVED, TOLD, CALENDAR, LABEL})
+        wrong = sorted(set(spec.conditions) - {OBSERVED, TOLD, CALENDAR, STATIC, LABEL})
         shapes = {name: each.shape for name, each in spec.conditions.items()}
         wrong += [name for name in (OBSERVED, TOLD) if shapes.get(name) != spec.shape]
         if CALENDAR in shapes and (len(shapes[CALENDAR]) != 2 or shapes[CALENDAR][1] != spec.shape[1]):
             wrong.append(CALENDAR)
+        if STATIC in shapes and len(shapes[STATIC]) != 1:
+            wrong.append(STATIC)
         if LABEL in shapes and not spec.classes:
             wrong.append(LABEL)
         if wrong:
             raise ParamsError(
                 f"model: csdi is told `{OBSERVED}` and `{TOLD}` of the shape {spec.shape}, and as data have them "
-                f"`{CALENDAR}` (features, {spec.shape[1]}) and classes as `{LABEL}`; got another {', '.join(wrong)} "
-                f"among {shapes}"
+                f"`{CALENDAR}` (features, {spec.shape[1]}), `{STATIC}` (features,) and classes as `{LABEL}`; got "
+                f"another {', '.join(wrong)} among {shapes}"
             )
 
     def build(self, spec: DataSpec, learned_variance: bool) -> "nn.Module":

@@ -10,7 +10,7 @@ from torch.nn import functional as F  # noqa: N812
 from ddpm_core.errors import DataError
 from ddpm_core.models.layers import TimeLabelNetwork, zero_init
 from ddpm_core.models.s4d import S4D
-from ddpm_core.models.told import ASKED, CALENDAR, UNKNOWN
+from ddpm_core.models.told import ASKED, CALENDAR, STATIC, UNKNOWN
 from ddpm_core.spec import DataSpec
 
 if TYPE_CHECKING:
@@ -27,11 +27,12 @@ def waves(steps: int, channels: int) -> Tensor:
     return torch.cat([angles.sin(), angles.cos()], dim=1)
 
 
-def attended_over_time(qkv: Tensor, heads: int) -> Tensor:
-    """Attention among the time steps of each column. [B, K, W, 3C] -> [B, K, W, C]"""
+def attended_over_time(qkv: Tensor, heads: int, nearness: Tensor) -> Tensor:
+    """Attention among the time steps of each column. [B, K, W, 3C], what is added to the scores [heads, W, W] ->
+    [B, K, W, C]"""
     batch, columns, steps, width = qkv.shape
     q, k, v = qkv.view(batch, columns, steps, 3, heads, -1).permute(_OF_STEPS).flatten(1, 2).unbind(0)
-    y = F.scaled_dot_product_attention(q, k, v)  # [B K, heads, W, d]
+    y = F.scaled_dot_product_attention(q, k, v, attn_mask=nearness.to(q.dtype))  # [B K, heads, W, d]
     return y.transpose(1, 2).reshape(batch, columns, steps, width // 3)
 
 
@@ -44,20 +45,50 @@ def attended_over_columns(qkv: Tensor, heads: int) -> Tensor:
     return y.reshape(batch, columns, steps, width // 3)
 
 
-class AttentionLayer(nn.Module):
-    """A transformer layer along one axis: attention, then two linear maps; each after a norm, with its input added."""
+class Nearness(nn.Module):
+    """What attention over time adds to a score by how far apart the steps are, learned. -> [heads, W, W]
 
-    def __init__(self, channels: int, heads: int, dropout: float, *, over_time: bool) -> None:
+    It begins as Press et al. 2022 (ALiBi) fix it, falling by the distance, in each head half as steeply as in the one
+    before. Without it a network has to find out first which steps are neighbours.
+    """
+
+    def __init__(self, heads: int, steps: int) -> None:
         super().__init__()
-        self.heads, self.over_time = heads, over_time
+        away = torch.arange(1 - steps, steps).abs().float()
+        slopes = 0.5 ** torch.arange(heads).float()
+        self.of_distance = nn.Parameter((-slopes[:, None] * away).flatten())  # one axis: no matrix to an optimiser
+        apart = torch.arange(steps)[:, None] - torch.arange(steps) + steps - 1
+        self.register_buffer("apart", apart, persistent=False)
+        self.heads = heads
+
+    apart: Tensor
+
+    def forward(self) -> Tensor:
+        return self.of_distance.view(self.heads, -1)[:, self.apart]
+
+
+class AttentionLayer(nn.Module):
+    """A transformer layer along one axis: attention, then two linear maps; each after a norm, with its input added.
+
+    Over `steps` time steps, or over the columns where there are none.
+    """
+
+    def __init__(self, channels: int, heads: int, dropout: float, steps: int | None) -> None:
+        super().__init__()
+        self.heads = heads
+        self.nearness = None if steps is None else Nearness(heads, steps)
         self.norm, self.qkv, self.out = nn.LayerNorm(channels), nn.Linear(channels, 3 * channels), _linear(channels)
         self.forward_norm = nn.LayerNorm(channels)
         self.first, self.second = nn.Linear(channels, channels), _linear(channels)
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, h: Tensor) -> Tensor:
-        attended = attended_over_time if self.over_time else attended_over_columns
-        h = h + self.dropout(self.out(attended(self.qkv(self.norm(h)), self.heads)))
+        qkv = self.qkv(self.norm(h))
+        if self.nearness is None:
+            attended = attended_over_columns(qkv, self.heads)
+        else:
+            attended = attended_over_time(qkv, self.heads, self.nearness())
+        h = h + self.dropout(self.out(attended))
         y: Tensor = h + self.dropout(self.second(F.gelu(self.first(self.forward_norm(h)))))
         return y
 
@@ -89,9 +120,9 @@ class GatedLayer(nn.Module):
         if config.time_layer == "s4d":
             self.time = S4DLayer(channels, config.states, steps, dropout)
         else:
-            self.time = AttentionLayer(channels, heads, dropout, over_time=True)
+            self.time = AttentionLayer(channels, heads, dropout, steps)
         several = columns > 1
-        self.columns = AttentionLayer(channels, heads, dropout, over_time=False) if several else nn.Identity()
+        self.columns = AttentionLayer(channels, heads, dropout, None) if several else nn.Identity()
         self.middle, self.out = nn.Linear(channels, 2 * channels), nn.Linear(channels, 2 * channels)
 
     def forward(self, h: Tensor, side: Tensor, embedding: Tensor) -> tuple[Tensor, Tensor]:
@@ -103,7 +134,7 @@ class GatedLayer(nn.Module):
 
 
 class CSDI(TimeLabelNetwork):
-    """`net(x_t, t, observed, told, calendar, label)`: x_t [B, K, W], t float32 [B] -> [B, K, W], or [B, 2K, W].
+    """`net(x_t, t, observed, told, calendar, static, label)`: x_t [B, K, W], t float32 [B] -> [B, K, W], or [B, 2K, W].
 
     It sees `observed` where `told` is GIVEN and x_t where it is ASKED, and no other values. The output is float32 and,
     before any training, zero. With a learned variance the second K channels give the variance.
@@ -118,6 +149,7 @@ class CSDI(TimeLabelNetwork):
         self.step = nn.Parameter(waves(steps, channels))
         self.column = nn.Parameter(torch.randn(columns, 1, channels))
         self.calendar = nn.Linear(features, channels) if features else None
+        self.static = nn.Linear(*spec.conditions[STATIC].shape, channels) if STATIC in spec.conditions else None
         self.stem = nn.Linear(4, channels)
         self.told = nn.Linear(2, channels)
         self.side = nn.Linear(channels, 2 * channels * config.layers, bias=False)
@@ -135,6 +167,7 @@ class CSDI(TimeLabelNetwork):
         observed: Tensor,
         told: Tensor,
         calendar: Tensor | None = None,
+        static: Tensor | None = None,
         label: Tensor | None = None,
     ) -> Tensor:
         if tuple(x.shape[1:]) != self.shape:
@@ -146,9 +179,9 @@ class CSDI(TimeLabelNetwork):
         values = torch.stack([torch.where(given, observed, 0.0), torch.where(asked, x, 0.0)], dim=3)
         side = self.told(which) + self.step + self.column
         if self.calendar is not None:
-            if calendar is None:
-                raise DataError(f"this network was built with `{CALENDAR}`, got none")
-            side = side + self.calendar(calendar.transpose(1, 2))[:, None]
+            side = side + self.calendar(_given(CALENDAR, calendar).transpose(1, 2))[:, None]
+        if self.static is not None:
+            side = side + self.static(_given(STATIC, static))[:, None, None]
         h = self.stem(torch.cat([values, which], dim=3)) + side
         embedding, total = self.embed(t, label), torch.zeros_like(h)
         for layer, opens in zip(self.layers, self.side(side).chunk(len(self.layers), dim=3), strict=True):
@@ -157,6 +190,12 @@ class CSDI(TimeLabelNetwork):
         total = total * len(self.layers) ** -0.5
         y: Tensor = self.out(F.silu(self.last(total))).float()  # [B, K, W, outputs]
         return y.permute(0, 3, 1, 2).reshape(-1, self.outputs * self.shape[0], self.shape[1])
+
+
+def _given(name: str, value: Tensor | None) -> Tensor:
+    if value is None:
+        raise DataError(f"this network was built with `{name}`, got none")
+    return value
 
 
 def _linear(channels: int) -> nn.Linear:

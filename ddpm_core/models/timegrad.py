@@ -19,7 +19,7 @@ _WEIGHTS = ("weight_ih", "bias_ih", "weight_hh", "bias_hh")  # of a layer, as to
 
 
 class TimeGrad(nn.Module):
-    """`net(x_t, t, history, seen, calendar, label, known)`: x_t [B, K, H], t [B] -> [B, K, H], or twice the channels.
+    """`net(x_t, t, history, seen, calendar, static, label, known)`: x_t [B, K, H], t [B] -> [B, K, H] or [B, 2K, H].
 
     For training it is told the data themselves, `known`; the answer at a step depends on those before it alone. To
     sample, the two parts are called in turn, as `ddpm_core.procedure.Rollout` says.
@@ -41,6 +41,7 @@ class TimeGrad(nn.Module):
         history: Tensor,
         seen: Tensor,
         calendar: Tensor | None = None,
+        static: Tensor | None = None,
         label: Tensor | None = None,
         known: "Known | None" = None,
     ) -> Tensor:
@@ -50,7 +51,7 @@ class TimeGrad(nn.Module):
                 "its procedure (`ddpm_core.tensors.sampling.sample`)"
             )
         there = torch.ones_like(known.x0) if known.mask is None else (known.mask > 0).to(known.x0.dtype)
-        hidden = self.encoder.over(known.x0, there, history, seen, calendar, label)  # [B, H, cells]
+        hidden = self.encoder.over(known.x0, there, history, seen, calendar, static, label)  # [B, H, cells]
         batch, series, horizon = x.shape
         columns = x.swapaxes(1, 2).reshape(batch * horizon, series)
         out: Tensor = self.denoiser.head(columns, t.repeat_interleave(horizon), hidden.flatten(0, 1))
@@ -58,7 +59,8 @@ class TimeGrad(nn.Module):
 
 
 class Encoder(nn.Module):
-    """A GRU or LSTM over the values at some lags, which of them there are, the calendar, and the label's embedding.
+    """A GRU or LSTM over the values at some lags, which of them there are, the calendar, the static features, and the
+    label's embedding.
 
     Step p of history and horizon together, from 0, is encoded from the values before it.
     """
@@ -72,8 +74,8 @@ class Encoder(nn.Module):
         classes = len(spec.classes)
         embedding = min(50, (classes + 1) // 2)
         self.label = nn.Embedding(classes + 1, embedding) if classes else None
-        calendar = spec.conditions["calendar"].shape[0] if "calendar" in spec.conditions else 0
-        inputs = 2 * spec.channels * len(config.lags) + calendar + (embedding if classes else 0)
+        features = sum(spec.conditions[name].shape[0] for name in ("calendar", "static") if name in spec.conditions)
+        inputs = 2 * spec.channels * len(config.lags) + features + (embedding if classes else 0)
         kind: Any = nn.GRU if config.cell == "gru" else nn.LSTM
         dropout = config.dropout if config.layers > 1 else 0.0
         self.rnn = kind(inputs, config.cells, config.layers, batch_first=True, dropout=dropout)
@@ -85,6 +87,7 @@ class Encoder(nn.Module):
         history: Tensor,
         seen: Tensor,
         calendar: Tensor | None,
+        static: Tensor | None,
         label: Tensor | None,
     ) -> Tensor:
         """The hidden values before each step of the horizon, [B, H, cells], where the data x [B, K, H] are known."""
@@ -95,6 +98,8 @@ class Encoder(nn.Module):
         inputs = [each.flatten(2) for each in steps]  # [B, steps, K lags]
         if calendar is not None:
             inputs.append(calendar[:, :, first:].swapaxes(1, 2))
+        if static is not None:
+            inputs.append(static[:, None].expand(-1, end - first, -1))
         if self.label is not None:
             inputs.append(_embedded(self.label, label, x)[:, None].expand(-1, end - first, -1))
         with torch.autocast(x.device.type, enabled=False):  # a CPU has no LSTM in bfloat16
@@ -110,6 +115,7 @@ class Encoder(nn.Module):
         history: Tensor,
         seen: Tensor,
         calendar: Tensor | None = None,
+        static: Tensor | None = None,
         label: Tensor | None = None,
     ) -> Tensor:
         """One step: the state [B, S] before a position of the horizon, negative in the history, to that at it."""
@@ -119,6 +125,8 @@ class Encoder(nn.Module):
         inputs = [values.gather(2, at).flatten(1), flags.gather(2, at).flatten(1)]
         if calendar is not None:
             inputs.append(calendar.gather(2, step[:, None].expand(-1, calendar.shape[1], -1)).flatten(1))
+        if static is not None:
+            inputs.append(static)
         if self.label is not None:
             inputs.append(_embedded(self.label, label, x))
         return self._stepped(torch.cat(inputs, dim=1), state)

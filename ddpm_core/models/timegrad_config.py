@@ -18,8 +18,8 @@ class TimeGradConfig(NetworkConfig):
     """An autoregressive network for forecasts (Rasul et al. 2021): a recurrent encoder and a denoiser of one step.
 
     Data are K series over a horizon, (K, H), with the conditions `history` and `seen` (K, L), and where there are any
-    `calendar` (F, L + H) and `label`. The encoder reads the values at `lags` steps before the one to be made (1: the
-    value before). It begins max(lags) steps into the history, so that every lag lies in it.
+    `calendar` (F, L + H), `static` (S,) and `label`. The encoder reads the values at `lags` steps before the one to be
+    made (1: the value before). It begins max(lags) steps into the history, so that every lag lies in it.
 
     The head `mlp` takes all series together and learns their covariance; `conv` is the paper's, gated convolutions
     along the series, whose weights do not grow with their number.
@@ -56,10 +56,13 @@ class TimeGradConfig(NetworkConfig):
         wanted = {"history": (series, length), "seen": (series, length)}
         if calendar := found.get("calendar"):
             wanted["calendar"] = (calendar[0], length + horizon)
+        if static := found.get("static"):
+            wanted["static"] = (static[0],)
         if not series or found != wanted or (LABEL in spec.conditions and not spec.classes):
             raise ParamsError(
                 "model: timegrad takes series (K, H) with the conditions history and seen (K, L), and calendar "
-                f"(F, L + H) and classes as `{LABEL}` where there are any; got data {spec.shape} with {found or 'none'}"
+                f"(F, L + H), static (S,) and classes as `{LABEL}` where there are any; got data {spec.shape} with "
+                f"{found or 'none'}"
             )
         if self.lags[-1] >= length:
             raise ParamsError(

@@ -40,6 +40,9 @@ def _add_shared(verb: argparse.ArgumentParser, out: str) -> None:
     verb.add_argument("--start", metavar="TIME", help="the time of the first row, where there is no column of times")
     verb.add_argument("--series", metavar="COLUMN", help="the column with the series' names, where there are several")
     verb.add_argument("--label", metavar="NAME", help="the series; `none`: one that the model does not know")
+    verb.add_argument(
+        "--static", metavar="NAME=NUMBER", action="append", help="a static feature, for a series that is not known"
+    )
     verb.add_argument("--sampler", metavar="KIND", help="as ddim or unipc_2; docs/samplers.md (default: the bundle's)")
     verb.add_argument("--steps", type=int, help="network evaluations, about (default: the bundle's)")
     verb.add_argument("--guidance", type=float, help="weight of classifier-free guidance, 0 = off (default: bundle's)")
@@ -116,5 +119,12 @@ def _own_options(args: argparse.Namespace) -> dict[str, Any]:
         except ValueError:
             raise ParamsError(f"--quantiles: must be numbers as 0.05,0.5,0.95, got {args.quantiles}") from None
         output = output or "quantiles"
+    static = None
+    if args.static is not None:
+        try:
+            static = {name: float(value) for name, _, value in (each.partition("=") for each in args.static)}
+        except ValueError:
+            raise ParamsError(f"--static: must be NAME=NUMBER, got {' '.join(args.static)}") from None
     names = ("seed", "start", "sampler", "steps", "guidance")
-    return {"n": args.samples, "output": output, "quantiles": levels, **{name: getattr(args, name) for name in names}}
+    own = {"n": args.samples, "output": output, "quantiles": levels, "static": static}
+    return own | {name: getattr(args, name) for name in names}

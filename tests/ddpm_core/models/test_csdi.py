@@ -15,7 +15,7 @@ from ddpm_core.bundle.export import assert_parity, export_onnx
 from ddpm_core.bundle.graph_weights import weights_in
 from ddpm_core.errors import DataError, ParamsError
 from ddpm_core.models.csdi import CSDIConfig
-from ddpm_core.models.csdi_network import attended_over_columns, attended_over_time
+from ddpm_core.models.csdi_network import Nearness, attended_over_columns, attended_over_time
 from ddpm_core.models.s4d import S4D
 from ddpm_core.spec import Condition, DataSpec
 
@@ -36,6 +36,7 @@ def spec_of(columns: int = K, features: int = F, classes: int = 2) -> DataSpec:
     conditions = {name: Condition((columns, W), "float32", (), None) for name in ("observed", "told")}
     if features:
         conditions["calendar"] = Condition((features, W), "float32", (), None)
+        conditions["static"] = Condition((2,), "float32", (), None)
     if classes:
         conditions["label"] = Condition.of_classes(str(i) for i in range(classes))
     return DataSpec((columns, W), None, None, conditions, kind="series", masked=True)
@@ -79,7 +80,7 @@ def test_shapes_and_what_a_new_network_answers(
 def test_each_input_reaches_every_window_and_none_its_neighbours(time_layer: str) -> None:
     model, given = net(time_layer=time_layer), inputs()
     base = model(**given)
-    for name in ("x", "t", "observed", "calendar"):
+    for name in ("x", "t", "observed", "calendar", "static"):
         assert ((model(**given | {name: given[name] + 0.5}) - base).abs().amax((1, 2)) > 1e-5).all(), name
     for name, other in (("told", -given["told"]), ("label", (given["label"] + 1) % 3)):
         assert ((model(**given | {name: other}) - base).abs().amax((1, 2)) > 1e-5).all(), name
@@ -107,19 +108,31 @@ def test_the_variance_of_a_value_stands_as_far_behind_its_mean_as_there_are_colu
     torch.testing.assert_close(model(**given)[:, K:], base[:, K:] + 1)
 
 
-@pytest.mark.parametrize(("attended", "axis"), [(attended_over_time, 2), (attended_over_columns, 1)])
-def test_attention_is_among_the_values_along_its_axis(attended: Any, axis: int) -> None:
-    """softmax(q k / sqrt(d)) v for each head, by loops in float64."""
+@pytest.mark.parametrize("axis", [1, 2])
+def test_attention_is_among_the_values_along_its_axis(axis: int) -> None:
+    """softmax(q k / sqrt(d) + what is added) v for each head, by loops in float64."""
     heads, d = 2, 4
+    added = torch.randn(heads, W, W, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
     qkv = torch.randn(2, K, W, 3 * heads * d, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
     q, k, v = qkv.view(2, K, W, 3, heads, d).unbind(3)
     want = torch.zeros(2, K, W, heads, d, dtype=torch.float64)
     for at in np.ndindex(2, K, W):
         line = (at[0], slice(None), at[2]) if axis == 1 else (at[0], at[1], slice(None))
         for head in range(heads):
-            weights = torch.softmax(k[line][:, head] @ q[at][head] / math.sqrt(d), dim=0)
+            scores = k[line][:, head] @ q[at][head] / math.sqrt(d)
+            weights = torch.softmax(scores + (added[head, at[2]] if axis == 2 else 0.0), dim=0)
             want[(*at, head)] = weights @ v[line][:, head]
-    torch.testing.assert_close(attended(qkv, heads), want.flatten(3))
+    got = attended_over_columns(qkv, heads) if axis == 1 else attended_over_time(qkv, heads, added)
+    torch.testing.assert_close(got, want.flatten(3))
+
+
+def test_scores_of_steps_fall_with_their_distance_at_first_and_may_learn_any_other() -> None:
+    nearness = Nearness(2, 4)
+    torch.testing.assert_close(nearness()[0, 1], torch.tensor([-1.0, 0.0, -1.0, -2.0]))
+    torch.testing.assert_close(nearness()[1], nearness()[0] / 2)
+    with torch.no_grad():
+        nearness.of_distance.copy_(torch.arange(14.0))
+    torch.testing.assert_close(nearness()[1, 2], torch.tensor([12.0, 11.0, 10.0, 9.0]))
 
 
 def _recurrence(layer: S4D, u: Any) -> Any:
@@ -191,6 +204,7 @@ def test_the_answer_is_float32_under_bfloat16_autocast() -> None:
         ({"observed": None}, "observed"),
         ({"told": Condition((K, W + 1), "float32", (), None)}, "told"),
         ({"calendar": Condition((W,), "float32", (), None)}, "calendar"),
+        ({"static": Condition((2, W), "float32", (), None)}, "static"),
         ({"label": Condition((), "float32", (), 0)}, "label"),
         ({"history": Condition((K, W), "float32", (), None)}, "history"),
     ],
@@ -206,8 +220,9 @@ def test_other_data_are_refused() -> None:
         net(DataSpec((1, 8, 8), None, None, {}))
     with pytest.raises(DataError, match=r"windows of shape \(3, 6\), got \(3, 5\)"):
         net()(**inputs() | {"x": torch.zeros(4, K, W - 1)})
-    with pytest.raises(DataError, match=r"with `calendar`, got none"):
-        net()(**{name: value for name, value in inputs().items() if name != "calendar"})
+    for name in ("calendar", "static"):
+        with pytest.raises(DataError, match=f"with `{name}`, got none"):
+            net()(**{each: value for each, value in inputs().items() if each != name})
 
 
 @pytest.mark.parametrize(

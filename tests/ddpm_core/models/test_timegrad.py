@@ -32,6 +32,7 @@ def spec_of(*, label: bool = True, calendar: bool = True) -> DataSpec:
     told = {"history": Condition((K, L), "float32", (), None), "seen": Condition((K, L), "float32", (), None)}
     if calendar:
         told["calendar"] = Condition((F, L + H), "float32", (), None)
+        told["static"] = Condition((2,), "float32", (), None)
     if label:
         told["label"] = Condition.of_classes(("a", "b"))
     return DataSpec((K, H), None, None, told, kind="points", masked=True)
@@ -55,7 +56,7 @@ def data(spec: DataSpec | None = None) -> dict[str, Any]:
         return torch.randn(*shape, generator=draw)
 
     cond: dict[str, Tensor] = {"history": normal(B, K, L), "seen": (normal(B, K, L) > -1).float()}
-    cond |= {"calendar": normal(B, F, L + H), "label": torch.tensor([0, 1, 2, 1, 0])}
+    cond |= {"calendar": normal(B, F, L + H), "label": torch.tensor([0, 1, 2, 1, 0]), "static": normal(B, 2)}
     conditions = (spec or spec_of()).conditions
     known = Known(normal(B, K, H), (normal(B, K, H) > -1).float())
     return {"x": normal(B, K, H), "t": T, "known": known, **{name: cond[name] for name in conditions}}
@@ -160,7 +161,7 @@ def test_each_lag_is_counted_from_the_step_that_is_made(lags: tuple[int, ...], m
         assert same(after, before) == (place not in moved)
 
 
-@pytest.mark.parametrize("name", ["history", "calendar", "label", "t"])
+@pytest.mark.parametrize("name", ["history", "calendar", "static", "label", "t"])
 def test_every_condition_and_the_time_matter_to_their_own_datum_alone(name: str) -> None:
     model, given = net(), data()
     before, new = model(**given), given[name].clone()

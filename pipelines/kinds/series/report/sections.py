@@ -74,6 +74,7 @@ def data_facts(given: ReportInput) -> list[tuple[str, str]]:
         ("window", lengths),
         ("one step", str(about["frequency"])),
         ("calendar", ", ".join(about["calendar"]) or "none"),
+        ("static features", ", ".join(about.get("static", {}).get("columns", [])) or "none"),
         ("missing values", f"{missing:.1%} of all windows"),
         ("test from", str(about["test_from"])),
         ("season", f"{given.record['conditions']['season']} steps"),

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from ddpm_core.spec import DataSpec, conditions_of
 from pipelines.kinds.manifest import read_file
 from pipelines.kinds.series.rows.row import WindowRow
+from pipelines.kinds.series.rows.static import StaticFeatures
 from pipelines.kinds.series.rows.told import as_told
 from pipelines.shards.archive import Example
 
@@ -38,4 +39,6 @@ def _arrays(series: Arrays, row: WindowRow, spec: DataSpec) -> Arrays:
         cond["observed"], cond["told"] = as_told(spec, x, present, row.label)
     if "calendar" in spec.conditions:
         cond["calendar"] = series["calendar"][:, start:end]
+    if "static" in spec.conditions:
+        cond["static"] = StaticFeatures.from_spec(spec).of_series(row.label)
     return {"x": x, "present": present, **{name: cond[name] for name in spec.conditions}}

@@ -29,6 +29,7 @@ class GriddedSeries:
     values: NDArray[np.float32]
     irregular: float
     backward: float
+    static: NDArray[np.float64]  # a value for each of the source's static columns, NaN where no row has one
 
     @property
     def longest_gap(self) -> int:
@@ -96,8 +97,11 @@ def _placed(
     steps[known], on[known], phase = step.steps(times[known])
     first_row: dict[int, int] = {}
     rejected = []
+    static, differing = _static(found, rows)
     for place, row in enumerate(rows):
-        if not faults[place] and not on[place]:
+        if not faults[place] and place in differing:
+            faults[place] = differing[place]
+        elif not faults[place] and not on[place]:
             faults[place] = f"{given[place]} lies off the grid of {step.text} on which most of the times are"
         elif not faults[place] and (before := first_row.setdefault(int(steps[place]), row)) != row:
             faults[place] = f"{given[place]} is the time of {found.places[before]} too"
@@ -116,6 +120,19 @@ def _placed(
     values[:, steps[kept] - first] = found.values[[rows[place] for place in kept]].T
     backward = float((np.diff(times[known]) < np.timedelta64(0, "s")).sum()) / len(rows)
     grid = step.times(np.arange(first, last + 1), phase)
-    return GriddedSeries(
-        name, first, grid, step.clock(grid, zone), values, len(rejected) / len(rows), backward
-    ), rejected
+    irregular = (len(rejected) - len(differing)) / len(rows)
+    return GriddedSeries(name, first, grid, step.clock(grid, zone), values, irregular, backward, static), rejected
+
+
+def _static(found: Found, rows: list[int]) -> tuple[NDArray[np.float64], dict[int, str]]:
+    """What the rows say of the series as a whole, and which of them say something else than the first that does."""
+    static, differing = np.full(len(found.static_columns), np.nan), {}
+    for column, name in enumerate(found.static_columns):
+        said = found.static[rows, column]
+        known = np.flatnonzero(~np.isnan(said))
+        if len(known):
+            static[column] = said[known[0]]
+        for place in known[said[known] != static[column]]:
+            first = found.places[rows[known[0]]]
+            differing[int(place)] = f"{name} is {said[place]:g}, and {static[column]:g} for the same series in {first}"
+    return static, differing

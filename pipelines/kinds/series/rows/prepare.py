@@ -2,7 +2,7 @@
 
 import io
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ from pipelines.kinds.quarantine import Rejected
 from pipelines.kinds.series.rows.calendar import feature_names, features
 from pipelines.kinds.series.rows.grid import Gridded, GriddedSeries, on_grid
 from pipelines.kinds.series.rows.row import WindowRow
+from pipelines.kinds.series.rows.static import StaticFeatures
 from pipelines.kinds.series.rows.times import text_of
 from pipelines.kinds.series.rows.told import as_told
 from pipelines.kinds.series.rows.windows import Placed, cut_of, windows
@@ -37,7 +38,8 @@ def prepare(source: "SourceConfig", split: SplitConfig, folder: Path, root: Path
             f"source.path: {source.path} must have rows that can be used, but all {len(rejected)} were refused"
         )
     cut = cut_of(gridded.series, split.test_fraction)
-    spec = _spec(source, found.columns, gridded, cut)
+    static = StaticFeatures.of(found.static_columns, {each.name: each.static for each in gridded.series})
+    spec = _spec(source, found.columns, gridded, cut, static)
     rows: list[WindowRow] = []
     for number, series in enumerate(gridded.series):
         made, refused = _of_series(number, series, source, spec, cut, folder)
@@ -46,7 +48,9 @@ def prepare(source: "SourceConfig", split: SplitConfig, folder: Path, root: Path
     return Prepared(Manifest(rows, spec, Counts(len(rows) + len(rejected), len(rows), len(rejected))), rejected)
 
 
-def _spec(source: "SourceConfig", columns: tuple[str, ...], gridded: Gridded, cut: np.datetime64) -> DataSpec:
+def _spec(
+    source: "SourceConfig", columns: tuple[str, ...], gridded: Gridded, cut: np.datetime64, static: StaticFeatures
+) -> DataSpec:
     window, K = source.window, len(columns)
     calendar = feature_names(source.calendar)
     names = [series.name for series in gridded.series]
@@ -59,6 +63,8 @@ def _spec(source: "SourceConfig", columns: tuple[str, ...], gridded: Gridded, cu
         lengths = {"window": window.window}
     if calendar:
         conditions["calendar"] = Condition((len(calendar), window.steps), "float32", (), None)
+    if static.columns:
+        conditions["static"] = Condition((len(static.columns),), "float32", (), None)
     if len(names) > 1:
         conditions[LABEL] = Condition.of_classes(names)
     about: dict[str, Any] = {
@@ -67,6 +73,7 @@ def _spec(source: "SourceConfig", columns: tuple[str, ...], gridded: Gridded, cu
         "frequency": gridded.frequency.text,
         "time_zone": source.time_zone,
         "calendar": calendar,
+        **({"static": asdict(static)} if static.columns else {}),
         **lengths,
         "test_from": text_of(cut),
     }

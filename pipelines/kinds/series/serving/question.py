@@ -1,6 +1,6 @@
 """What a table of a request asks of a bundle: windows of the model's length, and how their samples make the answer."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from ddpm_core.spec import LABEL, DataSpec
 from pipelines.kinds.series.rows.calendar import features
+from pipelines.kinds.series.rows.static import StaticFeatures
 from pipelines.kinds.series.rows.told import as_told
 from pipelines.kinds.series.serving.times import Grid
 from pipelines.serving.base.request import MOST_SAMPLES, InvalidRequest
@@ -44,7 +45,9 @@ class Question:
         """Of n samples of each window. Those of another window of the table are other ones."""
         return [seed + MOST_SAMPLES * window.number + i for window in self.windows for i in range(n)]
 
-    def cond(self, spec: DataSpec, grid: Grid | None, label: int | None, n: int) -> dict[str, Any]:
+    def cond(
+        self, spec: DataSpec, grid: Grid | None, label: int | None, static: NDArray[np.float32] | None, n: int
+    ) -> dict[str, Any]:
         """What the network is told of the n samples of each window."""
         told = np.stack([window.told for window in self.windows])
         names = ("history", "seen") if "history" in spec.conditions else ("observed", "told")
@@ -54,6 +57,8 @@ class Question:
             steps = spec.conditions["calendar"].shape[1]
             clocks = [grid.clock(window.start, window.start + steps) for window in self.windows]
             cond["calendar"] = np.stack([features(clock, spec.about["calendar"]) for clock in clocks])
+        if static is not None:
+            cond["static"] = np.broadcast_to(static, (len(told), len(static)))
         cond = {name: np.repeat(values, n, axis=0) for name, values in cond.items()}
         return {**cond, LABEL: [label] * (n * len(self.windows))} if LABEL in spec.conditions else cond
 
@@ -118,6 +123,25 @@ def to_impute(spec: DataSpec, table: Values) -> Question:
         told[:, : min(length, steps)] = table[:, start : start + length]
         windows.append(Window(number, start, told, slice(begin - start, end - start), begin))
     return Question(windows, 0, steps, table, table[:, :0])
+
+
+def static_of(spec: DataSpec, label: int | None, given: Mapping[str, float] | None) -> NDArray[np.float32] | None:
+    """The static features as the network is told them: those that are given, else those of the series."""
+    if "static" not in spec.conditions:
+        if given is not None:
+            raise InvalidRequest.of("static", "must be left out, as this model is told no static features")
+        return None
+    features = StaticFeatures.from_spec(spec)
+    if given is None:
+        if spec.classes and label is None:
+            raise InvalidRequest.of("static", f"must be given with label `none`: {', '.join(features.columns)}")
+        return features.of_series(-1 if label is None else label)
+    if sorted(given) != sorted(features.columns):
+        raise InvalidRequest.of("static", f"must have the values {', '.join(features.columns)}")
+    scaled = features.scaled([given[name] for name in features.columns])
+    if not (np.abs(scaled) <= _FARTHEST).all():
+        raise InvalidRequest.of("static", f"must be within {_FARTHEST:,.0f} standard deviations of the training data")
+    return scaled
 
 
 def check_distance(spec: DataSpec, values: Values, label: int | None, columns: Sequence[str], field: str) -> None:

@@ -11,7 +11,7 @@ from pydantic import AfterValidator, ConfigDict, Field, WithJsonSchema, model_va
 from ddpm_core.spec import DataSpec
 from pipelines.kinds.series.rows.fan import LEVELS
 from pipelines.kinds.series.serving.outputs import Wanted
-from pipelines.kinds.series.serving.question import Question, Values, check_distance, to_forecast, to_impute
+from pipelines.kinds.series.serving.question import Question, Values, check_distance, static_of, to_forecast, to_impute
 from pipelines.kinds.series.serving.table import TIME, Table, read_table
 from pipelines.kinds.series.serving.times import MOST_STEPS, Grid, on_grid
 from pipelines.serving.base.labels import label_of
@@ -63,6 +63,10 @@ class SeriesRequest(Request):
     label: Label = Field(
         default=None, description="The series by name or number, where the model knows several; `none`: another one."
     )
+    static: Annotated[dict[Name, float], Field(max_length=MOST_SAMPLES)] | None = Field(
+        default=None,
+        description="Static features by name, where the model is told any; left out: those of the series `label`.",
+    )
     output: Literal["samples", "quantiles", "both"] = Field(default="samples", description="What the answer holds.")
     quantiles: Annotated[list[Annotated[float, Field(gt=0, lt=1)]], Field(min_length=1, max_length=99)] = Field(
         default=list(LEVELS), description="The levels of the quantiles."
@@ -86,6 +90,7 @@ class SeriesRequest(Request):
         table = read_table(given, columns, field)
         values, grid = self._placed(spec, table, field)
         label = self._label(spec)
+        static = static_of(spec, label, self.static)
         check_distance(spec, values, label, columns, field)
         question = self.question(spec, values)
         first = question.start - question.before.shape[1]
@@ -101,7 +106,7 @@ class SeriesRequest(Request):
             output=self.output,
             levels=self.quantiles,
         )
-        return Asked(question.seeds(self.seed, self.n), question.cond(spec, grid, label, self.n), wanted)
+        return Asked(question.seeds(self.seed, self.n), question.cond(spec, grid, label, static, self.n), wanted)
 
     def _label(self, spec: DataSpec) -> int | None:
         if spec.classes and self.label is None:

@@ -46,7 +46,10 @@ class SeriesSource(Config):
 
 @dataclass(frozen=True, eq=False)
 class Found:
-    """Row i, at `places[i]` (file:line), gives `values[i]` (NaN: missing) of the series `series[i]` at `times[i]`."""
+    """Row i, at `places[i]` (file:line), gives `values[i]` (NaN: missing) of the series `series[i]` at `times[i]`.
+
+    `static[i]` is what the row says of its series as a whole, in the columns `static_columns`.
+    """
 
     columns: tuple[str, ...]
     places: Sequence[str]
@@ -54,3 +57,5 @@ class Found:
     times: Sequence[datetime]
     values: NDArray[np.float64]
     rejected: Sequence[Rejected]
+    static_columns: tuple[str, ...]
+    static: NDArray[np.float64]

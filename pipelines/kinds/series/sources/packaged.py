@@ -25,7 +25,9 @@ class Packaged(SeriesSource):
         rows = [cells for _, _, cells in lines]
         values = np.array([[np.nan if cell is None else cell for cell in row[1:]] for row in rows], dtype=np.float64)
         places = [f"{Path(self.path).name}:{number}" for number in range(1, len(rows) + 1)]
-        return Found(tuple(header[1:]), places, [""] * len(rows), [row[0] for row in rows], values, [])
+        return Found(
+            tuple(header[1:]), places, [""] * len(rows), [row[0] for row in rows], values, [], (), values[:, :0]
+        )
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """From the rows of tables to readings: which columns hold values, and which rows cannot be used."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
@@ -15,6 +15,7 @@ from pipelines.kinds.facts import SourceFacts, name_of
 from pipelines.kinds.quarantine import Rejected
 from pipelines.kinds.series.rows.times import parse_time
 from pipelines.kinds.series.sources.found import Found, SeriesSource, names, text
+from pipelines.kinds.series.sources.reading import Reading, widened
 
 Cell = Any
 """Text of a CSV, a Python value of a Parquet file, None where nothing is there."""
@@ -31,6 +32,8 @@ class TableSource(SeriesSource):
     time: str
     values: tuple[str, ...] | None
     series: str | None
+    variable: str | None
+    static: tuple[str, ...]
     max_rows: int
     max_megabytes: float
 
@@ -38,6 +41,7 @@ class TableSource(SeriesSource):
         **SeriesSource.__checks__,
         "time": text,
         "values": names,
+        "static": (lambda v: len(set(v)) == len(v), "different names"),
         "max_rows": at_least_1,
         "max_megabytes": positive,
     }
@@ -47,12 +51,16 @@ class TableSource(SeriesSource):
         return None
 
     def faults(self) -> list[str]:
-        used = [self.time, *(self.values or ()), *([] if self.series is None else [self.series])]
-        return (
-            [f"time, values, series: must be different columns, got {', '.join(used)}"]
-            if len(set(used)) < len(used)
-            else []
-        )
+        named = [name for name in (self.series, self.variable) if name is not None]
+        used, faults = [self.time, *(self.values or ()), *named, *self.static], []
+        if len(set(used)) < len(used):
+            faults.append(f"time, values, series, variable, static: must be different columns, got {', '.join(used)}")
+        if self.variable is not None and len(self.values or ()) != 1:
+            faults.append(
+                "values: must name the one column of numbers where `variable` says which value a row holds, got "
+                f"{', '.join(self.values or ()) or None}"
+            )
+        return faults
 
     def facts(self) -> SourceFacts:
         """Of a file nothing is known but its name, which names the model in the registry."""
@@ -63,7 +71,7 @@ class TableSource(SeriesSource):
     ) -> Found:
         place = root / self.path
         rejected: list[Rejected] = []
-        kept: list[tuple[str, str, datetime, list[Cell]]] = []
+        readings: list[Reading] = []
         columns: tuple[str, ...] = self.values or ()
         for file in _files(place, endings):
             if (size := file.stat().st_size) > self.max_megabytes * 1e6:
@@ -79,22 +87,26 @@ class TableSource(SeriesSource):
                 try:
                     if isinstance(cells, str):
                         raise DataError(cells)
-                    kept.append((f"{name}:{number}", *self._reading(cells, at, columns)))
+                    readings.append(self._reading(f"{name}:{number}", cells, at))
                 except DataError as error:
                     rejected.append(Rejected.of(f"{name}:{number}", str(error), data))
-            if len(kept) + len(rejected) > self.max_rows:
+            if len(readings) + len(rejected) > self.max_rows:
                 raise DataError(
                     f"source.path: {place} must have at most source.max_rows = {self.max_rows} rows; raise it, or give "
                     "fewer"
                 )
-        values: NDArray[np.float64] = np.array([row[3] for row in kept], dtype=np.float64)
+        if self.variable is not None:
+            columns, readings, again = widened(readings)
+            rejected += again
         return Found(
             columns,
-            [row[0] for row in kept],
-            [row[1] for row in kept],
-            [row[2] for row in kept],
-            values.reshape(len(kept), len(columns)),
+            [each.place for each in readings],
+            [each.series for each in readings],
+            [each.time for each in readings],
+            _table([each.values for each in readings], len(columns)),
             rejected,
+            self.static,
+            _table([each.static for each in readings], len(self.static)),
         )
 
     def _number_columns(self, file: Path, header: list[str], rows: Sequence[Line]) -> tuple[str, ...]:
@@ -103,7 +115,11 @@ class TableSource(SeriesSource):
         found = []
         for place, name in enumerate(header):
             given = [row[place] for row in cells if row[place] is not None]
-            if name not in (self.time, self.series) and given and 2 * sum(map(_is_number, given)) > len(given):
+            if (
+                name not in (self.time, self.series, *self.static)
+                and given
+                and 2 * sum(map(_is_number, given)) > len(given)
+            ):
                 found.append(name)
         if not found:
             raise DataError(
@@ -112,23 +128,27 @@ class TableSource(SeriesSource):
             )
         return tuple(found)
 
-    def _places(self, file: Path, header: list[str], columns: Sequence[str]) -> list[int]:
-        """Where the time, the series' name (-1: there is none) and the values are."""
-        wanted = [("time", self.time), ("series", self.series), *(("values", name) for name in columns)]
-        for key, name in wanted:
-            if name is not None and header.count(name) != 1:
+    def _places(self, file: Path, header: list[str], columns: Sequence[str]) -> "_Places":
+        def place_of(key: str, name: str) -> int:
+            if header.count(name) != 1:
                 raise DataError(
                     f"source.{key}: {file} must have one column {name!r}, got {header.count(name)} of the name; its "
                     f"columns are {', '.join(header)[:200] or 'none'}"
                 )
-        return [-1 if name is None else header.index(name) for _, name in wanted]
+            return header.index(name)
 
-    def _reading(self, cells: list[Cell], at: list[int], columns: Sequence[str]) -> tuple[str, datetime, list[float]]:
-        time, of = cells[at[0]], "" if at[1] < 0 else cells[at[1]]
+        return _Places(
+            place_of("time", self.time),
+            None if self.series is None else place_of("series", self.series),
+            None if self.variable is None else place_of("variable", self.variable),
+            {name: place_of("values", name) for name in columns},
+            {name: place_of("static", name) for name in self.static},
+        )
+
+    def _reading(self, place: str, cells: list[Cell], at: "_Places") -> Reading:
+        time = cells[at.time]
         if time is None:
             raise DataError(f"nothing in column {self.time!r}")
-        if of is None:
-            raise DataError(f"nothing in column {self.series!r}")
         if isinstance(time, str):
             time = parse_time(time, self.pattern())
         elif not isinstance(time, datetime):
@@ -137,7 +157,37 @@ class TableSource(SeriesSource):
             time = datetime(time.year, time.month, time.day)
         if time.microsecond:
             raise DataError(f"{time} is no whole second, which is the finest step there is")
-        return str(of), time, [_number(cells[place], name) for place, name in zip(at[2:], columns, strict=True)]
+        return Reading(
+            place,
+            _name_in(cells, at.series, self.series),
+            time,
+            _name_in(cells, at.variable, self.variable),
+            [_number(cells[column], name) for name, column in at.values.items()],
+            [_number(cells[column], name) for name, column in at.static.items()],
+        )
+
+
+@dataclass(frozen=True)
+class _Places:
+    """Where in a row the columns are."""
+
+    time: int
+    series: int | None
+    variable: int | None
+    values: Mapping[str, int]
+    static: Mapping[str, int]
+
+
+def _name_in(cells: list[Cell], place: int | None, column: str | None) -> str:
+    if place is None:
+        return ""
+    if cells[place] is None:
+        raise DataError(f"nothing in column {column!r}")
+    return str(cells[place])
+
+
+def _table(rows: list[list[float]], columns: int) -> NDArray[np.float64]:
+    return np.array(rows, dtype=np.float64).reshape(len(rows), columns)
 
 
 def _files(place: Path, endings: Sequence[str]) -> list[Path]:

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,12 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from ddpm_core.spec import LABEL, DataSpec
+from ddpm_core.spec import LABEL, Condition, DataSpec
 from pipelines.kinds.series.rows.calendar import features
 from pipelines.kinds.series.serving import ServingSeries
 from pipelines.kinds.series.serving.request import ForecastRequest, ImputationRequest
 from pipelines.kinds.series.serving.times import on_grid
+from pipelines.serving.base.request import InvalidRequest
 from pipelines.serving.base.serving import Samples
 from tests.support.series_bundle import COLUMNS, HISTORY, HORIZON, SCALING, WINDOW, open_, series_spec
 
@@ -112,6 +114,34 @@ def test_a_series_is_named_and_scaled_as_its_own(bundles: Path) -> None:
     assert by_name.cond[LABEL] == by_number.cond[LABEL] == [1, 1]
     assert by_name.about.series == "vic"
     assert ForecastRequest(history=rows_of(3), label="none").asked_of(spec).about.series == ""
+
+
+def with_static() -> DataSpec:
+    """Two series with an area of 10 and 30."""
+    static = {"columns": ["area"], "mean": [20.0], "std": [10.0], "values": [[10.0], [30.0]]}
+    spec = series_spec("forecast", classes=("nsw", "vic"), static=static)
+    return replace(spec, conditions={**spec.conditions, "static": Condition((1,), "float32", (), None)})
+
+
+def test_static_features_are_those_of_the_series_or_the_ones_given() -> None:
+    spec = with_static()
+    for fields, told in (({"label": "vic"}, 1.0), ({"label": "vic", "static": {"area": 20}}, 0.0)):
+        cond = asked(ForecastRequest, spec, history=rows_of(3), n=2, **fields).cond
+        np.testing.assert_array_equal(cond["static"], [[told], [told]])
+    other = asked(ForecastRequest, spec, history=rows_of(3), n=1, label="none", static={"area": 50.0}).cond
+    np.testing.assert_array_equal(other["static"], [[3.0]])
+
+
+@pytest.mark.parametrize("static", [None, {}, {"height": 1.0}, {"area": 1.0, "height": 1.0}, {"area": 1e30}])
+def test_static_features_that_cannot_be_told_are_refused(static: dict[str, float] | None) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        asked(ForecastRequest, with_static(), history=rows_of(3), label="none", static=static)
+    assert [fault["field"] for fault in caught.value.faults] == ["static"]
+
+
+def test_a_model_without_static_features_refuses_them() -> None:
+    with pytest.raises(InvalidRequest, match="static"):
+        asked(ForecastRequest, FORECAST, history=rows_of(3), static={"area": 1.0})
 
 
 # ---- the table and its times

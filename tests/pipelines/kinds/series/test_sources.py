@@ -10,8 +10,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from ddpm_core.errors import DataError, ParamsError
+from ddpm_core.spec import Condition
 from pipelines.kinds.series.sources import BeijingAir, ElectricityDemand, ParquetFiles
-from tests.pipelines.kinds.series.made import FORECAST, SOURCE, csv, hourly
+from tests.pipelines.kinds.series.made import FORECAST, SOURCE, arrays, csv, hourly, prepared
 from tests.support.imports import ROOT
 
 FOLDER = "pipelines/kinds/series/sources"
@@ -80,7 +81,9 @@ def parquet(**changes: Any) -> ParquetFiles:
     shared = {
         name: getattr(SOURCE, name) for name in ("frequency", "time_zone", "calendar", "scaling", "window", "time")
     }
-    more = {name: getattr(SOURCE, name) for name in ("values", "series", "max_rows", "max_megabytes")}
+    more = {
+        name: getattr(SOURCE, name) for name in ("values", "series", "variable", "static", "max_rows", "max_megabytes")
+    }
     return ParquetFiles(path="table.parquet", kind="parquet", **{**shared, **more, **changes})
 
 
@@ -130,3 +133,60 @@ def test_packaged_sets_are_what_they_say_and_name_their_licence() -> None:
     for source in (demand, air):
         assert (ROOT / source.path).stat().st_size < 500_000
         assert "CC BY 4.0" in (source.facts().data_licence or "")
+
+
+def test_a_melted_table_reads_as_the_same_wide_one(tmp_path: Path) -> None:
+    csv(tmp_path, ["2024-01-01T00,1,10", "2024-01-01T01,2,", "2024-01-01T02,3,30"])
+    wide = replace(SOURCE, values=("a", "b")).listing(tmp_path)
+    lines = [
+        f"{time},{name},{value}"
+        for time, a, b in (("00", 1, 10), ("01", 2, ""), ("02", 3, 30))
+        for name, value in (("b", b), ("a", a))
+    ]
+    csv(tmp_path, [f"2024-01-01T{line}" for line in lines], "time,what,value")
+    melted = replace(SOURCE, values=("value",), variable="what").listing(tmp_path)
+    assert (melted.columns, melted.times) == (wide.columns, wide.times)
+    np.testing.assert_array_equal(melted.values, wide.values)
+    assert list(melted.places) == ["table.csv:2", "table.csv:4", "table.csv:6"]
+
+
+def test_a_value_that_a_melted_table_says_twice_is_quarantined(tmp_path: Path) -> None:
+    csv(tmp_path, ["2024-01-01T00,a,1", "2024-01-01T00,b,2", "2024-01-01T00,a,3"], "time,what,value")
+    found = replace(SOURCE, values=("value",), variable="what").listing(tmp_path)
+    np.testing.assert_array_equal(found.values, [[1, 2]])
+    (refused,) = found.rejected
+    assert refused.name == "table.csv:4"
+    assert "table.csv:2" in refused.reason
+
+
+@pytest.mark.parametrize("values", [None, ("a", "b")])
+def test_a_melted_table_has_one_column_of_values(values: tuple[str, ...] | None) -> None:
+    with pytest.raises(ParamsError, match="values"):
+        replace(SOURCE, values=values, variable="what")
+
+
+TIMES = np.datetime64("2024-01-01", "s") + np.arange(40) * np.timedelta64(1, "h")
+METERS = [f"{time},{meter},{k},{area}" for meter, area in (("x", 10), ("y", 30)) for k, time in enumerate(TIMES)]
+
+
+def test_static_features_are_told_in_standard_deviations_over_the_series(tmp_path: Path) -> None:
+    csv(tmp_path, METERS, "time,meter,load,area")
+    made = prepared(tmp_path, series="meter", static=("area",))
+    spec = made.manifest.spec
+    assert spec.conditions["static"] == Condition((1,), "float32", (), None)
+    assert "area" not in spec.about["columns"]
+    told = arrays(tmp_path, made, "train")
+    np.testing.assert_array_equal(told["static"][:, 0], np.where(told["label"] == 0, -1.0, 1.0))
+
+
+def test_a_row_that_says_another_static_value_is_quarantined(tmp_path: Path) -> None:
+    csv(tmp_path, [*METERS[:-1], METERS[-1].replace(",30", ",31")], "time,meter,load,area")
+    (refused,) = prepared(tmp_path, series="meter", static=("area",)).rejected
+    assert refused.name == "table.csv:81"
+    assert "table.csv:42" in refused.reason
+
+
+def test_a_series_without_a_static_value_stops_the_run(tmp_path: Path) -> None:
+    csv(tmp_path, [line.replace(",30", ",") if ",y," in line else line for line in METERS], "time,meter,load,area")
+    with pytest.raises(DataError, match=r"'y'.*'area'"):
+        prepared(tmp_path, series="meter", static=("area",))
