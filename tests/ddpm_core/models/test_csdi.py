@@ -126,12 +126,13 @@ def test_attention_is_among_the_values_along_its_axis(axis: int) -> None:
     torch.testing.assert_close(got, want.flatten(3))
 
 
-def test_scores_of_steps_fall_with_their_distance_at_first_and_may_learn_any_other() -> None:
-    nearness = Nearness(2, 4)
-    torch.testing.assert_close(nearness()[0, 1], torch.tensor([-1.0, 0.0, -1.0, -2.0]))
-    torch.testing.assert_close(nearness()[1], nearness()[0] / 2)
+def test_attention_looks_at_the_steps_beside_at_first_and_may_learn_any_other() -> None:
+    nearness = Nearness(4, 4)
+    torch.testing.assert_close(nearness()[0, 2], torch.tensor([-1.0, 0.0, -1.0, -2.0]))  # the step before
+    torch.testing.assert_close(nearness()[1, 2], torch.tensor([-3.0, -2.0, -1.0, 0.0]))  # the step after
+    torch.testing.assert_close(nearness()[2:], nearness()[:2] / 2)
     with torch.no_grad():
-        nearness.of_distance.copy_(torch.arange(14.0))
+        nearness.of_distance.copy_(torch.arange(28.0) / nearness.quickness)
     torch.testing.assert_close(nearness()[1, 2], torch.tensor([12.0, 11.0, 10.0, 9.0]))
 
 
