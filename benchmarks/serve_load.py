@@ -44,14 +44,18 @@ class Client:
     def __init__(self, url: str) -> None:
         self._host = urlsplit(url).netloc
         self._open = http.client.HTTPConnection(self._host, timeout=600)
+        self._used = 0.0
 
     def post(self, **body: Any) -> tuple[int, bytes, float]:
         """(status, content, seconds); status 0 where the connection broke."""
         began = time.perf_counter()
+        if began - self._used > 2:  # the server closes what is idle for 5 s
+            self._open.close()
         try:
             self._open.request("POST", "/v1/images", json.dumps(body), {"Content-Type": "application/json"})
             answer = self._open.getresponse()
-            return answer.status, answer.read(), time.perf_counter() - began
+            content, self._used = answer.read(), time.perf_counter()
+            return answer.status, content, self._used - began
         except (OSError, http.client.HTTPException):
             self._open.close()
             return 0, b"", time.perf_counter() - began

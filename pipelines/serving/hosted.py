@@ -7,13 +7,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from fastapi import Request as Http
+
 from ddpm_core.errors import DdpmError, ParamsError
 from pipelines.serving.base.request import Request
 from pipelines.serving.base.serving import Serving
 from pipelines.serving.http import HttpError
 from pipelines.serving.ops.facts import current
-from pipelines.serving.scheduler import Scheduler
-from pipelines.serving.service import Service
+from pipelines.serving.scheduler import QueueFull, Scheduler, SchedulerClosed
+from pipelines.serving.service import Service, client_of, refused
 
 log = logging.getLogger(__name__)
 
@@ -212,6 +214,15 @@ class Models:
             for model in self._models.values():
                 if model.service is not None:
                     model.service.scheduler = self.scheduler
+
+    def must_have_place(self, http: Http) -> None:
+        """HttpError, before anything of a request is read, where its client finds no place."""
+        if self.scheduler is None:
+            return
+        try:
+            self.scheduler.must_have_place(client_of(http))
+        except (QueueFull, SchedulerClosed) as error:
+            raise refused(error) from error
 
     def drain(self, seconds: float) -> None:
         """Accept no more requests; those in hand have so long to end."""

@@ -118,6 +118,13 @@ def too_long(work: Work, now: float) -> bool:
     return work.pace.known(work.rows, now) and work.left > _IN_TIME * (work.deadline - now)
 
 
+def seconds_to_place(client: str, in_hand: Sequence[Work], shares: Shares, places: int, at_once: int) -> float:
+    """How long until a client finds a place; 0 where there is one. A quarter is for who has nothing in hand."""
+    has_some = any(other.client == client for other in in_hand)
+    most = places - places // _KEPT if has_some else places
+    return seconds_to_ends(in_hand, shares, len(in_hand) - most + 1) / at_once
+
+
 def seconds_to_room(
     work: Work, in_hand: Sequence[Work], shares: Shares, places: int, now: float, at_once: int
 ) -> float:
@@ -126,15 +133,14 @@ def seconds_to_room(
     Each needs a place, and all work must end by its deadline. A quarter of both is for clients who have nothing in
     hand. Small work needs a place alone: it ends long before its deadline however much else is in hand.
     """
-    has_some = any(other.client == work.client for other in in_hand)
-    most = places - places // _KEPT if has_some else places
-    until_place = seconds_to_ends(in_hand, shares, len(in_hand) - most + 1) / at_once
+    until_place = seconds_to_place(work.client, in_hand, shares, places, at_once)
     left, before, time = work.left, sum(other.left for other in in_hand), work.deadline - now
     if left <= _SMALL * time:
-        return max(0.0, until_place)
+        return until_place
+    has_some = any(other.client == work.client for other in in_hand)
     time *= _IN_TIME * (1 - 1 / _KEPT if has_some else 1)
     until_time = min(before, before + left - time * at_once) / at_once
-    return max(0.0, until_place, until_time)
+    return max(until_place, until_time)
 
 
 def seconds_to_ends(in_hand: Sequence[Work], shares: Shares, ends: int) -> float:

@@ -31,6 +31,7 @@ def samples_router(models: Models) -> APIRouter:
 def _endpoint(models: Models, path: str, kind: type[Request]) -> Callable[[Http], Awaitable[Response]]:
     async def samples(http: Http) -> Response:
         """Sample. The same request gives the same bytes."""
+        models.must_have_place(http)
         body = await json_body(http, models.body_bytes(path))
         request = await read_request(kind, body)
         service = await models.get(request.model, path)

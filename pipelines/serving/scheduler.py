@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any
 
 from ddpm_core.errors import DdpmError
-from pipelines.serving.order import Pace, Shares, Work, next_of, seconds_to_room, too_long
+from pipelines.serving.order import Pace, Shares, Work, next_of, seconds_to_place, seconds_to_room, too_long
 
 _TURN = 0.02  # seconds before the turn goes to an equal; who comes first gets it at the next step
 
@@ -125,16 +125,13 @@ class Scheduler:
         """Accept a job, or raise QueueFull, TooLong or SchedulerClosed at once."""
         with self._lock:
             now = self._clock()
-            if self._closed:
-                raise SchedulerClosed("the server is shutting down; try again later")
+            self._must_be_open()
             if too_long(job, now):
                 raise TooLong(
                     f"the request would take about {math.ceil(job.left)} s, and more than {job.deadline - now:.0f} s "
                     "are not allowed; ask for fewer samples or steps"
                 )
-            seconds = seconds_to_room(job, self._jobs, self._shares, self._places, now, self._at_once)
-            if seconds > 0 or len(self._jobs) >= self._places:
-                raise QueueFull(len(self._jobs), max(1, math.ceil(seconds)))
+            self._must_have(seconds_to_room(job, self._jobs, self._shares, self._places, now, self._at_once))
             others = {other.client for other in self._jobs}
             if job.client not in others:
                 self._shares.come(job.client, others)
@@ -143,6 +140,20 @@ class Scheduler:
             self._came = True
             if len(self._stepping) < self._at_once:
                 self._give_turn(job, now)
+
+    def must_have_place(self, client: str) -> None:
+        """Raise what `submit` would raise for any job of this client, to refuse a request before it is read."""
+        with self._lock:
+            self._must_be_open()
+            self._must_have(seconds_to_place(client, self._jobs, self._shares, self._places, self._at_once))
+
+    def _must_be_open(self) -> None:
+        if self._closed:
+            raise SchedulerClosed("the server is shutting down; try again later")
+
+    def _must_have(self, seconds_to_wait: float) -> None:
+        if seconds_to_wait > 0 or len(self._jobs) >= self._places:
+            raise QueueFull(len(self._jobs), max(1, math.ceil(seconds_to_wait)))
 
     def cancel(self, job: Job) -> None:
         with self._lock:

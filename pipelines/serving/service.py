@@ -121,16 +121,14 @@ class Service:
         cost = self.check_cost(facts.cost)
         start = time.monotonic()
         rows, work = min(self.rows, len(asked.seeds)), partial(self._sample, recipe, asked, watch, edit)
-        job = Job(work, cost, start + self.limits.seconds, _client(http), rows, self.pace)
+        job = Job(work, cost, start + self.limits.seconds, client_of(http), rows, self.pace)
         try:
             if self.scheduler is None:
                 raise SchedulerClosed("the server is starting; try again in a moment")
             self.scheduler.submit(job)
             samples = await _result_while_connected(http, job)
-        except QueueFull as error:
-            raise HttpError(429, "queue_full", str(error), headers={"Retry-After": str(error.retry_after)}) from error
-        except SchedulerClosed as error:
-            raise HttpError(503, "not_ready", str(error), headers={"Retry-After": "5"}) from error
+        except (QueueFull, SchedulerClosed) as error:
+            raise refused(error) from error
         except TooLong as error:
             raise HttpError(503, "too_late", str(error)) from error
         except JobTimeout as error:
@@ -206,7 +204,14 @@ async def _disconnected(http: Http) -> None:
         pass
 
 
-def _client(http: Http) -> str:
+def refused(error: QueueFull | SchedulerClosed) -> HttpError:
+    """What a client is answered who has to come again."""
+    if isinstance(error, QueueFull):
+        return HttpError(429, "queue_full", str(error), headers={"Retry-After": str(error.retry_after)})
+    return HttpError(503, "not_ready", str(error), headers={"Retry-After": "5"})
+
+
+def client_of(http: Http) -> str:
     """Whose share of the device a request takes: that of its API key, or of its address."""
     return current().key or (http.client.host if http.client else "")
 
