@@ -152,7 +152,8 @@ class CSDI(TimeLabelNetwork):
         self.step = nn.Parameter(waves(steps, channels))
         self.column = nn.Parameter(torch.randn(columns, 1, channels))
         self.calendar = nn.Linear(features, channels) if features else None
-        self.static = nn.Linear(*spec.conditions[STATIC].shape, channels) if STATIC in spec.conditions else None
+        of_series = spec.conditions[STATIC].shape[0] if STATIC in spec.conditions else 0
+        self.static = nn.Linear(of_series, channels) if of_series else None
         self.stem = nn.Linear(4, channels)
         self.told = nn.Linear(2, channels)
         self.side = nn.Linear(channels, 2 * channels * config.layers, bias=False)

@@ -53,7 +53,7 @@ class TimeGradConfig(NetworkConfig):
         history = found.get("history", ())
         length = history[-1] if history else 0
         series, horizon = spec.shape if len(spec.shape) == 2 else (0, 0)
-        wanted = {"history": (series, length), "seen": (series, length)}
+        wanted: dict[str, tuple[int, ...]] = {"history": (series, length), "seen": (series, length)}
         if calendar := found.get("calendar"):
             wanted["calendar"] = (calendar[0], length + horizon)
         if static := found.get("static"):

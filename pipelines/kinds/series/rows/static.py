@@ -42,4 +42,4 @@ class StaticFeatures:
         return self.scaled(self.values[max(label, 0)])
 
     def scaled(self, values: Sequence[float]) -> NDArray[np.float32]:
-        return ((np.array(values) - np.array(self.mean)) / np.array(self.std)).astype(np.float32)
+        return np.asarray((np.array(values) - np.array(self.mean)) / np.array(self.std), dtype=np.float32)
