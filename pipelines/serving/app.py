@@ -94,8 +94,14 @@ def metrics_of(models: Models) -> Metrics:
 
     def served() -> Iterator[ServedModel]:
         for card in models.cards():
-            texts = (card[key] for key in ("id", "bundle", "kind", "provider"))
-            yield ServedModel(*texts, card["switches"], card["refused"] is not None)
+            yield ServedModel(
+                card["id"],
+                card["bundle"],
+                card["kind"],
+                card["provider"],
+                card["switches"],
+                card["refused"] is not None,
+            )
 
     metrics = Metrics(Readings(lambda: models.ready, lambda: in_hand()[1], lambda: in_hand()[0], served))
     models.on_step = metrics.step

@@ -132,10 +132,10 @@ class Models:
         current().model = model.name
         self._uses += 1
         model.used = self._uses
-        if (service := model.service) is None:
-            async with self._loading:
-                service = model.service or await asyncio.to_thread(self._load, model)
-        return service
+        if model.service is not None:
+            return model.service
+        async with self._loading:
+            return model.service or await asyncio.to_thread(self._load, model)
 
     def default(self, path: str | None = None) -> str:
         """The name of the first model that answers at a path; of the first one, if none does."""
