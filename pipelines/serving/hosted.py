@@ -135,7 +135,8 @@ class Models:
         if model.service is not None:
             return model.service
         async with self._loading:
-            return model.service or await asyncio.to_thread(self._load, model)
+            loaded: Service | None = model.service  # another request may have loaded it
+            return await asyncio.to_thread(self._load, model) if loaded is None else loaded
 
     def default(self, path: str | None = None) -> str:
         """The name of the first model that answers at a path; of the first one, if none does."""
