@@ -193,6 +193,7 @@ async def _result_while_connected(http: Http, job: Job) -> Samples:
         samples: Samples = await result
     except asyncio.CancelledError:  # the server cancels the request
         job.cancel()
+        result.cancel()  # nobody asks for it any more
         raise
     finally:
         gone.cancel()
