@@ -12,11 +12,12 @@ _TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit
 def error_body(error: HttpError) -> dict[str, Any]:
     """What stands under `error`."""
     fields = (error.more or {}).get("fields", [])
+    param = fields[0]["field"] if fields else "model" if error.code == "model_not_found" else None
     kind = "server_error" if error.status >= 500 else _TYPES.get(error.status, "invalid_request_error")
     return {
         "message": error.message,
         "type": kind,
-        "param": fields[0]["field"] if fields and fields[0]["field"] != "body" else None,
+        "param": None if param == "body" else param,
         "code": error.code,
     }
 

@@ -86,29 +86,25 @@ def read_edit(content_type: str, body: bytes) -> Form:
     return Form(request, files["image"], files.get("mask"))
 
 
-def generation(service: Service, request: ImageGeneration) -> Order:
+def generation(files: WebFiles, service: Service, request: ImageGeneration) -> Order:
     """What a request orders of a model; ParamsError or HttpError where it cannot be had."""
-    return _order("image_generation", service, request)
+    return _order("image_generation", files, service, request)
 
 
-def edit(service: Service, form: Form) -> Order:
+def edit(files: WebFiles, service: Service, form: Form) -> Order:
     """What a form orders of a model, likewise."""
     request, spec = form.request, service.sampler.bundle.spec
-    order = _order("image_edit", service, request)
-    picture, keep = order.files.read(form.image, form.mask, spec)
+    order = _order("image_edit", files, service, request)
+    picture, keep = files.read(form.image, form.mask, spec)
     service.check_cost(request.most_cost(order.recipe, masked=keep is not None))
     editor = Editor(service.sampler, order.recipe, request.count, order.asked.cond)
     made, facts = request.edit(editor, picture, keep)
-    files = {"picture": form.image} if form.mask is None else {"picture": form.image, "mask": form.mask}
-    digests = {name: sha256(content).hexdigest()[:16] for name, content in files.items()}
+    given = {"picture": form.image} if form.mask is None else {"picture": form.image, "mask": form.mask}
+    digests = {name: sha256(content).hexdigest()[:16] for name, content in given.items()}
     return replace(order, recipe=made.recipe, edit=made, facts={**facts, **digests})
 
 
-def _order(event: str, service: Service, request: ImageGeneration) -> Order:
-    files = service.serving.web_files
-    if files is None:
-        route = next(iter(service.routes))
-        raise InvalidRequest.of("model", f"must be a model of pictures, got one of {service.kind}; take {route} for it")
+def _order(event: str, files: WebFiles, service: Service, request: ImageGeneration) -> Order:
     asked = request.asked_of(service.sampler.bundle.spec)
     return Order(event, service, files, request, request.recipe_for(service.sampler), asked)
 

@@ -3,7 +3,7 @@
 import asyncio
 import math
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeVar
 
 from fastapi import APIRouter, Response
@@ -13,7 +13,7 @@ from fastapi.responses import StreamingResponse
 from ddpm_core.errors import ParamsError
 from pipelines.serving.base.request import InvalidRequest
 from pipelines.serving.hosted import Models
-from pipelines.serving.http import HttpError, body_within, json_body, json_response
+from pipelines.serving.http import HttpError, body_within, check_size, json_body, json_response
 from pipelines.serving.openai.errors import openai_error
 from pipelines.serving.openai.order import Order, edit, generation, read_edit
 from pipelines.serving.openai.requests import ImageEdit, ImageGeneration
@@ -21,7 +21,6 @@ from pipelines.serving.openai.stream import events
 
 _T = TypeVar("_T")
 _FORM = "multipart/form-data"
-_PICTURES = "/v1/images"  # where a model of pictures answers beside
 _ERROR = {
     "type": "object",
     "required": ["error"],
@@ -61,27 +60,32 @@ _RESPONSES: dict[int | str, dict[str, Any]] = {
 
 
 def openai_router(models: Models) -> APIRouter:
-    """The routes of OpenAI's images for these models."""
+    """The routes of OpenAI's images; none where no model is of pictures."""
     routes = APIRouter()
+    pictures = [(path, route.serving.web_files) for path, route in models.routes.items()]
+    path, files = next(((path, files) for path, files in pictures if files is not None), (None, None))
+    if path is None or files is None:
+        return routes
 
     async def generations(http: Http) -> Response:
         """Pictures of classes, as OpenAI's clients ask for them. The same request gives the same pictures."""
-        body = await json_body(http, models.info(models.default(_PICTURES))["limits"]["body_bytes"])
+        body = await json_body(http, models.body_bytes(path))
         request = await _read(ImageGeneration, ImageGeneration.from_json, body)
-        service = await models.get(request.model, _PICTURES)
-        return await _answer(http, await _read(ImageGeneration, generation, service, request))
+        service = await models.get(request.model, path)
+        check_size(len(body), service.body_bytes)
+        return await _answer(http, await _read(ImageGeneration, generation, files, service, request))
 
     async def edits(http: Http) -> Response:
         """A picture, filled where its mask is transparent, or varied, as OpenAI's clients ask for it."""
         content_type = http.headers.get("content-type", "")
         if content_type.split(";")[0].strip().lower() != _FORM:
             raise HttpError(415, "unsupported_media_type", f"send a form with files, Content-Type: {_FORM}")
-        about = models.info(models.default(_PICTURES))
-        files = 12 * math.prod(about["shape"][1:])  # two of RGBA that did not compress, and more
-        body = await body_within(http, about["limits"]["body_bytes"] + files)
+        infos = [models.info(card["id"]) for card in models.cards() if path in card["routes"]]
+        body = await body_within(http, max(_form_bytes(info) for info in infos))
         form = await _read(ImageEdit, read_edit, content_type, body)
-        service = await models.get(form.request.model, _PICTURES)
-        return await _answer(http, await _read(ImageEdit, edit, service, form))
+        service = await models.get(form.request.model, path)
+        check_size(len(body), _form_bytes(service.model_info))
+        return await _answer(http, await _read(ImageEdit, edit, files, service, form))
 
     for endpoint, request, media in ((generations, ImageGeneration, "application/json"), (edits, ImageEdit, _FORM)):
         routes.add_api_route(
@@ -94,6 +98,12 @@ def openai_router(models: Models) -> APIRouter:
             openapi_extra={"requestBody": {"required": True, "content": {media: {"schema": request.schema_of()}}}},
         )
     return routes
+
+
+def _form_bytes(info: Mapping[str, Any]) -> int:
+    """The most bytes of a form: those of a body, and twice a picture as RGBA that did not compress."""
+    size: int = info["limits"]["body_bytes"] + 12 * math.prod(info["shape"][1:])
+    return size
 
 
 def _with_openai_errors(endpoint: Callable[[Http], Awaitable[Response]]) -> Callable[[Http], Awaitable[Response]]:

@@ -33,6 +33,7 @@ async function main([address, picture, mask]) {
     style: await refusal(() => images.generate({ prompt: "1", style: "vivid" })),
     colour: await refusal(async () => images.edit(await edit({ colour: "red" }))),
     model: await refusal(() => images.generate({ prompt: "1", model: "gpt-image-2" })),
+    models: (await client.models.list()).data.map((model) => model.id),
   };
 }
 

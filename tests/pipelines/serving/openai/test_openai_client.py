@@ -19,7 +19,9 @@ from ddpm_core.errors import IntegrityError
 from pipelines.kinds.pictures.rows.decode import decode_png, encode_png
 from pipelines.sampling.bundle_sampler import Sampler
 from pipelines.sampling.editing import Editor
-from pipelines.serving.app import create_app
+from pipelines.serving.app import app_of, create_app
+from pipelines.serving.hosted import Models, Version
+from pipelines.serving.service import Service
 from tests.support.served import LIMITS, listening
 from tests.support.tiny_bundle import tiny_bundle, tiny_spec
 
@@ -183,7 +185,7 @@ def test_a_bad_edit_names_its_parameter(client: openai.OpenAI, choices: dict[str
 def test_a_model_that_is_not_there_is_not_found(client: openai.OpenAI) -> None:
     with pytest.raises(openai.NotFoundError) as error:
         client.images.generate(prompt="1", model="gpt-image-2")
-    assert error.value.code == "model_not_found"
+    assert (error.value.code, error.value.param) == ("model_not_found", "model")
 
 
 def test_a_stream_that_cannot_be_had_is_refused_with_its_status(client: openai.OpenAI) -> None:
@@ -229,12 +231,35 @@ def test_a_hostile_form_is_refused(address: str, content: bytes, content_type: s
     assert (answer.status_code, error["code"], set(error)) == (status, code, {"message", "type", "param", "code"})
 
 
-def test_a_model_of_other_data_is_refused(tmp_path: Path) -> None:
+def test_of_several_models_the_one_named_answers_if_it_is_of_pictures(sampler: Sampler, tmp_path: Path) -> None:
+    def version(name: str, spec: Any) -> Version:
+        service = Service(Sampler(tiny_bundle(tmp_path / name, spec=spec), "cpu"), LIMITS)
+        return Version(service, lambda: service)
+
+    models = Models(waiting=2, at_once=1)
+    models.add("points", version("points", replace(tiny_spec(2), levels=None, range=None, kind="points")))
+    models.add("small", version("small", tiny_spec(1, 4)))
+    models.add("large", version("large", tiny_spec(3, 8)))
+    with listening(app_of(models)) as address:
+        client = openai.OpenAI(base_url=f"{address}/v1", api_key="any", max_retries=0)
+        assert [model.id for model in client.models.list()] == ["points", "small", "large"]
+        assert client.models.retrieve("large").object == "model"
+        with pytest.raises(openai.NotFoundError):
+            client.models.retrieve("other")
+        for name, size in ((None, "4x4"), ("small", "4x4"), ("large", "8x8")):
+            assert client.images.generate(prompt="1", model=name).size == size
+        picture = encode_png(PICTURE.repeat(3, axis=0))
+        assert client.images.edit(image=picture, prompt="1", model="large").size == "8x8"
+        with pytest.raises(openai.BadRequestError) as error:
+            client.images.generate(prompt="1", model="points")
+        assert error.value.param == "model"
+
+
+def test_a_service_without_pictures_has_no_such_routes(tmp_path: Path) -> None:
     spec = replace(tiny_spec(2), levels=None, range=None, kind="points")
     app = create_app(Sampler(tiny_bundle(tmp_path / "b", spec=spec), "cpu"), LIMITS)
     with TestClient(app) as client:
-        answer = client.post("/v1/images/generations", json={"prompt": "1"})
-    assert (answer.status_code, answer.json()["error"]["param"]) == (400, "model")
+        assert client.post("/v1/images/generations", json={"prompt": "1"}).status_code == 404
 
 
 def test_openapi_describes_both_routes(address: str) -> None:

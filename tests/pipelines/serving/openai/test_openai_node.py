@@ -68,6 +68,10 @@ def test_node_edits(found: Any, sampler: Sampler) -> None:
     np.testing.assert_array_equal(pixels(found["varied"]), editor.vary(PICTURE, [0], 0.5))
 
 
+def test_node_lists_the_models(found: Any) -> None:
+    assert found["models"] == ["default"]
+
+
 def test_node_knows_the_errors(found: Any) -> None:
     refused = {"name": "BadRequestError", "status": 400, "type": "invalid_request_error"}
     assert found["style"] == {**refused, "param": "style", "code": "invalid_value"}
