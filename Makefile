@@ -1,7 +1,7 @@
 # `make help` lists what there is. Needs Python 3.11 to 3.13 and make; everything else comes from the hash locks.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: docs help run test coverage test-all test-maths test-mutants test-mutmut lint format ui serve doctor install install-dev install-serve install-serve-gpu install-peers install-peers-series install-mutmut test-peers clean clean-all lock
+.PHONY: page-runtime docs help run test coverage test-all test-maths test-mutants test-mutmut lint format ui serve doctor install install-dev install-serve install-serve-gpu install-peers install-peers-series install-mutmut test-peers clean clean-all lock
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -70,6 +70,9 @@ ui: install ## show the runs and the registry in MLflow's pages (PRESET=name)
 
 serve: install ## serve the bundle over HTTP on this machine (PORT=8000, PRESET=name)
 	@$(BIN)/ddpm serve --port $(PORT) --project $(PROJECT)
+
+page-runtime: ## install what `ddpm page` puts into its file, and what checks the page: onnxruntime-web, axe-core (needs npm)
+	npm ci --prefix infra/page --ignore-scripts --no-audit --no-fund
 
 doctor: install ## tell versions, devices, stores and what is missing
 	@$(BIN)/ddpm doctor

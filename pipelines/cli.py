@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from ddpm_core.errors import DdpmError
 from pipelines.commands import (
+    bundle,
     compare,
     distil,
     doctor,
@@ -17,6 +18,7 @@ from pipelines.commands import (
     init,
     keys,
     nll,
+    page,
     params,
     promote,
     rollback,
@@ -80,6 +82,8 @@ def parser() -> argparse.ArgumentParser:
         distil,
         compare,
         serve,
+        page,
+        bundle,
         promote,
         rollback,
         history,

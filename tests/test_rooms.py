@@ -132,6 +132,7 @@ FOREIGN: dict[str, tuple[str, ...]] = {
         "ddpm_core/bundle/export.py",
         "ddpm_core/bundle/graph_weights.py",
         "pipelines/kinds/pictures/reference/efficientnet_graph.py",
+        "pipelines/sampling/one_graph.py",
     ),
     "onnxruntime": (
         "pipelines/sampling/onnx_denoiser.py",

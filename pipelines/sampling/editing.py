@@ -26,13 +26,14 @@ Data = NDArray[Any]
 
 @dataclass(frozen=True, eq=False)
 class Edit:
-    """An edit that can be run: a recipe with the edit's own plan, and by the seeds of data where they start from.
+    """An edit that can be run: a recipe with the edit's own plan, and where data start from.
 
-    `on_step` puts what is `kept` of the datum back after each row.
+    `start` takes the seeds of a batch and its place among the data; `on_step` puts what is `kept` of the datum back
+    after each row.
     """
 
     recipe: Recipe
-    start: Callable[[Sequence[int]], Array]
+    start: Callable[[Sequence[int], slice], Array]
     on_step: Callable[[Sequence[int]], AfterRow] | None = None
     kept: tuple[Data, NDArray[np.bool_]] | None = None
 
@@ -67,7 +68,7 @@ class Editor:
 
             return known_region(plan, self._schedule, self._encoded(datum), mask, other_noise)
 
-        def start(seeds: Sequence[int]) -> Array:
+        def start(seeds: Sequence[int], part: slice) -> Array:
             return self._noise(seeds)(0) * plan.start_scale
 
         return Edit(replace(self._recipe, plan=plan), start, known, (datum, keep))
@@ -80,7 +81,7 @@ class Editor:
         """What `vary` runs."""
         plan = self._down(self._levels_from(strength))
 
-        def start(seeds: Sequence[int]) -> Array:
+        def start(seeds: Sequence[int], part: slice) -> Array:
             return noised(self._schedule, self._encoded(datum), int(plan.t[0]), self._noise(seeds)(0))
 
         return Edit(replace(self._recipe, plan=plan), start)
@@ -109,7 +110,7 @@ class Editor:
                     watch(row, x, D)
                 return None if known is None else known(row, x, D)
 
-            found.append(self._run(plan, edit.start(seeds[part]), self._noise(seeds[part]), after_row, part))
+            found.append(self._run(plan, edit.start(seeds[part], part), self._noise(seeds[part]), after_row, part))
         return self._decoded(np.concatenate(found))
 
     def vary_by_inversion(self, datum: Data, own: Mapping[str, Any], strength: float) -> Data:
@@ -127,10 +128,18 @@ class Editor:
 
     def interpolate(self, seed: int, to_seed: int) -> Data:
         """From the datum of one seed to that of another, along the great circle between their noises."""
+        return self.run(self.interpolation(seed, to_seed), [seed] * self._n)
+
+    def interpolation(self, seed: int, to_seed: int) -> Edit:
+        """What `interpolate` runs."""
         ends = initial([seed], self._shape), initial([to_seed], self._shape)
-        x = np.concatenate([slerp(*ends, float(share)) for share in np.linspace(0, 1, self._n)])
-        plan = self._recipe.plan
-        return self._decoded(self._run(plan, x * plan.start_scale, self._noise([seed] * self._n)))
+        shares = np.linspace(0, 1, self._n)
+
+        def start(seeds: Sequence[int], part: slice) -> Array:
+            x = np.concatenate([slerp(*ends, float(share)) for share in shares[part]])
+            return x * self._recipe.plan.start_scale
+
+        return Edit(self._recipe, start)
 
     def _needs_levels(self, edit: str) -> None:
         if self._schedule.one_level:

@@ -17,10 +17,12 @@ from pipelines.sampling.bundle_sampler import Sampler
 from pipelines.serving.follow import Watcher
 from pipelines.serving.hosted import Models, Version
 from pipelines.serving.http import HttpError, http_error
+from pipelines.serving.interpolations import interpolations_router
 from pipelines.serving.openai.routes import openai_router
 from pipelines.serving.ops.assemble import operated, server_config
 from pipelines.serving.ops.metrics import Metrics, Readings, ServedModel
 from pipelines.serving.ops.settings import Settings
+from pipelines.serving.page import page_router
 from pipelines.serving.routes import health_router, model_router, samples_router
 from pipelines.serving.service import Limits, Service
 from pipelines.serving.start import ONLY_MODEL
@@ -57,6 +59,8 @@ def app_of(models: Models, watcher: Watcher | None = None) -> FastAPI:
         app.add_exception_handler(error, http_error)
     for router in (samples_router, openai_router, model_router, health_router):
         app.include_router(router(models))
+    app.include_router(interpolations_router(models))
+    app.include_router(page_router())
     return app
 
 

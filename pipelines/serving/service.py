@@ -237,6 +237,7 @@ def _model_info(sampler: Sampler, limits: Limits, routes: list[str]) -> dict[str
         "defaults": asdict(sampler.defaults),
         "samplers": list(sampler_kinds()),
         "levels": bundle.schedule.T,
+        "scaling": None if bundle.spec.scaling is None else bundle.spec.scaling.to_dict(),
         "limits": {**asdict(limits), bundle.spec.kind: MOST_SAMPLES},
         "device": sampler.device,
         "provider": sampler.provider,

@@ -4,7 +4,6 @@ import csv
 import io
 import json
 from collections.abc import Iterator
-from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,60 +11,23 @@ import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 
-from ddpm_core.bundle.format import Bundle
-from ddpm_core.diffusion.schedules import Cosine
 from ddpm_core.errors import ParamsError
-from ddpm_core.samplers.config import GuidanceConfig, SampleConfig, named
-from ddpm_core.spec import DataSpec, Scaling, labelled
 from pipelines.kinds.points.serving import PointsRequest, ServingPoints
 from pipelines.sampling.bundle_sampler import Sampler
 from pipelines.serving.app import create_app
 from pipelines.serving.base.request import InvalidRequest
 from pipelines.serving.base.serving import Samples
 from pipelines.serving.service import Limits
+from tests.support.points_bundle import points_bundle
 
-SPEC = replace(labelled((2,), None, None, ("lower", "upper")), kind="points", scaling=Scaling((10.0, -5.0), (2.0, 0.5)))
 SERVING = ServingPoints()
 MADE = Samples(np.array([[0.1, -2.5], [1e-7, 3e10]], dtype=np.float32), {"label": [1, None]}, [7, 8], {"bundle": "abc"})
 
 
-def graph(spec: DataSpec) -> bytes:
-    """model.onnx: x times a matrix, plus a row a class; opset 20."""
-    from onnx import TensorProto, helper, numpy_helper
-
-    tables = {"w": np.array([[0.5, -0.2], [0.1, 0.4]]), "rows": np.array([[0.3, 0.0], [-0.3, 0.1], [0.0, 0.0]])}
-    nodes = [
-        helper.make_node("MatMul", ["x", "w"], ["h"]),
-        helper.make_node("Gather", ["rows", "label"], ["e"], axis=0),
-        helper.make_node("Add", ["h", "e"], ["out"]),
-    ]
-    inputs = [
-        helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", *spec.shape]),
-        helper.make_tensor_value_info("t", TensorProto.FLOAT, ["batch"]),
-        helper.make_tensor_value_info("label", TensorProto.INT64, ["batch"]),
-    ]
-    output = helper.make_tensor_value_info("out", TensorProto.FLOAT, ["batch", *spec.shape])
-    weights = [numpy_helper.from_array(value.astype(np.float32), name) for name, value in tables.items()]
-    made = helper.make_graph(nodes, "tiny", inputs, [output], weights)
-    model = helper.make_model(made, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
-    return bytes(model.SerializeToString(deterministic=True))
-
-
 @pytest.fixture(scope="module")
 def sampler(tmp_path_factory: pytest.TempPathFactory) -> Sampler:
-    bundle = Bundle(
-        spec=SPEC,
-        schedule=Cosine("cosine", 50, 0.008, 0.999, False).build(),
-        target="v",
-        variance="fixed_small",
-        sample=asdict(SampleConfig(named("ddim", 4, None), GuidanceConfig(0.0, None, 0.0), 0)),
-        golden=None,
-        provenance={},
-        model=graph(SPEC),
-    )
-    bundle = replace(bundle, golden=Sampler(bundle, "cpu").make_golden(3, 1e-3))
     folder = tmp_path_factory.mktemp("served") / "bundle"
-    bundle.write(folder)
+    points_bundle(folder)
     return Sampler.open(folder, device="cpu", threads=1)
 
 

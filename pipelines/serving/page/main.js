@@ -1,0 +1,71 @@
+// Open the service, choose a model, and show the view of its kind of data.
+
+import { el } from "./dom.js";
+import { picturesView } from "./pictures.js";
+import { pointsView } from "./points.js";
+import { seriesView } from "./series.js";
+import { openService } from "./service.js";
+
+const VIEWS = { pictures: picturesView, points: pointsView, series: seriesView };
+const part = (id) => document.getElementById(id);
+
+async function start() {
+  try {
+    const service = await openService();
+    await show(service, service.models[0] ?? null);
+  } catch (error) {
+    fail(error);
+  }
+}
+
+/** The view of one model. */
+async function show(service, name) {
+  const info = await service.use(name);
+  info.guided = info.classes.length > 0 && info.levels > 1;
+  const [controls, results, detail] = ["controls", "results", "detail"].map(part);
+  detail.hidden = true;
+  part("model").replaceChildren(header(service, info, name));
+  part("about").replaceChildren(about(service, info));
+  document.title = `${info.kind} · ddpm`;
+  const view = VIEWS[info.kind];
+  if (!view) {
+    controls.replaceChildren(el("p", {}, `This page has no view of ${info.kind}.`));
+    results.replaceChildren(el("p", { class: "empty" }, "The service answers by its API: ", el("a", { href: "openapi.json" }, "/openapi.json")));
+    return;
+  }
+  view(service, info, { controls, results, detail });
+}
+
+function header(service, info, name) {
+  const digest = el("span", { class: "digest", title: info.bundle }, info.bundle.slice(0, 12));
+  const version = info.version ? `version ${info.version} ` : "";
+  if (service.models.length < 2) return el("p", {}, el("span", {}, name === "default" || !name ? info.kind : name), " ", version, digest);
+  const choice = el("select", { id: "which" }, service.models.map((each) => el("option", { value: each }, each)));
+  choice.value = name;
+  choice.addEventListener("change", () => show(service, choice.value).catch(fail));
+  return el("div", { class: "row" }, el("label", { for: "which", class: "quiet" }, "Model"), choice, el("p", {}, version, digest));
+}
+
+function about(service, info) {
+  const rows = {
+    kind: info.kind,
+    shape: info.shape.join(" × "),
+    bundle: info.bundle,
+    ...(info.version ? { version: info.version } : {}),
+    "runs on": info.device,
+    trained: info.provenance?.train_steps ? `${info.provenance.train_steps} steps` : undefined,
+  };
+  const known = Object.entries(rows).filter(([, value]) => value !== undefined);
+  return el("details", {}, el("summary", {}, "About this model"),
+    el("dl", { class: "facts" }, known.map(([key, value]) => [el("dt", {}, key), el("dd", {}, String(value))]).flat()),
+    service.local ? service.notices() : el("p", {}, el("a", { href: "openapi.json" }, "The API (OpenAPI)")));
+}
+
+function fail(error) {
+  part("controls").hidden = true;
+  part("results").replaceChildren(el("div", { class: "callout", role: "alert" },
+    el("p", {}, error.message),
+    el("button", { type: "button", class: "ghost", onclick: () => location.reload() }, "Try again")));
+}
+
+start();

@@ -1,0 +1,78 @@
+// The service behind the page: its models, and what it answers.
+
+import { edited } from "./edits.js";
+import { picture, pngOf } from "./png.js";
+import { getJson, post, ServiceError } from "./wire.js";
+import { unzip } from "./zip.js";
+
+const PARTIALS = 3;
+
+/** Open the service: its models by name, and what it can do. */
+export async function openService() {
+  const models = (await getJson("v1/models")).data.map((each) => each.id);
+  const service = { models, local: false, named: null };
+  const told = (body) => (service.named ? { model: service.named, ...body } : body);
+  return Object.assign(service, {
+    /** What is known of a model, which the requests name from now on where there are several. */
+    async use(name) {
+      service.named = models.length > 1 ? name : null;
+      const info = await getJson(`v1/models/${encodeURIComponent(name)}`);
+      service.classes = info.classes;
+      return info;
+    },
+    pictures: (body, options = {}) =>
+      options.onPartial ? watched(told(body), service.classes, options) : pictures(told(body), options),
+    interpolated: async (body, { signal } = {}) => {
+      const { data, made_by: madeBy } = await (await post("v1/images/interpolations", told(body), signal)).json();
+      return Promise.all(data.map(({ b64_json: text }) => picture(pngOf(text), { seed: body.seed, madeBy })));
+    },
+    edited: (info, sample, asked, signal) => edited(service, info, sample, asked, signal),
+    json: async (path, body, options) => (await post(path, told(body), options?.signal)).json(),
+  });
+}
+
+/** Pictures with their seeds, labels and makers: [{seed, label, madeBy, image, frames, png()}]. */
+async function pictures(body, { signal } = {}) {
+  const files = unzip(await (await post("v1/images", { ...body, format: "zip" }, signal)).arrayBuffer());
+  const index = JSON.parse(new TextDecoder().decode(files.get("index.json")));
+  return Promise.all(index.pictures.map(({ file, seed, label }) =>
+    picture(new Blob([files.get(file)], { type: "image/png" }), { seed, label, madeBy: index.made_by })));
+}
+
+/** The same pictures, and while they form `onPartial(number, image)`. */
+async function watched({ label, steps, guidance, ...same }, classes, { signal, onPartial }) {
+  const body = { prompt: String(label ?? "none"), ...same, stream: true, partial_images: PARTIALS };
+  if (steps !== undefined) body.num_inference_steps = steps;
+  if (guidance !== undefined) body.guidance_scale = guidance;
+  const answer = await post("v1/images/generations", body, signal);
+  const madeBy = Object.fromEntries(["bundle", "sampler", "steps", "guidance"].map((key) => [key, answer.headers.get(`x-${key}`)]));
+  const [made, frames] = [[], []];
+  for await (const event of events(answer.body)) {
+    if (event.error) throw new ServiceError(event.error.code, event.error.message);
+    const image = await createImageBitmap(pngOf(event.b64_json));
+    const number = event.image_index;
+    if (event.type.endsWith("partial_image")) {
+      (frames[number] ??= []).push(image);
+      onPartial(number, image);
+    } else {
+      const place = classes.indexOf(event.revised_prompt);
+      const [blob, own] = [pngOf(event.b64_json), frames[number] ?? []];
+      made[number] = { seed: event.seed, label: place < 0 ? null : place, madeBy, image, frames: own, png: async () => blob };
+    }
+  }
+  return made;
+}
+
+/** The events of a stream, as JSON. */
+async function* events(stream) {
+  const reader = stream.pipeThrough(new TextDecoderStream()).getReader();
+  let text = "";
+  for (let part = await reader.read(); !part.done; part = await reader.read()) {
+    const blocks = (text + part.value).split("\n\n");
+    text = blocks.pop();
+    for (const block of blocks) {
+      const data = block.split("\n").filter((line) => line.startsWith("data: ")).map((line) => line.slice(6)).join("");
+      if (data) yield JSON.parse(data);
+    }
+  }
+}
