@@ -16,6 +16,7 @@ from ddpm_core.models.config import UNetConfig
 from ddpm_core.models.layers import GroupNorm, normed_by_channels
 from ddpm_core.models.unet import UNet
 from ddpm_core.training.muon import Muon, _together, orthogonal
+from tests.support.grid import grid
 
 # --------------------------------------------------------------------------------------------------------------- norms
 
@@ -102,9 +103,12 @@ class _Maps(TorchDispatchMode):
 
 
 @pytest.mark.filterwarnings("ignore:.*CUDA is not available")
-@pytest.mark.parametrize("scale_shift", [True, False])
-@pytest.mark.parametrize("resblock_updown", [True, False])
-@pytest.mark.parametrize("refine", [0, 4])
+@pytest.mark.parametrize(
+    ("scale_shift", "resblock_updown", "refine"),
+    grid(
+        [(True, True, 0), (True, False, 4), (False, True, 4), (False, False, 0)], (True, False), (True, False), (0, 4)
+    ),
+)
 def test_all_feature_maps_of_a_network_are_bfloat16_but_its_answer(
     scale_shift: bool, resblock_updown: bool, refine: int
 ) -> None:

@@ -15,6 +15,7 @@ from ddpm_core.objectives.batch import Batch
 from ddpm_core.training.ema import Ema
 from ddpm_core.training.meter import Measures, Meter
 from ddpm_core.training.trainer import Trainer
+from tests.support.grid import grid
 
 
 def planted(*bad: int) -> Callable[[int], Iterator[Batch]]:
@@ -81,8 +82,11 @@ def test_a_left_out_step_is_said(caplog: pytest.LogCaptureFixture) -> None:
     assert "near step 10: loss nan, norm of the gradient nan; skipped (1 of at most 2)" in caplog.text
 
 
-@pytest.mark.parametrize("policy", ["skip", "roll_back"])
-@pytest.mark.parametrize("killed_at", [5, 9, 11, 14, 19])
+AROUND = (5, 9, 11, 14, 19)
+KILLS = [("skip", 11), *(("roll_back", step) for step in AROUND)]
+
+
+@pytest.mark.parametrize(("policy", "killed_at"), grid(KILLS, ("skip", "roll_back"), AROUND))
 def test_killed_and_resumed_around_bad_steps_ends_with_the_same_bits(
     tmp_path: Path, policy: str, killed_at: int
 ) -> None:

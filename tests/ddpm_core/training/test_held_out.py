@@ -13,6 +13,7 @@ from torch import nn
 
 from ddpm_core.objectives.diffusion import DiffusionObjective
 from ddpm_core.training.held_out import Best, HeldOut
+from tests.support.grid import grid
 
 LOG = {"log_every": 3, "checkpoint_every": 3}
 
@@ -74,8 +75,10 @@ def test_judging_changes_no_bit_of_the_training() -> None:
     assert judged.history == plain.history
 
 
-@pytest.mark.parametrize("policy", ["skip", "roll_back"])
-@pytest.mark.parametrize("killed_at", [2, 9, 14, 23])
+KILLS = [("skip", 14), ("roll_back", 2), ("roll_back", 9), ("roll_back", 14), ("roll_back", 23)]
+
+
+@pytest.mark.parametrize(("policy", "killed_at"), grid(KILLS, ("skip", "roll_back"), (2, 9, 14, 23)))
 def test_killed_and_resumed_it_has_the_same_best(tmp_path: Path, killed_at: int, policy: str) -> None:
     changes = {"source": planted(10), "on_nonfinite": policy, "lr": 0.2, **LOG}
     whole = to(tiny.trainer(tmp_path / "whole", held_out=held_out(), **changes), 24)  # type: ignore[arg-type]
