@@ -223,7 +223,7 @@ print(json.dumps([params.runtime.threads, torch.get_num_threads()]))
 """
 
 
-@pytest.mark.parametrize(("set_to", "expected"), [("1", 1), ("3", 3), (None, 2)])
+@pytest.mark.parametrize(("set_to", "expected"), [("3", 3), (None, 2)])
 def test_torch_has_the_threads_of_the_environment_before_those_of_the_parameters(
     set_to: str | None, expected: int, tmp_path: Path
 ) -> None:
