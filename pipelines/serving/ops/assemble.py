@@ -11,7 +11,7 @@ from starlette.types import ASGIApp
 from pipelines.serving.ops import traces
 from pipelines.serving.ops.access import METRICS, Keyed
 from pipelines.serving.ops.connection import TimedConnection
-from pipelines.serving.ops.guarded import Guarded
+from pipelines.serving.ops.guarded import HEAD_BYTES, Guarded
 from pipelines.serving.ops.keys import KeyRing
 from pipelines.serving.ops.metrics import Metrics
 from pipelines.serving.ops.observed import Observed
@@ -19,7 +19,6 @@ from pipelines.serving.ops.settings import Settings
 
 OPEN_PATHS = ("/health/live", "/health/ready", "/", "/page/")
 """Without a key too: a browser sends none when it opens the page, whose files are no secret."""
-_HEAD_BYTES = 16 * 1024
 
 
 def operated(app: FastAPI, settings: Settings, metrics: Metrics) -> ASGIApp:
@@ -70,7 +69,7 @@ def server_config(app: ASGIApp, settings: Settings) -> uvicorn.Config:
         server_header=False,
         ssl_certfile=settings.tls_cert,
         ssl_keyfile=settings.tls_key,
-        h11_max_incomplete_event_size=_HEAD_BYTES,
+        h11_max_incomplete_event_size=HEAD_BYTES,
         limit_concurrency=settings.connections,
         timeout_keep_alive=settings.keep_alive,
         timeout_graceful_shutdown=settings.stop_timeout + 2,  # the requests in hand are told to end before

@@ -5,7 +5,10 @@ from collections.abc import Mapping
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from pipelines.serving.http import HttpError
+from pipelines.serving.http import HttpError, error_response
+from pipelines.serving.ops.facts import current
+
+HEAD_BYTES = 16 * 1024
 
 HEADERS: Mapping[str, str] = {
     "X-Content-Type-Options": "nosniff",
@@ -18,7 +21,7 @@ _RAW = [(name.lower().encode(), value.encode()) for name, value in HEADERS.items
 
 
 class Guarded:
-    """A body that has not arrived after `body_seconds` ends the request with 408."""
+    """A head that is too large ends the request with 431, a body that has not come after `body_seconds` with 408."""
 
     def __init__(self, app: ASGIApp, body_seconds: float) -> None:
         self._app, self._body_seconds = app, body_seconds
@@ -26,6 +29,11 @@ class Guarded:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
+            return
+        if _head_bytes(scope) > HEAD_BYTES:
+            current().outcome = code = "head_too_large"
+            message = f"the path and the headers must have at most {HEAD_BYTES} bytes together"
+            await error_response(431, code, message, headers={"Connection": "close", **HEADERS})(scope, receive, send)
             return
         deadline = asyncio.get_running_loop().time() + self._body_seconds
         whole = False
@@ -55,3 +63,8 @@ class Guarded:
             await send(message)
 
         await self._app(scope, receive_in_time, send_with_headers)
+
+
+def _head_bytes(scope: Scope) -> int:
+    named = sum(len(name) + len(value) for name, value in scope["headers"])
+    return named + len(scope["path"]) + len(scope["query_string"])

@@ -10,6 +10,7 @@ from fastapi.testclient import TestClient
 
 from pipelines.serving.ops.assemble import operated
 from pipelines.serving.ops.connection import TimedConnection
+from pipelines.serving.ops.guarded import HEAD_BYTES
 from tests.support.operated import client, metrics_of, settings, small_app
 
 
@@ -34,6 +35,20 @@ def test_a_route_s_own_headers_stay_and_stand_once() -> None:
     headers = TestClient(operated(app, settings(), metrics_of())).get("/page").headers
     assert headers.get_list("content-security-policy") == ["default-src 'none'"]
     assert headers["x-content-type-options"] == "nosniff"
+
+
+@pytest.mark.parametrize("where", ["header", "path", "query"])
+def test_a_head_is_limited_and_one_of_the_limit_is_not_refused(where: str) -> None:
+    http = client()
+    fixed = sum(len(name) + len(value) for name, value in http.get("/no").request.headers.raw) + len("/no")
+
+    def status(size: int) -> int:
+        text = "x" * (HEAD_BYTES - fixed - (1 if where == "header" else 0) + size)
+        if where == "header":
+            return http.get("/no", headers={"a": text}).status_code
+        return http.get(f"/no{'?' if where == 'query' else ''}{text}").status_code
+
+    assert (status(0), status(1)) == (404, 431)
 
 
 def answers(parts: list[dict[str, Any]], **file: Any) -> list[dict[str, Any]]:
