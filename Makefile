@@ -32,7 +32,7 @@ help: ## show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: install ## run what is stale from data to champion; the second time it runs nothing (PRESET=name: another example)
-	@test $(PROJECT) = . || $(BIN)/ddpm init $(PROJECT) --preset $(PRESET)
+	@test -f $(PROJECT)/params.yaml || $(BIN)/ddpm init $(PROJECT) --preset $(PRESET)
 	@$(BIN)/ddpm run --project $(PROJECT)
 
 test: install-dev ## the quick tests (17 minutes on 2 slow cores)

@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args, get_origin
 from pipelines.kinds import KINDS
 from pipelines.params import read_yaml, section_types, stage_sections
 from pipelines.parsing import dataclasses_of, hints_of, kinds_of, type_text
-from pipelines.projects import presets
+from pipelines.projects.presets import presets
 from pipelines.serving.ops.settings import table as settings_table
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from ddpm_core.errors import DdpmError
 from pipelines.commands import (
     bundle,
+    code,
     compare,
     distil,
     doctor,
@@ -73,6 +74,7 @@ def parser() -> argparse.ArgumentParser:
         run,
         flow,
         stages,
+        code,
         params,
         sample,
         edit,

@@ -147,7 +147,7 @@ def load_params(path: Path) -> Params:
             missing(section, name, faults)
         else:
             sections[name] = parse_value(section, value[name], name, faults)
-    faults.raise_if_any(path.name)
+    faults.raise_if_any(path.name, "`ddpm init . --update` shows which keys this version adds, renames and drops")
     params = Params(**sections)
     _judge_together(params, faults)
     faults.raise_if_any(path.name)
@@ -232,9 +232,12 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 
 def stage_sections(root: Path) -> dict[str, tuple[str, ...]]:
-    """Which sections each stage may see, by the stage's name and in the order of dvc.yaml."""
+    """Which sections each stage may see, by the stage's name and in the order of dvc.yaml; keys of other files are
+    no sections."""
     stages = read_yaml(root / "dvc.yaml")["stages"]
-    return {name: tuple(stage.get("params", ())) for name, stage in stages.items()}
+    return {
+        name: tuple(key for key in stage.get("params", ()) if isinstance(key, str)) for name, stage in stages.items()
+    }
 
 
 def as_flat(params: Params) -> dict[str, Scalar]:

@@ -21,14 +21,17 @@ class Faults:
 
     def __init__(self) -> None:
         self.lines: list[str] = []
+        self.of_another_version = False  # a key is missing or unknown
 
     def add(self, where: str, text: str) -> None:
         self.lines.append(f"{where}: {text}" if where else text)
 
-    def raise_if_any(self, source: str) -> None:
+    def raise_if_any(self, source: str, mending: str = "") -> None:
+        """`mending` is said where a key is missing or unknown."""
         if self.lines:
             count = "1 value is" if len(self.lines) == 1 else f"{len(self.lines)} values are"
-            raise ParamsError(f"{source}: {count} not allowed; nothing was started\n  " + "\n  ".join(self.lines))
+            told = [*self.lines, *([mending] if mending and self.of_another_version else [])]
+            raise ParamsError(f"{source}: {count} not allowed; nothing was started\n  " + "\n  ".join(told))
 
 
 def parse_value(kind: Any, value: Any, where: str, faults: Faults) -> Any:
@@ -100,11 +103,13 @@ def unknown_keys(value: Mapping[str, Any], known: Iterable[str], where: str, fau
             hint = get_close_matches(str(key), names, n=1)
             text = f"did you mean {hint[0]!r}?" if hint else f"known here: {', '.join(names) or 'none'}"
             faults.add(_join(where, key), f"unknown key; {text}")
+            faults.of_another_version = True
 
 
 def missing(kind: Any, where: str, faults: Faults) -> None:
     """Record that a key is missing, and what it must be."""
     faults.add(where, f"missing; it must be {type_text(kind)}")
+    faults.of_another_version = True
 
 
 def _parse_union(members: list[Any], value: Any, where: str, faults: Faults) -> Any:

@@ -75,7 +75,10 @@ class Paths:
         return self.root / "out" / "contract.json"
 
     def suite(self, kind: str) -> Path:
-        return self.root / "pipelines" / "kinds" / kind / "contract" / "suite.json"
+        """That of the project, if it has code of its own, as the repository has; else that of the installed package."""
+        place = Path("pipelines", "kinds", kind, "contract", "suite.json")
+        own, installed = self.root / place, Path(__file__).resolve().parents[1] / place
+        return own if (self.root / "pipelines").is_dir() or not installed.is_file() else installed
 
     @property
     def shards(self) -> Path:

@@ -5,7 +5,7 @@ import re
 from types import ModuleType
 
 from pipelines.params import as_flat, load_params
-from pipelines.projects import presets
+from pipelines.projects.presets import presets
 from tests.support.imports import ROOT
 
 PAGE = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")

@@ -17,13 +17,15 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ("ddpm_core.objectives",),
     ("ddpm_core.training",),
     ("ddpm_core",),  # the front door
-    ("pipelines.paths", "pipelines.parsing", "pipelines.projects", "pipelines.runtime"),
+    ("pipelines.paths", "pipelines.parsing", "pipelines.runtime"),
     ("pipelines.kinds.facts", "pipelines.shards", "pipelines.sampling", "pipelines.contract", "pipelines.report.parts"),
     ("pipelines.serving.base", "pipelines.evaluation"),
     ("pipelines.kinds",),
     ("pipelines.gate", "pipelines.serving", "pipelines.training"),
     ("pipelines.report.config",),
     ("pipelines.params", "pipelines.params_text"),
+    ("pipelines.projects",),
+    ("pipelines.profiling",),
     ("pipelines.versioning",),
     ("pipelines.tracking",),
     ("pipelines.report",),
@@ -64,7 +66,7 @@ FOREIGN: dict[str, tuple[str, ...]] = {
         "pipelines/kinds/pictures/serving/",
         "pipelines/kinds/series/serving/",
     ),
-    "ruamel": ("pipelines/params.py",),
+    "ruamel": ("pipelines/params.py", "pipelines/projects/"),
     "torch": (
         "ddpm_core/diffusion/arrays.py",  # one call, in a branch that only a tensor reaches
         "ddpm_core/tensors/process.py",
@@ -100,6 +102,7 @@ FOREIGN: dict[str, tuple[str, ...]] = {
         "pipelines/sampling/torch_denoiser.py",  # the engine that an evaluation may choose, imported late
         "pipelines/stages/train.py",
         "pipelines/stages/export.py",
+        "pipelines/profiling/cost.py",
         "pipelines/doctor.py",
         "pipelines/gpu_doctor.py",
     ),
@@ -151,6 +154,7 @@ FOREIGN: dict[str, tuple[str, ...]] = {
         "pipelines/kinds/pictures/serving/web_files.py",
         "pipelines/kinds/points/rows/scatter.py",
         "pipelines/kinds/series/rows/fan.py",
+        "pipelines/profiling/pictures.py",  # the size that a file says it has
     ),
     "pandas": ("pipelines/contract/expectations.py",),
     "pyarrow": (

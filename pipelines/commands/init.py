@@ -1,24 +1,74 @@
-"""`ddpm init`: make a folder a project with the parameters of a preset."""
+"""`ddpm init`: make a folder a project, for data of one's own or from a preset; `--update` brings one up to date."""
 
 import argparse
 import logging
+import sys
 from pathlib import Path
 
+from ddpm_core.errors import ParamsError
 from pipelines.commands.common import Verbs
 
 log = logging.getLogger(__name__)
 
 
 def add_to(verbs: Verbs) -> None:
-    text = "make a folder a project of its own, with the parameters of a preset"
+    text = "make a folder a project: looks at your data, chooses parameters that fit, says why and what a run costs"
     verb = verbs.add_parser("init", help=text, description=text.capitalize() + ".")
-    verb.add_argument("folder", metavar="FOLDER", help="where; a project that is there keeps its params.yaml")
-    verb.add_argument("--preset", metavar="NAME", required=True, help="which; an unknown name lists them all")
+    verb.add_argument("folder", metavar="FOLDER", help="where; new or empty, apart from .git and the data")
+    what = verb.add_mutually_exclusive_group(required=True)
+    what.add_argument(
+        "--data", metavar="PATH", help="a folder or zip of pictures, or a CSV or Parquet file of points or series"
+    )
+    what.add_argument("--preset", metavar="NAME", help="an example's parameters; an unknown name lists them all")
+    what.add_argument(
+        "--update", action="store_true", help="show what the params.yaml and dvc.yaml of a project lack in this version"
+    )
+    verb.add_argument(
+        "--dry-run", action="store_true", help="with --data: print what was found and chosen, write nothing"
+    )
+    verb.add_argument("--write", action="store_true", help="with --update: change the files as shown")
     verb.set_defaults(action=init)
 
 
 def init(args: argparse.Namespace) -> None:
-    from pipelines.projects import make_project
+    for option, needs in (("dry_run", "data"), ("write", "update")):
+        if getattr(args, option) and not getattr(args, needs):
+            raise ParamsError(f"--{option.replace('_', '-')}: must come with --{needs}, got it alone")
+    folder = Path(args.folder)
+    if args.update:
+        return update(folder, write=args.write)
+    if args.data is not None:
+        return from_data(folder, Path(args.data), writes=not args.dry_run)
+    from pipelines.projects.create import check_free, create, from_preset
 
-    new = make_project(Path(args.folder), args.preset)
-    log.info("%s: %s", args.folder, f"a new project from preset {args.preset}" if new else "params.yaml kept as it is")
+    files = from_preset(args.preset, folder)
+    check_free(folder, files)
+    create(folder, files)
+    log.info("%s: a new project from preset %s; `ddpm run --project %s` runs it", folder, args.preset, folder)
+
+
+def from_data(folder: Path, data: Path, *, writes: bool) -> None:
+    from pipelines.profiling.plan import plan_of
+    from pipelines.projects.create import ProjectFiles, check_free, create
+
+    plan = plan_of(data, folder)
+    files = ProjectFiles.of(folder.resolve().name, plan.about, plan.params)
+    check_free(folder, files, data)
+    sys.stdout.write(plan.text)
+    sys.stdout.flush()
+    sys.stdout.write(plan.cost())
+    if writes:
+        create(folder, files)
+        sys.stdout.write(f"\nWrote {folder}: {', '.join(name for name in files.files if '/' not in name)}.\n")
+        sys.stdout.write(f"Next: cd {folder} && ddpm run\n")
+
+
+def update(folder: Path, *, write: bool) -> None:
+    from pipelines.projects.update import updated
+
+    changes = updated(folder)
+    sys.stdout.write(changes.text() or f"{folder}: nothing to change, it fits this version\n")
+    if write:
+        changes.write()
+    elif changes:
+        sys.stdout.write(f"Nothing was written; `ddpm init {folder} --update --write` makes these changes.\n")

@@ -14,8 +14,8 @@ _WITHOUT_NUMBERS = ("prepare", "validate", "shard", "report", "gate")
 
 
 def _by_file() -> dict[str, str]:
-    """Each stage and what its module's docstring says of it, in the order of dvc.yaml where that lies beside us."""
-    graph = _FOLDER.parents[1] / "dvc.yaml"
+    """Each stage and what its module's docstring says of it, in the order of the graph."""
+    graph = _FOLDER.parent / "projects" / "graph.yaml"
     order = re.findall(r"^  (\w+):$", graph.read_text(encoding="utf-8"), re.MULTILINE) if graph.is_file() else []
     texts = {}
     for file in sorted(_FOLDER.glob("[!_]*.py"), key=lambda file: order.index(file.stem) if file.stem in order else 99):

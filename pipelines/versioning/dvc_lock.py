@@ -95,8 +95,9 @@ def _of_files(stage: str, kind: str, held: Mapping[str, Any], now: Mapping[str, 
 
 def _of_stage(stage: str, held: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
     for name, was, found in unequal(held["params"], now["params"]):
-        key = name.removeprefix(f"{_PARAMS}.")
-        yield f"{_PARAMS}: {key} must be {_value(was)}, with which stage {stage} ran ({NAME}), got {_value(found)}"
+        file = next((file for file in now["params"] if name.startswith(f"{file}.")), _PARAMS)
+        key = name.removeprefix(f"{file}.")
+        yield f"{file}: {key} must be {_value(was)}, with which stage {stage} ran ({NAME}), got {_value(found)}"
     was_rest, now_rest = (
         {key: value for key, value in each.items() if key not in (*_LISTS, "params")} for each in (held, now)
     )

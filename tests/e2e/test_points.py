@@ -9,7 +9,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from pipelines.params import read_yaml
-from pipelines.projects import presets
+from pipelines.projects.presets import presets
 from pipelines.sampling.bundle_sampler import Sampler
 from pipelines.serving.app import create_app
 from pipelines.serving.service import Limits

@@ -1,5 +1,6 @@
 """A preset's project: from `ddpm init` to a champion in a folder of its own; nothing of the repository is touched."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,14 +13,23 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
 
 @pytest.fixture(scope="module")
-def points(tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, Project, Done]:
-    """A repository, the project of preset points in it after its first run, and what that said."""
+def points(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Project, Project, Done]]:
+    """A repository, the project of preset points in it after its first run, and what that said.
+
+    The repository's code is the one that is installed.
+    """
     repository = tiny_project(tmp_path_factory.mktemp("presets"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(repository.root))
+        yield from _points(repository)
+
+
+def _points(repository: Project) -> Iterator[tuple[Project, Project, Done]]:
     assert repository.ddpm("init", "projects/points", "--preset", "points").code == 0
     root = repository.root / "projects" / "points"
     project = Project(root, root / ".ddpm")
     project.set_params(SMALL)
-    return repository, project, project.ddpm("run")
+    yield repository, project, project.ddpm("run")
 
 
 def test_it_goes_to_champion_and_a_second_run_runs_nothing(points: tuple[Project, Project, Done]) -> None:
@@ -48,8 +58,10 @@ def test_an_edit_of_code_makes_its_stages_stale_and_taking_it_back_restores_them
     file = repository.root / "pipelines" / "kinds" / "points" / "rows" / "prepare.py"
     before = file.read_bytes()
     file.write_bytes(before + b"# edited\n")
+    assert project.ddpm("run", "--only", "code").code == 0
     stale = {name: DvcRepo(project.root).is_stale(name) for name in ("prepare", "train")}
     file.write_bytes(before)
+    assert project.ddpm("run", "--only", "code").code == 0
     assert stale == {"prepare": True, "train": False}
     assert not DvcRepo(project.root).is_stale("prepare")
 
@@ -59,4 +71,5 @@ def test_compiled_code_makes_nothing_stale(points: tuple[Project, Project, Done]
     cache = Path(repository.root / "pipelines" / "kinds" / "points" / "rows" / "__pycache__")
     cache.mkdir(exist_ok=True)
     (cache / "other.cpython-399.pyc").write_bytes(b"x")
+    assert project.ddpm("run", "--only", "code").code == 0
     assert not DvcRepo(project.root).is_stale("prepare")

@@ -1,0 +1,48 @@
+"""A value for a key of params.yaml, and why."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+_SOURCES = Path(__file__).resolve().parent / "sources"
+
+
+def source_text(name: str) -> str:
+    """A section source with comments, to be filled in."""
+    return (_SOURCES / f"{name}.yaml").read_text(encoding="utf-8")
+
+
+@dataclass(frozen=True)
+class Choice:
+    """`why` is a plain sentence without a full stop; an empty one is not printed."""
+
+    key: str
+    value: Any
+    why: str = ""
+
+    def line(self) -> str:
+        value = self.value if isinstance(self.value, str) else json.dumps(self.value, ensure_ascii=False)
+        return f"  {self.key}: {value}  ({self.why})\n"
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """All that was found out about some data: sentences, warnings, the file of section source and the values."""
+
+    about: str
+    template: str  # the preset whose params.yaml is changed
+    source: str  # the text of section source
+    found: tuple[str, ...]
+    warnings: tuple[str, ...]
+    choices: tuple[Choice, ...]
+    train_count: int
+    test_count: int
+    prepare_seconds: float  # of reading and making equal, for all data
+
+    def text(self) -> str:
+        parts = ["Found\n", *(f"  {line}\n" for line in self.found)]
+        parts += ["\nChosen\n", *(choice.line() for choice in self.choices if choice.why)]
+        if self.warnings:
+            parts += ["\nLook at this\n", *(f"  {line}\n" for line in self.warnings)]
+        return "".join(parts)

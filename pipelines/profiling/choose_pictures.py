@@ -1,0 +1,223 @@
+"""From what was seen of pictures to parameters: each value with its reason."""
+
+import math
+from collections.abc import Iterator
+
+from pipelines.profiling.choice import Choice, Chosen, source_text
+from pipelines.profiling.pictures import MIN_SIDE, PictureProfile
+
+_SIDES = (8, 12, 16, 24, 28, 32, 48, 64)
+_LARGEST = {"cpu": 32, "cuda": 64}
+_FEW, _MANY_TEST, _GATE_NEEDS = 1_000, 250, 100
+_CLASS_LEAST = 10  # pictures of a class, or folders are no classes
+_EPOCHS = 200  # a picture is not shown more often: with more a network learns pictures by heart
+_MIRROR_LIMIT = 0.02  # the energy distance below which mirror images pass as pictures of the same data
+_LIMITS = {"quarantined": 0.02, "copies": 0.02, "flat": 0.01, "imbalance": 20.0}
+_TRAIN_LEAST, _TEST_LEAST = 64, 16
+
+
+def choose(seen: PictureProfile, path: str, device: str) -> Chosen:
+    labels, why_labels = _labels(seen)
+    n = seen.usable
+    fraction = 0.2 if 0.2 * n >= _MANY_TEST else 0.3
+    test = round(fraction * n)
+    train = n - test
+    grey = seen.coloured < 0.01
+    side, why_side = _side(seen, device)
+    grained = seen.grain > 0.8
+    refine = 0 if grey and not grained else 16
+    batch = min(64 if grey else 32, 2 ** int(math.log2(max(2, train))))
+    steps = min(1_000 if grey else 3_000, max(300, _EPOCHS * train // batch))
+    choices = [
+        Choice("source.path", path),
+        Choice("source.labels", labels, why_labels),
+        Choice("source.size", side, why_side),
+        Choice("source.channels", "grey" if grey else "rgb", f"{seen.coloured:.0%} of the pictures have colour"),
+        *_fit(seen),
+        Choice("split.test_fraction", fraction, f"about {test} pictures to judge with, {train} to learn from"),
+        *_contract(seen, labels),
+        Choice("model.multipliers", [1, 2] if side <= 32 else [1, 2, 2]),
+        Choice("model.attention_levels", [1] if side <= 32 else [2]),
+        Choice("model.refine", refine, "a branch at full size against a mesh of 2 x 2 pixels, seen in colour and grain"
+               if refine else "flat grey pictures need no branch at full size"),
+        Choice("model.dropout", 0.1 if n < _FEW else 0.0,
+               "few pictures: dropout keeps the network from learning them by heart" if n < _FEW else ""),
+        Choice("train.batch_size", batch, "colour is learned better by more and smaller steps" if not grey else ""),
+        Choice("train.steps", steps, f"each picture is shown {steps * batch / max(1, train):.0f} times"),
+        Choice("train.warmup_steps", min(100, steps // 5)),
+        Choice("train.sample_every", max(50, steps // 4)),
+        Choice("train.checkpoint_every", max(50, steps // 4)),
+        *_augmentation(seen, n, side),
+        *_sampling(grained, labels),
+        *_gate(labels, test),
+    ]  # fmt: skip
+    about = f"{'grey' if grey else 'colour'} pictures of {side} x {side} pixels" + (
+        f" in {len(seen.classes)} classes" if labels == "folders" else ""
+    )
+    return Chosen(
+        about=about,
+        template="digits",
+        source=source_text("image_folder"),
+        found=tuple(_found(seen)),
+        warnings=tuple(_warnings(seen, labels, train, test, side, path)),
+        choices=tuple(choices),
+        train_count=train,
+        test_count=test,
+        prepare_seconds=seen.seconds * seen.files,
+    )
+
+
+def _found(seen: PictureProfile) -> Iterator[str]:
+    part = "" if seen.looked == seen.files else f" (looked at {seen.looked:,} of them, spread over all)"
+    yield f"{seen.files:,} files in {seen.place}{part}"
+    shorter = seen.sides.min(axis=1)
+    yield (
+        f"shorter side {shorter.min()} to {shorter.max()} pixels, half of them up to {seen.side}; "
+        f"{seen.oblong:.0%} are clearly longer than wide, or wider than long"
+    )
+    look = "grain, as photographs have" if seen.grain > 0.8 else "areas of flat colour"
+    yield f"{seen.coloured:.0%} have colour; {look} ({seen.grain:.0%} of neighbouring pixels differ)"
+    if seen.classes:
+        sizes = sorted(seen.classes.values())
+        yield f"{len(sizes)} folders of {sizes[0]} to {sizes[-1]} pictures, {seen.outside} pictures outside of them"
+    if seen.refused:
+        shown = "; ".join(f"{each.name}: {each.reason}" for each in seen.refused[:3])
+        yield f"{len(seen.refused)} of {seen.looked} files cannot be used ({shown})"
+    if seen.exact_copies:
+        yield f"{seen.exact_copies:.1%} are exact copies of another picture"
+    if seen.near:
+        yield f"{len(seen.near)} pairs look nearly the same, by a difference hash of 64 bits"
+
+
+def _labels(seen: PictureProfile) -> tuple[str, str]:
+    if len(seen.classes) < 2:
+        return "none", "there are no class folders"
+    all_of_them = len(seen.classes)
+    small = [name for name, count in seen.classes.items() if count < _CLASS_LEAST]
+    if small:
+        return (
+            "none",
+            f"{len(small)} of {all_of_them} folders hold fewer than {_CLASS_LEAST} pictures, such as {small[0]!r}",
+        )
+    if seen.outside > 0.02 * seen.files:
+        return "none", f"{seen.outside} pictures lie outside of the folders"
+    return (
+        "folders",
+        f"each of {len(seen.classes)} folders is a class, with {min(seen.classes.values())} pictures or more",
+    )
+
+
+def _side(seen: PictureProfile, device: str) -> tuple[int, str]:
+    largest = _LARGEST[device]
+    equal = seen.sides.min() == seen.sides.max()
+    if equal and seen.side % 4 == 0 and seen.side <= largest:
+        return seen.side, "as all pictures have"
+    side = max(each for each in _SIDES if each <= max(8, min(seen.side, largest)))
+    if seen.side > largest:
+        return (
+            side,
+            f"half of the pictures have {seen.side} pixels or more; above {largest} a {device.upper()} takes hours",
+        )
+    return side, f"the size below {seen.side}, the middle one of the shorter sides, that a network can halve"
+
+
+def _fit(seen: PictureProfile) -> Iterator[Choice]:
+    if seen.oblong > 0.1 and seen.on_white > 0.5:
+        yield Choice("source.fit", "pad", f"{seen.oblong:.0%} are not square, and on white: nothing is cut off")
+    elif seen.oblong > 0.1:
+        yield Choice("source.fit", "crop", f"{seen.oblong:.0%} are not square: their central square is taken")
+
+
+def _contract(seen: PictureProfile, labels: str) -> Iterator[Choice]:
+    """Limits that these data would break although nothing is wrong with them."""
+    other = [each for each in seen.refused if not each.is_named_like_a_picture]
+    if len(other) > _LIMITS["quarantined"] * seen.looked:
+        share = len(seen.refused) / seen.looked
+        yield Choice(
+            "contract.max_quarantined_share", _above(share),
+            f"{len(other)} files are no pictures by their names, such as {other[0].name}",
+        )  # fmt: skip
+    if seen.exact_copies > _LIMITS["copies"]:
+        yield Choice(
+            "contract.max_duplicate_share", _above(seen.exact_copies), f"{seen.exact_copies:.1%} are exact copies"
+        )
+    if seen.flat > _LIMITS["flat"]:
+        yield Choice("contract.max_flat_share", _above(seen.flat), f"{seen.flat:.1%} have a single level throughout")
+    if labels == "folders":
+        sizes = seen.classes.values()
+        if max(sizes) > _LIMITS["imbalance"] * min(sizes):
+            value = math.ceil(1.5 * max(sizes) / min(sizes))
+            yield Choice("contract.max_class_imbalance", float(value), "so uneven are the classes")
+
+
+def _above(share: float) -> float:
+    return min(0.99, math.ceil(150 * share) / 100)
+
+
+def _augmentation(seen: PictureProfile, n: int, side: int) -> Iterator[Choice]:
+    if seen.mirrored is not None:
+        is_near = seen.mirrored < _MIRROR_LIMIT
+        words = "cannot be told from the pictures" if is_near else "differ from the pictures"
+        why = f"mirror images {words} as a whole: distance {seen.mirrored:.3f}, limit {_MIRROR_LIMIT}"
+        yield Choice("train.augment.horizontal_flip", 0.5 if is_near else 0.0, why)
+    if n < _FEW:
+        yield Choice(
+            "train.augment.crop.probability", 0.5, "few pictures: each is moved by a pixel or two half of the time"
+        )
+        yield Choice("train.augment.crop.pixels", max(1, side // 16))
+
+
+def _sampling(grained: bool, labels: str) -> Iterator[Choice]:
+    if grained:
+        why = "pictures with grain need small last steps, or samples come out too smooth"
+        yield Choice("sample.sampler.spacing", "karras", why)
+        yield Choice("sample.sampler.steps", 20)
+    if labels == "none":
+        yield Choice("sample.guidance.weight", 0.0, "without labels there is nothing to guide by")
+        yield Choice("sample.guidance.interval", None)
+
+
+def _gate(labels: str, test: int) -> Iterator[Choice]:
+    if labels == "none":
+        yield Choice("gate.max_accuracy_loss", None, "without labels no sample can be of the wrong one")
+    elif test < 500:
+        yield Choice(
+            "gate.max_accuracy_loss", 0.05, f"{test} unseen pictures tell a loss of 2 % from none only with luck"
+        )
+
+
+def _warnings(seen: PictureProfile, labels: str, train: int, test: int, side: int, path: str) -> Iterator[str]:
+    n = train + test
+    if train < _TRAIN_LEAST or test < _TEST_LEAST:
+        yield (
+            f"{n} pictures are too few: the contract wants {_TRAIN_LEAST} to learn from and {_TEST_LEAST} to judge "
+            "with, so `ddpm run` will stop at stage validate (exit code 4). Give more"
+        )
+    elif test < _GATE_NEEDS:
+        yield (
+            f"about {test} pictures remain to judge with, and the gate wants {_GATE_NEEDS} (gate.min_samples): it will "
+            f"say `not enough evidence` and promote nothing. {math.ceil(_GATE_NEEDS / 0.3):,} pictures would do; "
+            "the model can be sampled all the same"
+        )
+    elif test < _MANY_TEST:
+        yield f"with {test} pictures to judge with the gate may say `not enough evidence`; about {_MANY_TEST} are safe"
+    broken = [each for each in seen.refused if each.is_named_like_a_picture]
+    if seen.usable_share < 0.5:
+        yield f"most of the files ({1 - seen.usable_share:.0%}) are no pictures that can be used: is this the folder?"
+    if len(broken) > _LIMITS["quarantined"] * seen.looked:
+        yield (
+            f"{len(broken)} of {seen.looked} files are pictures by their names but cannot be used, and the contract "
+            "allows 2 % (contract.max_quarantined_share): remove them or raise it. The first: "
+            f"{broken[0].name}: {broken[0].reason}"
+        )
+    if seen.near:
+        yield (
+            f"{len(seen.near)} pairs of near copies may lie on both sides of the split, which makes a model look "
+            "better than it is: keep one of each"
+        )
+    if labels == "none" and len(seen.classes) >= 2:
+        yield "the folders are not used as classes, so that you cannot ask for one; source.labels: folders uses them"
+    if side > seen.side:
+        yield f"pictures are enlarged to {side} pixels; smaller than {MIN_SIDE} are refused"
+    if seen.place.resolve() != seen.place and str(seen.place) not in path:
+        yield f"the data are read from {seen.place}"

@@ -1,0 +1,82 @@
+"""From a table without times to parameters of points in the plane: each value with its reason."""
+
+import math
+from collections.abc import Iterator
+
+from ddpm_core.errors import DataError
+from pipelines.profiling.choice import Choice, Chosen, source_text
+from pipelines.profiling.tables import TableProfile
+
+_LEAST, _GATE_NEEDS = 85, 100
+
+
+def choose(table: TableProfile, path: str) -> Chosen:
+    if table.is_parquet:
+        raise DataError(
+            f"--data: {table.path} must have a column of times, or be a CSV file of points; write it as CSV"
+        )
+    label = table.classes
+    numbers = [column.name for column in table.numbers if column is not label]
+    if len(numbers) < 2:
+        raise DataError(
+            f"--data: {table.path} must have a column of times, or two columns of numbers, got the columns "
+            f"{', '.join(column.name for column in table.columns)[:200]}; {len(numbers)} of them hold numbers that vary"
+        )
+    n, (x, y) = len(table.rows), numbers[:2]
+    train = round(0.75 * n)
+    batch = min(256, 2 ** int(math.log2(max(2, train))))
+    choices = [
+        Choice("source.path", path),
+        Choice("source.x", x, "the first columns of numbers that vary"),
+        Choice("source.y", y),
+        Choice(
+            "source.class_column", label.name if label else None, f"{label.distinct} different words" if label else ""
+        ),
+        Choice("source.delimiter", table.delimiter),
+        Choice("train.batch_size", batch, f"{train} points to learn from" if batch < 256 else ""),
+        Choice("reference.control_points", min(500, n - train)),
+        *_contract(table, x, y),
+        *(
+            []
+            if label
+            else [Choice("gate.max_accuracy_loss", None, "without classes no sample can be of the wrong one")]
+        ),
+    ]
+    return Chosen(
+        about="points in the plane" + (f" in {label.distinct} classes" if label else ""),
+        template="points",
+        source=source_text("points"),
+        found=(
+            f"a table of {n:,} rows without times, cells separated by {table.delimiter!r}: points",
+            f"columns of numbers that vary: {', '.join(numbers)}",
+        ),
+        warnings=tuple(_warnings(numbers, n)),
+        choices=tuple(choices),
+        train_count=train,
+        test_count=n - train,
+        prepare_seconds=1.0,
+    )
+
+
+def _contract(table: TableProfile, x: str, y: str) -> Iterator[Choice]:
+    places = list(zip(table.cells(x), table.cells(y), strict=True))
+    missing = sum(None in place for place in places) / len(places)
+    copies = 1 - len(set(places)) / len(places)
+    for key, share, limit, why in (
+        ("max_quarantined_share", missing, 0.02, "so many rows lack a number"),
+        ("max_duplicate_share", copies, 0.02, "so many points lie at the very place of another, as rounded numbers do"),
+    ):
+        if share > limit:
+            yield Choice(f"contract.{key}", min(0.99, math.ceil(120 * share) / 100), why)
+
+
+def _warnings(numbers: list[str], n: int) -> Iterator[str]:
+    if len(numbers) > 2:
+        yield f"a point has two numbers, and {len(numbers)} columns hold some: source.x and source.y name the two"
+    if n < _LEAST:
+        yield f"{n} points are too few: the contract wants 64 to learn from, so `ddpm run` will stop at stage validate"
+    elif n / 4 < _GATE_NEEDS:
+        yield (
+            f"{n // 4} points remain to judge with, and the gate wants {_GATE_NEEDS} (gate.min_samples): it will say "
+            "`not enough evidence` and promote nothing. The model can be sampled all the same"
+        )

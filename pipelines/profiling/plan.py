@@ -1,0 +1,144 @@
+"""From data to a plan: what they are, the params.yaml that fits, and what a run costs."""
+
+import os
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ddpm_core.errors import DataError, ParamsError
+from pipelines.params import load_params
+from pipelines.profiling import choose_pictures, choose_points, choose_series, pictures, tables
+from pipelines.profiling.choice import Chosen
+from pipelines.projects.params_text import with_section, with_values
+from pipelines.projects.presets import preset
+
+if TYPE_CHECKING:
+    from ddpm_core.spec import DataSpec
+    from pipelines.params import Params
+    from pipelines.shards.archive import Arrays
+
+_OUTPUTS = ("data/prepared", "data/quarantine", "data/shards", "out")
+_EXAMPLES = 256
+
+
+@dataclass(frozen=True)
+class Plan:
+    """`params` is the text of params.yaml; `cost` measures for some seconds and says what a run costs."""
+
+    about: str
+    params: str
+    text: str
+    cost: Callable[[], str]
+
+
+def plan_of(data: Path, folder: Path) -> Plan:
+    """Look at the data; DataError where they are none that we know."""
+    _check_place(data, folder)
+    if tables.is_of_tables(data) and not pictures.is_of_pictures(data):
+        table = tables.profile(data)
+        path = path_from(folder, data)
+        chosen = choose_points.choose(table, path) if table.time is None else choose_series.choose(table, path)
+        return _plan(chosen, data, None)
+    if not pictures.is_of_pictures(data):
+        raise DataError(
+            f"--data: {data} must hold pictures ({', '.join(pictures.ENDINGS)}) or tables (.csv, .parquet), but there "
+            "is neither; data sets by name are in docs/data.md, examples with --preset"
+        )
+    seen = pictures.profile(data)
+    return _plan(choose_pictures.choose(seen, path_from(folder, seen.place), _device()), data, seen)
+
+
+def _plan(chosen: Chosen, data: Path, seen: "pictures.PictureProfile | None") -> Plan:
+    text = with_header(chosen)
+    params = _checked(text)
+    return Plan(chosen.about, text, chosen.text(), lambda: _cost(params, chosen, data, seen))
+
+
+def with_header(chosen: Chosen) -> str:
+    """The preset's params.yaml with another section source and the chosen values."""
+    text = preset(chosen.template).read_text(encoding="utf-8")
+    text = with_section(text, "source", chosen.source)
+    head = (
+        "# Every value of this project. A section is read by the stages that dvc.yaml lists for it, and by no other.\n"
+    )
+    first = text.index("\nkind:")
+    return head + with_values(text[first:], {choice.key: choice.value for choice in chosen.choices})
+
+
+def _checked(text: str) -> "Params":
+    with tempfile.TemporaryDirectory() as scratch:
+        place = Path(scratch) / "params.yaml"
+        place.write_text(text, encoding="utf-8")
+        return load_params(place)
+
+
+def _check_place(data: Path, folder: Path) -> None:
+    if not data.exists():
+        raise ParamsError(f"--data: {data} must be a folder or a file, but there is nothing")
+    real, root = data.resolve(), folder.resolve()
+    if root.is_relative_to(real):
+        raise ParamsError(
+            f"--data: {data} must not contain the project's folder, got {folder}: outputs would become data; give "
+            "another folder"
+        )
+    for out in _OUTPUTS:
+        if real.is_relative_to(root / out):
+            raise ParamsError(f"--data: must lie outside of the project's outputs, got {data} in {out}")
+
+
+def path_from(folder: Path, data: Path) -> str:
+    """Relative where the data lie in the project or beside it, so that both can be moved together; else absolute."""
+    root, real = folder.resolve(), data.resolve()
+    return os.path.relpath(real, root) if real.is_relative_to(root.parent) else str(real)
+
+
+def _device() -> str:
+    from ddpm_core.device import pick_device
+
+    return pick_device("auto").type
+
+
+def _cost(params: "Params", chosen: Chosen, data: Path, seen: "pictures.PictureProfile | None") -> str:
+    from pipelines.profiling.cost import cost_of
+
+    if seen is not None:
+        spec, arrays = _of_pictures(params, seen)
+        counts = (chosen.train_count, chosen.test_count)
+    else:
+        spec, arrays, counts = _of_table(params, data)
+    return cost_of(params, spec, arrays, counts, chosen.prepare_seconds).text()
+
+
+def _of_pictures(params: "Params", seen: "pictures.PictureProfile") -> "tuple[DataSpec, Arrays]":
+    """Pictures made equal by the rules that were chosen, with labels in turn."""
+    from pipelines.kinds.pictures.rows.decode import decode
+
+    rules = params.source.rules()
+    classes = tuple(seen.classes) if params.source.labels == "folders" else ()
+    x = np.stack([decode(pictures.read(found), rules) for found in seen.contents[:_EXAMPLES]])
+    spec = rules.spec(classes)
+    labels = np.arange(len(x), dtype=np.int64) % max(1, len(classes))
+    return spec, {"x": x, **dict.fromkeys(spec.conditions, labels)}
+
+
+def _of_table(params: "Params", data: Path) -> "tuple[DataSpec, Arrays, tuple[int, int]]":
+    """Tables are small: they are prepared as stage prepare does it, in a folder that is removed."""
+    from pipelines.kinds import kind_of
+    from pipelines.shards.archive import joined
+
+    kind = kind_of(params.kind)
+    with tempfile.TemporaryDirectory() as scratch:
+        source = replace(params.source, path=str(data.resolve()))
+        manifest = kind.prepare(source, params.split, Path(scratch), Path(), 1).manifest
+        train, test = manifest.of_split("train"), manifest.of_split("test")
+        if not train:
+            raise DataError("--data: no example is left to learn from; the reasons are above")
+        examples = list(kind.examples(Path(scratch), train[:_EXAMPLES], manifest.spec))
+        arrays = joined(
+            [{name: array[None] for name, array in each.arrays.items()} for each in examples], manifest.spec
+        )
+    return manifest.spec, arrays, (len(train), len(test))

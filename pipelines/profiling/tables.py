@@ -1,0 +1,207 @@
+"""Looks at a CSV or Parquet file, or a folder of them: delimiter, columns, times, series, how they are spaced."""
+
+import csv
+import itertools
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any
+
+from ddpm_core.errors import DataError
+from pipelines.kinds.csv_cells import cells_of
+
+CSV, PARQUET = (".csv",), (".parquet", ".pq")
+_LOOKED_AT = 20_000  # rows
+_DELIMITERS = ",;\t|"
+_MISSING = ("", "NA", "N/A", "NaN", "nan", "null", "NULL", "None", "?", "-")
+_FORMATS = (None, "%Y-%m-%d %H:%M:%S", "%Y/%m/%d %H:%M", "%Y/%m/%d", "%d.%m.%Y %H:%M:%S", "%d.%m.%Y %H:%M", "%d.%m.%Y",
+            "%d/%m/%Y %H:%M", "%d/%m/%Y", "%m/%d/%Y %H:%M", "%m/%d/%Y", "%Y%m%d", "%Y-%m", "%b %Y")  # fmt: skip
+_MOST = 0.95  # of the cells of a column must be numbers, or times
+
+
+@dataclass(frozen=True)
+class Column:
+    """`numbers` and `times` are shares of the cells that hold something."""
+
+    name: str
+    numbers: float
+    times: float
+    time_format: str | None
+    distinct: int
+    filled: float
+
+
+@dataclass(frozen=True)
+class TableProfile:
+    """The first rows of a file, or of the first file of a folder."""
+
+    path: Path
+    endings: tuple[str, ...]
+    delimiter: str
+    columns: tuple[Column, ...]
+    rows: Sequence[Sequence[Any]]  # None where nothing is
+    missing: tuple[str, ...]  # words for it that occur
+
+    @property
+    def is_parquet(self) -> bool:
+        return self.endings == PARQUET
+
+    def cells(self, name: str) -> list[Any]:
+        place = [column.name for column in self.columns].index(name)
+        return [row[place] for row in self.rows]
+
+    @property
+    def time(self) -> Column | None:
+        """The column of times: the first that holds them, and no plain numbers."""
+        return next((each for each in self.columns if each.times >= _MOST and each.distinct > 2), None)
+
+    @property
+    def numbers(self) -> tuple[Column, ...]:
+        """Columns of numbers that vary, without the row numbers that some programs write first."""
+        return tuple(
+            each for each in self.columns
+            if each.numbers >= _MOST and each is not self.time and each.distinct > 1 and not self._counts(each)
+        )  # fmt: skip
+
+    def _counts(self, column: Column) -> bool:
+        if column.name.lower() not in ("", "index", "id", "no", "unnamed: 0"):
+            return False
+        cells = [float(cell) for cell in self.cells(column.name) if cell is not None]
+        return all(b - a == 1 for a, b in itertools.pairwise(cells))
+
+    @property
+    def names(self) -> Column | None:
+        """The column with a series' name: text or a whole number by which equal times are told apart."""
+        if self.time is None:
+            return None
+        times = self.cells(self.time.name)
+        if len(set(times)) == len(times):
+            return None
+        for column in self.columns:
+            if column is not self.time and 1 < column.distinct <= len(times) / 4:
+                cells = self.cells(column.name)
+                if None not in cells and len(set(zip(cells, times, strict=True))) >= 0.99 * len(times):
+                    return column
+        return None
+
+    @property
+    def classes(self) -> Column | None:
+        """The column with a point's class: few different texts, or few whole numbers in a column named so."""
+        for column in self.columns:
+            named = column.name.lower() in ("class", "label", "target", "species", "group", "category", "y")
+            if column.numbers < 0.5 and 2 <= column.distinct <= 50 and column.filled == 1:
+                return column
+            if named and 2 <= column.distinct <= 20 and column.filled == 1:
+                return column
+        return None
+
+
+def is_of_tables(path: Path) -> tuple[str, ...]:
+    """The endings of the files that count; () where there is none."""
+    for endings in (CSV, PARQUET):
+        if path.is_file() and path.suffix.lower() in endings:
+            return endings
+        if path.is_dir() and any(file.suffix.lower() in endings for file in path.rglob("*")):
+            return endings
+    return ()
+
+
+def profile(path: Path) -> TableProfile:
+    endings = is_of_tables(path)
+    files = [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.suffix.lower() in endings)
+    first = files[0]
+    if endings == PARQUET:
+        from pipelines.kinds.series.sources.parquet_files import parquet_lines
+
+        header, lines = parquet_lines(first)
+        rows = [cells for _, _, cells in itertools.islice(lines, _LOOKED_AT)]
+        delimiter, missing = ",", ()
+    else:
+        delimiter, header, rows, missing = _csv(first)
+    if not rows:
+        raise DataError(
+            f"--data: {first} must begin with a line of as many names as the rows have cells, got {len(header)} in its "
+            f"first line ({', '.join(header)[:80]}) and no row of so many; take out lines of comments"
+        )
+    columns = tuple(_column(name, [row[place] for row in rows]) for place, name in enumerate(header))
+    return TableProfile(path, endings, delimiter, columns, rows, missing)
+
+
+def _csv(file: Path) -> tuple[str, list[str], list[list[Any]], tuple[str, ...]]:
+    with file.open("rb") as stream:
+        lines = [line.rstrip(b"\r\n") for line in itertools.islice(stream, _LOOKED_AT) if line.strip()]
+    if not lines:
+        raise DataError(f"--data: {file} must hold a header and rows, but it is empty")
+    lines[0] = lines[0].removeprefix(b"\xef\xbb\xbf")
+    delimiter = max(_DELIMITERS, key=lambda each: _fits(lines[:200], each))
+    header = cells_of(lines[0], delimiter)
+    if all(_is_number(cell) for cell in header):
+        raise DataError(
+            f"--data: {file} must begin with the names of its columns, but its first line holds numbers alone"
+        )
+    words: Counter[str] = Counter()
+    rows: list[list[Any]] = []
+    for line in lines[1:]:
+        try:
+            cells = cells_of(line, delimiter)
+        except (DataError, csv.Error):
+            continue
+        if len(cells) == len(header):
+            words.update(cell for cell in cells if cell in _MISSING[1:])
+            rows.append([None if cell in _MISSING else cell for cell in cells])
+    return delimiter, header, rows, tuple(sorted(words))
+
+
+def _fits(lines: Sequence[bytes], delimiter: str) -> tuple[float, int]:
+    """The share of lines with as many cells as the first, of which there must be two or more; and how many."""
+    counts = []
+    for line in lines:
+        try:
+            counts.append(len(cells_of(line, delimiter)))
+        except DataError:
+            counts.append(0)
+    return (sum(each == counts[0] for each in counts) / len(counts) if counts[0] > 1 else 0.0, counts[0])
+
+
+def _column(name: str, cells: Sequence[Any]) -> Column:
+    given = [cell for cell in cells if cell is not None]
+    if not given:
+        return Column(name, 0.0, 0.0, None, 0, 0.0)
+    numbers = sum(_is_number(cell) for cell in given) / len(given)
+    times, time_format = (0.0, None) if numbers >= _MOST else _times(given)
+    return Column(name, numbers, times, time_format, len(set(given)), len(given) / len(cells))
+
+
+def _times(given: Sequence[Any]) -> tuple[float, str | None]:
+    if not isinstance(given[0], str):
+        return sum(isinstance(cell, date) for cell in given) / len(given), None
+    some = given[:: max(1, len(given) // 500)]
+    shares = {pattern: sum(_is_time(cell, pattern) for cell in some) / len(some) for pattern in _FORMATS}
+    best = max(shares, key=lambda pattern: shares[pattern])
+    return shares[best], best
+
+
+def _is_time(cell: Any, pattern: str | None) -> bool:
+    return isinstance(cell, str) and moment(cell, pattern) is not None
+
+
+def moment(cell: Any, pattern: str | None) -> datetime | None:
+    if isinstance(cell, datetime):
+        return cell
+    if isinstance(cell, date):
+        return datetime(cell.year, cell.month, cell.day)
+    try:
+        return datetime.fromisoformat(cell) if pattern is None else datetime.strptime(cell, pattern)
+    except (ValueError, TypeError):
+        return None
+
+
+def _is_number(cell: Any) -> bool:
+    if isinstance(cell, bool | date):
+        return False
+    try:
+        return "_" not in str(cell) and float(cell) == float(cell)
+    except (ValueError, TypeError):
+        return False
