@@ -24,6 +24,9 @@ export async function openService() {
   };
 }
 
+/** No key is wanted here. */
+export function useKey() {}
+
 async function opened() {
   const [runtime, model] = await Promise.all([embedded("runtime-data"), embedded("model-data")]);
   ort.env.wasm.wasmBinary = runtime.buffer;

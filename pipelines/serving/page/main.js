@@ -4,7 +4,7 @@ import { el } from "./dom.js";
 import { picturesView } from "./pictures.js";
 import { pointsView } from "./points.js";
 import { seriesView } from "./series.js";
-import { openService } from "./service.js";
+import { openService, useKey } from "./service.js";
 
 const VIEWS = { pictures: picturesView, points: pointsView, series: seriesView };
 const part = (id) => document.getElementById(id);
@@ -63,9 +63,22 @@ function about(service, info) {
 
 function fail(error) {
   part("controls").hidden = true;
+  if (error.code === "key_wanted") {
+    askForKey(error);
+    return;
+  }
   part("results").replaceChildren(el("div", { class: "callout", role: "alert" },
     el("p", {}, error.message),
     el("button", { type: "button", class: "ghost", onclick: () => location.reload() }, "Try again")));
+}
+
+/** The service wants an API key: it stays in this tab. */
+function askForKey(error) {
+  const key = el("input", { id: "key", type: "password", autocomplete: "off", required: true });
+  part("results").replaceChildren(el("form", {
+    class: "card", onsubmit: (event) => { event.preventDefault(); useKey(key.value); location.reload(); },
+  }, el("h2", {}, "This service wants an API key"), el("p", { class: "hint" }, error.message),
+  el("label", { for: "key" }, "API key"), key, el("button", { type: "submit", class: "primary" }, "Open")));
 }
 
 start();

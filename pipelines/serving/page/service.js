@@ -5,6 +5,8 @@ import { picture, pngOf } from "./png.js";
 import { getJson, post, ServiceError } from "./wire.js";
 import { unzip } from "./zip.js";
 
+export { useKey } from "./wire.js";
+
 const PARTIALS = 3;
 
 /** Open the service: its models by name, and what it can do. */

@@ -19,9 +19,18 @@ export async function getJson(path) {
   return (await checked(await asked(path, {}))).json();
 }
 
+const KEY = "ddpm-api-key";
+
+/** The API key that all requests of this tab carry from now on. */
+export function useKey(key) {
+  sessionStorage.setItem(KEY, key);
+}
+
 async function asked(path, options) {
+  const key = sessionStorage.getItem(KEY);
+  const headers = { ...options.headers, ...(key ? { Authorization: `Bearer ${key}` } : {}) };
   try {
-    return await fetch(path, options);
+    return await fetch(path, { ...options, headers });
   } catch (error) {
     if (error.name === "AbortError") throw error;
     throw new ServiceError("unreachable", "The service does not answer. Is it still running?");
@@ -39,7 +48,7 @@ async function checked(answer) {
   const wait = answer.headers.get("retry-after");
   const message = error.message ?? `The service answered with status ${answer.status}.`;
   const fields = error.fields ?? faultOf(message, error.param);
-  throw new ServiceError(error.code, wait ? `${message} Try again in ${wait} s.` : message, fields);
+  throw new ServiceError(answer.status === 401 ? "key_wanted" : error.code, wait ? `${message} Try again in ${wait} s.` : message, fields);
 }
 
 /** "steps: must be …" speaks of the field steps. */

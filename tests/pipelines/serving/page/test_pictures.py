@@ -153,6 +153,21 @@ def test_a_service_that_went_away_is_told(open_page: Open, address: str) -> None
     page.get_by_role("alert").filter(has_text="does not answer").wait_for()
 
 
+def test_a_service_with_keys_is_opened_by_one(open_page: Open, address: str) -> None:
+    def answer(route: Any) -> None:
+        if route.request.headers.get("authorization") == "Bearer s3cret":
+            route.continue_()
+        else:
+            route.fulfill(status=401, json={"error": {"code": "unauthorized", "message": "send a key"}})
+
+    page = open_page("about:blank")
+    page.route("**/v1/**", answer)
+    page.goto(address)
+    page.get_by_label("API key").fill("s3cret")
+    page.keyboard.press("Enter")
+    tiles(page).nth(2).wait_for()
+
+
 def test_the_keyboard_alone_opens_a_sample_and_goes_back_to_it(open_page: Open, address: str) -> None:
     page = opened(open_page, address)
     tiles(page).nth(2).focus()
