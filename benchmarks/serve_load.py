@@ -284,7 +284,7 @@ MODES: dict[str, tuple[Callable[[str, int, argparse.Namespace], None], list[str]
     "overload": (overload, []),
     "mixed": (mixed, ["--max-cost", "1000000", "--timeout", "3600"]),
     "disconnects": (disconnects, ["--max-cost", "1000000", "--timeout", "3600", "--queue", "1"]),
-    "bytes": (bytes_alone_and_together, []),
+    "bytes": (bytes_alone_and_together, ["--timeout", "3600"]),
 }
 
 
