@@ -141,7 +141,8 @@ def test_refine_auto_is_judged_by_the_pictures_and_what_it_came_to_is_kept(
     assert given.weights.read_bytes() == paths.weights.read_bytes()
 
 
-def test_a_profile_writes_its_folder_and_nothing_else(tmp_path: Path) -> None:
+def test_a_profile_writes_its_folder_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(train, "_PROFILE_STEPS", 1)
     paths = project(tmp_path)
     before = {file for file in tmp_path.rglob("*") if file.is_file()}
     text = train.profile(params(), paths)
