@@ -173,8 +173,22 @@ def test_it_compiles_as_one_graph(config: Any, shape: tuple[int, ...]) -> None:
     torch.testing.assert_close(compiled(x, T, LABELS), net(x, T, LABELS), rtol=1e-4, atol=1e-5)
 
 
-@every_network
-@pytest.mark.parametrize(("classes", "learned"), [(3, False), (0, True)])
+# An export takes seconds. Quick tests of a U-Net's are in bundle/test_export.py, of an autoencoder's in test_vae.py.
+GRAPHS = [
+    pytest.param(
+        config,
+        shape,
+        classes,
+        learned,
+        id=f"{type(config).__name__}-{classes}",
+        marks=() if classes and not isinstance(config, UNetConfig | VAEConfig) else pytest.mark.slow,
+    )
+    for config, shape in EXAMPLES
+    for classes, learned in ((3, True), (0, False))
+]
+
+
+@pytest.mark.parametrize(("config", "shape", "classes", "learned"), GRAPHS)
 def test_its_graph_answers_as_it_does_at_any_batch(
     config: Any, shape: tuple[int, ...], classes: int, learned: bool
 ) -> None:
