@@ -59,6 +59,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Any:
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(kinds.KINDS, "waves", Waves())
+        patch.setattr("pipelines.report.parts.chart.png", lambda figure: b"a chart")
         for stage in (prepare, validate, shard, reference, train, export, evaluate, report, gate):
             stage.run(own, paths, NullTracker())
         yield paths
