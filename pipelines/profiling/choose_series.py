@@ -13,7 +13,6 @@ from pipelines.kinds.series.rows.grid import Gridded, on_grid
 from pipelines.kinds.series.sources.csv_files import CsvFiles
 from pipelines.kinds.series.sources.found import Found
 from pipelines.kinds.series.sources.parquet_files import ParquetFiles
-from pipelines.kinds.series.sources.tables import TableSource
 from pipelines.kinds.series.sources.window import ForecastWindow
 from pipelines.profiling.choice import Choice, Chosen, source_text
 from pipelines.profiling.tables import TableProfile
@@ -115,7 +114,7 @@ def _parquet(text: str) -> str:
     return "".join(lines).replace("kind: csv    ", "kind: parquet", 1)
 
 
-def _source(table: TableProfile, values: Sequence[str]) -> TableSource:
+def _source(table: TableProfile, values: Sequence[str]) -> CsvFiles | ParquetFiles:
     assert table.time is not None
     window = ForecastWindow("forecast", 2, 1, 1, 1, 1.0)
     shared: dict[str, Any] = {
@@ -232,7 +231,7 @@ def _found(table: TableProfile, found: Found, gridded: Gridded) -> Iterator[str]
         yield f"{missing:.1%} of the values are missing"
     if found.rejected:
         first_of_them = found.rejected[0]
-        yield f"{len(found.rejected)} rows cannot be used; the first: {first_of_them.source}, {first_of_them.reason}"
+        yield f"{len(found.rejected)} rows cannot be used; the first: {first_of_them.name}, {first_of_them.reason}"
 
 
 def _warnings(train: int, test: int, found: Found) -> Iterator[str]:

@@ -118,7 +118,7 @@ def _reference_seconds(params: "Params", of: Measured, counts: tuple[int, int]) 
     config, (train, test) = params.reference, counts
     most = min(train, config.judge_images) if of.classified else train
     controls = _CONTROL_SETS * min(config.control_images, test)
-    return of.looked * (most + test + controls) + of.classified * config.classifier.steps
+    return float(of.looked * (most + test + controls) + of.classified * config.classifier.steps)
 
 
 def _evaluate_seconds(params: "Params", of: Measured, samples: int) -> float:

@@ -196,7 +196,7 @@ def _inner(path: Path) -> Path:
 def _listing(place: Path) -> Listing:
     source = ImageFolder(
         "image_folder", str(place), "none", _THUMB, "rgb", "crop", "lanczos", (255,) * 3, 1, 50.0, 50.0
-    )  # type: ignore[arg-type]
+    )
     return source.listing(Path())
 
 

@@ -110,6 +110,7 @@ def is_of_tables(path: Path) -> tuple[str, ...]:
 
 def profile(path: Path) -> TableProfile:
     endings = is_of_tables(path)
+    missing: tuple[str, ...]
     files = [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.suffix.lower() in endings)
     first = files[0]
     if endings == PARQUET:

@@ -40,10 +40,10 @@ class Changes:
         return bool(self.files)
 
     def text(self) -> str:
-        parts = []
+        parts: list[str] = []
         for path, (before, after) in self.files.items():
-            lines = [each.splitlines(keepends=True) for each in (before, after)]
-            parts += difflib.unified_diff(*lines, f"{path.name} (now)", f"{path.name} (this version)", n=1)
+            old, new = (each.splitlines(keepends=True) for each in (before, after))
+            parts += difflib.unified_diff(old, new, f"{path.name} (now)", f"{path.name} (this version)", n=1)
         parts += [f"{key}: must be given by you; no preset has it\n" for key in self.unknown]
         return "".join(parts)
 

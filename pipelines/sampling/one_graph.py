@@ -203,7 +203,7 @@ def _body(bundle: Bundle, recipe: Recipe, network: Any, states: Sequence[str]) -
     ends |= {f"{kind}{k}": f"{kind}{k - 1}" for k in past[1:] for kind in ("x_", "D_")}
     outputs = [add("Identity", ends[name], out=f"next/{name}") for name in states]
     add("Identity", "go", out="go_on")
-    shape = ["n", *spec.shape]
+    shape: list[str | int | None] = ["n", *spec.shape]
     return helper.make_graph(
         add.nodes,
         "row",
