@@ -43,6 +43,15 @@ _NO_BIT = frozenset(
         "pipelines.training.rollback_log",  # when the tracker gets a step
     }
 )
+# What only a student by distillation learns from: its teacher, and by that samplers, whose edit must make no other
+# training begin anew.
+_OF_STUDENTS = frozenset(
+    {
+        "ddpm_core.objectives.distillation",
+        "ddpm_core.objectives.distillation_config",
+        "pipelines.training.teacher",
+    }
+)
 # Imported libraries that only pass on bytes with known digests, or show progress.
 _LIBRARIES_OF_NO_BIT = frozenset({"onnx", "safetensors", "tqdm", "webdataset"})
 _BLOCKS = ("body", "orelse", "finalbody", "handlers", "cases")  # the parts of a statement that have statements
@@ -56,11 +65,14 @@ class Imports:
     libraries: tuple[str, ...]  # names of other packages, without the standard library
 
 
-def of_training(kind: str, root: Path | None = None) -> Imports:
-    """All that can change a bit of a training on this kind of data; `root` holds our packages (those that run now)."""
+def of_training(kind: str, root: Path | None = None, *, student: bool = False) -> Imports:
+    """All that can change a bit of a training on this kind of data; `root` holds our packages (those that run now).
+
+    `student`: of a training by distillation.
+    """
     root, own = root or installed_root(), f"pipelines.kinds.{kind}"
     of_kind = [f"{own}.training.{file.stem}" for file in root.joinpath(*own.split("."), "training").glob("*.py")]
-    found = imports_of(root, (TRAINING, *of_kind), {*_NO_BIT, own})
+    found = imports_of(root, (TRAINING, *of_kind), {*_NO_BIT, own, *(() if student else _OF_STUDENTS)})
     return Imports(found.files, tuple(name for name in found.libraries if name not in _LIBRARIES_OF_NO_BIT))
 
 

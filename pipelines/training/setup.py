@@ -248,7 +248,7 @@ def training_identity(
         "diffusion": asdict(params.diffusion),
         "train": train,
         "data": data_digest,
-        **code_identity(kind),
+        **code_identity(kind, student=params.diffusion.kind == "distillation"),
         "processes": processes,
         "device": device.type,
         "precision": precision,
@@ -283,10 +283,10 @@ def threads_to_train_with(asked: Asked, before: ThreadsByStep) -> int:
     return had
 
 
-def code_identity(kind: str, root: Path | None = None) -> dict[str, Any]:
+def code_identity(kind: str, root: Path | None = None, *, student: bool = False) -> dict[str, Any]:
     """Digests of our files and versions of libraries that can change a bit of a training."""
     root = root or code_files.installed_root()
-    found = code_files.of_training(kind, root)
+    found = code_files.of_training(kind, root, student=student)
     libraries = {name: version(name) for name in found.libraries}
     return {
         "code": {name: sha256_file(root / name) for name in found.files},

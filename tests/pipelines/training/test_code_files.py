@@ -103,6 +103,12 @@ def test_the_identity_does_not_know(name: str) -> None:
     assert name not in of_training("pictures").files
 
 
+def test_the_identity_of_a_student_knows_its_teacher_and_the_samplers() -> None:
+    files = {"ddpm_core/samplers/unipc.py", "ddpm_core/objectives/distillation.py", "pipelines/training/teacher.py"}
+    assert files <= set(of_training("pictures", student=True).files)
+    assert not files & set(of_training("pictures").files)
+
+
 BRANCHES = [
     "try:\n    pass\nexcept OSError:\n    {}",
     "try:\n    pass\nfinally:\n    {}",
