@@ -8,13 +8,13 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from ddpm_core.errors import ParamsError
 from pipelines.commands.common import Verbs, checked_params, project_paths
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from ddpm_core.metrics.metric import Metric
     from pipelines.evaluation.reference import Reference
     from pipelines.params import Params
@@ -151,8 +151,10 @@ class Bench:
         return head + "\n".join(rows) + "\n"
 
 
-def tuning_seeds(judging: int, n: int, round: int = 0) -> NDArray[np.int64]:
+def tuning_seeds(judging: int, n: int, round: int = 0) -> "NDArray[np.int64]":
     """Seeds that no evaluation with judging seeds from `judging` on has."""
+    import numpy as np
+
     first = (judging ^ _APART) + round * _ROUND
     return np.arange(first, first + n, dtype=np.int64)
 

@@ -17,19 +17,19 @@ CHROMIUM = shutil.which("chromium")
 LIMITS = Limits(cost=None, waiting=32, at_once=2, seconds=60.0, body_bytes=None)
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def pictures(tmp_path_factory: pytest.TempPathFactory) -> Sampler:
     folder: Path = tmp_path_factory.mktemp("page") / "b"
     return Sampler(tiny_bundle(folder, sample=tiny_sample_config("unipc_2", 6, 1.0)), "cpu")
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def address(pictures: Sampler) -> Iterator[str]:
     with listening(create_app(pictures, LIMITS)) as found:
         yield found
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
     playwright = pytest.importorskip("playwright.sync_api")
     if CHROMIUM is None:
