@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 _WARM_UP, _STEPS, _SECONDS = 2, 8, 10.0
 _STARTS = {"prepare": 1.0, "validate": 1.5, "shard": 1.0, "reference": 1.3, "train": 1.3, "export": 2.5,
            "evaluate": 1.6, "report": 1.6, "gate": 1.1, "promotion": 0.5}  # fmt: skip
-"""Processes' starts that a stage takes besides what is counted; measured in runs of the presets."""
+"""Guesses of how many starts of a process a stage takes besides what is counted."""
 _CHECKPOINT, _WEIGHTS, _BUNDLE = 5, 2, 1  # copies of the parameters, with averages and the optimiser's state
 _CONTROL_SETS = 14  # changed copies of the control pictures that EfficientNet looks at
 
