@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ddpm_core.errors import DataError
 from pipelines.kinds.series.rows.frequency import DAY, Frequency
 from pipelines.kinds.series.rows.grid import Gridded, on_grid
 from pipelines.kinds.series.sources.csv_files import CsvFiles
@@ -15,7 +16,7 @@ from pipelines.kinds.series.sources.found import Found
 from pipelines.kinds.series.sources.parquet_files import ParquetFiles
 from pipelines.kinds.series.sources.window import ForecastWindow
 from pipelines.profiling.choice import Choice, Chosen, source_text
-from pipelines.profiling.tables import TableProfile
+from pipelines.profiling.tables import Column, TableProfile
 
 _WINDOWS_MOST, _WINDOWS_ENOUGH, _GATE_NEEDS, _TRAIN_LEAST = 2_000, 200, 100, 64
 _SEASONS_TOLD = (8, 4, 3, 2, 1)
@@ -55,9 +56,11 @@ class _Spans:
 
 
 def choose(table: TableProfile, path: str) -> Chosen:
-    assert table.time is not None
+    time = table.time
+    if time is None:
+        raise DataError(f"--data: {table.path} must have a column of times to be series")
     names, values = table.names, [column.name for column in table.numbers if column is not table.names]
-    source = _source(table, values)
+    source = _source(table, time, values)
     found = source.listing(Path())
     gridded = on_grid(found, None, None)
     spans = _spans(gridded)
@@ -69,13 +72,13 @@ def choose(table: TableProfile, path: str) -> Chosen:
     batch = min(64, 2 ** int(math.log2(max(2, train))))
     csv_keys = [] if table.is_parquet else [
         Choice("source.delimiter", table.delimiter),
-        Choice("source.time_format", table.time.time_format,
-               f"times such as {found.times[0]:%Y-%m-%d %H:%M} are written so" if table.time.time_format else ""),
+        Choice("source.time_format", time.time_format,
+               f"times such as {found.times[0]:%Y-%m-%d %H:%M} are written so" if time.time_format else ""),
         Choice("source.missing", list(table.missing), "words for a missing number" if table.missing else ""),
     ]  # fmt: skip
     choices = [
         Choice("source.path", path),
-        Choice("source.time", table.time.name, "the first column of times"),
+        Choice("source.time", time.name, "the first column of times"),
         Choice("source.values", values, "the columns of numbers that vary"),
         Choice("source.series", names.name if names else None, "tells rows of one time apart" if names else ""),
         *csv_keys,
@@ -114,20 +117,19 @@ def _parquet(text: str) -> str:
     return "".join(lines).replace("kind: csv    ", "kind: parquet", 1)
 
 
-def _source(table: TableProfile, values: Sequence[str]) -> CsvFiles | ParquetFiles:
-    assert table.time is not None
+def _source(table: TableProfile, time: Column, values: Sequence[str]) -> CsvFiles | ParquetFiles:
     window = ForecastWindow("forecast", 2, 1, 1, 1, 1.0)
     shared: dict[str, Any] = {
         "path": str(table.path.resolve()), "frequency": None, "time_zone": None, "calendar": (),
         "scaling": "together", "window": window,
-        "time": table.time.name, "values": tuple(values), "series": table.names.name if table.names else None,
+        "time": time.name, "values": tuple(values), "series": table.names.name if table.names else None,
         "variable": None, "static": (),
         "max_rows": 1_000_000, "max_megabytes": 500.0,
     }  # fmt: skip
     if table.is_parquet:
         return ParquetFiles(kind="parquet", **shared)
     return CsvFiles(
-        kind="csv", delimiter=table.delimiter, time_format=table.time.time_format, missing=table.missing, **shared
+        kind="csv", delimiter=table.delimiter, time_format=time.time_format, missing=table.missing, **shared
     )
 
 

@@ -147,7 +147,7 @@ def profile(path: Path) -> PictureProfile:
     folders: Counter[str] = Counter(PurePosixPath(found.name).parts[0] for found in named if "/" in found.name)
     looked, refused, sides, thumbs, contents = 0, [], [], [], []
     megapixels, began = 0.0, time.perf_counter()
-    for found in _spread(listing.found):
+    for found in _drawn(listing.found):
         if megapixels > _MEGAPIXELS:
             break
         looked += 1
@@ -204,14 +204,15 @@ def _rules(size: int) -> Rules:
     return Rules(size, "rgb", "crop", "lanczos", (255, 255, 255), MIN_SIDE, 50_000_000, 50_000_000)
 
 
-def _spread(found: Sequence[Found]) -> Iterator[Found]:
+def _drawn(found: Sequence[Found]) -> Iterator[Found]:
     """At most so many, in a random order that is always the same."""
     order = np.random.Generator(np.random.Philox(key=[0, len(found)])).permutation(len(found))
     return (found[place] for place in order[:_LOOKED_AT])
 
 
 def read(found: Found) -> bytes:
-    assert isinstance(found.content, File | Member)
+    if not isinstance(found.content, File | Member):
+        raise DataError(f"--data: {found.name} must be a file, or a member of a zip")
     return found.content.read(50_000_000)
 
 

@@ -12,7 +12,7 @@ from pipelines.kinds.pictures.serving.interpolation import InterpolationRequest
 from pipelines.sampling.editing import Editor
 from pipelines.serving.base.serving import Samples, WebFiles
 from pipelines.serving.hosted import Models
-from pipelines.serving.http import check_size, json_body, json_response
+from pipelines.serving.http import HttpError, check_size, json_body, json_response
 from pipelines.serving.openapi import request_body, responses
 from pipelines.serving.service import read_request
 
@@ -34,8 +34,8 @@ def interpolations_router(models: Models) -> APIRouter:
         check_size(len(body), service.body_bytes)
         recipe, asked = await service.asked(request)
         files = service.serving.web_files
-        assert isinstance(request, InterpolationRequest)
-        assert files is not None  # pictures are files of pictures
+        if files is None:
+            raise HttpError(404, "not_found", "this model makes no files of pictures; ask another one")
         editor = Editor(service.sampler, recipe, request.count, asked.cond)
         edit = await asyncio.to_thread(editor.interpolation, request.seed, request.to_seed)
         made = await service.sampled(http, request, recipe, asked, edit=edit)

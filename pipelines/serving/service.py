@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from fastapi import Request as Http
 
@@ -34,6 +34,7 @@ from pipelines.serving.scheduler import (
     TooLong,
 )
 
+Asking = TypeVar("Asking", bound=Request)
 log = logging.getLogger(__name__)
 
 _STEP_SECONDS = 0.02  # of a network call on a CPU: so long a request may have to wait for the step of another
@@ -63,7 +64,7 @@ class Counted(Protocol):
     def seeds(self) -> list[int]: ...
 
 
-async def read_request(kind: type[Request], body: bytes) -> Request:
+async def read_request(kind: type[Asking], body: bytes) -> Asking:
     """The request in a body of JSON; HttpError 422 where it is none."""
     with _refused_as_422():
         return await asyncio.to_thread(kind.from_json, body)
