@@ -11,12 +11,15 @@ from tests.support.tracked import empty_home
 
 @pytest.fixture(autouse=True)
 def _loggers_as_before() -> Iterator[None]:
-    """The command line sets up logging to the stderr of its test, which is closed after it."""
+    """The command line sets up logging to the stderr of its test, which is closed after it, and the form of a line."""
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
+    formatters = [handler.formatter for handler in handlers]  # pytest's own handlers live as long as the process
     yield
     root.handlers[:] = handlers
     root.setLevel(level)
+    for handler, formatter in zip(handlers, formatters, strict=True):
+        handler.setFormatter(formatter)
 
 
 @pytest.fixture(scope="session")
