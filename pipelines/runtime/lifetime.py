@@ -100,7 +100,14 @@ def own_children() -> None:
 
 def end_quickly() -> None:
     """End this process without the search for cycles, which takes a second or more where torch is loaded."""
-    atexit.register(gc.freeze)
+    atexit.register(_end)
+
+
+def _end() -> None:
+    gc.freeze()
+    if "triton._C.libtriton" in sys.modules:  # it would report, at length, what the search would have freed
+        sys.stderr.flush()
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
 
 
 def owner(environment: Mapping[str, str] = os.environ) -> Process | None:

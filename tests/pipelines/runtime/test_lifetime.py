@@ -281,3 +281,11 @@ def test_programs_of_others_end_where_the_one_that_started_them_is_killed() -> N
         parent.kill()
         assert gone(child)
         assert gone(guard)
+
+
+def test_a_quick_end_reports_no_leaks_of_libraries_and_keeps_what_was_said_and_the_exit_code() -> None:
+    pytest.importorskip("triton._C.libtriton")
+    code = "import sys\nfrom pipelines.runtime.lifetime import end_quickly\nend_quickly()\n"
+    code += "import triton._C.libtriton\nsys.stderr.write('the last words')\nsys.exit(3)\n"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (3, "the last words")
