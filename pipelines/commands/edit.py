@@ -76,6 +76,7 @@ def edit(args: argparse.Namespace) -> None:
     serving = kind_of(spec.kind).serving()
     if serving.editing is None:
         raise ParamsError(f"--bundle: must be a bundle of data that can be edited, got one of {spec.kind}")
+    serving.format_of(out)
     sampler = Sampler(content, args.device, args.threads)
     cond = conditions_asked(typed(args.label), args.n, spec, "--label")
     recipe = sampler.recipe(args.sampler, args.steps, args.guidance)
@@ -124,10 +125,8 @@ def _own_options(args: argparse.Namespace) -> dict[str, Any]:
         raise ParamsError(f"--strength: must be above 0 and at most 1, got {own['strength']}")
     if own.get("picture_label", "none") != "none" and not own["invert"]:
         raise ParamsError("--picture-label: belongs to --invert; give both, or --label for the class to make")
-    suffixes = (".png", ".npz") if args.edit == "interpolate" else (".png", ".npz", ".zip", "")
-    if Path(args.out).suffix not in suffixes:
-        allowed = ".png or .npz" if args.edit == "interpolate" else ".png, .npz or .zip, or name a folder without a dot"
-        raise ParamsError(f"--out: must end in {allowed}, got {args.out}")
+    if args.edit == "interpolate" and Path(args.out).suffix in (".zip", ""):  # a file a seed, and there are but two
+        raise ParamsError(f"--out: must be one file that holds all pictures in order, such as .png, got {args.out}")
     return own
 
 
