@@ -23,7 +23,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ("pipelines.kinds",),
     ("pipelines.gate", "pipelines.serving", "pipelines.training"),
     ("pipelines.report.config",),
-    ("pipelines.params", "pipelines.params_text"),
+    ("pipelines.params",),
     ("pipelines.projects",),
     ("pipelines.profiling",),
     ("pipelines.versioning",),

@@ -170,11 +170,11 @@ def write(file: Path, choice: "Choice") -> None:
     """Write a choice into section sample of params.yaml."""
     from ddpm_core.files import atomic_path
     from pipelines.params import load_params
-    from pipelines.params_text import with_values
+    from pipelines.projects.params_text import with_mapping
 
     text = file.read_text(encoding="utf-8")
     for key, values in (("sampler", asdict(choice.sampler)), ("guidance", asdict(choice.guidance))):
-        text = with_values(text, f"sample.{key}", values)
+        text = with_mapping(text, f"sample.{key}", values)
     with atomic_path(file) as made:
         made.write_text(text, encoding="utf-8")
         found = load_params(made).sample

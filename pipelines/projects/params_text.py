@@ -8,6 +8,8 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 
+from ddpm_core.errors import ParamsError
+
 _WIDTH = 10_000  # no line is folded
 
 
@@ -45,6 +47,21 @@ def with_values(text: str, values: Mapping[str, Any]) -> str:
         if last not in place:
             raise KeyError(dotted)
         place[last] = in_one_line(value)
+    return written(whole)
+
+
+def with_mapping(text: str, section: str, values: Mapping[str, Any]) -> str:
+    """The text with these values as the mapping under a dotted key. Keys that they lack go; new keys come last."""
+    whole = read_text(text)
+    place: Any = whole
+    for key in section.split("."):
+        place = place.get(key) if isinstance(place, Mapping) else None
+    if not isinstance(place, CommentedMap):
+        raise ParamsError(f"params.yaml: must have the mapping {section} to be written; add it")
+    for key in [key for key in place if key not in values]:
+        del place[key]
+    for key, value in values.items():
+        place[key] = in_one_line(value)
     return written(whole)
 
 

@@ -12,7 +12,7 @@ from ddpm_core.samplers.config import GuidanceConfig, named
 from pipelines.cli import main
 from pipelines.commands.tune import tuning_seeds, write
 from pipelines.params import load_params
-from pipelines.params_text import with_values
+from pipelines.projects.params_text import with_mapping
 from pipelines.sampling.search import Choice, Model, search
 from tests.support.imports import ROOT
 
@@ -88,10 +88,10 @@ def test_values_are_written_and_every_comment_stays(tmp_path: Path) -> None:
 
 def test_a_mapping_on_one_line_is_written_on_one_line() -> None:
     text = "sample:\n  sampler: {kind: ddim, steps: 1}   # how\n  seed: 0\n"
-    made = with_values(text, "sample.sampler", {"kind": "euler", "steps": 2})
+    made = with_mapping(text, "sample.sampler", {"kind": "euler", "steps": 2})
     assert made == "sample:\n  sampler: {kind: euler, steps: 2}  # how\n  seed: 0\n"
-    with pytest.raises(ParamsError, match=r"must have the key sample.other"):
-        with_values(text, "sample.other", {})
+    with pytest.raises(ParamsError, match=r"must have the mapping sample.other"):
+        with_mapping(text, "sample.other", {})
 
 
 @pytest.mark.parametrize("option", ["--evaluations=0", "--n=3", "--seconds=0"])
