@@ -35,7 +35,7 @@ run: install ## run what is stale from data to champion; the second time it runs
 	@test -f $(PROJECT)/params.yaml || $(BIN)/ddpm init $(PROJECT) --preset $(PRESET)
 	@$(BIN)/ddpm run --project $(PROJECT)
 
-test: install-dev ## the quick tests (14 to 20 minutes on 2 slow cores)
+test: install-dev ## the quick tests (5 minutes on 2 fast cores, up to 20 on slow ones)
 	$(TEST_ENV) $(BIN)/python -m pytest $(QUICK)
 
 coverage: install-dev ## the quick tests, and how much of the code they run (at least 85 %)

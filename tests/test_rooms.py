@@ -28,7 +28,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ("pipelines.profiling",),
     ("pipelines.versioning",),
     ("pipelines.tracking",),
-    ("pipelines.report",),
+    ("pipelines.report", "pipelines.explain"),
     ("pipelines.stages",),
     ("pipelines.release",),
     ("pipelines.flows", "pipelines.gpu_doctor"),

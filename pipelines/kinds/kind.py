@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ddpm_core.metrics.metric import Metric
     from pipelines.evaluation.evaluation import Evaluation, Measured
     from pipelines.evaluation.reference import RealData
+    from pipelines.kinds.advice import Advice, Judged
     from pipelines.kinds.manifest import Row
     from pipelines.kinds.prepared import Prepared
     from pipelines.kinds.split import SplitConfig
@@ -130,6 +131,11 @@ class Kind(ABC):
     @abstractmethod
     def data_facts(self, given: "ReportInput") -> "Sequence[tuple[str, ...]]":
         """Names and values for the section about the data: the shape in words, and what else is known of them."""
+
+    def advice(self, judged: "Judged") -> "Iterator[Advice]":
+        """What to try where rules of this kind's own metrics block, the most likely remedy first; for `ddpm explain`,
+        which adds what holds for every kind."""
+        return iter(())
 
     # ---- `ddpm sample`, `ddpm edit`, `ddpm serve` and the registered model
 

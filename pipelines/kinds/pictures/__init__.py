@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from ddpm_core.metrics.metric import Metric
     from pipelines.evaluation.evaluation import Evaluation, Measured
     from pipelines.evaluation.reference import RealData
+    from pipelines.kinds.advice import Advice, Judged
     from pipelines.kinds.manifest import Row
     from pipelines.kinds.prepared import Prepared
     from pipelines.kinds.split import SplitConfig
@@ -77,6 +78,11 @@ class Pictures(Kind):
         from pipelines.kinds.pictures.rows.decode import grid
 
         return grid(samples, 10, 2)
+
+    def advice(self, judged: "Judged") -> "Iterator[Advice]":
+        from pipelines.kinds.pictures.advice import advice
+
+        return advice(judged)
 
     def report_sections(self, given: "ReportInput") -> "list[Section]":
         from pipelines.kinds.pictures.report.sections import sections

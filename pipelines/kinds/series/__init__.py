@@ -12,6 +12,7 @@ from pipelines.kinds.kind import Asked, Augment, Kind, Sections
 if TYPE_CHECKING:
     from pipelines.evaluation.evaluation import Evaluation, Measured
     from pipelines.evaluation.reference import RealData
+    from pipelines.kinds.advice import Advice, Judged
     from pipelines.kinds.manifest import Row
     from pipelines.kinds.prepared import Prepared
     from pipelines.kinds.split import SplitConfig
@@ -97,6 +98,11 @@ class Series(Kind):
         from pipelines.kinds.series.evaluation.measure import measure
 
         return measure(of)
+
+    def advice(self, judged: "Judged") -> "Iterator[Advice]":
+        from pipelines.kinds.series.advice import advice
+
+        return advice(judged)
 
     def report_sections(self, given: "ReportInput") -> "list[Section]":
         from pipelines.kinds.series.report.sections import sections

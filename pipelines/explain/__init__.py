@@ -1,0 +1,1 @@
+"""Why a verdict came out as it did, and what to try next (`ddpm explain`)."""
