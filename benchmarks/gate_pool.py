@@ -199,7 +199,7 @@ class Pool:
         evidence = Evidence(numbers, self.gate, self.how.confidence, RESAMPLING, {})
         rules = [result for metric in metrics if (result := evidence.result(metric)) is not None]
         if labels:
-            rules.append(samples_rule(numbers, self.gate))
+            rules.append(samples_rule(numbers, self.gate, "samples"))
         return overall(rules), rules, numbers
 
     def _measured(self, view: View, samples: np.ndarray, asked: np.ndarray, unseen: np.ndarray) -> list[Metric]:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from ddpm_core.bundle.golden import WITH_LABEL, Golden
+from ddpm_core.bundle.graph_check import check_graph
 from ddpm_core.bundle.student import Student
 from ddpm_core.diffusion.parameterisation import Parameterisation, Target
 from ddpm_core.diffusion.schedule import Schedule
@@ -31,8 +32,6 @@ BUNDLE_FILE = "bundle.json"
 OUTPUT = "out"
 _MEND = "make the bundle again with `ddpm export`, or restore it with `dvc checkout out/bundle`"
 _JSON_LIMIT = 64 << 20
-# The key with which an ONNX tensor names an external data file. Our models contain their weights.
-_EXTERNAL_DATA = b"location"
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,7 +136,7 @@ class Bundle:
     def write(self, folder: Path) -> None:
         """Write the folder atomically, replacing an earlier one."""
         for file, content in self.contents.items():
-            _refuse_external_data(folder / file, content)
+            _check_graph(folder / file, content)
         with atomic_folder(folder) as temporary:
             for file, content in self.contents.items():
                 (temporary / file).write_bytes(content)
@@ -229,7 +228,7 @@ def _read_graph(file: Path, model: Any) -> bytes:
             f"{file}: must have {size} bytes and SHA-256 {model.get('sha256')}, got {len(data)} bytes and "
             f"{sha256_bytes(data)}; {_MEND}"
         )
-    _refuse_external_data(file, data)
+    _check_graph(file, data)
     return data
 
 
@@ -242,9 +241,8 @@ def _read(file: Path, limit: int) -> bytes:
     return file.read_bytes()
 
 
-def _refuse_external_data(file: Path, model: bytes) -> None:
-    if _EXTERNAL_DATA in model:
-        raise IntegrityError(
-            f"{file}: must contain all its weights, got one that names another file for them "
-            f"(`{_EXTERNAL_DATA.decode()}`), which is never opened; {_MEND}"
-        )
+def _check_graph(file: Path, model: bytes) -> None:
+    try:
+        check_graph(model)
+    except IntegrityError as error:
+        raise IntegrityError(f"{file}: {error}; {_MEND}") from error

@@ -113,7 +113,7 @@ def test_weights_in_another_file_are_never_followed(tmp_path: Path) -> None:
     onnx.external_data_helper.convert_model_to_external_data(model, size_threshold=0, location="other.data")
     for tensor in model.graph.initializer:
         tensor.ClearField("raw_data")
-    with pytest.raises(IntegrityError, match=r"must contain all its weights, got one that names another file"):
+    with pytest.raises(IntegrityError, match=r"must contain all its weights"):
         tiny_bundle(tmp_path / "b", model=model.SerializeToString())
     assert not (tmp_path / "b").exists()
 
