@@ -63,6 +63,7 @@ FOREIGN: dict[str, tuple[str, ...]] = {
         "pipelines/parsing.py",
         "pipelines/serving/base/",
         "pipelines/serving/openai/requests.py",
+        "pipelines/serving/inference_protocol/requests.py",
         "pipelines/kinds/pictures/serving/",
         "pipelines/kinds/series/serving/",
     ),

@@ -17,6 +17,7 @@ from pipelines.sampling.bundle_sampler import Sampler
 from pipelines.serving.follow import Watcher
 from pipelines.serving.hosted import Models, Version
 from pipelines.serving.http import HttpError, http_error
+from pipelines.serving.inference_protocol.routes import inference_router
 from pipelines.serving.interpolations import interpolations_router
 from pipelines.serving.openai.routes import openai_router
 from pipelines.serving.ops.assemble import operated, server_config
@@ -57,7 +58,7 @@ def app_of(models: Models, watcher: Watcher | None = None) -> FastAPI:
     app.state.models = models
     for error in (HttpError, 404, 405):
         app.add_exception_handler(error, http_error)
-    for router in (samples_router, openai_router, model_router, health_router):
+    for router in (samples_router, openai_router, inference_router, model_router, health_router):
         app.include_router(router(models))
     app.include_router(interpolations_router(models))
     app.include_router(page_router())

@@ -9,6 +9,10 @@ from fastapi import Response
 from pipelines.serving.ops.facts import current
 
 CLIENT_CLOSED_REQUEST = 499  # the status of nginx for its logs; no client reads it
+TENSORS_BEGIN = "Inference-Header-Content-Length"
+"""The header that says at which byte of a body binary tensors begin, behind JSON."""
+INFERENCE_PROTOCOL = "/v2"
+"""Here and below, errors are as the Open Inference Protocol has them: a text, and 400 for what is not allowed."""
 
 
 class HttpError(Exception):
@@ -27,8 +31,16 @@ class HttpError(Exception):
 
 
 def error_response(
-    status: int, code: str, message: str, more: dict[str, Any] | None = None, headers: dict[str, str] | None = None
+    path: str,
+    status: int,
+    code: str,
+    message: str,
+    more: dict[str, Any] | None = None,
+    headers: dict[str, str] | None = None,
 ) -> Response:
+    """The answer to a request for `path`, in the shape that its clients know."""
+    if path == INFERENCE_PROTOCOL or path.startswith(f"{INFERENCE_PROTOCOL}/"):
+        return json_response(400 if status == 422 else status, {"error": message}, headers)
     return json_response(status, {"error": {"code": code, "message": message, **(more or {})}}, headers)
 
 
@@ -40,15 +52,16 @@ def json_response(status: int, content: Any, headers: dict[str, str] | None = No
 
 async def http_error(request: Http, error: Exception) -> Response:
     """An HttpError as an answer; and 404, 405 and other errors of the framework in the same shape."""
+    path = request.scope["path"]
     if isinstance(error, HttpError):
         current().outcome = error.code
-        return error_response(error.status, error.code, error.message, error.more, error.headers)
+        return error_response(path, error.status, error.code, error.message, error.more, error.headers)
     status = int(getattr(error, "status_code", 500))
     known = {404: "not_found", 405: "method_not_allowed"}
     message = "not found; /openapi.json lists the routes" if status == 404 else f"HTTP status {status}"
     headers = getattr(error, "headers", None)
     current().outcome = code = known.get(status, "http_error")
-    return error_response(status, code, message, headers=headers)
+    return error_response(path, status, code, message, headers=headers)
 
 
 async def json_body(http: Http, limit: int) -> bytes:

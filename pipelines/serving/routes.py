@@ -8,7 +8,7 @@ from fastapi import Request as Http
 
 from pipelines.serving.base.request import Request
 from pipelines.serving.hosted import Models
-from pipelines.serving.http import check_size, error_response, json_body, json_response
+from pipelines.serving.http import HttpError, check_size, json_body, json_response
 from pipelines.serving.openapi import request_body, responses
 from pipelines.serving.service import read_request
 
@@ -81,6 +81,6 @@ def health_router(models: Models) -> APIRouter:
         """200 while requests are accepted."""
         if models.ready:
             return json_response(200, {"status": "ready"})
-        return error_response(503, "not_ready", "the server is starting or shutting down")
+        raise HttpError(503, "not_ready", "the server is starting or shutting down")
 
     return routes

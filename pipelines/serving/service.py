@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -12,6 +12,7 @@ from typing import Any, Protocol, TypeVar
 from fastapi import Request as Http
 
 from ddpm_core.errors import DdpmError, ParamsError
+from ddpm_core.procedure import MODEL_FILE
 from ddpm_core.samplers.config import sampler_kinds
 from pipelines.kinds import kind_of
 from pipelines.sampling.bundle_sampler import Sampler, Watch
@@ -35,6 +36,7 @@ from pipelines.serving.scheduler import (
 )
 
 Asking = TypeVar("Asking", bound=Request)
+Result = TypeVar("Result")
 log = logging.getLogger(__name__)
 
 _STEP_SECONDS = 0.02  # of a network call on a CPU: so long a request may have to wait for the step of another
@@ -117,17 +119,25 @@ class Service:
 
         `watch` is that of `Sampler.sample`. An `edit` is run instead of sampling; the recipe is its own.
         """
+        work, cost = partial(self._sample, recipe, asked, watch, edit), recipe.cost(len(asked.seeds))
+        return await self.scheduled(http, work, cost, len(asked.seeds), request.count)
+
+    async def scheduled(
+        self, http: Http, work: Callable[[Step], Result], cost: int, n: int, count: int | None
+    ) -> Result:
+        """What some work on n data comes to, in its turn; HttpError as of `sampled`. It asks the network `cost` times,
+        for at most `rows` data at once, and its answer holds `count` samples."""
         facts = current()
-        facts.bundle, facts.count, facts.cost = self.sampler.bundle.digest, request.count, recipe.cost(len(asked.seeds))
-        cost = self.check_cost(facts.cost)
+        facts.bundle, facts.count, facts.cost = self.sampler.bundle.digest, count, cost
+        self.check_cost(cost)
         start = time.monotonic()
-        rows, work = min(self.rows, len(asked.seeds)), partial(self._sample, recipe, asked, watch, edit)
+        rows = min(self.rows, n)
         job = Job(work, cost, start + self.limits.seconds, client_of(http), rows, self.pace)
         try:
             if self.scheduler is None:
                 raise SchedulerClosed("the server is starting; try again in a moment")
             self.scheduler.submit(job)
-            samples = await _result_while_connected(http, job)
+            result: Result = await _result_while_connected(http, job)
         except (QueueFull, SchedulerClosed) as error:
             raise refused(error) from error
         except TooLong as error:
@@ -145,10 +155,10 @@ class Service:
             raise HttpError(500, "cannot_sample", str(error)) from error
         finally:
             facts.queued = job.waited
-        return samples
+        return result
 
-    def check_cost(self, cost: int) -> int:
-        """The cost of a request; HttpError where it is more than allowed."""
+    def check_cost(self, cost: int) -> None:
+        """HttpError where a request costs more than allowed."""
         if cost > self.most_cost:
             raise HttpError(
                 422,
@@ -157,7 +167,6 @@ class Service:
                 f"fewer {self.kind} or steps at a time",
                 {"cost": cost, "limit": self.most_cost},
             )
-        return cost
 
     def _sample(self, recipe: Recipe, asked: Asked, watch: Watch | None, edit: Edit | None, step: Step) -> Samples:
         """Sample, or run an edit; runs in a thread of the scheduler."""
@@ -183,7 +192,7 @@ class Service:
         return {**made_by, "X-Seeds": ",".join(str(seed) for seed in request.seeds), "Cache-Control": "no-store"}
 
 
-async def _result_while_connected(http: Http, job: Job) -> Samples:
+async def _result_while_connected(http: Http, job: Job) -> Any:
     """The job's result. The job is cancelled when the client disconnects."""
     result = asyncio.wrap_future(job.future)
     gone = asyncio.ensure_future(_disconnected(http))
@@ -191,14 +200,14 @@ async def _result_while_connected(http: Http, job: Job) -> Samples:
         await asyncio.wait({result, gone}, return_when=asyncio.FIRST_COMPLETED)
         if not result.done():
             job.cancel()
-        samples: Samples = await result
+        found = await result
     except asyncio.CancelledError:  # the server cancels the request
         job.cancel()
         result.cancel()  # nobody asks for it any more
         raise
     finally:
         gone.cancel()
-    return samples
+    return found
 
 
 async def _disconnected(http: Http) -> None:
@@ -227,14 +236,21 @@ def _rows(sampler: Sampler) -> int:
 
 def _model_info(sampler: Sampler, limits: Limits, routes: list[str]) -> dict[str, Any]:
     bundle = sampler.bundle
+    graph = bundle.graphs[MODEL_FILE]
     return {
         "bundle": bundle.digest,
         "kind": bundle.spec.kind,
         "routes": routes,
         "about": dict(bundle.spec.about),
         "shape": list(bundle.spec.shape),
+        "dtype": bundle.spec.dtype,
         "classes": list(bundle.spec.classes),
         "conditional": bool(bundle.spec.conditions),
+        "conditions": {name: each.to_dict() for name, each in bundle.spec.conditions.items()},
+        "network": {
+            "inputs": {name: {"shape": list(each.shape), "dtype": each.dtype} for name, each in graph.inputs.items()},
+            "out": list(graph.out),
+        },
         "defaults": asdict(sampler.defaults),
         "samplers": list(sampler_kinds()),
         "levels": bundle.schedule.T,

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from ddpm_core.errors import ParamsError
 from ddpm_core.spec import DataSpec
@@ -24,6 +24,15 @@ _FAULTS_SHOWN = 10
 _LONGEST_FIELD = 80
 Fault = dict[str, str]
 """`field` and `message`."""
+
+
+def _refuse(value: Any) -> None:
+    if value is not None:
+        raise ValueError("is not supported by this service; leave it out")
+
+
+Unsupported = Annotated[None, BeforeValidator(_refuse), Field(description="Not supported.")]
+"""A key of someone else's interface that is refused by its name."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import Field, model_validator
 
 from ddpm_core.errors import ParamsError
 from ddpm_core.spec import DataSpec
@@ -19,7 +19,16 @@ from pipelines.sampling.bundle_sampler import Sampler
 from pipelines.sampling.editing import Edit, Editor
 from pipelines.sampling.recipe import Recipe
 from pipelines.serving.base.labels import conditions_asked, typed
-from pipelines.serving.base.request import MOST_SAMPLES, MOST_SEED, MOST_STEPS, Asked, Body, InvalidRequest, Name
+from pipelines.serving.base.request import (
+    MOST_SAMPLES,
+    MOST_SEED,
+    MOST_STEPS,
+    Asked,
+    Body,
+    InvalidRequest,
+    Name,
+    Unsupported,
+)
 
 _STRENGTH = 0.6  # of an edit without a mask, as of `ddpm edit vary`
 _MOST_RESAMPLING = 100
@@ -45,14 +54,6 @@ _NUMBERS = (
     "resample",
 )
 _NUMBER = re.compile(r"true|false|-?(0|[1-9][0-9]{0,19})(\.[0-9]{1,40})?([eE][-+]?[0-9]{1,3})?")
-
-
-def _refuse(value: Any) -> None:
-    if value is not None:
-        raise ValueError("is not supported by this service; leave it out")
-
-
-Unsupported = Annotated[None, BeforeValidator(_refuse), Field(description="Not supported.")]
 
 
 class ImageGeneration(Body):

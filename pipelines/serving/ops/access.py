@@ -33,7 +33,7 @@ class Keyed:
             return
         status, code, message, headers = refused
         current().outcome = code
-        await error_response(status, code, message, headers=headers)(scope, receive, send)
+        await error_response(scope["path"], status, code, message, headers=headers)(scope, receive, send)
 
     def _is_open(self, path: str) -> bool:
         return path in self._open or path.startswith(self._folders)

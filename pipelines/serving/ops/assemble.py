@@ -8,6 +8,7 @@ from fastapi import FastAPI, Request, Response
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
 
+from pipelines.serving.http import TENSORS_BEGIN
 from pipelines.serving.ops import traces
 from pipelines.serving.ops.access import METRICS, Keyed
 from pipelines.serving.ops.connection import TimedConnection
@@ -17,7 +18,7 @@ from pipelines.serving.ops.metrics import Metrics
 from pipelines.serving.ops.observed import Observed
 from pipelines.serving.ops.settings import Settings
 
-OPEN_PATHS = ("/health/live", "/health/ready", "/", "/page/")
+OPEN_PATHS = ("/health/live", "/health/ready", "/v2/health/live", "/v2/health/ready", "/", "/page/")
 """Without a key too: a browser sends none when it opens the page, whose files are no secret."""
 
 
@@ -34,8 +35,11 @@ def operated(app: FastAPI, settings: Settings, metrics: Metrics) -> ASGIApp:
             inner,
             allow_origins=settings.cors,
             allow_methods=("GET", "POST"),
-            allow_headers=("Authorization", "Content-Type", "X-Request-Id"),
-            expose_headers=("X-Request-Id", "X-Seeds", "X-Bundle", "X-Sampler", "X-Steps", "X-Guidance", "Retry-After"),
+            allow_headers=("Authorization", "Content-Type", "X-Request-Id", TENSORS_BEGIN),
+            expose_headers=(
+                *("X-Request-Id", "X-Seeds", "X-Bundle", "X-Sampler", "X-Steps", "X-Guidance", "Retry-After"),
+                TENSORS_BEGIN,
+            ),
         )
     inner = Guarded(inner, settings.body_timeout)
     spans = settings.traces == "otlp"

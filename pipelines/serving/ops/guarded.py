@@ -33,7 +33,8 @@ class Guarded:
         if _head_bytes(scope) > HEAD_BYTES:
             current().outcome = code = "head_too_large"
             message = f"the path and the headers must have at most {HEAD_BYTES} bytes together"
-            await error_response(431, code, message, headers={"Connection": "close", **HEADERS})(scope, receive, send)
+            headers = {"Connection": "close", **HEADERS}
+            await error_response(scope["path"], 431, code, message, headers=headers)(scope, receive, send)
             return
         deadline = asyncio.get_running_loop().time() + self._body_seconds
         whole = False

@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 _SANE_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
-PROBES = ("/health/live", "/health/ready", "/metrics")
+PROBES = ("/health/live", "/health/ready", "/v2/health/live", "/v2/health/ready", "/metrics")
 """Asked for by machines every few seconds: their lines are logged for --debug alone."""
 OTHER = "other"
 """The route of requests that no route takes: their paths are the clients' own."""
@@ -59,9 +59,8 @@ class Observed:
         except Exception as error:
             log.exception("%s while answering %s", type(error).__name__, self._route(scope))
             if status == 0:
-                await error_response(500, "internal_error", "the server failed; its log has the request's id")(
-                    scope, receive, answer
-                )
+                message = "the server failed; its log has the request's id"
+                await error_response(scope["path"], 500, "internal_error", message)(scope, receive, answer)
             facts.outcome = "internal_error"
         finally:
             self._told(scope, status or CLIENT_CLOSED_REQUEST, self._clock() - start, facts)

@@ -154,7 +154,7 @@ def test_what_is_not_json_is_refused(client: TestClient, kind: str) -> None:
 
 
 def test_unknown_paths_and_methods_answer_in_the_same_shape(client: TestClient) -> None:
-    assert client.get("/v2").json()["error"]["code"] == "not_found"
+    assert client.get("/v0").json()["error"]["code"] == "not_found"
     answer = client.get("/v1/images")
     assert (answer.status_code, answer.json()["error"]["code"]) == (405, "method_not_allowed")
     assert client.get("/docs").status_code == 404
