@@ -66,5 +66,6 @@ def refusal(answer: httpx.Response, status: int = 400) -> str:
     told = answer.json()
     assert list(told) == ["error"]
     assert len(answer.content) < 4000
-    text: str = told["error"]
+    text = told["error"]
+    assert isinstance(text, str)
     return text

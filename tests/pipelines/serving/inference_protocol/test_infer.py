@@ -14,8 +14,10 @@ from pipelines.sampling.bundle_sampler import Sampler
 from pipelines.serving.app import create_app
 from pipelines.serving.base.request import InvalidRequest
 from pipelines.serving.inference_protocol.inference import answer as answer_of
+from pipelines.serving.inference_protocol.inference import sampling
 from pipelines.serving.inference_protocol.requests import InferenceRequest
 from pipelines.serving.inference_protocol.tensors import Tensor
+from pipelines.serving.service import Service
 from tests.support.inference import BEGIN, ask, binary, output, seeds, tensor
 from tests.support.points_bundle import points_bundle
 from tests.support.rollout_bundle import rollout_bundle
@@ -53,6 +55,12 @@ def test_samples_are_those_of_our_own_route(client: TestClient) -> None:
     }
     for name in ("x-bundle", "x-sampler", "x-steps", "x-guidance", "x-seeds"):
         assert answer.headers[name] == own.headers[name]
+
+
+def test_guidance_is_the_number_that_was_meant(sampler: Sampler) -> None:
+    """0.7 as `/v1/images` has it, and not the float32 that is nearest to it."""
+    given = {"seed": np.array([0]), "guidance": np.array([0.7], np.float32)}
+    assert sampling(Service(sampler, LIMITS), given)[1].guidance.weight == 0.7
 
 
 def test_each_sample_is_a_function_of_its_seed_and_label_alone(client: TestClient, sampler: Sampler) -> None:
