@@ -2,31 +2,50 @@
 
 import argparse
 import logging
+import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ddpm_core.errors import ExportError, ParamsError
 from pipelines.commands.common import Verbs, project_paths
 
+if TYPE_CHECKING:
+    from pipelines.sampling.bundle_sampler import Sampler
+    from pipelines.sampling.recipe import Recipe
+
 log = logging.getLogger(__name__)
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+_MODEL, _BATCH = "ddpm", 64
 
 
 def add_to(verbs: Verbs) -> None:
-    text = "write a bundle in another form: the whole sampler as one ONNX file"
+    text = "write a bundle in another form: the whole sampler as one ONNX file, or a model repository for Triton"
     verb = verbs.add_parser("bundle", help=text, description=text.capitalize() + ".")
-    verb.add_argument("form", choices=["onnx"], help="onnx: one graph from noise to samples, the sampling loop inside")
-    verb.add_argument("out", metavar="OUT.onnx", help="the file to write")
+    verb.add_argument(
+        "form",
+        choices=["onnx", "triton"],
+        help="onnx: one graph from noise to samples, the sampling loop inside; triton: this graph and the network's, "
+        "as a model repository of Triton Inference Server",
+    )
+    verb.add_argument("out", metavar="OUT", help="the file to write, OUT.onnx, or the repository's folder")
     verb.add_argument("--bundle", metavar="FOLDER", help="the bundle (default: the one that the project just built)")
     verb.add_argument("--sampler", metavar="KIND", help="as ddim or unipc_2; docs/samplers.md (default: the bundle's)")
     verb.add_argument("--steps", type=int, help="steps from noise to a sample (default: the bundle's)")
     verb.add_argument("--guidance", type=float, help="weight of classifier-free guidance, 0 = off (default: bundle's)")
+    verb.add_argument(
+        "--name", help=f"triton: name of the sampler; its network is NAME.network there (default: {_MODEL})"
+    )
+    verb.add_argument(
+        "--max-batch", type=int, metavar="N", help=f"triton: most data that it may put together (default: {_BATCH})"
+    )
     verb.set_defaults(action=bundle)
 
 
 def bundle(args: argparse.Namespace) -> None:
-    """Write the graph; it is run beside the sampler first."""
-    out = Path(args.out)
-    if out.suffix != ".onnx":
-        raise ParamsError(f"OUT.onnx: must end in .onnx, got {args.out}")
+    """Write the graph, or the repository; the graph is run beside the sampler first."""
+    out, name, most = Path(args.out), _MODEL if args.name is None else args.name, args.max_batch
+    _check(args, out, name)
     folder = Path(args.bundle) if args.bundle else project_paths(args).bundle
     from pipelines.runtime.environment import limit_threads
 
@@ -34,20 +53,19 @@ def bundle(args: argparse.Namespace) -> None:
     from ddpm_core.files import atomic_write_bytes
     from pipelines.sampling.bundle_sampler import Sampler
 
-    try:
-        from pipelines.sampling.one_graph import difference, sampler_graph
-    except ModuleNotFoundError as error:
-        raise ParamsError(
-            f"ddpm bundle onnx: needs the package {error.name}; install it with `make install`"
-        ) from error
     sampler = Sampler.open(folder, "cpu")
     recipe = sampler.recipe(args.sampler, args.steps, args.guidance)
-    graph = sampler_graph(sampler.bundle, recipe)
-    allowed = 1.0 if sampler.bundle.spec.levels else 1e-3
-    found = difference(sampler, recipe, graph)
-    if found > allowed:
-        raise ExportError(f"the graph must sample as the bundle does, to {allowed:g}, got a difference of {found:g}")
-    atomic_write_bytes(out, graph)
+    graph, found = _graph(args.form, sampler, recipe)
+    if args.form == "onnx":
+        atomic_write_bytes(out, graph)
+    else:
+        from pipelines.serving.inference_protocol.triton_repository import triton_models, write_repository
+
+        models = triton_models(sampler.bundle, recipe, graph, name, _BATCH if most is None else most)
+        write_repository(out, models)
+        for model in models:
+            batch = f"batches of up to {model.most}" if model.most else "requests one by one"
+            log.info("model %s, %s: %s", model.name, batch, out / model.name)
     log.info(
         "sampler %s of %d steps, %d bytes, difference %g: %s",
         recipe.plan.kind,
@@ -56,3 +74,35 @@ def bundle(args: argparse.Namespace) -> None:
         found,
         out,
     )
+
+
+def _check(args: argparse.Namespace, out: Path, name: str) -> None:
+    if args.form == "onnx":
+        for option, value in (("--name", args.name), ("--max-batch", args.max_batch)):
+            if value is not None:
+                raise ParamsError(f"{option}: belongs to `ddpm bundle triton`; leave it out")
+        if out.suffix != ".onnx":
+            raise ParamsError(f"OUT.onnx: must end in .onnx, got {args.out}")
+        return
+    if out.exists() and not out.is_dir():
+        raise ParamsError(f"OUT: must be a folder, or not be there yet, got {args.out}")
+    if not _NAME.fullmatch(name):
+        raise ParamsError(f"--name: must be of letters, digits, `.`, `_` and `-`, at most 100, got {name!r}")
+    if args.max_batch is not None and args.max_batch < 1:
+        raise ParamsError(f"--max-batch: must be at least 1, got {args.max_batch}")
+
+
+def _graph(form: str, sampler: "Sampler", recipe: "Recipe") -> tuple[bytes, float]:
+    """The sampler's graph, and how far its samples are from the sampler's; ExportError where that is too far."""
+    try:
+        from pipelines.sampling.one_graph import difference, sampler_graph
+    except ModuleNotFoundError as error:
+        raise ParamsError(
+            f"ddpm bundle {form}: needs the package {error.name}; install it with `make install`"
+        ) from error
+    graph = sampler_graph(sampler.bundle, recipe)
+    allowed = 1.0 if sampler.bundle.spec.levels else 1e-3
+    found = difference(sampler, recipe, graph)
+    if found > allowed:
+        raise ExportError(f"the graph must sample as the bundle does, to {allowed:g}, got a difference of {found:g}")
+    return graph, found
