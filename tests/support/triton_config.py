@@ -1,4 +1,4 @@
-"""The part of Triton's model_config.proto that we write, so that a config.pbtxt is parsed strictly without its packages.
+"""The part of Triton's model_config.proto that we write, to parse a config.pbtxt strictly without Triton's packages.
 
 Numbers, types and labels are those of the real schema; tests/peers/test_triton_repository.py compares them with it.
 """

@@ -16,7 +16,7 @@ from pipelines.serving.base.request import InvalidRequest
 DATATYPES: Mapping[str, str] = {"float32": "FP32", "int64": "INT64", "uint8": "UINT8"}
 """The protocol's name of a numpy dtype."""
 STRINGS = "BYTES"
-_DTYPES = {"FP32": np.dtype("<f4"), "INT64": np.dtype("<i8"), "UINT8": np.dtype("u1")}
+_DTYPES: Mapping[str, np.dtype[Any]] = {"FP32": np.dtype("<f4"), "INT64": np.dtype("<i8"), "UINT8": np.dtype("u1")}
 _TYPES: Mapping[str, set[type]] = {"FP32": {int, float}, "INT64": {int}, STRINGS: {str}}  # in JSON
 _LENGTH = 4  # bytes before each text among binary BYTES
 
@@ -112,7 +112,8 @@ def _flat(data: Sequence[Any], shape: Sequence[int]) -> list[Any] | None:
 
 def to_bytes(tensor: Tensor, values: NDArray[Any]) -> bytes:
     """The values as the extension for binary tensors has them."""
-    return values.astype(_DTYPES[tensor.datatype], copy=False).tobytes()
+    sent: bytes = values.astype(_DTYPES[tensor.datatype], copy=False).tobytes()
+    return sent
 
 
 def item_bytes(tensor: Tensor) -> int:
