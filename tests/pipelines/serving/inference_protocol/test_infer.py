@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from pipelines.serving.app import create_app
 from pipelines.serving.base.request import InvalidRequest
 from pipelines.serving.inference_protocol.inference import answer as answer_of
 from pipelines.serving.inference_protocol.inference import sampling
+from pipelines.serving.inference_protocol.models import evaluate
 from pipelines.serving.inference_protocol.requests import InferenceRequest
 from pipelines.serving.inference_protocol.tensors import Tensor
 from pipelines.serving.service import Service
@@ -127,6 +129,26 @@ def test_the_network_s_numbers_are_its_own(client: TestClient, sampler: Sampler,
         np.testing.assert_array_equal(output(in_json), found)
         nested = [tensor(name, values, data=values.tolist()) for name, values in inputs.items()]
         np.testing.assert_array_equal(output(ask(client, NETWORK, *nested)), found)
+
+
+def test_on_a_gpu_the_network_is_asked_in_one_shape(sampler: Sampler) -> None:
+    """There each size of a batch costs a search for kernels, and rounds differently."""
+    inputs, sizes, steps = network_inputs(sampler, 7), [], []
+
+    def network(x: Any, t: Any, cond: Any) -> Any:
+        sizes.append(len(x))
+        return sampler.network(x, t, cond)
+
+    on_gpu: Any = SimpleNamespace(bundle=sampler.bundle, device="cuda", network=network)
+    found = evaluate(on_gpu, 3, inputs, lambda done, total: steps.append((done, total)))
+    np.testing.assert_array_equal(found, sampler.network(inputs["x"], inputs["t"], {"label": inputs["label"]}))
+    assert sizes == [3, 3, 3]
+    assert steps == [(1, 3), (2, 3), (3, 3)]
+
+
+def test_a_request_as_kserve_s_client_writes_it(client: TestClient) -> None:
+    answer = ask(client, SAMPLER, seeds(4), id="1", model_name=SAMPLER, outputs=[{"name": "samples"}])
+    np.testing.assert_array_equal(output(answer), output(ask(client, SAMPLER, seeds(4))))
 
 
 def test_what_is_not_finite_comes_as_bytes_alone() -> None:
