@@ -112,7 +112,7 @@ def main() -> None:
         unseen = list(samples(args.photographs, args.tiles // 4, 1000, spec))
         splits = {"train": list(samples(args.photographs, args.tiles, 0, spec)), "test": unseen}
         write_shards(paths.shards, spec, splits, ShardConfig(1000, 125, 100_000))
-        real = np.stack([one.image for one in unseen])
+        real = np.stack([one.arrays["x"] for one in unseen])
         (args.out / "real.png").write_bytes(grid(real[: args.samples], 12, 2))
         rows.append(["unseen tiles", "-", "-", "-", f"{nyquist_energy(real):.2f}"])
         for refine in args.refine:

@@ -69,6 +69,7 @@ def openai_router(models: Models) -> APIRouter:
 
     async def generations(http: Http) -> Response:
         """Pictures of classes, as OpenAI's clients ask for them. The same request gives the same pictures."""
+        models.must_have_place(http)
         body = await json_body(http, models.body_bytes(path))
         request = await _read(ImageGeneration, ImageGeneration.from_json, body)
         service = await models.get(request.model, path)
@@ -77,6 +78,7 @@ def openai_router(models: Models) -> APIRouter:
 
     async def edits(http: Http) -> Response:
         """A picture, filled where its mask is transparent, or varied, as OpenAI's clients ask for it."""
+        models.must_have_place(http)
         content_type = http.headers.get("content-type", "")
         if content_type.split(";")[0].strip().lower() != _FORM:
             raise HttpError(415, "unsupported_media_type", f"send a form with files, Content-Type: {_FORM}")

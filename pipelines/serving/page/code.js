@@ -1,6 +1,10 @@
-// The same request for a terminal and for Python.
+// The same request for a terminal and for Python. Where the service asks for an API key, it is read from the
+// environment, so that nobody copies it with the text.
 
 import { el, segmented } from "./dom.js";
+import { hasKey } from "./wire.js";
+
+const KEY_NAME = "DDPM_API_KEY";
 
 /** A block with both texts and a button to copy. `request`: {path, body, out, form, files}. */
 export function codeBlock(request) {
@@ -30,27 +34,29 @@ export function codeBlock(request) {
 
 export function curl({ path, body, out, form }) {
   const url = new URL(path, document.baseURI).href;
+  const key = hasKey() ? [`  -H "Authorization: Bearer $${KEY_NAME}" \\`] : [];
   if (form) {
     const parts = Object.entries(body).map(([name, value]) => `  -F ${quoted(`${name}=${value}`)} \\`);
-    return [`curl -X POST ${url} \\`, ...parts, `  -o ${out}`].join("\n");
+    return [`curl -X POST ${url} \\`, ...key, ...parts, `  -o ${out}`].join("\n");
   }
-  return [`curl -X POST ${url} \\`, `  -H 'Content-Type: application/json' \\`,
+  return [`curl -X POST ${url} \\`, ...key, `  -H 'Content-Type: application/json' \\`,
     `  -d ${quoted(JSON.stringify(body))} \\`, `  -o ${out}`].join("\n");
 }
 
 export function python({ path, body, out, form }) {
   const url = new URL(path, document.baseURI).href;
+  const key = hasKey() ? `headers={"Authorization": "Bearer " + os.environ["${KEY_NAME}"]}, ` : "";
+  const imports = [...(key ? ["import os"] : []), "from pathlib import Path", "", "import httpx", ""];
   if (form) {
     const isFile = (value) => String(value).startsWith("@");
     const list = Object.entries(body);
     const files = list.filter(([, value]) => isFile(value)).map(([name, value]) => `"${name}": open("${value.slice(1)}", "rb")`);
     const data = list.filter(([, value]) => !isFile(value)).map(([name, value]) => `"${name}": ${literal(String(value))}`);
-    return ["from pathlib import Path", "", "import httpx", "", "answer = httpx.post(", `    "${url}",`,
-      `    files={${files.join(", ")}},`, `    data={${data.join(", ")}},`, "    timeout=120,", ")",
+    return [...imports, "answer = httpx.post(", `    "${url}",`, `    files={${files.join(", ")}},`,
+      `    data={${data.join(", ")}},`, `    ${key}timeout=120,`, ")",
       "answer.raise_for_status()", `Path("${out}").write_bytes(answer.content)`].join("\n");
   }
-  return ["from pathlib import Path", "", "import httpx", "",
-    `answer = httpx.post("${url}", json=${literal(body)}, timeout=120)`,
+  return [...imports, `answer = httpx.post("${url}", json=${literal(body)}, ${key}timeout=120)`,
     "answer.raise_for_status()", `Path("${out}").write_bytes(answer.content)`].join("\n");
 }
 

@@ -26,6 +26,10 @@ export function useKey(key) {
   sessionStorage.setItem(KEY, key);
 }
 
+export function hasKey() {
+  return Boolean(sessionStorage.getItem(KEY));
+}
+
 async function asked(path, options) {
   const key = sessionStorage.getItem(KEY);
   const headers = { ...options.headers, ...(key ? { Authorization: `Bearer ${key}` } : {}) };

@@ -84,7 +84,8 @@ def test_a_full_queue_answers_429_with_retry_after_and_the_others_are_served(sam
         until(full)
         assert refused[0].json()["error"]["code"] == "queue_full"
         assert int(refused[0].headers["retry-after"]) >= 1
-        assert client.post("/v1/images", content=b"is not read").status_code == 429
+        for route in ("", "/generations", "/edits"):
+            assert client.post(f"/v1/images{route}", content=b"is not read").status_code == 429
         assert client.get("/health/live").status_code == 200
         slow.go.set()
         for thread, _ in running:

@@ -165,7 +165,14 @@ def test_a_service_with_keys_is_opened_by_one(open_page: Open, address: str) -> 
     page.goto(address)
     page.get_by_label("API key").fill("s3cret")
     page.keyboard.press("Enter")
-    tiles(page).nth(2).wait_for()
+    tiles(page).nth(2).click()
+    detail = page.locator("#detail")
+    for language, words in (("Code", "Authorization: Bearer $DDPM_API_KEY"), ("Python", 'os.environ["DDPM_API_KEY"]')):
+        detail.get_by_label(language).check()
+        text = detail.locator("code").inner_text()
+        assert words in text
+        assert "s3cret" not in text
+    compile(text, "the request", "exec")
 
 
 def test_the_keyboard_alone_opens_a_sample_and_goes_back_to_it(open_page: Open, address: str) -> None:
