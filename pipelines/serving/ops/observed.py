@@ -7,6 +7,8 @@ import uuid
 from collections.abc import Callable, Collection
 from dataclasses import asdict
 
+from h11 import LocalProtocolError
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pipelines.serving.http import CLIENT_CLOSED_REQUEST, error_response
@@ -19,6 +21,8 @@ _SANE_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 PROBES = ("/health/live", "/health/ready", "/v2/health/live", "/v2/health/ready", "/metrics")
 """Asked for by machines every few seconds: their lines are logged for --debug alone."""
+_BY_THE_CLIENT = (ClientDisconnect, LocalProtocolError)
+"""The client left in the middle of its body, or what it sent ended the protocol before an answer could be written."""
 OTHER = "other"
 """The route of requests that no route takes: their paths are the clients' own."""
 
@@ -56,6 +60,9 @@ class Observed:
 
         try:
             await self._app(scope, receive, answer)
+        except _BY_THE_CLIENT as error:  # a traceback for each would let clients fill the log
+            status, facts.outcome = CLIENT_CLOSED_REQUEST, "client_closed_request"
+            log.debug("%s while answering %s", type(error).__name__, self._route(scope))
         except Exception as error:
             log.exception("%s while answering %s", type(error).__name__, self._route(scope))
             if status == 0:

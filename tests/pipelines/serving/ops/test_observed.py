@@ -4,6 +4,8 @@ import logging
 import re
 
 import pytest
+from h11 import LocalProtocolError
+from starlette.requests import ClientDisconnect
 
 from pipelines.serving.ops import logs
 from pipelines.serving.ops.facts import CURRENT, RequestFacts, current
@@ -90,6 +92,20 @@ def test_a_failing_route_is_answered_in_our_shape_and_logged_with_the_id() -> No
     (trace,) = [raw for raw in lines.raw if "traceback" in raw]
     assert '"request": "r9"' in trace
     assert "RuntimeError: broken" in trace
+
+
+@pytest.mark.parametrize("error", [ClientDisconnect, LocalProtocolError])
+def test_a_client_that_leaves_or_breaks_the_protocol_is_one_line_and_no_failure_of_ours(
+    error: type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def gone(_request: object) -> bytes:
+        raise error("gone")
+
+    monkeypatch.setattr("starlette.requests.Request.body", gone)
+    with log_lines() as lines:
+        client().post("/v1/images", content=b"1")
+    assert [(line["status"], line["outcome"]) for line in lines.requests()] == [(499, "client_closed_request")]
+    assert not [raw for raw in lines.raw if "traceback" in raw]
 
 
 def test_text_lines_have_the_facts_and_the_id_after_the_message() -> None:
