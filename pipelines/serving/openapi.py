@@ -33,6 +33,7 @@ def responses(media: Mapping[str, str]) -> dict[int | str, dict[str, Any]]:
         "required": ["error"],
     }
     told = {
+        404: "The model does not exist.",
         413: "The body is too large.",
         415: "The body is not JSON.",
         422: "The request is not allowed, or too costly; `fields` lists what is wrong.",

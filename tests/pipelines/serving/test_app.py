@@ -204,7 +204,7 @@ def test_openapi_describes_the_request_and_its_examples_are_served(client: TestC
         "format",
     }
     assert content["schema"]["additionalProperties"] is False
-    assert {"200", "413", "415", "422", "429", "503", "504"} <= set(operation["responses"])
+    assert {"200", "404", "413", "415", "422", "429", "503", "504"} <= set(operation["responses"])
     for example in content["examples"].values():
         body = {key: value for key, value in example["value"].items() if key not in ("label", "labels")}
         assert post(client, **body).status_code == 200
