@@ -106,7 +106,9 @@ def _fan(of: Forecasters, row: int, column: int) -> Fan:
     truth, samples = np.full(len(told), np.nan), np.full((len(_FAN_LEVELS), len(told)), np.nan)
     truth[-steps:] = np.where(windows.asked[row, column], of.test.x[row, column], np.nan)
     quantiles = np.quantile(of.model.samples[row, :, column], _FAN_LEVELS, axis=0) * std + mean
-    samples[:, -steps:] = np.where(np.isnan(told[-steps:]), quantiles, np.nan)
+    # A gap in data to impute is not asked for, so what a sample has there means nothing.
+    gap = ~windows.asked[row, column] if of.real.spec.about["task"] == "impute" else ~np.isnan(told[-steps:])
+    samples[:, -steps:] = np.where(gap, np.nan, quantiles)
     series = of.real.spec.classes[windows.label[row]] if of.real.spec.classes else ""
     title = f"{of.columns[column]}{' of ' if series else ''}{series}"
     ends = [time_of(of.test.keys[row], place, of.real.spec) for place in (first, places - 1)]

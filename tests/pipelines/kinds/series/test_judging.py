@@ -31,6 +31,7 @@ from pipelines.kinds.series.rows.sample_files import (
     MODEL,
     PIT,
     QUANTILES,
+    read_fan,
 )
 from pipelines.report.parts.files import ReportInput, SampleFiles
 from pipelines.report.parts.section import Table
@@ -271,6 +272,17 @@ def test_the_tables_say_what_was_measured(task: str):
     middle = next(row for row in tables[COVERAGE] if row["level"] == "0.5")
     assert float(middle[MODEL]) == pytest.approx(numbers["coverage_50"], rel=1e-4)
     assert [row["column"] for row in tables[BY_COLUMN]] == ["load", "heat"]
+
+
+def test_fans_of_gaps_show_samples_where_a_value_was_asked_for_and_nowhere_else():
+    fans = [read_fan(plain) for sort in json.loads(exact("impute").measured.files[FANS]).values() for plain in sort]
+    unknown = 0
+    for fan in fans:
+        assert fan.truth is not None
+        asked = np.isfinite(fan.truth)
+        np.testing.assert_array_equal(np.isfinite(fan.samples), np.broadcast_to(asked, fan.samples.shape))
+        unknown += int((~asked & np.isnan(fan.told)).sum())
+    assert unknown > 0
 
 
 @pytest.mark.parametrize("task", TASKS)
