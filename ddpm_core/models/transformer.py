@@ -1,8 +1,9 @@
 """A transformer on the patches of a picture, told time and label by adaptive layer norm."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import gcd
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from ddpm_core.checks import Checks, at_least_1
 from ddpm_core.errors import DataError, ParamsError
@@ -27,6 +28,7 @@ class TransformerConfig(NetworkConfig):
     heads: int
     expansion: int
     dropout: float
+    refine: int
 
     __checks__: ClassVar[Checks] = {
         "patch": at_least_1,
@@ -35,12 +37,18 @@ class TransformerConfig(NetworkConfig):
         "heads": at_least_1,
         "expansion": at_least_1,
         "dropout": (lambda v: 0 <= v < 1, "at least 0 and below 1"),
+        "refine": (lambda v: v >= 0, "0 or more"),
     }
 
     def faults(self) -> list[str]:
         if self.width % self.heads:
             return [f"heads: must divide width, got heads={self.heads}, width={self.width}"]
         return []
+
+    @classmethod
+    def read(cls, kept: Mapping[str, Any]) -> dict[str, Any]:
+        """An older version had no `refine`, which is 0."""
+        return {"refine": 0, **kept}
 
     def check(self, spec: DataSpec) -> None:
         """Requires pictures whose sides are multiples of `patch`, with a label or no condition."""
@@ -70,7 +78,7 @@ def _transformer(
     from torch import nn
     from torch.nn import functional as F  # noqa: N812
 
-    from ddpm_core.models.layers import FEW, TimeLabelNetwork, attended, sinusoidal_embedding, zero_init
+    from ddpm_core.models.layers import FEW, Refine, TimeLabelNetwork, attended, sinusoidal_embedding, zero_init
 
     width, patch = config.width, config.patch
     out_channels = shape[0] * (2 if learned_variance else 1)
@@ -79,6 +87,10 @@ def _transformer(
     def modulated(h: "Tensor", shift: "Tensor", scale: "Tensor") -> "Tensor":
         """Adaptive layer norm; [B, N, width] with a shift and a scale [B, 1, width]."""
         return F.layer_norm(h, (width,), eps=1e-6) * (1 + scale) + shift
+
+    def as_map(h: "Tensor") -> "Tensor":
+        """[B, N, C] -> [B, C, rows, columns]"""
+        return h.transpose(1, 2).unflatten(2, (rows, columns))
 
     class Block(nn.Module):
         """Attention, then two linear layers. Time and label shift and scale what enters each, and weigh its answer.
@@ -117,21 +129,33 @@ def _transformer(
             self.stem = nn.Linear(shape[0] * patch**2, width)
             self.blocks = nn.ModuleList(Block() for _ in range(config.depth))
             self.modulation = zero_init(nn.Linear(width, 2 * width))
-            self.out = zero_init(nn.Linear(width, out_channels * patch**2))
+            self.refine = self._refine() if config.refine else None
+            if self.refine is None:
+                self.out = zero_init(nn.Linear(width, out_channels * patch**2))
             # Half of a position's numbers are sines of its row, half of its column. [N, width]
             y = sinusoidal_embedding(torch.arange(rows), width // 2).repeat_interleave(columns, 0)
             x = sinusoidal_embedding(torch.arange(columns), width // 2).repeat(rows, 1)
             self.register_buffer("positions", torch.cat([y, x], 1), persistent=False)
 
+        def _refine(self) -> Refine:
+            return Refine(
+                width, (shape[0], out_channels), width,
+                patch=patch, channels=config.refine, groups=8, dropout=config.dropout, scale_shift=True,
+            )  # fmt: skip
+
         def forward(self, x: "Tensor", t: "Tensor", label: "Tensor | None" = None) -> "Tensor":
             if tuple(x.shape[1:]) != shape:
                 raise DataError(f"this network takes data of shape {shape}, got {tuple(x.shape[1:])}")
-            embedding = self.embed(t, label)[:, None]
+            told = self.embed(t, label)
+            embedding = told[:, None]
             # [B, C, H, W] -> [B, N, C patch^2] -> [B, N, width]
             h = self.stem(F.pixel_unshuffle(x, patch).flatten(2).transpose(1, 2)) + self.positions
             for block in self.blocks:
                 h = block(h, embedding)
-            patches = self.out(modulated(h, *self.modulation(embedding).chunk(2, dim=2))).float()
-            return F.pixel_shuffle(patches.transpose(1, 2).unflatten(2, (rows, columns)), patch)
+            h = modulated(h, *self.modulation(embedding).chunk(2, dim=2))
+            if self.refine is None:
+                return F.pixel_shuffle(as_map(self.out(h).float()), patch)
+            y: Tensor = self.refine(as_map(h), x, told)
+            return y.float()
 
     return Transformer()

@@ -27,7 +27,8 @@ from tests.ddpm_core.models import test_hidden_values
 EXAMPLES: list[tuple[NetworkConfig, tuple[int, ...]]] = [  # with the shape of a datum
     (UNetConfig("unet", 2, 8, (1,), 1, (), 2, 2, 0.0, True, False, 0), (2, 4, 6)),
     (MLPConfig("mlp", 16, 2, 0.0), (3, 4)),
-    (TransformerConfig("transformer", 2, 16, 2, 4, 2, 0.0), (2, 6, 4)),
+    (TransformerConfig("transformer", 2, 16, 2, 4, 2, 0.0, 0), (2, 6, 4)),
+    (TransformerConfig("transformer", 2, 16, 2, 4, 2, 0.0, 8), (2, 6, 4)),
     (VAEConfig("vae", 5, 4, (1, 2), 1, 2, 0.0, "each"), (2, 8, 4)),
 ]
 DENOISERS = [example for example in EXAMPLES if not example[0].is_autoencoder]

@@ -19,6 +19,7 @@ TINY: dict[str, Any] = {
     "heads": 4,
     "expansion": 2,
     "dropout": 0.0,
+    "refine": 0,
 }
 T, LABELS = torch.tensor([500.0]), torch.tensor([1])
 
@@ -124,6 +125,29 @@ def test_positions_are_no_weights() -> None:
     assert "positions" not in fresh().state_dict()
 
 
+def test_with_the_branch_at_full_size_pixels_meet_across_patches_before_training() -> None:
+    """The last convolution sees the pixels beside one, and of their patches, which see those beside them."""
+    net, x = fresh((1, 16, 16), refine=4), data((1, 16, 16)).requires_grad_()
+    nn.init.normal_(net.refine.out.weight)
+    net.refine.norm = nn.Identity()  # its means are of the whole picture
+    (gradient,) = torch.autograd.grad(net(x, T, LABELS)[0, 0, 5, 5], x)
+    seen = {(int(row) // 2, int(column) // 2) for row, column in (gradient[0, 0] != 0).nonzero()}
+    assert seen == {(row, column) for row in range(1, 5) for column in range(1, 5)}
+
+
+def test_a_branch_changes_no_other_initial_weight_and_takes_the_place_of_the_last_layer() -> None:
+    plain, refined = (dict(fresh(refine=refine).named_parameters()) for refine in (0, 8))
+    assert {name.split(".")[0] for name in plain.keys() ^ refined.keys()} == {"out", "refine"}
+    shared = plain.keys() & refined.keys()
+    assert all(torch.equal(plain[name], refined[name]) for name in shared)
+
+
+def test_a_network_kept_before_there_was_refine_has_none() -> None:
+    kept = {key: value for key, value in TINY.items() if key != "refine"}
+    assert TransformerConfig(**TransformerConfig.read(kept)) == TransformerConfig(**TINY)
+    assert TransformerConfig(**TransformerConfig.read({**TINY, "refine": 16})).refine == 16
+
+
 @pytest.mark.parametrize("in_products", [False, True])
 def test_attention_is_the_formula(in_products: bool) -> None:
     rows = torch.randn(2, 5, 3 * 8, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
@@ -144,6 +168,7 @@ def test_attention_is_the_formula(in_products: bool) -> None:
         ({"heads": 3}, "heads: must divide width, got heads=3, width=16"),
         ({"expansion": 0}, "expansion: .*, got 0"),
         ({"dropout": 1.0}, "dropout: .*, got 1.0"),
+        ({"refine": -1}, "refine: must be 0 or more, got -1"),
     ],
 )
 def test_a_value_out_of_range_is_refused_by_name(changes: dict[str, Any], message: str) -> None:
