@@ -21,7 +21,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ("pipelines.kinds.facts", "pipelines.shards", "pipelines.sampling", "pipelines.contract", "pipelines.report.parts"),
     ("pipelines.serving.base", "pipelines.evaluation"),
     ("pipelines.kinds",),
-    ("pipelines.gate", "pipelines.serving", "pipelines.training"),
+    ("pipelines.gate", "pipelines.serving", "pipelines.training", "pipelines.interchange"),
     ("pipelines.report.config",),
     ("pipelines.params",),
     ("pipelines.projects",),
@@ -104,6 +104,7 @@ FOREIGN: dict[str, tuple[str, ...]] = {
         "pipelines/sampling/torch_denoiser.py",  # the engine that an evaluation may choose, imported late
         "pipelines/stages/train.py",
         "pipelines/stages/export.py",
+        "pipelines/interchange/",
         "pipelines/profiling/cost.py",
         "pipelines/doctor.py",
         "pipelines/gpu_doctor.py",
@@ -111,6 +112,8 @@ FOREIGN: dict[str, tuple[str, ...]] = {
     "h11": ("pipelines/serving/ops/observed.py",),  # uvicorn's parser of HTTP
     "safetensors": (
         "ddpm_core/",
+        "pipelines/interchange/",
+        "pipelines/commands/import_model.py",
         "pipelines/stages/",
         "pipelines/kinds/pictures/reference/extractors.py",
         "pipelines/kinds/pictures/reference/efficientnet.py",

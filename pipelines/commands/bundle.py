@@ -29,6 +29,19 @@ def add_to(verbs: Verbs) -> None:
         "as a model repository of Triton Inference Server",
     )
     verb.add_argument("out", metavar="OUT", help="the file to write, OUT.onnx, or the repository's folder")
+_DIFFERENCE = 1e-4
+"""Of float32 between two libraries, and of angles of up to the number of levels."""
+
+
+def add_to(verbs: Verbs) -> None:
+    text = "write a bundle in another form: the whole sampler as one ONNX file, or a diffusers folder"
+    verb = verbs.add_parser("bundle", help=text, description=text.capitalize() + ".")
+    verb.add_argument(
+        "form",
+        choices=["onnx", "diffusers"],
+        help="onnx: one graph from noise to samples, the sampling loop inside; diffusers: a DDPMPipeline's folder",
+    )
+    verb.add_argument("out", metavar="OUT", help="the file OUT.onnx, or the folder, to write")
     verb.add_argument("--bundle", metavar="FOLDER", help="the bundle (default: the one that the project just built)")
     verb.add_argument("--sampler", metavar="KIND", help="as ddim or unipc_2; docs/samplers.md (default: the bundle's)")
     verb.add_argument("--steps", type=int, help="steps from noise to a sample (default: the bundle's)")
@@ -46,7 +59,15 @@ def bundle(args: argparse.Namespace) -> None:
     """Write the graph, or the repository; the graph is run beside the sampler first."""
     out, name, most = Path(args.out), _MODEL if args.name is None else args.name, args.max_batch
     _check(args, out, name)
+    """Write the other form, which is run beside the bundle first."""
+    out = Path(args.out)
+    if args.form == "onnx" and out.suffix != ".onnx":
+        raise ParamsError(f"OUT.onnx: must end in .onnx, got {args.out}")
     folder = Path(args.bundle) if args.bundle else project_paths(args).bundle
+    (_one_graph if args.form == "onnx" else _diffusers)(args, folder, out)
+
+
+def _one_graph(args: argparse.Namespace, folder: Path, out: Path) -> None:
     from pipelines.runtime.environment import limit_threads
 
     limit_threads(1)
@@ -106,3 +127,29 @@ def _graph(form: str, sampler: "Sampler", recipe: "Recipe") -> tuple[bytes, floa
     if found > allowed:
         raise ExportError(f"the graph must sample as the bundle does, to {allowed:g}, got a difference of {found:g}")
     return graph, found
+def _diffusers(args: argparse.Namespace, folder: Path, out: Path) -> None:
+    for option in ("sampler", "steps", "guidance"):
+        if getattr(args, option) is not None:
+            raise ParamsError(f"--{option}: belongs to the form onnx; a diffusers folder leaves sampling to its reader")
+    from pipelines.runtime.environment import limit_threads
+
+    limit_threads(1)
+    import numpy as np
+
+    from ddpm_core.diffusion.noise import step_noise
+    from pipelines.interchange.diffusers_out import equivalent, write_diffusers
+    from pipelines.sampling.bundle_sampler import Sampler
+
+    sampler = Sampler.open(folder, "cpu")
+    content = sampler.bundle
+    network = equivalent(content)
+    x, t = step_noise(range(3), 0, content.spec.shape), np.linspace(1, content.schedule.T, 3).round().astype(np.float32)
+    cond = content.spec.conditions_for({"label": [0, 1, 0]} if content.spec.classes else {}, 3)
+    expected = sampler.network(x, t, cond)
+    found = float(np.abs(network.answer(content, x, t, cond) - expected).max() / max(1.0, np.abs(expected).max()))
+    if not found <= _DIFFERENCE:
+        raise ExportError(
+            f"the network must answer as the bundle does, to {_DIFFERENCE:g}, got a difference of {found:g}"
+        )
+    write_diffusers(content, network, out)
+    log.info("bundle %s as UNet2DModel and DDPMScheduler, difference %.1e: %s", content.digest[:16], found, out)

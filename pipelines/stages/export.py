@@ -168,6 +168,7 @@ def _provenance(
         "train_computed": about.get("computed"),
         "train_steps": _best_step(about) if config.weights == "best" else about["steps"],
         "model": about["model"],
+        **({"imported": about["imported"]} if "imported" in about else {}),
         "params_digest": sha256_bytes(
             json_bytes(
                 {

@@ -16,6 +16,7 @@ from ddpm_core.bundle.export import assert_parity, export_onnx
 from ddpm_core.errors import DataError, ParamsError
 from ddpm_core.models import NetworkConfig
 from ddpm_core.models.config import ModelConfig
+from ddpm_core.models.imported_unet_config import ImportedUNetConfig
 from ddpm_core.models.mlp import MLPConfig
 from ddpm_core.models.transformer import TransformerConfig
 from ddpm_core.models.unet_config import UNetConfig
@@ -26,6 +27,12 @@ from tests.ddpm_core.models import test_hidden_values
 
 EXAMPLES: list[tuple[NetworkConfig, tuple[int, ...]]] = [  # with the shape of a datum
     (UNetConfig("unet", 2, 8, (1,), 1, (), 2, 2, 0.0, True, False, 0), (2, 4, 6)),
+    (
+        ImportedUNetConfig(
+            "imported_unet", (8, 12), 1, (1,), (1, 3), 4, 1e-6, 0, 0.0, True, (0,), "end", True, 0.0, 2.0
+        ),
+        (2, 4, 6),
+    ),
     (MLPConfig("mlp", 16, 2, 0.0), (3, 4)),
     (TransformerConfig("transformer", 2, 16, 2, 4, 2, 0.0, 0), (2, 6, 4)),
     (TransformerConfig("transformer", 2, 16, 2, 4, 2, 0.0, 8), (2, 6, 4)),

@@ -1,0 +1,112 @@
+"""`ddpm import`: a model of another library as a bundle, to be sampled, measured and served as one of ours."""
+
+import argparse
+import logging
+import re
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+from ddpm_core.errors import ParamsError
+from pipelines.commands.common import Verbs
+
+if TYPE_CHECKING:
+    from ddpm_core.samplers.config import SampleConfig
+    from pipelines.interchange.model import Imported
+
+log = logging.getLogger(__name__)
+
+LAYOUTS = ("diffusers",)
+_OPSET, _PARITY = 20, 1e-4
+_GOLDEN_STEPS, _GOLDEN_TOLERANCE = 4, 1.0
+
+
+def add_to(verbs: Verbs) -> None:
+    text = "make a bundle of another library's model"
+    verb = verbs.add_parser("import", help=text, description=text.capitalize() + ".")
+    verb.add_argument("path", metavar="PATH", help="a diffusers folder")
+    verb.add_argument("--out", metavar="BUNDLE", required=True, help="the folder to write")
+    verb.add_argument("--layout", choices=LAYOUTS, help="whose model it is (default: diffusers for its folders)")
+    verb.add_argument(
+        "--classes",
+        metavar="NAMES",
+        help="names of the classes, `cat,dog`, or their number (default: one for each row of the class embedding)",
+    )
+    verb.add_argument("--size", metavar="HxW", help="of the pictures, where the model does not tell it")
+    verb.add_argument(
+        "--pickle", action="store_true", help="read torch's own format too: tensors and plain values alone"
+    )
+    verb.add_argument("--sampler", metavar="KIND", default="ddim", help="the bundle's default sampler (default: ddim)")
+    verb.add_argument("--steps", type=int, default=50, help="steps of it (default: 50)")
+    verb.set_defaults(action=import_model)
+
+
+def import_model(args: argparse.Namespace) -> None:
+    """Read, fit the tensors to a network here, export, and prove that the graph answers as that network does."""
+    from pipelines.runtime.environment import limit_threads
+
+    limit_threads(1)
+    imported = read(args)
+    write(imported, sample_config(args.sampler, args.steps, imported), Path(args.out))
+
+
+def read(args: argparse.Namespace) -> "Imported":
+    """The model at PATH."""
+    from pipelines.interchange.diffusers import is_diffusers, read_diffusers
+    from pipelines.interchange.model import Wanted
+
+    path, wanted = Path(args.path), Wanted(args.classes, _size(args.size), args.pickle)
+    layout = args.layout or ("diffusers" if is_diffusers(path) else None)
+    if layout == "diffusers":
+        return read_diffusers(path, wanted)
+    raise ParamsError(f"PATH: must be a diffusers folder, with model_index.json or config.json, got {path}")
+
+
+def sample_config(kind: str, steps: int, imported: "Imported") -> "SampleConfig":
+    """The bundle's default sampler, with the model's own clamping of x0_hat, and no guidance."""
+    from dataclasses import replace
+
+    from ddpm_core.samplers.config import GuidanceConfig, SampleConfig, named
+
+    sampler = replace(named(kind, steps, None), bound=imported.bound)
+    return SampleConfig(sampler, GuidanceConfig(0.0, None, 0.0), 0)
+
+
+def write(imported: "Imported", sample: "SampleConfig", folder: Path) -> None:
+    """The weights as a training would write them, then the export of any training."""
+    from dataclasses import asdict
+
+    from safetensors.torch import save_file
+
+    from ddpm_core.bundle.export_config import ExportConfig
+    from pipelines.stages.export import export_weights
+
+    config = ExportConfig(_OPSET, _PARITY, _GOLDEN_STEPS, _GOLDEN_TOLERANCE, None, "last")
+    with TemporaryDirectory(prefix="import-") as scratch:
+        weights = Path(scratch) / "weights.safetensors"
+        save_file(dict(imported.weights), weights, {"ddpm": _metadata(imported.about())})
+        bundle = export_weights(weights, folder, config, asdict(sample), 1)
+    log.info(
+        "%s of %s, %d classes, predicts %s: bundle %s in %s",
+        " x ".join(map(str, imported.spec.shape)),
+        imported.source["layout"],
+        len(imported.spec.classes),
+        bundle.target,
+        bundle.digest[:16],
+        folder,
+    )
+
+
+def _metadata(about: dict[str, Any]) -> str:
+    import json
+
+    return json.dumps(about, sort_keys=True)
+
+
+def _size(text: str | None) -> tuple[int, int] | None:
+    if text is None:
+        return None
+    found = re.fullmatch(r"(\d+)x(\d+)", text)
+    if found is None or "0" in found.groups():
+        raise ParamsError(f"--size: must be HEIGHTxWIDTH, such as 32x32, got {text!r}")
+    return int(found[1]), int(found[2])
