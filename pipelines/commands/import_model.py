@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-LAYOUTS = ("diffusers",)
+LAYOUTS = ("diffusers", "guided-diffusion")
 _OPSET, _PARITY = 20, 1e-4
 _GOLDEN_STEPS, _GOLDEN_TOLERANCE = 4, 1.0
 
@@ -24,9 +24,12 @@ _GOLDEN_STEPS, _GOLDEN_TOLERANCE = 4, 1.0
 def add_to(verbs: Verbs) -> None:
     text = "make a bundle of another library's model"
     verb = verbs.add_parser("import", help=text, description=text.capitalize() + ".")
-    verb.add_argument("path", metavar="PATH", help="a diffusers folder")
+    verb.add_argument("path", metavar="PATH", help="a diffusers folder, or a checkpoint file")
     verb.add_argument("--out", metavar="BUNDLE", required=True, help="the folder to write")
     verb.add_argument("--layout", choices=LAYOUTS, help="whose model it is (default: diffusers for its folders)")
+    verb.add_argument(
+        "--flags", metavar="FILE", help="of a checkpoint: the model flags that it was trained with, as YAML or JSON"
+    )
     verb.add_argument(
         "--classes",
         metavar="NAMES",
@@ -57,9 +60,26 @@ def read(args: argparse.Namespace) -> "Imported":
 
     path, wanted = Path(args.path), Wanted(args.classes, _size(args.size), args.pickle)
     layout = args.layout or ("diffusers" if is_diffusers(path) else None)
+    if layout is None:
+        raise ParamsError(
+            f"PATH: must be a diffusers folder, with model_index.json or config.json, or a checkpoint with --layout, "
+            f"got {path}"
+        )
+    if (layout == "diffusers") == (args.flags is not None):
+        raise ParamsError("--flags: must be given for a checkpoint, and only there")
     if layout == "diffusers":
         return read_diffusers(path, wanted)
-    raise ParamsError(f"PATH: must be a diffusers folder, with model_index.json or config.json, got {path}")
+    from pipelines.interchange.openai_unet import read_openai
+
+    return read_openai(path, _flags(Path(args.flags)), wanted)
+
+
+def _flags(file: Path) -> dict[str, Any]:
+    from pipelines.params import read_yaml
+
+    if not file.is_file():
+        raise ParamsError(f"--flags: must be a YAML or JSON file, found none at {file}")
+    return dict(read_yaml(file))
 
 
 def sample_config(kind: str, steps: int, imported: "Imported") -> "SampleConfig":
