@@ -2,10 +2,20 @@
 
 from ddpm_core.models.csdi import CSDIConfig
 from ddpm_core.models.imported_unet_config import ImportedUNetConfig
+from ddpm_core.models.linear_attention_unet_config import LinearAttentionUNetConfig
 from ddpm_core.models.mlp import MLPConfig
 from ddpm_core.models.timegrad_config import TimeGradConfig
 from ddpm_core.models.transformer import TransformerConfig
 from ddpm_core.models.unet_config import UNetConfig
 from ddpm_core.models.vae import VAEConfig
 
-ModelConfig = UNetConfig | MLPConfig | TransformerConfig | VAEConfig | CSDIConfig | TimeGradConfig | ImportedUNetConfig
+ModelConfig = (
+    UNetConfig
+    | MLPConfig
+    | TransformerConfig
+    | VAEConfig
+    | CSDIConfig
+    | TimeGradConfig
+    | ImportedUNetConfig
+    | LinearAttentionUNetConfig
+)

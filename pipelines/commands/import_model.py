@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-LAYOUTS = ("diffusers", "guided-diffusion")
+LAYOUTS = ("diffusers", "guided-diffusion", "denoising-diffusion-pytorch")
 _OPSET, _PARITY = 20, 1e-4
 _GOLDEN_STEPS, _GOLDEN_TOLERANCE = 4, 1.0
 
@@ -69,6 +69,10 @@ def read(args: argparse.Namespace) -> "Imported":
         raise ParamsError("--flags: must be given for a checkpoint, and only there")
     if layout == "diffusers":
         return read_diffusers(path, wanted)
+    if layout == "denoising-diffusion-pytorch":
+        from pipelines.interchange.denoising_diffusion import read_denoising_diffusion
+
+        return read_denoising_diffusion(path, _flags(Path(args.flags)), wanted)
     from pipelines.interchange.openai_unet import read_openai
 
     return read_openai(path, _flags(Path(args.flags)), wanted)

@@ -17,6 +17,7 @@ from ddpm_core.errors import DataError, ParamsError
 from ddpm_core.models import NetworkConfig
 from ddpm_core.models.config import ModelConfig
 from ddpm_core.models.imported_unet_config import ImportedUNetConfig
+from ddpm_core.models.linear_attention_unet_config import LinearAttentionUNetConfig
 from ddpm_core.models.mlp import MLPConfig
 from ddpm_core.models.transformer import TransformerConfig
 from ddpm_core.models.unet_config import UNetConfig
@@ -31,6 +32,10 @@ EXAMPLES: list[tuple[NetworkConfig, tuple[int, ...]]] = [  # with the shape of a
         ImportedUNetConfig(
             "imported_unet", (8, 12), 1, (1,), (1, 3), 4, 1e-6, 0, 0.0, True, (0,), "end", True, 0.0, 2.0
         ),
+        (2, 4, 6),
+    ),
+    (
+        LinearAttentionUNetConfig("linear_attention_unet", 8, 6, (1, 2), (1,), (2, 1), (4, 3), 2, 0.0),
         (2, 4, 6),
     ),
     (MLPConfig("mlp", 16, 2, 0.0), (3, 4)),
