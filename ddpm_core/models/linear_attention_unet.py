@@ -1,7 +1,7 @@
 """The network of linear_attention_unet_config.py."""
 
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import Tensor, nn
@@ -23,7 +23,8 @@ class RMSNorm(nn.Module):
         self.scale = nn.Parameter(torch.ones(1, channels, 1, 1))
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.normalize(x, dim=1) * self.scale * x.shape[1] ** 0.5
+        y: Tensor = F.normalize(x, dim=1) * self.scale * x.shape[1] ** 0.5
+        return y
 
 
 class Block(nn.Module):
@@ -143,7 +144,7 @@ class LinearAttentionUNet(TimeLabelNetwork):
         embedding, last = self.embed(t, label), len(self.down) - 1
         stem = h = self.stem(x)
         across = []
-        for level, down in enumerate(self.down):
+        for level, down in enumerate(cast("list[Level]", self.down)):
             h = down.first(h, embedding)
             across.append(h)
             h = down.attention(down.second(h, embedding))
@@ -151,7 +152,7 @@ class LinearAttentionUNet(TimeLabelNetwork):
             h = down.change(F.pixel_unshuffle(h, 2) if level < last else h)
         h = self.middle_first(h, embedding)
         h = self.middle_second(self.middle_attention(h), embedding)
-        for i, up in enumerate(self.up):
+        for i, up in enumerate(cast("list[Level]", self.up)):
             h = up.first(torch.cat([h, across.pop()], 1), embedding)
             h = up.attention(up.second(torch.cat([h, across.pop()], 1), embedding))
             h = up.change(doubled(h) if i < last else h)

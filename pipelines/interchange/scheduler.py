@@ -27,7 +27,7 @@ VARIANCES: dict[str, VarianceName] = {
 _NEAR = 1e-6
 
 
-def chosen(known: Mapping[str, Any], value: Any, key: str) -> Any:
+def chosen(known: Mapping[Any, Any], value: Any, key: str) -> Any:
     """The value in a table, or a ParamsError that names the key."""
     if value not in known:
         raise ParamsError(f"{key}: must be one of {', '.join(map(str, known))} to be imported, got {value!r}")
