@@ -131,7 +131,7 @@ class TrainConfig(Config, Generic[Augment]):
 
     __checks__: ClassVar[Checks] = {
         "seed": (lambda v: 0 <= v < 2**63, "from 0 to 2^63 - 1"),
-        "steps": at_least_1,
+        "steps": not_negative,
         "batch_size": at_least_1,
         "accumulate": at_least_1,
         "label_dropout": (lambda v: 0 <= v < 1, "at least 0 and below 1"),
@@ -160,8 +160,10 @@ class TrainConfig(Config, Generic[Augment]):
                 f"batch_size: must be a multiple of accumulate, got batch_size={self.batch_size}, "
                 f"accumulate={self.accumulate}"
             )
-        if self.warmup_steps >= self.steps:
-            lines.append(f"warmup_steps: must be below steps = {self.steps}, got {self.warmup_steps}")
+        if self.warmup_steps >= max(self.steps, 1):
+            lines.append(f"warmup_steps: must be below steps = {self.steps}, or 0, got {self.warmup_steps}")
+        if self.steps == 0 and self.init_from is None:
+            lines.append("steps: must be at least 1 without init_from, got 0")
         if self.hold_out and self.checkpoint_every % self.log_every:
             lines.append(
                 "checkpoint_every: must be a multiple of log_every if hold_out is above 0, got "

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 LAYOUTS = ("diffusers", "guided-diffusion", "denoising-diffusion-pytorch")
+PARAMS_FILE = "params-import.yaml"
 _OPSET, _PARITY = 20, 1e-4
 _GOLDEN_STEPS, _GOLDEN_TOLERANCE = 4, 1.0
 
@@ -50,7 +51,9 @@ def import_model(args: argparse.Namespace) -> None:
 
     limit_threads(1)
     imported = read(args)
-    write(imported, sample_config(args.sampler, args.steps, imported), Path(args.out))
+    out = Path(args.out)
+    write(imported, sample_config(args.sampler, args.steps, imported), out)
+    write_params(imported, out)
 
 
 def read(args: argparse.Namespace) -> "Imported":
@@ -119,6 +122,27 @@ def write(imported: "Imported", sample: "SampleConfig", folder: Path) -> None:
         bundle.digest[:16],
         folder,
     )
+
+
+def write_params(imported: "Imported", folder: Path) -> None:
+    """Beside the bundle, the keys of params.yaml with which a project's stages judge it as it is."""
+    import json
+    from dataclasses import asdict
+
+    from ddpm_core.bundle.format import BUNDLE_FILE
+    from ddpm_core.files import atomic_write_text, sha256_file
+
+    start = {"path": str(folder.resolve()), "sha256": sha256_file(folder / BUNDLE_FILE)}
+    sections = {
+        "model": asdict(imported.network),
+        "diffusion": asdict(imported.diffusion),
+        "train": {"init_from": start, "steps": 0, "warmup_steps": 0},
+    }
+    lines = [
+        f"{name}:\n" + "".join(f"  {key}: {json.dumps(value)}\n" for key, value in section.items())
+        for name, section in sections.items()
+    ]
+    atomic_write_text(folder / PARAMS_FILE, "\n".join(lines))
 
 
 def _metadata(about: dict[str, Any]) -> str:

@@ -244,8 +244,9 @@ def test_make_repeatable_fixes_the_threads() -> None:
     ("change", "message"),
     [
         ({"batch_size": 10, "accumulate": 4}, "batch_size: must be a multiple of accumulate, got batch_size=10, acc"),
-        ({"warmup_steps": 24}, "warmup_steps: must be below steps = 24, got 24"),
-        ({"steps": 0, "lr": 0.0}, "steps: must be at least 1, got 0; lr: must be above 0, got 0.0"),
+        ({"warmup_steps": 24}, "warmup_steps: must be below steps = 24, or 0, got 24"),
+        ({"steps": 0, "warmup_steps": 0}, "steps: must be at least 1 without init_from, got 0"),
+        ({"steps": -1, "lr": 0.0}, "steps: must be 0 or more, got -1; lr: must be above 0, got 0.0"),
         ({"ema_more": (0.5, 0.9)}, "ema_more: must be other decays than ema_decay, got 0.9 in both"),
         ({"ema_more": (0.5, 0.5)}, r"ema_more: must be different numbers of at least 0 and below 1, got \(0.5, 0.5\)"),
         ({"ema_decay": 1.0}, "ema_decay: must be at least 0 and below 1, got 1.0"),

@@ -7,7 +7,12 @@ import torch
 from safetensors.torch import load_file
 
 from ddpm_core.bundle.format import read_bundle
+from ddpm_core.models import ModelConfig
+from ddpm_core.objectives.config import ObjectiveConfig
 from pipelines.cli import main
+from pipelines.commands.import_model import PARAMS_FILE
+from pipelines.params import read_yaml
+from pipelines.parsing import parse_kept
 from pipelines.sampling.bundle_sampler import Sampler
 from pipelines.sampling.torch_denoiser import network_of
 from tests.support.diffusers_folder import tensors, write_folder
@@ -30,6 +35,10 @@ def test_a_folder_becomes_a_bundle_that_samples_and_goes_back(
         "unet/diffusion_pytorch_model.safetensors",
         "scheduler/scheduler_config.json",
     }
+    told = read_yaml(out / PARAMS_FILE)
+    assert told["train"]["init_from"]["sha256"] == bundle.digest
+    assert parse_kept(ModelConfig, told["model"], "model") == network_of(bundle).config
+    assert parse_kept(ObjectiveConfig, told["diffusion"], "diffusion").target == "v"
     assert Sampler(bundle, "cpu", 1).check_golden() == "equal"
     assert torch.equal(network_of(bundle).state_dict()["label.weight"], weights["class_embedding.weight"])
     grid = tmp_path / "grid.png"

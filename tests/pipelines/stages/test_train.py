@@ -166,3 +166,18 @@ def test_fine_tuning_begins_with_the_weights_of_the_file(trained: tuple[Paths, R
     train.run(params(init_from=start, steps=3, lr=1e-12, ema_decay=0.0), paths, Recorder())
     old, new = load_file(trained[0].weights), load_file(paths.weights)
     assert all(torch.allclose(new[name], weight, atol=1e-6) for name, weight in old.items())
+
+
+def test_no_updates_leave_the_weights_of_the_file_to_the_stages_after(
+    trained: tuple[Paths, Recorder], tmp_path: Path
+) -> None:
+    paths = project(tmp_path)
+    (tmp_path / "old.safetensors").write_bytes(trained[0].weights.read_bytes())
+    start = InitFrom("old.safetensors", sha256_file(trained[0].weights))
+    train.run(params(init_from=start, steps=0, warmup_steps=0), paths, Recorder())
+    old, new = load_file(trained[0].weights), load_file(paths.weights)
+    assert all(torch.equal(new[name], weight) for name, weight in old.items())
+    assert len(paths.curves.read_text().splitlines()) == 1
+    before = paths.weights.read_bytes()
+    train.run(params(init_from=start, steps=0, warmup_steps=0), paths, Recorder())
+    assert paths.weights.read_bytes() == before
