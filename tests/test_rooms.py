@@ -124,6 +124,7 @@ FOREIGN: dict[str, tuple[str, ...]] = {
         "pipelines/kinds/pictures/training/augment.py",
         "pipelines/kinds/pictures/sources/torchvision_set.py",
     ),
+    "fsspec": ("pipelines/kinds/pictures/sources/remote.py",),
     "webdataset": ("pipelines/shards/archive.py",),
     "great_expectations": ("pipelines/contract/expectations.py",),
     "sqlalchemy": ("pipelines/tracking/mlflow_errors.py",),  # its errors alone, for MLflow lets them through
@@ -165,6 +166,7 @@ FOREIGN: dict[str, tuple[str, ...]] = {
     "pandas": ("pipelines/contract/expectations.py",),
     "pyarrow": (
         "pipelines/kinds/manifest.py",
+        "pipelines/kinds/pictures/sources/arrow_cells.py",
         "pipelines/kinds/series/sources/parquet_files.py",
         "pipelines/kinds/series/serving/outputs.py",
     ),

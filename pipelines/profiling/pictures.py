@@ -194,10 +194,8 @@ def _inner(path: Path) -> Path:
 
 
 def _listing(place: Path) -> Listing:
-    source = ImageFolder(
-        "image_folder", str(place), "none", _THUMB, "rgb", "crop", "lanczos", (255,) * 3, 1, 50.0, 50.0
-    )
-    return source.listing(Path())
+    rules = (_THUMB, "rgb", "crop", "lanczos", (255, 255, 255), 1, 50.0, 50.0)
+    return ImageFolder(*rules, "image_folder", str(place), "none").listing(Path())
 
 
 def _rules(size: int) -> Rules:

@@ -1,4 +1,4 @@
-"""Pictures of one's own: a folder or a zip, a sub-folder a class, or all in one without labels."""
+"""Pictures of one's own: a folder, a zip or a tar, a sub-folder a class, or all in one without labels."""
 
 import os
 import re
@@ -8,81 +8,45 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import ClassVar, Literal
 
-from ddpm_core.checks import Checks, Config, at_least_1, positive
+from ddpm_core.checks import Checks
 from ddpm_core.errors import DataError
 from pipelines.kinds.facts import SourceFacts, name_of
-from pipelines.kinds.pictures.rows.rules import (
-    Channels,
-    File,
-    Filter,
-    Fit,
-    Found,
-    Listing,
-    Member,
-    Rules,
-    is_ignored,
-    lies_within,
-)
+from pipelines.kinds.pictures.rows.rules import File, Found, Listing, Member, is_ignored, lies_within
+from pipelines.kinds.pictures.sources.picture_rules import PictureRules
+from pipelines.kinds.pictures.sources.tar_files import ENDINGS, is_tar, read_tar
 from pipelines.kinds.quarantine import shown_name
-
-_MEGABYTE = 1_000_000
 
 Entry = tuple[tuple[str, ...], File | Member]  # the parts of a name below the folder, and where the bytes are
 
 
 @dataclass(frozen=True)
-class ImageFolder(Config):
-    """A folder or a zip of pictures, and the rules that make them equal in size and colour."""
+class ImageFolder(PictureRules):
+    """A folder, a zip or a tar of pictures, and the rules that make them equal in size and colour."""
 
     kind: Literal["image_folder"]
     path: str
     labels: Literal["folders", "none"]
-    size: int
-    channels: Channels
-    fit: Fit
-    filter: Filter
-    background: tuple[int, int, int]
-    min_side: int
-    max_megapixels: float
-    max_megabytes: float
 
     __checks__: ClassVar[Checks] = {
-        "path": (lambda v: bool(v.strip()), "the path of a folder or a zip"),
-        "size": at_least_1,
-        "background": (lambda v: all(0 <= level <= 255 for level in v), "three levels of 0 to 255 (red, green, blue)"),
-        "min_side": at_least_1,
-        "max_megapixels": positive,
-        "max_megabytes": positive,
+        "path": (lambda v: bool(v.strip()), "the path of a folder, a zip or a tar"),
+        **PictureRules.__checks__,
     }
-
-    def rules(self) -> Rules:
-        return Rules(
-            size=self.size,
-            channels=self.channels,
-            fit=self.fit,
-            filter=self.filter,
-            background=self.background,
-            min_side=self.min_side,
-            max_pixels=int(self.max_megapixels * 1_000_000),
-            max_bytes=int(self.max_megabytes * _MEGABYTE),
-        )
 
     def facts(self) -> SourceFacts:
         """Of a folder nothing is known but its name, which names the model in the registry."""
-        name = Path(self.path).name
-        return SourceFacts(
-            model_name=name_of(name[:-4] if name.lower().endswith(".zip") else name, otherwise="pictures")
-        )
+        return SourceFacts(model_name=name_of(without_ending(Path(self.path).name), otherwise="pictures"))
 
     def listing(self, root: Path) -> Listing:
         place = root / self.path
         if place.is_dir():
             entries, folders = _in_folder(place)
+        elif place.is_file() and is_tar(place):
+            entries, folders = _in_tar(place, root)
         elif place.is_file() and zipfile.is_zipfile(place):
             entries, folders = _in_zip(place)
         else:
-            came = "a file that is no zip" if place.is_file() else "nothing"
-            raise DataError(f"source.path: {place} must be a folder or a zip of pictures, but there is {came}")
+            came = "a file that is neither" if place.is_file() else "nothing"
+            raise DataError(f"source.path: {place} must be a folder, a zip or a tar of pictures, but there is {came}")
         kept = sorted((entry for entry in entries if not is_ignored(entry[0])), key=lambda entry: _order(entry[0]))
         if not kept:
             raise DataError(f"source.path: {place} must hold pictures, but no file in it is to be looked at")
@@ -101,6 +65,12 @@ class ImageFolder(Config):
         classes = {picture.class_name for picture in found if picture.class_name is not None}
         empty = {shown_name(name) for name in folders if labelled and not is_ignored((name,))} - classes
         return Listing(found, tuple(sorted(classes)), len(entries) - len(kept), tuple(sorted(empty)))
+
+
+def without_ending(name: str) -> str:
+    """An archive's name without .zip, .tar and the like."""
+    ending = next((each for each in (".zip", *ENDINGS) if name.lower().endswith(each)), "")
+    return name.removesuffix(name[len(name) - len(ending) :])
 
 
 def _without_folders(place: Path, kept: Sequence[Entry]) -> str:
@@ -174,12 +144,23 @@ def _in_zip(path: Path) -> tuple[list[Entry], set[str]]:
             folders.append(parts)
         elif parts:
             entries.append((parts, Member(path, number)))
+    return _from_inside(entries, folders)
+
+
+def _in_tar(path: Path, root: Path) -> tuple[list[Entry], set[str]]:
+    """Every file in a tar, and its outermost folders."""
+    members = read_tar(path, root)
+    entries: list[Entry] = [(each.parts, each.content) for each in members if each.content is not None]
+    return _from_inside(entries, [each.parts for each in members if each.content is None and each.parts])
+
+
+def _from_inside(entries: list[Entry], folders: Sequence[tuple[str, ...]]) -> tuple[list[Entry], set[str]]:
     outer = _outer_folders(entries)
     inner = [(parts[outer:] if len(parts) > outer else parts, content) for parts, content in entries]
     return inner, {parts[outer] for parts in folders if len(parts) > outer}
 
 
 def _outer_folders(entries: Sequence[Entry]) -> int:
-    """1 for a zip of one folder that holds folders (pets.zip: pets/cat/1.png), which is read from inside it; else 0."""
+    """1 for an archive of one folder that holds folders (pets.zip: pets/cat/1.png), read from inside it; else 0."""
     seen = [parts for parts, _ in entries if not is_ignored(parts)]
     return int(len({parts[0] for parts in seen}) == 1 and all(len(parts) > 2 for parts in seen))

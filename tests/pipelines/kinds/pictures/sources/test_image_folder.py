@@ -170,7 +170,7 @@ def test_files_that_cannot_be_read_say_why(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("files", "message"),
     [
-        (None, "raw must be a folder or a zip of pictures, but there is nothing"),
+        (None, "raw must be a folder, a zip or a tar of pictures, but there is nothing"),
         ({}, "raw must hold pictures, but no file in it is to be looked at"),
         ({".DS_Store": b""}, "raw must hold pictures, but no file in it is to be looked at"),
         ({"1.png": b""}, "labels: folders needs a sub-folder for each class .* set `labels: none`"),
@@ -187,7 +187,7 @@ def test_a_source_without_pictures_is_told(tmp_path: Path, files: dict[str, byte
 @pytest.mark.parametrize(
     ("field", "value", "message"),
     [
-        ("path", " ", "path: must be the path of a folder or a zip"),
+        ("path", " ", "path: must be the path of a folder, a zip or a tar"),
         ("size", 0, "size: must be at least 1, got 0"),
         ("background", (0, 0, 256), "background: must be three levels of 0 to 255"),
         ("min_side", 0, "min_side: must be at least 1"),

@@ -113,7 +113,9 @@ def test_a_damaged_member_of_a_zip_is_quarantined(tmp_path: Path) -> None:
     assert project.reasons()["a/1.png"].startswith("damaged inside its zip: ")
 
 
-def test_a_file_that_is_no_zip_is_told(tmp_path: Path) -> None:
+def test_a_file_that_is_no_archive_is_told(tmp_path: Path) -> None:
     (tmp_path / "raw").write_bytes(b"words")
-    with pytest.raises(DataError, match="must be a folder or a zip of pictures, but there is a file that is no zip"):
+    with pytest.raises(
+        DataError, match="must be a folder, a zip or a tar of pictures, but there is a file that is neither"
+    ):
         FOLDER.listing(tmp_path)
