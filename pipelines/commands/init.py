@@ -17,7 +17,9 @@ def add_to(verbs: Verbs) -> None:
     verb.add_argument("folder", metavar="FOLDER", help="where; new or empty, apart from .git and the data")
     what = verb.add_mutually_exclusive_group(required=True)
     what.add_argument(
-        "--data", metavar="PATH", help="a folder or zip of pictures, or a CSV or Parquet file of points or series"
+        "--data",
+        metavar="PATH",
+        help="pictures (a folder, zip, tar or table of them), or a CSV or Parquet file of points or series",
     )
     what.add_argument("--preset", metavar="NAME", help="an example's parameters; an unknown name lists them all")
     what.add_argument(

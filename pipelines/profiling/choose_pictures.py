@@ -30,7 +30,8 @@ def choose(seen: PictureProfile, path: str, device: str) -> Chosen:
     steps = min(1_000 if grey else 3_000, max(300, _EPOCHS * train // batch))
     choices = [
         Choice("source.path", path),
-        Choice("source.labels", labels, why_labels),
+        *(Choice(f"source.{key}", value) for key, value in seen.given.keys.items()),
+        Choice(f"source.{seen.given.label_key}", _label_value(seen, labels), why_labels),
         Choice("source.size", side, why_side),
         Choice("source.channels", "grey" if grey else "rgb", f"{seen.coloured:.0%} of the pictures have colour"),
         *_fit(seen),
@@ -57,7 +58,7 @@ def choose(seen: PictureProfile, path: str, device: str) -> Chosen:
     return Chosen(
         about=about,
         template="digits",
-        source=source_text("image_folder"),
+        source=source_text(seen.given.kind),
         found=tuple(_found(seen)),
         warnings=tuple(_warnings(seen, labels, train, test, side, path)),
         choices=tuple(choices),
@@ -79,7 +80,8 @@ def _found(seen: PictureProfile) -> Iterator[str]:
     yield f"{seen.coloured:.0%} have colour; {look} ({seen.grain:.0%} of neighbouring pixels differ)"
     if seen.classes:
         sizes = sorted(seen.classes.values())
-        yield f"{len(sizes)} folders of {sizes[0]} to {sizes[-1]} pictures, {seen.outside} pictures outside of them"
+        word = "folders" if seen.given.kind == "image_folder" else "labels"
+        yield f"{len(sizes)} {word} of {sizes[0]} to {sizes[-1]} pictures, {seen.outside} pictures outside of them"
     if seen.refused:
         shown = "; ".join(f"{each.name}: {each.reason}" for each in seen.refused[:3])
         yield f"{len(seen.refused)} of {seen.looked} files cannot be used ({shown})"
@@ -89,21 +91,30 @@ def _found(seen: PictureProfile) -> Iterator[str]:
         yield f"{len(seen.near)} pairs look nearly the same, by a difference hash of 64 bits"
 
 
+def _label_value(seen: PictureProfile, labels: str) -> str | None:
+    """What section source says where there are labels, and where there are none."""
+    if labels == "none":
+        return seen.given.without_labels
+    return "folders" if seen.given.kind == "image_folder" else seen.given.label_value
+
+
 def _labels(seen: PictureProfile) -> tuple[str, str]:
+    """`folders` stands for labels of any source."""
+    word = "folders" if seen.given.kind == "image_folder" else "labels"
     if len(seen.classes) < 2:
-        return "none", "there are no class folders"
+        return "none", "there are no class folders" if word == "folders" else "there are not two labels or more"
     all_of_them = len(seen.classes)
     small = [name for name, count in seen.classes.items() if count < _CLASS_LEAST]
     if small:
         return (
             "none",
-            f"{len(small)} of {all_of_them} folders hold fewer than {_CLASS_LEAST} pictures, such as {small[0]!r}",
+            f"{len(small)} of {all_of_them} {word} hold fewer than {_CLASS_LEAST} pictures, such as {small[0]!r}",
         )
     if seen.outside > 0.02 * seen.files:
-        return "none", f"{seen.outside} pictures lie outside of the folders"
+        return "none", f"{seen.outside} pictures lie outside of the {word}"
     return (
         "folders",
-        f"each of {len(seen.classes)} folders is a class, with {min(seen.classes.values())} pictures or more",
+        f"each of {len(seen.classes)} {word} is a class, with {min(seen.classes.values())} pictures or more",
     )
 
 
@@ -216,7 +227,8 @@ def _warnings(seen: PictureProfile, labels: str, train: int, test: int, side: in
             "better than it is: keep one of each"
         )
     if labels == "none" and len(seen.classes) >= 2:
-        yield "the folders are not used as classes, so that you cannot ask for one; source.labels: folders uses them"
+        key, value = seen.given.label_key, _label_value(seen, "folders")
+        yield f"they are not used as classes, so that you cannot ask for one; source.{key}: {value} uses them"
     if side > seen.side:
         yield f"pictures are enlarged to {side} pixels; smaller than {MIN_SIDE} are refused"
     if seen.place.resolve() != seen.place and str(seen.place) not in path:

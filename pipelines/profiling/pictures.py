@@ -1,6 +1,8 @@
-"""Looks at a folder or a zip of pictures: sizes, colour, classes, broken files, copies, grain, mirror images."""
+"""Looks at pictures, wherever they come from: sizes, colour, classes, broken files, copies, grain, mirror images."""
 
 import io
+import re
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -14,13 +16,12 @@ from numpy.typing import NDArray
 from ddpm_core.errors import DataError
 from ddpm_core.metrics.energy import cross_means, row_means
 from pipelines.kinds.pictures.rows.decode import decode
-from pipelines.kinds.pictures.rows.rules import File, Found, Listing, Member, Rules
-from pipelines.kinds.pictures.sources.image_folder import ImageFolder
+from pipelines.kinds.pictures.rows.rules import File, Found, Member, Rules
 from pipelines.profiling.hashes import difference_hash, near_copies
+from pipelines.profiling.picture_sources import ENDINGS, Recognised, recognised
 
 Pixels = NDArray[np.uint8]
 
-ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm")
 MIN_SIDE = 8
 _LOOKED_AT = 2_000  # pictures, spread over the listing
 _MEGAPIXELS = 300.0  # decoded at most: large photographs are slow
@@ -36,7 +37,8 @@ class Refused:
 
     @property
     def is_named_like_a_picture(self) -> bool:
-        return self.name.lower().endswith(ENDINGS)
+        """Or is the row of a table, which must have one."""
+        return self.name.lower().endswith(ENDINGS) or re.search(r":\d+$", self.name) is not None
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,8 +46,10 @@ class PictureProfile:
     """What was seen of some of the pictures. Arrays are by the pictures that could be read."""
 
     place: Path
-    classes: dict[str, int]  # files named like pictures in each folder directly below
-    outside: int  # such files outside of these folders
+    given: Recognised
+    scratch: "tempfile.TemporaryDirectory[str]"  # what `contents` may lie in; removed with the profile
+    classes: dict[str, int]  # files named like pictures in each folder directly below, or pictures of each label
+    outside: int  # such files outside of these folders, or without a label
     files: int
     looked: int
     refused: tuple[Refused, ...]
@@ -133,18 +137,29 @@ class PictureProfile:
         return 2 * (across - within) / max(within, 1e-9)
 
 
-def is_of_pictures(path: Path) -> bool:
-    """Whether a folder or a zip holds files named like pictures."""
-    if path.is_file():
-        return path.suffix.lower() == ".zip"
-    return path.is_dir() and any(file.suffix.lower() in ENDINGS for file in path.rglob("*"))
-
-
 def profile(path: Path) -> PictureProfile:
+    """DataError where there are no pictures."""
+    seen = profile_if_pictures(path)
+    if seen is None:
+        raise DataError(f"--data: {path} must hold pictures ({', '.join(ENDINGS)}), but there are none that are known")
+    return seen
+
+
+def profile_if_pictures(path: Path) -> PictureProfile | None:
     place = _inner(path)
-    listing = _listing(place)
-    named = [found for found in listing.found if found.name.lower().endswith(ENDINGS)]
-    folders: Counter[str] = Counter(PurePosixPath(found.name).parts[0] for found in named if "/" in found.name)
+    scratch = tempfile.TemporaryDirectory(prefix="ddpm-init-")
+    given = recognised(place, Path(scratch.name))
+    return None if given is None else _profile(path, given, scratch)
+
+
+def _profile(path: Path, given: Recognised, scratch: "tempfile.TemporaryDirectory[str]") -> PictureProfile:
+    listing = given.listing(Path(scratch.name))
+    if given.kind == "image_folder":
+        named = [found for found in listing.found if found.name.lower().endswith(ENDINGS)]
+        folders: Counter[str] = Counter(PurePosixPath(found.name).parts[0] for found in named if "/" in found.name)
+    else:
+        named = list(listing.found)
+        folders = Counter(found.class_name for found in named if found.class_name is not None)
     looked, refused, sides, thumbs, contents = 0, [], [], [], []
     megapixels, began = 0.0, time.perf_counter()
     for found in _drawn(listing.found):
@@ -169,7 +184,9 @@ def profile(path: Path) -> PictureProfile:
             + "; ".join(f"{reason} ({n})" for reason, n in reasons)
         )
     return PictureProfile(
-        place=place,
+        place=Path(given.source.path),
+        given=given,
+        scratch=scratch,
         classes=dict(sorted(folders.items())),
         outside=len(named) - sum(folders.values()),
         files=len(listing.found),
@@ -191,11 +208,6 @@ def _inner(path: Path) -> Path:
             break
         path = entries[0]
     return path
-
-
-def _listing(place: Path) -> Listing:
-    rules = (_THUMB, "rgb", "crop", "lanczos", (255, 255, 255), 1, 50.0, 50.0)
-    return ImageFolder(*rules, "image_folder", str(place), "none").listing(Path())
 
 
 def _rules(size: int) -> Rules:

@@ -38,18 +38,18 @@ class Plan:
 def plan_of(data: Path, folder: Path) -> Plan:
     """Look at the data; DataError where they are none that we know."""
     _check_place(data, folder)
-    if tables.is_of_tables(data) and not pictures.is_of_pictures(data):
-        table = tables.profile(data)
-        path = path_from(folder, data)
-        chosen = choose_points.choose(table, path) if table.time is None else choose_series.choose(table, path)
-        return _plan(chosen, data, None)
-    if not pictures.is_of_pictures(data):
+    seen = pictures.profile_if_pictures(data)
+    if seen is not None:
+        return _plan(choose_pictures.choose(seen, path_from(folder, seen.place), _device()), data, seen)
+    if not tables.is_of_tables(data):
         raise DataError(
             f"--data: {data} must hold pictures ({', '.join(pictures.ENDINGS)}) or tables (.csv, .parquet), but there "
             "is neither; data sets by name are in docs/data.md, examples with --preset"
         )
-    seen = pictures.profile(data)
-    return _plan(choose_pictures.choose(seen, path_from(folder, seen.place), _device()), data, seen)
+    table = tables.profile(data)
+    path = path_from(folder, data)
+    chosen = choose_points.choose(table, path) if table.time is None else choose_series.choose(table, path)
+    return _plan(chosen, data, None)
 
 
 def _plan(chosen: Chosen, data: Path, seen: "pictures.PictureProfile | None") -> Plan:
@@ -118,7 +118,8 @@ def _of_pictures(params: "Params", seen: "pictures.PictureProfile") -> "tuple[Da
     from pipelines.kinds.pictures.rows.decode import decode
 
     rules = params.source.rules()
-    classes = tuple(seen.classes) if params.source.labels == "folders" else ()
+    chosen = getattr(params.source, seen.given.label_key)
+    classes = () if chosen == seen.given.without_labels else tuple(seen.classes)
     x = np.stack([decode(pictures.read(found), rules) for found in seen.contents[:_EXAMPLES]])
     spec = rules.spec(classes)
     labels = np.arange(len(x), dtype=np.int64) % max(1, len(classes))

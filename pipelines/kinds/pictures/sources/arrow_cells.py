@@ -57,6 +57,7 @@ class _Rows:
 
     def at(self, row: int, limit: int) -> bytes | str:
         """The bytes in a row, or the path that stands there."""
+        failures: tuple[type[BaseException], ...] = (StopIteration, *arrow_errors())
         try:
             if self._batch is None or row < self._start:
                 self._start, self._batches = batches_of(self._path, [self._column], _BATCH, row)
@@ -65,7 +66,7 @@ class _Rows:
                 self._start += len(self._batch)
                 self._batch = next(self._batches)
             return _value(self._batch.column(0)[row - self._start], limit)
-        except (StopIteration, *arrow_errors()) as error:
+        except failures as error:
             self._batch = None
             raise DataError(f"damaged inside {self._path.name}: {error or 'it ends too soon'}") from error
 

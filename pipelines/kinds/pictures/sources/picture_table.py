@@ -70,7 +70,7 @@ class PictureTable(PictureRules):
         header = self._header(place, next(lines, b"")) if is_csv else []
         for line in lines:
             try:
-                cells = _named(header, cells_of(line, self.delimiter)) if is_csv else _object(line)
+                cells = _named(header, cells_of(line, self.delimiter)) if is_csv else object_of(line)
             except DataError as error:
                 yield Refused.because(str(error)), None
                 continue
@@ -126,7 +126,8 @@ def _named(header: list[str], cells: list[str]) -> dict[str, str]:
     return dict(zip(header, cells, strict=True))
 
 
-def _object(line: bytes) -> dict[str, Any]:
+def object_of(line: bytes) -> dict[str, Any]:
+    """A row of JSON lines."""
     try:
         value = json.loads(line)
     except RecursionError as error:

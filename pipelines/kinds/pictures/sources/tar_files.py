@@ -62,7 +62,7 @@ def read_tar(path: Path, root: Path) -> list[TarEntry]:
         with plain.open("rb") as file:
             archive = tarfile.TarFile(fileobj=_Limited(file), errorlevel=2)
             while (member := archive.next()) is not None:
-                archive.members.clear()  # else a list of them is kept
+                archive.members.clear()  # type: ignore[attr-defined]  # else a list of them is kept
                 if member.size < 0:
                     raise tarfile.ReadError("a member has a size below 0")
                 entries.append(_entry(path, plain, member, stamp))

@@ -4,7 +4,7 @@ import json
 import shutil
 import zipfile
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -16,6 +16,7 @@ from pipelines.kinds.manifest import Manifest
 from pipelines.kinds.pictures.rows.rules import Pixels
 from pipelines.kinds.pictures.sources import EmbeddedDigits, Remote, Several, SourceConfig, Torchvision
 from pipelines.kinds.pictures.sources.several import Classes
+from pipelines.parsing import parse_kept
 from tests.support.picture_sources import (
     HUGGING_FACE,
     PICTURES,
@@ -161,8 +162,8 @@ def test_every_source_is_here(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", MAKERS)
 def test_the_same_pictures_give_the_same_data_and_every_input_is_accounted_for(tmp_path: Path, name: str) -> None:
-    expected = Project(tmp_path / "as-folder") if (tmp_path / "as-folder").mkdir() is None else None
-    assert expected is not None
+    (tmp_path / "as-folder").mkdir()
+    expected = Project(tmp_path / "as-folder")
     expected.source = folder(tmp_path / "as-folder")
     (tmp_path / "here").mkdir()
     project = Project(tmp_path / "here")
@@ -192,6 +193,12 @@ def test_no_more_is_read_of_a_picture_than_is_allowed(tmp_path: Path, name: str)
         assert not isinstance(found.content, Pixels)
         with pytest.raises(DataError, match="more than the 5 that max_megabytes allows"):
             found.content.read(5)
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_a_source_is_the_same_when_it_is_read_from_params(tmp_path: Path, name: str) -> None:
+    source = MAKERS[name](tmp_path)
+    assert parse_kept(SourceConfig, json.loads(json.dumps(asdict(source))), "source") == source
 
 
 @pytest.mark.parametrize("name", MAKERS)

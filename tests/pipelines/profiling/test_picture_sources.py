@@ -1,0 +1,98 @@
+"""Which source some data are taken for, and that the chosen parameters read them."""
+
+import io
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from PIL import Image
+
+from pipelines.params import load_params
+from pipelines.profiling import plan
+from pipelines.profiling.pictures import profile
+from pipelines.profiling.plan import plan_of
+from tests.pipelines.profiling.test_pictures import blobs
+from tests.support.picture_sources import hugging_face_table, save_parquet, save_to_disk, tar_bytes
+from tests.support.pictures import write
+
+
+@pytest.fixture(autouse=True)
+def on_a_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plan, "_device", lambda: "cpu")
+    monkeypatch.delenv("DDPM_HOME", raising=False)
+
+
+def files(n: int = 40) -> list[bytes]:
+    made = []
+    for picture in blobs(n):
+        Image.fromarray(picture).save(stream := io.BytesIO(), "PNG")
+        made.append(stream.getvalue())
+    return made
+
+
+def data(form: str, root: Path) -> Path:
+    pictures = files()
+    kinds = [("cat", "dog")[number % 2] for number in range(len(pictures))]
+    rows = [(picture, number % 2) for number, picture in enumerate(pictures)]
+    if form in ("tar", "tar.gz"):
+        place = root / f"pets.{form}"
+        members = {f"{kind}/{n}.png": picture for n, (kind, picture) in enumerate(zip(kinds, pictures, strict=True))}
+        place.write_bytes(tar_bytes(members, "w:gz" if form == "tar.gz" else "w"))
+        return place
+    if form == "csv":
+        lines = ["id;image;label", *(f"{n};{n}.png;{kind}" for n, kind in enumerate(kinds))]
+        write(root / "pets", {"all.csv": "\n".join(lines).encode(), **{f"{n}.png": p for n, p in enumerate(pictures)}})
+        return root / "pets" / "all.csv"
+    if form == "parquet file":
+        return save_parquet(root / "pets" / "all.parquet", pa.table({"picture": pictures, "kind": kinds}))
+    if form == "parquet folder":
+        save_parquet(root / "pets" / "data" / "train.parquet", hugging_face_table(rows, ("cat", "dog")))
+    elif form == "save_to_disk":
+        save_to_disk(root / "pets", hugging_face_table(rows, ("cat", "dog")))
+    else:
+        members = {}
+        for n, (kind, picture) in enumerate(zip(kinds, pictures, strict=True)):
+            members[f"{n:03d}.png"], members[f"{n:03d}.cls"] = picture, kind.encode()
+        write(root / "pets", {"0.tar": tar_bytes(members)})
+    return root / "pets"
+
+
+@pytest.mark.parametrize(
+    ("form", "kind", "key", "value"),
+    [
+        ("tar", "image_folder", "labels", "folders"),
+        ("tar.gz", "image_folder", "labels", "folders"),
+        ("csv", "picture_table", "label_column", "label"),
+        ("parquet file", "picture_table", "label_column", "kind"),
+        ("parquet folder", "hugging_face", "label_column", "label"),
+        ("save_to_disk", "hugging_face", "label_column", "label"),
+        ("webdataset", "webdataset", "labels", "cls"),
+    ],
+)
+def test_data_are_taken_for_what_they_are_and_the_plan_reads_them(
+    form: str, kind: str, key: str, value: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    place = data(form, tmp_path)
+    found = plan_of(place, tmp_path / "project")
+    (tmp_path / "params.yaml").write_text(found.params)
+    source = load_params(tmp_path / "params.yaml").source
+    assert (source.kind, getattr(source, key)) == (kind, value)
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+    (tmp_path / "project").mkdir()
+    listing = source.listing(tmp_path / "project")
+    assert listing.classes == ("cat", "dog")
+    assert len(listing.found) == 40
+    seen = profile(place)
+    assert (seen.usable, seen.classes) == (40, {"cat": 20, "dog": 20})
+
+
+def test_a_table_without_pictures_is_none_of_pictures(tmp_path: Path) -> None:
+    write(tmp_path, {"points.csv": b"u,v\n" + b"".join(b"%d,%d\n" % (n, n * n % 7) for n in range(200))})
+    assert load_plan(tmp_path).startswith("source:\n  kind: csv")
+
+
+def load_plan(tmp_path: Path) -> str:
+    text = plan_of(tmp_path / "points.csv", tmp_path / "project").params
+    return "source:\n" + "\n".join(line.split("#")[0].rstrip() for line in text.split("source:")[1].splitlines()[1:])
