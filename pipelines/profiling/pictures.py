@@ -146,7 +146,7 @@ def profile(path: Path) -> PictureProfile:
 
 
 def profile_if_pictures(path: Path) -> PictureProfile | None:
-    place = _inner(path)
+    place = _inner(path.absolute())
     scratch = tempfile.TemporaryDirectory(prefix="ddpm-init-")
     given = recognised(place, Path(scratch.name))
     return None if given is None else _profile(path, given, scratch)

@@ -13,6 +13,7 @@ from ddpm_core.errors import DataError, ParamsError
 from pipelines.params import load_params
 from pipelines.profiling import choose_pictures, choose_points, choose_series, pictures, tables
 from pipelines.profiling.choice import Chosen
+from pipelines.profiling.picture_sources import ENDINGS
 from pipelines.projects.params_text import with_section, with_values
 from pipelines.projects.presets import preset
 
@@ -43,7 +44,7 @@ def plan_of(data: Path, folder: Path) -> Plan:
         return _plan(choose_pictures.choose(seen, path_from(folder, seen.place), _device()), data, seen)
     if not tables.is_of_tables(data):
         raise DataError(
-            f"--data: {data} must hold pictures ({', '.join(pictures.ENDINGS)}) or tables (.csv, .parquet), but there "
+            f"--data: {data} must hold pictures ({', '.join(ENDINGS)}) or tables (.csv, .parquet), but there "
             "is neither; data sets by name are in docs/data.md, examples with --preset"
         )
     table = tables.profile(data)

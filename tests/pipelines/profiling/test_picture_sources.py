@@ -88,11 +88,14 @@ def test_data_are_taken_for_what_they_are_and_the_plan_reads_them(
     assert (seen.usable, seen.classes) == (40, {"cat": 20, "dog": 20})
 
 
+def test_a_relative_path_is_from_the_working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data("tar", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "params.yaml").write_text(plan_of(Path("pets.tar"), Path("project")).params)
+    assert load_params(tmp_path / "params.yaml").source.path == "../pets.tar"
+
+
 def test_a_table_without_pictures_is_none_of_pictures(tmp_path: Path) -> None:
     write(tmp_path, {"points.csv": b"u,v\n" + b"".join(b"%d,%d\n" % (n, n * n % 7) for n in range(200))})
-    assert load_plan(tmp_path).startswith("source:\n  kind: csv")
-
-
-def load_plan(tmp_path: Path) -> str:
-    text = plan_of(tmp_path / "points.csv", tmp_path / "project").params
-    return "source:\n" + "\n".join(line.split("#")[0].rstrip() for line in text.split("source:")[1].splitlines()[1:])
+    (tmp_path / "params.yaml").write_text(plan_of(tmp_path / "points.csv", tmp_path / "project").params)
+    assert load_params(tmp_path / "params.yaml").kind == "points"
