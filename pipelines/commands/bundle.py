@@ -17,31 +17,30 @@ log = logging.getLogger(__name__)
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _MODEL, _BATCH = "ddpm", 64
-
-
-def add_to(verbs: Verbs) -> None:
-    text = "write a bundle in another form: the whole sampler as one ONNX file, or a model repository for Triton"
-    verb = verbs.add_parser("bundle", help=text, description=text.capitalize() + ".")
-    verb.add_argument(
-        "form",
-        choices=["onnx", "triton"],
-        help="onnx: one graph from noise to samples, the sampling loop inside; triton: this graph and the network's, "
-        "as a model repository of Triton Inference Server",
-    )
-    verb.add_argument("out", metavar="OUT", help="the file to write, OUT.onnx, or the repository's folder")
 _DIFFERENCE = 1e-4
 """Of float32 between two libraries, and of angles of up to the number of levels."""
+# Which forms an option belongs to.
+_OWN = {
+    "sampler": ("onnx", "triton"),
+    "steps": ("onnx", "triton"),
+    "guidance": ("onnx", "triton"),
+    "name": ("triton",),
+    "max_batch": ("triton",),
+}
 
 
 def add_to(verbs: Verbs) -> None:
-    text = "write a bundle in another form: the whole sampler as one ONNX file, or a diffusers folder"
+    text = (
+        "write a bundle in another form: the sampler as one ONNX file, a model repository for Triton, or for diffusers"
+    )
     verb = verbs.add_parser("bundle", help=text, description=text.capitalize() + ".")
     verb.add_argument(
         "form",
-        choices=["onnx", "diffusers"],
-        help="onnx: one graph from noise to samples, the sampling loop inside; diffusers: a DDPMPipeline's folder",
+        choices=["onnx", "triton", "diffusers"],
+        help="onnx: one graph from noise to samples, the sampling loop inside; triton: this graph and the network's, "
+        "as a model repository of Triton Inference Server; diffusers: a DDPMPipeline's folder",
     )
-    verb.add_argument("out", metavar="OUT", help="the file OUT.onnx, or the folder, to write")
+    verb.add_argument("out", metavar="OUT", help="the file to write, OUT.onnx, or the folder")
     verb.add_argument("--bundle", metavar="FOLDER", help="the bundle (default: the one that the project just built)")
     verb.add_argument("--sampler", metavar="KIND", help="as ddim or unipc_2; docs/samplers.md (default: the bundle's)")
     verb.add_argument("--steps", type=int, help="steps from noise to a sample (default: the bundle's)")
@@ -56,15 +55,11 @@ def add_to(verbs: Verbs) -> None:
 
 
 def bundle(args: argparse.Namespace) -> None:
-    """Write the graph, or the repository; the graph is run beside the sampler first."""
-    out, name, most = Path(args.out), _MODEL if args.name is None else args.name, args.max_batch
-    _check(args, out, name)
     """Write the other form, which is run beside the bundle first."""
     out = Path(args.out)
-    if args.form == "onnx" and out.suffix != ".onnx":
-        raise ParamsError(f"OUT.onnx: must end in .onnx, got {args.out}")
+    _check(args, out)
     folder = Path(args.bundle) if args.bundle else project_paths(args).bundle
-    (_one_graph if args.form == "onnx" else _diffusers)(args, folder, out)
+    (_diffusers if args.form == "diffusers" else _one_graph)(args, folder, out)
 
 
 def _one_graph(args: argparse.Namespace, folder: Path, out: Path) -> None:
@@ -82,7 +77,8 @@ def _one_graph(args: argparse.Namespace, folder: Path, out: Path) -> None:
     else:
         from pipelines.serving.inference_protocol.triton_repository import triton_models, write_repository
 
-        models = triton_models(sampler.bundle, recipe, graph, name, _BATCH if most is None else most)
+        name, most = args.name or _MODEL, args.max_batch or _BATCH
+        models = triton_models(sampler.bundle, recipe, graph, name, most)
         write_repository(out, models)
         for model in models:
             batch = f"batches of up to {model.most}" if model.most else "requests one by one"
@@ -97,18 +93,17 @@ def _one_graph(args: argparse.Namespace, folder: Path, out: Path) -> None:
     )
 
 
-def _check(args: argparse.Namespace, out: Path, name: str) -> None:
-    if args.form == "onnx":
-        for option, value in (("--name", args.name), ("--max-batch", args.max_batch)):
-            if value is not None:
-                raise ParamsError(f"{option}: belongs to `ddpm bundle triton`; leave it out")
-        if out.suffix != ".onnx":
-            raise ParamsError(f"OUT.onnx: must end in .onnx, got {args.out}")
-        return
-    if out.exists() and not out.is_dir():
+def _check(args: argparse.Namespace, out: Path) -> None:
+    for option, forms in _OWN.items():
+        if getattr(args, option) is not None and args.form not in forms:
+            owners = " and ".join(f"`ddpm bundle {form}`" for form in forms)
+            raise ParamsError(f"--{option.replace('_', '-')}: belongs to {owners}; leave it out")
+    if args.form == "onnx" and out.suffix != ".onnx":
+        raise ParamsError(f"OUT.onnx: must end in .onnx, got {args.out}")
+    if args.form != "onnx" and out.exists() and not out.is_dir():
         raise ParamsError(f"OUT: must be a folder, or not be there yet, got {args.out}")
-    if not _NAME.fullmatch(name):
-        raise ParamsError(f"--name: must be of letters, digits, `.`, `_` and `-`, at most 100, got {name!r}")
+    if args.name is not None and not _NAME.fullmatch(args.name):
+        raise ParamsError(f"--name: must be of letters, digits, `.`, `_` and `-`, at most 100, got {args.name!r}")
     if args.max_batch is not None and args.max_batch < 1:
         raise ParamsError(f"--max-batch: must be at least 1, got {args.max_batch}")
 
@@ -127,10 +122,9 @@ def _graph(form: str, sampler: "Sampler", recipe: "Recipe") -> tuple[bytes, floa
     if found > allowed:
         raise ExportError(f"the graph must sample as the bundle does, to {allowed:g}, got a difference of {found:g}")
     return graph, found
+
+
 def _diffusers(args: argparse.Namespace, folder: Path, out: Path) -> None:
-    for option in ("sampler", "steps", "guidance"):
-        if getattr(args, option) is not None:
-            raise ParamsError(f"--{option}: belongs to the form onnx; a diffusers folder leaves sampling to its reader")
     from pipelines.runtime.environment import limit_threads
 
     limit_threads(1)

@@ -23,6 +23,15 @@ def tiny_sample_config(kind: str = "ddim", steps: int = 4, guidance: float = 0.0
     return SampleConfig(named(kind, steps, None), GuidanceConfig(guidance, None, 0.0), 0)
 
 
+def unopenable_graph() -> bytes:
+    """A graph of known operators that no runtime opens: one asks for a tensor that nothing makes."""
+    from onnx import helper
+
+    graph = helper.make_graph([helper.make_node("Tanh", ["nothing"], ["out"])], "graph", [], [])
+    model: bytes = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)]).SerializeToString()
+    return model
+
+
 def tiny_graph(spec: DataSpec, conditional: bool = True, out_channels: int | None = None, seed: int = 0) -> bytes:
     """model.onnx: two convolutions, shifted by the time and by the label's embedding; opset 20."""
     from onnx import TensorProto, helper, numpy_helper

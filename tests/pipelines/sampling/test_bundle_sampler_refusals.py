@@ -8,7 +8,7 @@ import pytest
 
 from ddpm_core.errors import IntegrityError, ParamsError
 from pipelines.sampling.bundle_sampler import Sampler
-from tests.support.tiny_bundle import tiny_bundle, tiny_graph, tiny_spec
+from tests.support.tiny_bundle import tiny_bundle, tiny_graph, tiny_spec, unopenable_graph
 
 
 @pytest.mark.parametrize(
@@ -46,7 +46,7 @@ def test_a_graph_that_is_not_what_bundle_json_says_is_refused(tmp_path: Path) ->
     tiny_bundle(tmp_path / "b", model=tiny_graph(tiny_spec(side=16)))
     with pytest.raises(IntegrityError, match=r"model.onnx: must take .*8, 8.* as bundle.json says, but takes .*16, 16"):
         Sampler.open(tmp_path / "b", "cpu")
-    tiny_bundle(tmp_path / "c", model=b"no model at all")
+    tiny_bundle(tmp_path / "c", model=unopenable_graph())
     with pytest.raises(IntegrityError, match=r"must be a model that onnxruntime .* can open"):
         Sampler.open(tmp_path / "c", "cpu")
 

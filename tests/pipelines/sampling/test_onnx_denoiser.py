@@ -17,7 +17,7 @@ from pipelines.sampling import onnx_denoiser
 from pipelines.sampling.bundle_sampler import Sampler
 from pipelines.sampling.onnx_denoiser import OnnxDenoiser, in_one_shape
 from pipelines.sampling.parallel import _Setup
-from tests.support.tiny_bundle import tiny_bundle, tiny_graph, tiny_spec
+from tests.support.tiny_bundle import tiny_bundle, tiny_graph, tiny_spec, unopenable_graph
 
 CUDA, CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
 REAL = onnxruntime.InferenceSession
@@ -137,7 +137,7 @@ def test_a_graph_of_another_shape_is_the_graph_s_fault(tmp_path: Path, machine: 
         OnnxDenoiser(wrong, device)
     machine(NotCreated)
     with pytest.raises(IntegrityError, match="can open"):
-        OnnxDenoiser(tiny_bundle(tmp_path / "none", model=b"no graph"), device)
+        OnnxDenoiser(tiny_bundle(tmp_path / "none", model=unopenable_graph()), device)
 
 
 @pytest.mark.parametrize(("size", "asked"), [(1, [1, 1, 1]), (2, [2, 2]), (3, [3]), (5, [5])])

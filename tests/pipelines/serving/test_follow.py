@@ -19,7 +19,7 @@ from pipelines.serving.sources import Cache, FolderSource
 from tests.support.hosting import following, put, versions, wrong_golden
 from tests.support.series_bundle import series_bundle, series_spec
 from tests.support.served import post
-from tests.support.tiny_bundle import tiny_bundle, tiny_spec
+from tests.support.tiny_bundle import tiny_bundle, tiny_spec, unopenable_graph
 
 
 @pytest.fixture(scope="module")
@@ -129,7 +129,7 @@ def golden(folder: Path, pair: list[Path], scratch: Path) -> None:
 
 
 def not_a_model(folder: Path, pair: list[Path], scratch: Path) -> None:
-    tiny_bundle(scratch / "other", model=b"no graph")
+    tiny_bundle(scratch / "other", model=unopenable_graph())
     put(scratch / "other", folder)
 
 
