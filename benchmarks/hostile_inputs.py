@@ -12,11 +12,11 @@ import argparse
 import json
 import multiprocessing
 import resource
-import shutil
 import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Mapping
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -104,29 +104,32 @@ def main() -> None:
     args = parser.parse_args()
     reader = Reader()
     told: dict[str, Counter[str]] = {form: Counter() for form in FORMS}
-    faults: list[tuple[str, int, str]] = []
+    faults: list[str] = []
     for number in range(args.inputs):
         form, seed = FORMS[number % len(FORMS)], args.seed + number // len(FORMS)
-        folder = tempfile.mkdtemp(prefix="hostile-")
-        counts, fault = reader.ask(form, seed, folder)
-        shutil.rmtree(folder)
+        with tempfile.TemporaryDirectory(prefix="hostile-") as folder:
+            counts, fault = reader.ask(form, seed, folder)
         told[form].update({"inputs": 1, **counts})
-        if fault is None and counts.get("found", 0) != counts.get("accepted", 0) + counts.get("quarantined", 0):
-            fault = f"not accounted for: {counts}"
-        if fault is None and not counts.get("found") and not counts.get("refused_whole"):
-            fault = f"neither a reason nor a picture: {counts}"
-        if fault is not None:
-            faults.append((form, seed, fault))
+        if fault := fault or fault_of(counts):
+            faults.append(f"FAULT {form} seed {seed}: {fault}\n")
         if reader.cpu_seconds > args.cpu_seconds:
             break
     reader.end()
-    for form, counts in told.items():
-        sys.stdout.write(f"{form:10} {json.dumps(counts, sort_keys=True)}\n")
-    inputs = sum(counts["inputs"] for counts in told.values())
+    for form, of_form in told.items():
+        sys.stdout.write(f"{form:10} {json.dumps(of_form, sort_keys=True)}\n")
+    inputs = sum(of_form["inputs"] for of_form in told.values())
     sys.stdout.write(f"inputs {inputs}, faults {len(faults)}, {reader.cpu_seconds:.0f} CPU seconds\n")
-    for form, seed, fault in faults:
-        sys.stdout.write(f"FAULT {form} seed {seed}: {fault}\n")
+    sys.stdout.writelines(faults)
     sys.exit(1 if faults else 0)
+
+
+def fault_of(counts: Mapping[str, int]) -> str | None:
+    """What the counts of one input break: all that was found is accepted or refused, or the input is, with a reason."""
+    if counts.get("found", 0) != counts.get("accepted", 0) + counts.get("quarantined", 0):
+        return f"not accounted for: {counts}"
+    if not counts.get("found") and not counts.get("refused_whole"):
+        return f"neither a reason nor a picture: {counts}"
+    return None
 
 
 if __name__ == "__main__":

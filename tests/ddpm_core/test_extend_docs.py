@@ -16,7 +16,7 @@ DOCS = Path(__file__).parents[2] / "docs"
 def test_blocks_of_the_guide_run():
     pytest.importorskip("torch")
     blocks = re.findall(r"```python\n(.*?)```", (DOCS / "extend.md").read_text(), re.S)
-    assert len(blocks) == 10
+    assert len(blocks) == 11
     names: dict[str, object] = {"__name__": "extend"}
     for number, block in enumerate(blocks):
         exec(compile(block, f"extend.md, block {number + 1}", "exec"), names)
