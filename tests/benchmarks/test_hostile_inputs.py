@@ -23,6 +23,11 @@ def test_every_damaged_input_is_accounted_for(form: str, tmp_path: Path) -> None
         assert told["refused_whole"] == 1 or told["found"] == told["accepted"] + told["quarantined"] >= 1, (seed, told)
 
 
+def test_a_column_whose_name_is_no_utf8_is_refused(tmp_path: Path) -> None:
+    """What the driver once found."""
+    assert one("arrow", 311, tmp_path) == {"refused_whole": 1}
+
+
 def test_a_seed_says_which_bytes_are_damaged(tmp_path: Path) -> None:
     first, second, other = (
         hostile_input("zip", seed, tmp_path / name)[1].read_bytes() for name, seed in (("a", 1), ("b", 1), ("c", 2))

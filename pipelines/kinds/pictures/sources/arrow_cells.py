@@ -157,6 +157,8 @@ def opened(path: Path) -> ArrowFile:
         else:
             with pa.memory_map(str(path)) as mapped:
                 schema, rows = pa.ipc.open_stream(mapped).schema, None
+        for column in schema:  # names that are no UTF-8 are an error when they are asked for
+            _ = column.name, is_picture(column.type)
     except arrow_errors() as error:
         raise DataError(f"source.path: {path} must be a Parquet or Arrow file that can be read, but {error}") from error
     return ArrowFile(path, rows, schema, _features(schema))
