@@ -90,7 +90,7 @@ def _transformer(
 
     def as_map(h: "Tensor") -> "Tensor":
         """[B, N, C] -> [B, C, rows, columns]"""
-        return h.transpose(1, 2).unflatten(2, (rows, columns))
+        return h.transpose(1, 2).reshape(-1, h.shape[2], rows, columns)
 
     class Block(nn.Module):
         """Attention, then two linear layers. Time and label shift and scale what enters each, and weigh its answer.
