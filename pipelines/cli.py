@@ -32,6 +32,7 @@ from pipelines.commands import (
     stages,
     tune,
     ui,
+    variants,
 )
 from pipelines.runtime.disk import told
 from pipelines.runtime.environment import quieten
@@ -84,6 +85,7 @@ def parser() -> argparse.ArgumentParser:
         nll,
         tune,
         distil,
+        variants,
         compare,
         serve,
         page,

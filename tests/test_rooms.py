@@ -19,7 +19,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ("ddpm_core",),  # the front door
     ("pipelines.paths", "pipelines.parsing", "pipelines.runtime"),
     ("pipelines.kinds.facts", "pipelines.shards", "pipelines.sampling", "pipelines.contract", "pipelines.report.parts"),
-    ("pipelines.serving.base", "pipelines.evaluation"),
+    ("pipelines.serving.base", "pipelines.evaluation", "pipelines.variants"),
     ("pipelines.kinds",),
     ("pipelines.gate", "pipelines.serving", "pipelines.training", "pipelines.interchange"),
     ("pipelines.report.config",),
@@ -143,8 +143,10 @@ FOREIGN: dict[str, tuple[str, ...]] = {
         "ddpm_core/bundle/graph_weights.py",
         "pipelines/kinds/pictures/reference/efficientnet_graph.py",
         "pipelines/sampling/one_graph.py",
+        "pipelines/variants/int8.py",
     ),
     "onnxruntime": (
+        "pipelines/variants/int8.py",  # its quantiser
         "pipelines/sampling/onnx_denoiser.py",
         "pipelines/kinds/pictures/reference/efficientnet_graph.py",
         "pipelines/doctor.py",

@@ -32,6 +32,12 @@ def add_to(verbs: Verbs) -> None:
         "--out", help="file or folder; its ending is one of the formats of these data (default: grid.png for pictures)"
     )
     verb.add_argument("--batch-size", type=int, default=64, help="samples at a time; changes none (default: 64)")
+    verb.add_argument(
+        "--variant",
+        metavar="NAME",
+        default="fp32",
+        help="fp32, int8, or auto: the fastest that passed the gate; docs/variants.md (default: fp32)",
+    )
     verb.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto", help="default: auto")
     verb.add_argument("--threads", type=int, default=1, help="threads of one network evaluation (default: 1)")
     verb.add_argument(
@@ -61,12 +67,19 @@ def sample(args: argparse.Namespace) -> None:
     from pipelines.sampling.parallel import sample_in_parallel
     from pipelines.serving.base.labels import conditions_asked, typed
     from pipelines.serving.base.serving import Samples
+    from pipelines.variants.index import FP32, choose
 
     content = read_bundle(bundle)
     serving = kind_of(content.spec.kind).serving()
     serving.check_command("sample", content.spec)
     out = Path(args.out or serving.default_out)
     serving.format_of(out)
+    choice = choose(bundle, content.digest, args.variant, min(args.n, args.batch_size))
+    if choice.name != FP32:
+        content = read_bundle(choice.folder)
+        choice.check(content.digest)
+    if args.variant != FP32:
+        log.info("variant %s: %s", choice.name, choice.reason)
     sampler = Sampler(content, args.device, args.threads)
     cond = conditions_asked(typed(args.label), args.n, content.spec, "--label")
     seeds = [args.seed + i for i in range(args.n)]
@@ -74,7 +87,10 @@ def sample(args: argparse.Namespace) -> None:
     data = sample_in_parallel(
         sampler, recipe, seeds, cond, processes=args.processes, batch_size=args.batch_size, progress=True
     )
-    write(out, serving, Samples(data, cond, seeds, sampler.made_by(recipe)))
+    made_by = sampler.made_by(recipe)
+    if choice.name != FP32:
+        made_by = {**made_by, "variant": choice.name}
+    write(out, serving, Samples(data, cond, seeds, made_by))
     log.info("%d %s of bundle %s in %s", args.n, content.spec.kind, content.digest[:16], out)
 
 

@@ -1,6 +1,7 @@
 """`ddpm serve`: the HTTP service over bundles."""
 
 import argparse
+import logging
 import math
 import os
 import re
@@ -17,6 +18,8 @@ from pipelines.serving.ops.settings import OPTIONS, PREFIX, Settings, as_yaml, r
 if TYPE_CHECKING:
     from pipelines.serving.service import Limits
     from pipelines.serving.sources import Source
+
+log = logging.getLogger(__name__)
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _CHAMPION = "champion"
@@ -52,6 +55,7 @@ def serve(args: argparse.Namespace) -> None:
     from pipelines.runtime.environment import limit_threads
 
     limit_threads(settings.threads)
+    bundle = _variant(bundle, settings.variant)
     from pipelines.serving import app
     from pipelines.serving.ops import logs
     from pipelines.serving.start import ONLY_MODEL, Hosting, open_models
@@ -64,6 +68,23 @@ def serve(args: argparse.Namespace) -> None:
     hosting = Hosting(settings.device, settings.threads, settings.most_loaded, cache, settings.look_every)
     models, watcher = open_models(bundle, sources, limits, hosting)
     app.serve(app.app_of(models, watcher), settings)
+
+
+def _variant(bundle: Path | None, asked: str) -> Path | None:
+    """The folder of the bundle's variant that is asked for."""
+    from pipelines.variants.index import FP32, choose
+
+    if asked == FP32:
+        return bundle
+    if bundle is None:
+        raise ParamsError(f"--variant: belongs to --bundle; what --model follows is served as it is, got {asked}")
+    from ddpm_core.bundle.format import read_bundle
+
+    choice = choose(bundle, read_bundle(bundle).digest, asked, batch=1)
+    if choice.name != FP32:
+        choice.check(read_bundle(choice.folder).digest)
+    log.info("variant %s: %s", choice.name, choice.reason)
+    return choice.folder
 
 
 def _settings(args: argparse.Namespace) -> Settings:

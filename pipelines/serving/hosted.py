@@ -72,6 +72,7 @@ class _Model:
             "created": self.created,
             "owned_by": "ddpm",
             **{key: self.info[key] for key in ("kind", "bundle", "routes", "device", "provider", "bytes", "limits")},
+            "variant": self.info["provenance"].get("variant", {}).get("name", "fp32"),
             "version": self.number,
             "loaded": self.service is not None,
             "follows": None if follows is None else follows.source,

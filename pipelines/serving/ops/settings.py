@@ -25,6 +25,7 @@ class Settings(Config):
     """How a service runs. docs/serving/operate.md lists the meaning of each."""
 
     bundle: str | None
+    variant: str
     model: list[str]
     look_every: float
     most_loaded: int | None
@@ -84,6 +85,11 @@ class Option:
 
 OPTIONS = (
     Option("bundle", None, "a bundle that stays; by default, without a model, the one that the project just built"),
+    Option(
+        "variant",
+        "fp32",
+        "of the bundle: fp32 (the bundle itself), int8, or auto, the fastest that passed the gate; docs/variants.md",
+    ),
     Option(
         "model",
         [],
