@@ -56,11 +56,11 @@ def variants(args: argparse.Namespace) -> None:
     folder = Path(args.bundle) if args.bundle else paths.bundle
     bundle = read_bundle(folder)
     data = read_split(paths.shards, "train")
-    made, error = int8_bundle(bundle, data, calibrated=args.calibrate, compared=args.compare, limit=args.limit)
+    made, difference = int8_bundle(bundle, data, calibrated=args.calibrate, compared=args.compare, limit=args.limit)
     made.write(folder_of(folder) / INT8)
     outcome, headline = _judged(params, paths, folder_of(folder), INT8)
     ms = milliseconds({FP32: bundle, INT8: made}, batches)
-    Index(bundle.digest, machine(), ms, {INT8: Judged(made.digest, outcome, headline, error)}).write(folder)
+    Index(bundle.digest, machine(), ms, {INT8: Judged(made.digest, outcome, headline, difference)}).write(folder)
     for name, times in ms.items():
         log.info("%s: CPU ms an evaluation, by batch: %s", name, times)
     log.info("int8: %s; %s", outcome, folder_of(folder))
