@@ -13,6 +13,7 @@ import multiprocessing
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 os.environ.setdefault("GOMP_SPINCOUNT", "2000")  # as the pipeline does
@@ -56,7 +57,7 @@ class Training:
     def __init__(self) -> None:
         torch.manual_seed(0)
         keep_memory()
-        self.net = PARAMS.model.build(SPEC, PARAMS.diffusion.learned_variance)
+        self.net = replace(PARAMS.model, refine=0).build(SPEC, PARAMS.diffusion.learned_variance)
         self.optimiser = torch.optim.AdamW(self.net.parameters(), lr=1e-4, fused=True)
         size = PARAMS.train.batch_size
         self.x, self.target = torch.randn(2, size, *SPEC.shape).unbind()
