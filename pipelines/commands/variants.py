@@ -24,9 +24,9 @@ def add_to(verbs: Verbs) -> None:
     verb.add_argument(
         "--limit",
         type=float,
-        default=0.03,
+        default=0.012,
         help="largest error of the estimate of the clean datum at any level, in the network's units, where data are "
-        "about 1; the layers that cost most stay in float32 (default: 0.03)",
+        "about 1; the layers that cost most stay in float32 (default: 0.012)",
     )
     verb.add_argument("--calibrate", type=int, default=32, help="training data to calibrate on (default: 32)")
     verb.add_argument("--compare", type=int, default=2, help="further training data to compare on (default: 2)")
