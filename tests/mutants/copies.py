@@ -35,6 +35,7 @@ class Copy:
     def __init__(self, tree: Path) -> None:
         self.tree = tree
         shutil.copytree(ROOT, tree, ignore=shutil.ignore_patterns(*NOT_COPIED), symlinks=True)
+        shutil.copytree(ROOT / ".dvc" / "plots", tree / ".dvc" / "plots")  # to which a link of the package points
         compile_all = [sys.executable, "-m", "compileall", "-q", "--invalidation-mode", "checked-hash"]
         subprocess.run([*compile_all, "ddpm_core", "pipelines", "tests"], cwd=tree, check=True)
 
