@@ -91,7 +91,7 @@ def _ending_deaf(request: StopRequest, may_wait: Callable[[], bool], seconds: fl
         while not request() and not over.wait(min(seconds, _LOOK_SECONDS)):
             if may_wait():
                 until = time.monotonic() + seconds
-            elif time.monotonic() > until:
+            elif time.monotonic() > until and not request():
                 _log.error(
                     "%s: the process is in a call that did not end within %g seconds; ended", number.name, seconds
                 )

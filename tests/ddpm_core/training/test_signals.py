@@ -111,8 +111,31 @@ def test_a_main_thread_that_hears_nothing_is_ended_unless_it_may_wait(waits: boo
     assert "SIGTERM: the process is in a call that did not end" in err
 
 
-def test_a_main_thread_that_answers_is_not_ended() -> None:
-    with listening(may_wait=lambda: False, answer_seconds=0.0) as stop:
-        signal.raise_signal(signal.SIGTERM)
-        assert stop.name == "SIGTERM"
-    assert signal.set_wakeup_fd(-1) == -1
+LATE = """
+import os
+import signal
+import threading
+from ddpm_core.training.signals import listening
+
+asked, answered = threading.Event(), threading.Event()
+
+def may_wait():
+    asked.set()
+    answered.wait()
+    return False
+
+with listening(may_wait=may_wait, answer_seconds=0.0) as stop:
+    pipe = signal.set_wakeup_fd(-1)
+    signal.set_wakeup_fd(pipe)
+    os.write(pipe, bytes([signal.SIGTERM]))  # the thread hears of the signal first
+    asked.wait()
+    signal.raise_signal(signal.SIGTERM)
+    assert stop.name == "SIGTERM"
+    answered.set()
+print("pipe is back:", signal.set_wakeup_fd(-1) == -1)
+"""
+
+
+def test_a_main_thread_that_answers_is_not_ended_however_late() -> None:
+    process = subprocess.run([sys.executable, "-c", LATE], capture_output=True, text=True, timeout=60)
+    assert (process.returncode, process.stdout) == (0, "pipe is back: True\n"), process.stderr
