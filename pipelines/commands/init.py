@@ -46,6 +46,9 @@ def init(args: argparse.Namespace) -> None:
     files = from_preset(args.preset, folder)
     check_free(folder, files)
     create(folder, files)
+    from pipelines.profiling.plan import cost_of_project
+
+    sys.stdout.write(cost_of_project(folder).text())
     log.info("%s: a new project from preset %s; `ddpm run --project %s` runs it", folder, args.preset, folder)
 
 

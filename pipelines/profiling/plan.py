@@ -2,6 +2,7 @@
 
 import os
 import tempfile
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,6 +21,7 @@ from pipelines.projects.presets import preset
 if TYPE_CHECKING:
     from ddpm_core.spec import DataSpec
     from pipelines.params import Params
+    from pipelines.profiling.cost import Cost
     from pipelines.shards.archive import Arrays
 
 _OUTPUTS = ("data/prepared", "data/quarantine", "data/shards", "out")
@@ -77,6 +79,16 @@ def _checked(text: str) -> "Params":
         return load_params(place)
 
 
+def cost_of_project(folder: Path) -> "Cost":
+    """What a run of a project costs whose data are small, as those of the presets are."""
+    from pipelines.profiling.cost import cost_of
+
+    params = load_params(folder / "params.yaml")
+    began = time.perf_counter()
+    spec, arrays, counts = _prepared(params, folder)
+    return cost_of(params, spec, arrays, counts, time.perf_counter() - began)
+
+
 def _check_place(data: Path, folder: Path) -> None:
     if not data.exists():
         raise ParamsError(f"--data: {data} must be a folder or a file, but there is nothing")
@@ -128,17 +140,21 @@ def _of_pictures(params: "Params", seen: "pictures.PictureProfile") -> "tuple[Da
 
 
 def _of_table(params: "Params", data: Path) -> "tuple[DataSpec, Arrays, tuple[int, int]]":
-    """Tables are small: they are prepared as stage prepare does it, in a folder that is removed."""
+    source = replace(params.source, path=str(data.resolve()))
+    return _prepared(replace(params, source=source), Path())
+
+
+def _prepared(params: "Params", root: Path) -> "tuple[DataSpec, Arrays, tuple[int, int]]":
+    """Small data are prepared as stage prepare does it, in a folder that is removed: some examples, and the counts."""
     from pipelines.kinds import kind_of
     from pipelines.shards.archive import joined
 
     kind = kind_of(params.kind)
     with tempfile.TemporaryDirectory() as scratch:
-        source = replace(params.source, path=str(data.resolve()))
-        manifest = kind.prepare(source, params.split, Path(scratch), Path(), 1).manifest
+        manifest = kind.prepare(params.source, params.split, Path(scratch), root, 1).manifest
         train, test = manifest.of_split("train"), manifest.of_split("test")
         if not train:
-            raise DataError("--data: no example is left to learn from; the reasons are above")
+            raise DataError("the data must hold an example to learn from, but none is left; the reasons are above")
         examples = list(kind.examples(Path(scratch), train[:_EXAMPLES], manifest.spec))
         arrays = joined(
             [{name: array[None] for name, array in each.arrays.items()} for each in examples], manifest.spec

@@ -68,7 +68,7 @@ class TableProfile:
     def _counts(self, column: Column) -> bool:
         if column.name.lower() not in ("", "index", "id", "no", "unnamed: 0"):
             return False
-        cells = [float(cell) for cell in self.cells(column.name) if cell is not None]
+        cells = [float(cell) for cell in self.cells(column.name) if _is_number(cell)]
         return all(b - a == 1 for a, b in itertools.pairwise(cells))
 
     @property

@@ -36,6 +36,8 @@ class Copy:
         self.tree = tree
         shutil.copytree(ROOT, tree, ignore=shutil.ignore_patterns(*NOT_COPIED), symlinks=True)
         shutil.copytree(ROOT / ".dvc", tree / ".dvc", ignore=shutil.ignore_patterns("cache", "tmp", "config.local"))
+        (tree / "data").mkdir()
+        shutil.copyfile(ROOT / "data" / ".gitignore", tree / "data" / ".gitignore")
         subprocess.run(["git", "init", "--quiet"], cwd=tree, check=True)  # DVC reads no graph outside a repository
         compile_all = [sys.executable, "-m", "compileall", "-q", "--invalidation-mode", "checked-hash"]
         subprocess.run([*compile_all, "ddpm_core", "pipelines", "tests"], cwd=tree, check=True)

@@ -35,6 +35,12 @@ def values(chosen: Chosen) -> dict[str, Any]:
     return {choice.key: choice.value for choice in chosen.choices}
 
 
+def test_row_numbers_are_no_values_even_where_a_row_has_none(tmp_path: Path) -> None:
+    rows = [f"{number},{number % 7},{number % 5}" for number in range(100)]
+    (tmp_path / "points.csv").write_text("\n".join(["id,east,north", *rows, "a,1,2"]) + "\n")
+    assert [column.name for column in profile(tmp_path / "points.csv").numbers] == ["east", "north"]
+
+
 def test_hourly_values_are_forecast_a_day_ahead_from_a_week(tmp_path: Path) -> None:
     table = profile(write_hours(tmp_path / "load.csv", 24 * 200))
     assert table.time is not None

@@ -132,6 +132,7 @@ def test_the_command_makes_one_and_lists_the_presets_for_an_unknown_name(
 ) -> None:
     assert cli.main(["init", str(tmp_path / "p"), "--preset", "points"]) == 0
     assert (tmp_path / "p" / "params.yaml").is_file()
+    assert "Cost of a run" in capsys.readouterr().out
     assert cli.main(["init", str(tmp_path / "q"), "--preset", "pionts"]) == 2
     assert f"--preset: must be one of {', '.join(PRESETS)}, got 'pionts'" in capsys.readouterr().err
     assert not (tmp_path / "q").exists()
