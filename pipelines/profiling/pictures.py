@@ -101,10 +101,6 @@ class PictureProfile:
         return float((self.thumbs.max(axis=(1, 2, 3)) == self.thumbs.min(axis=(1, 2, 3))).mean())
 
     @cached_property
-    def mean_level(self) -> float:
-        return float(self.thumbs.mean())
-
-    @cached_property
     def near(self) -> list[tuple[int, int]]:
         """Pairs of pictures that look nearly the same, without those that are exactly the same."""
         distinct = [pair for pair in near_copies(difference_hash(self.grey)) if not self._same(*pair)]

@@ -191,12 +191,6 @@ def ship_left_behind(spool: Path, sink: Sink, own: Path | None = None) -> int:
     return sent
 
 
-def run_id_of(folder: Path) -> str | None:
-    """The id of a journal's run in the store; None before the store has it."""
-    state = _read_state(folder)
-    return None if state is None else state.run_id
-
-
 @contextmanager
 def _taken_over(folder: Path) -> Iterator[bool]:
     """Lock a journal whose writer has ended; False if another process writes or sends it."""

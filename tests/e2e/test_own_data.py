@@ -13,7 +13,8 @@ import pytest
 from pipelines.params import read_yaml
 from tests.e2e.test_points import SMALL, write_rings
 from tests.support.imports import ROOT
-from tests.support.project import STAGES, Done, Project
+from tests.support.prefect_server import every_minute, prefect_server
+from tests.support.project import STAGES, Done, Project, write_yaml
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(2400)]
 
@@ -75,6 +76,18 @@ def test_an_upgrade_reruns_what_uses_the_changed_module_alone(rings: tuple[Proje
     file.write_bytes(before)
     assert (done.code, done.ran()) == (0, ["report"]), done.text
     assert project.ddpm("run").code == 0
+
+
+def test_its_deployment_runs_on_schedule(rings: tuple[Project, Path, Done], tmp_path: Path) -> None:
+    project, _, _ = rings
+    deployment = project.root / "prefect.yaml"
+    before = deployment.read_bytes()
+    write_yaml(deployment, every_minute(read_yaml(deployment)))
+    with prefect_server(project, tmp_path) as server:
+        server.call("--no-prompt", "deploy", "--name", "nightly")
+        run = server.first_run_to_end(600)
+    deployment.write_bytes(before)
+    assert (run["state_type"], run["auto_scheduled"]) == ("COMPLETED", True), server.worker_says()
 
 
 def test_pushed_and_pulled_on_another_path_nothing_is_trained(rings: tuple[Project, Path, Done]) -> None:
