@@ -2,7 +2,9 @@
 
 A graph is a protocol buffer (onnx.proto). Its operators must be those of the ONNX standard that compute with numbers,
 without random numbers, loops, strings or files. Its tensors lie in the graph, and each has as many bytes as its shape
-says. No shape that the graph has as a constant makes more than `MOST_ELEMENTS` values.
+says. A constant shape of ConstantOfShape, Expand, Reshape or Tile makes at most `MOST_ELEMENTS` values. How much other
+operators make, and shapes that the graph computes, are not known before it runs: a limit on the process's memory, such
+as that of a container, holds for these.
 """
 
 import math

@@ -19,6 +19,7 @@ _MISSING = ("", "NA", "N/A", "NaN", "nan", "null", "NULL", "None", "?", "-")
 _FORMATS = (None, "%Y-%m-%d %H:%M:%S", "%Y/%m/%d %H:%M", "%Y/%m/%d", "%d.%m.%Y %H:%M:%S", "%d.%m.%Y %H:%M", "%d.%m.%Y",
             "%d/%m/%Y %H:%M", "%d/%m/%Y", "%m/%d/%Y %H:%M", "%m/%d/%Y", "%Y%m%d", "%Y-%m", "%b %Y")  # fmt: skip
 _MOST = 0.95  # of the cells of a column must be numbers, or times
+_CLASSED = 0.98  # of the rows must have a class; the others go to the quarantine
 
 
 @dataclass(frozen=True)
@@ -91,9 +92,9 @@ class TableProfile:
         """The column with a point's class: few different texts, or few whole numbers in a column named so."""
         for column in self.columns:
             named = column.name.lower() in ("class", "label", "target", "species", "group", "category", "y")
-            if column.numbers < 0.5 and 2 <= column.distinct <= 50 and column.filled == 1:
-                return column
-            if named and 2 <= column.distinct <= 20 and column.filled == 1:
+            if column.filled < _CLASSED or column.distinct < 2:
+                continue
+            if column.distinct <= (50 if column.numbers < 0.5 else 20 if named else 0):
                 return column
         return None
 

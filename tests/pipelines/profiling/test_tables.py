@@ -97,6 +97,17 @@ def test_two_columns_of_numbers_without_times_are_points_and_a_column_of_few_wor
     assert chosen.warnings == ()
 
 
+@pytest.mark.parametrize(("empty", "found"), [(2, "g"), (20, None)])
+def test_a_few_rows_without_a_class_are_no_reason_to_learn_without_classes(
+    empty: int, found: str | None, tmp_path: Path
+) -> None:
+    def line(i: int) -> str:
+        return f"{np.sin(i):.5f},{np.cos(i):.5f},{'ab'[i % 2] if i >= empty else ''}"
+
+    path = write_points(tmp_path / "p.csv", 200, line, "u,v,g")
+    assert values(choose_points.choose(profile(path), "p.csv"))["source.class_column"] == found
+
+
 def test_points_without_classes_missing_numbers_and_copies_move_the_limits(tmp_path: Path) -> None:
     path = write_points(tmp_path / "p.csv", 200, lambda i: f"{i % 50 / 7 if i % 10 else ''},{i % 50}.5,{i}.25", "a,b,c")
     got = values(chosen := choose_points.choose(profile(path), "p.csv"))
