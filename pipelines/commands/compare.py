@@ -33,10 +33,11 @@ def compare_runs(args: argparse.Namespace) -> None:
     paths = project_paths(args)
     params = checked_params(paths)
     from ddpm_core.files import atomic_write_text
-    from pipelines.report.compare import Compared, open_runs
+    from pipelines.report.compare import open_runs
+    from pipelines.report.compared import Compared
 
     with open_runs((args.run_a, args.run_b), params, paths) as runs:
-        compared = Compared.of(runs, params)
+        compared = Compared.of(runs, params.gate)
     sys.stdout.write(compared.text())
     try:
         atomic_write_text(out, compared.html())

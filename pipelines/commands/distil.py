@@ -192,7 +192,8 @@ def _judge(params: "Params", paths: "Paths", asked: Asked, teacher: str) -> None
     """Measure both with the same seeds and conditions, unless the project has measured this teacher already."""
     from ddpm_core.files import atomic_write_text
     from pipelines.gate.record import judged_in
-    from pipelines.report.compare import Compared, open_runs
+    from pipelines.report.compare import open_runs
+    from pipelines.report.compared import Compared
     from pipelines.stages.evaluate import measure_bundle
 
     params = replace(params, evaluate=replace(params.evaluate, steps=None, guidance=None))
@@ -200,7 +201,7 @@ def _judge(params: "Params", paths: "Paths", asked: Asked, teacher: str) -> None
     beside = asked.out / "teacher"
     measure_bundle(params, paths, asked.teacher, beside, panels=False)
     with open_runs((str(asked.out), str(beside)), params, paths) as runs:
-        compared = Compared.of(runs, params)
+        compared = Compared.of(runs, params.gate)
     atomic_write_text(asked.out / "compare.html", compared.html())
     sys.stdout.write(f"{judged_in(asked.out, params.gate).table()}\n\n{compared.text()}")
     log.info("student (A) beside its teacher (B): %s", asked.out / "compare.html")

@@ -19,6 +19,8 @@ from ddpm_core.metrics.measurement import Measurement
 from ddpm_core.metrics.recompute import disagreements, ways
 
 METRICS, RECORD, SAMPLES = "metrics.json", "record.json", "samples"
+TEACHER = "teacher"
+"""In the samples of a student: the measurement of its teacher."""
 OWN, FILES, FOLLOWS = "content_sha256", "files", "follows"
 _MEND = "delete it and run `ddpm run`, or measure the bundle again with `ddpm evaluate --bundle`"
 

@@ -1,6 +1,7 @@
 """Stage evaluate: sample through the bundle and measure the samples beside real data.
 
 What ships is what is judged: the samples come from out/bundle by the sampler that `ddpm sample` and the service use.
+A student's teacher is measured too, with the same seeds and conditions, so that the report can show both.
 """
 
 import logging
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ddpm_core.bundle.format import Bundle
+from ddpm_core.bundle.format import Bundle, read_bundle
 from ddpm_core.device import make_repeatable, pick_device
 from ddpm_core.errors import DataError, IntegrityError
 from ddpm_core.files import atomic_folder, atomic_write_bytes, sha256_bytes
@@ -23,7 +24,7 @@ from ddpm_core.metrics.golden import golden_metric
 from ddpm_core.metrics.intervals import RESAMPLING
 from ddpm_core.metrics.measurement import recorded
 from ddpm_core.metrics.metric import Metric, flat
-from pipelines.evaluation.authenticity import SAMPLES, write_measured
+from pipelines.evaluation.authenticity import SAMPLES, TEACHER, write_measured
 from pipelines.evaluation.evaluation import Evaluation, Measured
 from pipelines.evaluation.reference import Reference, read_reference
 from pipelines.kinds import kind_of
@@ -45,14 +46,32 @@ log = logging.getLogger(__name__)
 
 def run(params: "Params", paths: Paths, tracker: "Tracker") -> None:
     """Sample and measure; write out/metrics.json, out/record.json and out/samples."""
-    measure_bundle(params, paths, paths.bundle, paths.metrics.parent)
+    measure_bundle(params, paths, paths.bundle, paths.metrics.parent, teacher=_teacher(params, paths))
     tracker.publish(paths, params, "evaluate")
 
 
-def measure_bundle(params: "Params", paths: Paths, folder: Path, out: Path, *, panels: bool = True) -> None:
+def _teacher(params: "Params", paths: Paths) -> Path | None:
+    """The teacher's bundle, where the project's own is a student; IntegrityError where it is another one by now."""
+    objective = getattr(params, "diffusion", None)  # an older dvc.yaml does not show it to this stage
+    student = read_bundle(paths.bundle).student
+    if student is None or objective is None or objective.kind != "distillation":
+        return None
+    folder = paths.root / objective.teacher.path
+    if (found := read_bundle(folder).digest) != student.teacher:
+        raise IntegrityError(
+            f"diffusion.teacher: {objective.teacher.path} must hold the bundle {student.teacher} that taught "
+            f"out/bundle, got {found}; put it back, or run `ddpm run` to train a student of this one"
+        )
+    return folder
+
+
+def measure_bundle(
+    params: "Params", paths: Paths, folder: Path, out: Path, *, panels: bool = True, teacher: Path | None = None
+) -> None:
     """Measure the bundle in a folder beside the project's data; write metrics.json, record.json and samples to out.
 
-    `panels` are what samples holds for a report alone; where none will be made they are left out.
+    `panels` are what samples holds for a report alone; where none will be made they are left out. The measurement of a
+    `teacher` goes into samples.
     """
     config: EvaluateConfig = params.evaluate
     threads = in_use(params.runtime.threads)
@@ -80,6 +99,9 @@ def measure_bundle(params: "Params", paths: Paths, folder: Path, out: Path, *, p
     with atomic_folder(out / SAMPLES) as samples:
         for name, content in measured.files.items():
             atomic_write_bytes(samples / name, content)
+        if teacher is not None:
+            log.info("the teacher, with the same seeds and conditions:")
+            measure_bundle(params, paths, teacher, samples / TEACHER, panels=False)
     numbers = flat(metrics, config.confidence)
     write_measured(out, numbers, _record(evaluation, measured, metrics, left_out))
     for name, value in sorted(numbers.items()):

@@ -16,6 +16,7 @@ from pipelines.kinds import kind_of
 from pipelines.kinds.facts import read_facts
 from pipelines.kinds.manifest import read_manifest
 from pipelines.paths import Paths
+from pipelines.report.compared import beside_teacher
 from pipelines.report.config import ReportConfig
 from pipelines.report.controls import controls_section
 from pipelines.report.page import Page, render_html, render_markdown
@@ -67,6 +68,7 @@ def gather(config: ReportConfig, gate: GateConfig, verdict: Verdict, paths: Path
         first,
         verdict_section(verdict, metrics),
         controls_section(verdict, metrics, gate),
+        *beside_teacher(paths, gate),
         *others,
         measures_section(metrics, record, manifest.spec.classes),
         training_section(_columns(paths.curves), numbers.get("bits_per_dim"), samples),

@@ -10,7 +10,8 @@ from ddpm_core.errors import DataError, ParamsError, TrackingError
 from pipelines import cli
 from pipelines.paths import Paths
 from pipelines.release.promotion import promote
-from pipelines.report.compare import Compared, open_runs
+from pipelines.report.compare import open_runs
+from pipelines.report.compared import Compared
 from pipelines.tracking.tracker import connect, open_tracker
 from tests.support.imports import ROOT
 from tests.support.tracked import FewParams, judged_project
@@ -18,7 +19,7 @@ from tests.support.tracked import FewParams, judged_project
 
 def compared(one: Any, other: Any, paths: Paths) -> Compared:
     with open_runs((str(one), str(other)), FewParams(), paths) as runs:
-        return Compared.of(runs, FewParams())
+        return Compared.of(runs, FewParams().gate)
 
 
 @pytest.fixture

@@ -15,7 +15,8 @@ from ddpm_core.metrics.intervals import around, mean_replicates, resampled_withi
 from ddpm_core.metrics.metric import Metric, Rule
 from pipelines.kinds.pictures.evaluation import measures
 from pipelines.paths import Paths
-from pipelines.report.compare import Compared, open_runs
+from pipelines.report.compare import open_runs
+from pipelines.report.compared import Compared
 from pipelines.stages import evaluate, gate, reference, report
 from pipelines.tracking.tracker import NullTracker
 from tests.support.measured import EVALUATE, GATE, MeasuredParams, measured_project
@@ -78,7 +79,7 @@ def test_a_metric_is_measured_shown_compared_and_judged(project: Paths) -> None:
     rules = judged(project, absolute=(Limit("darkness", 0.99, None),))
     assert (rules["absolute darkness"]["outcome"], rules["absolute darkness"]["limit"]) == ("fail", 0.99)
     with open_runs((str(project.root), str(project.root)), params, project) as runs:
-        text = Compared.of(runs, params).text()
+        text = Compared.of(runs, params.gate).text()
     assert "champion: darkness" not in text  # by the name of its rule
     assert "champion: not too dark" in text
     assert any(line.split()[:1] == ["darkness"] and line.endswith("0 to 0") for line in text.splitlines())

@@ -16,7 +16,7 @@ from pipelines.kinds.manifest import Counts, Manifest, write_manifest
 from pipelines.kinds.series.reference.config import ReferenceConfig
 from pipelines.kinds.series.rows.row import WindowRow
 from pipelines.paths import Paths
-from pipelines.report.compare import Compared, NamedRun
+from pipelines.report.compared import Compared, NamedRun
 from pipelines.report.config import ReportConfig
 from pipelines.shards.archive import Example, ShardConfig, write_shards
 from pipelines.stages import evaluate, gate, reference, report
@@ -83,6 +83,6 @@ def test_the_stages_judge_series_and_refuse_a_bad_forecaster(task: str, tmp_path
     found = read_measurement(paths.metrics, paths.record, paths.samples)
     check_bundle(paths.bundle, found.bundle, paths.record)
     run = NamedRun("one", found, (paths.samples / "grid.png").read_bytes())
-    compared = Compared.of((run, run), params(task))
+    compared = Compared.of((run, run), params(task).gate)
     assert "A is not worse than B" in compared.summary
     assert "crps" in compared.text()
