@@ -58,15 +58,22 @@ def serve(args: argparse.Namespace) -> None:
     bundle = _variant(bundle, settings.variant)
     from pipelines.serving import app
     from pipelines.serving.ops import logs
-    from pipelines.serving.start import ONLY_MODEL, Hosting, open_models
+    from pipelines.serving.sources import FolderSource
+    from pipelines.serving.start import FAST, ONLY_MODEL, Hosting, open_models, refuse_unless_student
 
     logs.use(settings.log_format)
     if ONLY_MODEL in sources and bundle is not None:
         raise ParamsError(f"--model: must have another name than `{ONLY_MODEL}`, which is the bundle of --bundle")
+    if settings.fast is not None:
+        if FAST in sources:
+            raise ParamsError(f"--model: must have another name than `{FAST}`, which is the student of --fast")
+        sources[FAST] = FolderSource(Path(settings.fast))
     limits = _limits(settings, {*sources, *([ONLY_MODEL] if bundle else [])})
     cache = Path(settings.cache) if settings.cache else _home(args) / "served"
     hosting = Hosting(settings.device, settings.threads, settings.most_loaded, cache, settings.look_every)
     models, watcher = open_models(bundle, sources, limits, hosting)
+    if settings.fast is not None:
+        refuse_unless_student(models)
     app.serve(app.app_of(models, watcher), settings)
 
 

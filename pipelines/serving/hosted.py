@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -18,6 +18,9 @@ from pipelines.serving.scheduler import QueueFull, Scheduler, SchedulerClosed
 from pipelines.serving.service import Service, client_of, refused
 
 log = logging.getLogger(__name__)
+
+_TOLD = ("kind", "bundle", "routes", "device", "provider", "bytes", "evaluations", "limits")
+"""Of what is known of a model, what the list of models tells too."""
 
 
 class Route(NamedTuple):
@@ -63,15 +66,22 @@ class _Model:
         self.routes = {path: Route(request, service.serving) for path, request in service.routes.items()}
         self.service = service
 
-    def card(self) -> dict[str, Any]:
+    def teaches(self, other: "_Model") -> bool:
+        """Whether the other one is a student of this one; a variant of a bundle stands for the bundle."""
+        student, variant = other.info["student"], self.info["provenance"].get("variant", {})
+        return student is not None and student["teacher"] in (self.info["bundle"], variant.get("of"))
+
+    def card(self, students: Sequence[str]) -> dict[str, Any]:
         """The model in the list of `GET /v1/models`: OpenAI's keys, then our own."""
-        follows = self.following
+        follows, student = self.following, self.info["student"]
         return {
             "id": self.name,
             "object": "model",
             "created": self.created,
             "owned_by": "ddpm",
-            **{key: self.info[key] for key in ("kind", "bundle", "routes", "device", "provider", "bytes", "limits")},
+            **{key: self.info[key] for key in _TOLD},
+            "teacher": None if student is None else student["teacher"],
+            "students": list(students),
             "variant": self.info["provenance"].get("variant", {}).get("name", "fp32"),
             "version": self.number,
             "loaded": self.service is not None,
@@ -188,11 +198,16 @@ class Models:
 
     def card(self, name: str | None = None) -> dict[str, Any]:
         """A model as `GET /v1/models` lists it."""
-        return self._named(name).card()
+        return self._card(self._named(name))
 
     def cards(self) -> list[dict[str, Any]]:
         """What `GET /v1/models` lists."""
-        return [model.card() for model in self._models.values()]
+        return [self._card(model) for model in self._models.values()]
+
+    def _card(self, model: _Model) -> dict[str, Any]:
+        students = [each for each in self._models.values() if model.teaches(each)]
+        students.sort(key=lambda each: -each.info["evaluations"])
+        return model.card([each.name for each in students])
 
     @property
     def routes(self) -> dict[str, Route]:

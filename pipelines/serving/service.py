@@ -254,6 +254,8 @@ def _model_info(sampler: Sampler, limits: Limits, routes: list[str]) -> dict[str
         "defaults": asdict(sampler.defaults),
         "samplers": list(sampler_kinds()),
         "levels": bundle.schedule.T,
+        "evaluations": sampler.recipe().cost(1),
+        "student": None if bundle.student is None else asdict(bundle.student),
         "scaling": None if bundle.spec.scaling is None else bundle.spec.scaling.to_dict(),
         "limits": {**asdict(limits), bundle.spec.kind: MOST_SAMPLES},
         "device": sampler.device,

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ddpm_core.bundle.format import BUNDLE_FILE, Bundle, read_bundle
+from ddpm_core.errors import ParamsError
 from pipelines.sampling.bundle_sampler import Sampler
 from pipelines.serving.follow import Follower, Watcher
 from pipelines.serving.hosted import Models, Version
@@ -14,8 +15,8 @@ from pipelines.serving.sources import Source, as_offered
 
 log = logging.getLogger(__name__)
 
-ONLY_MODEL = "default"
-"""The name of a bundle that was given without one."""
+ONLY_MODEL, FAST = "default", "fast"
+"""The names of a bundle that was given without one, and of a student that was."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,20 @@ def open_models(
     for follower in followers:
         models.add(follower.name, follower.first())
     return models, Watcher(followers, models, hosting.look_seconds)
+
+
+def refuse_unless_student(models: Models) -> None:
+    """ParamsError unless the model of --fast is a student of another one that is served."""
+    cards = models.cards()
+    fast = next(card for card in cards if card["id"] == FAST)
+    if any(FAST in card["students"] for card in cards):
+        return
+    teacher, served = fast["teacher"], ", ".join(f"{c['id']} {c['bundle'][:16]}" for c in cards if c is not fast)
+    came = "a bundle that is no student" if teacher is None else f"a student of {teacher[:16]}"
+    raise ParamsError(
+        f"--fast: must be a student of a model that is served ({served or 'none'}), got {came}; serve its teacher too, "
+        "or make a student with `ddpm distil`"
+    )
 
 
 def _pinned(folder: Path, open_service: Callable[[Bundle], Service]) -> Version:

@@ -27,6 +27,7 @@ class Settings(Config):
     bundle: str | None
     variant: str
     model: list[str]
+    fast: str | None
     look_every: float
     most_loaded: int | None
     cache: str | None
@@ -95,6 +96,12 @@ OPTIONS = (
         [],
         "NAME=WHERE, models that are followed: WHERE is an alias of the registered model NAME (by default champion) or "
         "a folder, written with a slash; a new bundle there is verified, tried and then served",
+    ),
+    Option(
+        "fast",
+        None,
+        "a folder with a student of a model that is served: its fast mode, followed under the name fast; "
+        "docs/distillation.md",
     ),
     Option("look_every", 10.0, "seconds between looks for a new one"),
     Option("most_loaded", None, "most models in memory; the least recently used one is unloaded"),

@@ -20,7 +20,7 @@ export function openDetail(context, sample, { back, before } = {}) {
   const name = nameOf(sample, info) || "Sample";
   const panels = {
     vary: ["Vary", () => varyPanel(context, sample, open)],
-    fill: !service.local && info.levels > 1 && ["Fill", () => fillPanel(context, sample, open)],
+    fill: !service.local && info.levels > 1 && !info.fixed && ["Fill", () => fillPanel(context, sample, open)],
     between: sample.body &&
       ["Interpolate", () => betweenPanel(context, sample, open)],
     code: !service.local && ["Code", () => codeBlock(requestOf(sample))],

@@ -11,7 +11,7 @@ export async function openService() {
   const about = JSON.parse(document.getElementById("about-data").textContent);
   let session = null;
   return {
-    models: [], named: null, local: true,
+    models: [], named: null, local: true, family: () => [],
     use: async () => about.info,
     notices: () => notices(about.licences),
     async pictures(body, options = {}) {

@@ -18,10 +18,19 @@ async function start() {
   }
 }
 
-/** The view of one model. */
-async function show(service, name) {
+let shows = 0;
+
+/** The view of one model. `kept`: what was asked of another one before, to be asked of this one too. */
+async function show(service, name, kept = {}) {
+  shows += 1;
+  const mine = shows;
   const info = await service.use(name);
-  info.guided = info.classes.length > 0 && info.levels > 1;
+  if (mine !== shows) return; // another model was chosen meanwhile
+  info.guided = info.classes.length > 0 && info.levels > 1 && !info.student;
+  info.fixed = Boolean(info.student?.sampler); // a student of one sampler at its own levels alone
+  info.modes = service.family(name);
+  info.kept = kept;
+  info.change = (other, asked) => show(service, other, asked).then(() => document.querySelector("#mode input:checked")?.focus()).catch(fail);
   const [controls, results, detail] = ["controls", "results", "detail"].map(part);
   detail.hidden = true;
   part("model").replaceChildren(header(service, info, name));
@@ -41,7 +50,7 @@ function header(service, info, name) {
   const version = info.version ? `version ${info.version} ` : "";
   if (service.models.length < 2) return el("p", {}, el("span", {}, name === "default" || !name ? info.kind : name), " ", version, digest);
   const choice = el("select", { id: "which" }, service.models.map((each) => el("option", { value: each }, each)));
-  choice.value = name;
+  choice.value = info.modes[0].id;
   choice.addEventListener("change", () => show(service, choice.value).catch(fail));
   return el("div", { class: "row" }, el("label", { for: "which", class: "quiet" }, "Model"), choice, el("p", {}, version, digest));
 }
@@ -53,6 +62,8 @@ function about(service, info) {
     bundle: info.bundle,
     ...(info.version ? { version: info.version } : {}),
     "runs on": info.device,
+    "evaluations a sample": info.evaluations,
+    ...(info.student ? { "student of": info.student.teacher, "guidance in its answers": info.student.guidance.weight } : {}),
     trained: info.provenance?.train_steps ? `${info.provenance.train_steps} steps` : undefined,
   };
   const known = Object.entries(rows).filter(([, value]) => value !== undefined);

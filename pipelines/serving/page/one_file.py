@@ -91,6 +91,8 @@ def _info(sampler: Sampler) -> dict[str, Any]:
         "samplers": list(_plans_of(sampler)),
         "stepChoices": _steps(sampler),
         "levels": bundle.schedule.T,
+        "evaluations": sampler.recipe().cost(1),
+        "student": None if bundle.student is None else asdict(bundle.student),
         "limits": {spec.kind: _MOST_PICTURES},
         "device": "this browser, by onnxruntime-web",
         "provenance": dict(bundle.provenance),

@@ -83,7 +83,7 @@ export function seriesView(service, info, { controls, results }) {
   room.append(el("p", { class: "empty" }, "Paste a table, or load a file, to see what the model makes of it."));
   show();
   if (service.example !== false) {
-    example();
+    if (!area.value) example();
     form.run();
   }
 }

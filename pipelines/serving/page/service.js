@@ -11,26 +11,36 @@ const PARTIALS = 3;
 
 /** Open the service: its models by name, and what it can do. */
 export async function openService() {
-  const models = (await getJson("v1/models")).data.map((each) => each.id);
-  const service = { models, local: false, named: null };
-  const told = (body) => (service.named ? { model: service.named, ...body } : body);
+  const cards = (await getJson("v1/models")).data;
+  const families = familiesOf(cards);
+  const service = { models: families.map(([first]) => first.id), local: false, named: null };
   return Object.assign(service, {
+    /** A model and its students, which make the same in fewer network evaluations, whichever of them is named. */
+    family: (name) => families.find((members) => members.some((each) => each.id === name)),
     /** What is known of a model, which the requests name from now on where there are several. */
     async use(name) {
-      service.named = models.length > 1 ? name : null;
+      service.named = cards.length > 1 ? name : null;
       const info = await getJson(`v1/models/${encodeURIComponent(name)}`);
       service.classes = info.classes;
       return info;
     },
     pictures: (body, options = {}) =>
-      options.onPartial ? watched(told(body), service.classes, options) : pictures(told(body), options),
+      options.onPartial ? watched(body, service.classes, options) : pictures(body, options),
     interpolated: async (body, { signal } = {}) => {
-      const { data, made_by: madeBy } = await (await post("v1/images/interpolations", told(body), signal)).json();
+      const { data, made_by: madeBy } = await (await post("v1/images/interpolations", body, signal)).json();
       return Promise.all(data.map(({ b64_json: text }) => picture(pngOf(text), { seed: body.seed, madeBy })));
     },
     edited: (info, sample, asked, signal) => edited(service, info, sample, asked, signal),
-    json: async (path, body, options) => (await post(path, told(body), options?.signal)).json(),
+    json: async (path, body, options) => (await post(path, body, options?.signal)).json(),
   });
+}
+
+/** The models that are nobody's student, each before its students and theirs. */
+function familiesOf(cards) {
+  const named = new Map(cards.map((each) => [each.id, each]));
+  const students = new Set(cards.flatMap((each) => each.students));
+  const members = (card) => [card, ...card.students.flatMap((name) => members(named.get(name)))];
+  return cards.filter((each) => !students.has(each.id)).map(members);
 }
 
 /** Pictures with their seeds, labels and makers: [{seed, label, madeBy, image, frames, png()}]. */

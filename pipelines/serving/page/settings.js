@@ -1,6 +1,6 @@
 // The form: what every kind of data is asked by, and what its own view adds.
 
-import { el, segmented } from "./dom.js";
+import { el, plural, segmented } from "./dom.js";
 import { clearFaults, number, select, showFaults, slider } from "./fields.js";
 
 const FEW = 14;
@@ -39,9 +39,11 @@ export function settings(service, info, { own, n, most, word, submit, first = []
   const fields = {
     seed: number("seed", "Seed", { min: 0, max: 2 ** 53 - 256, value: info.defaults.seed ?? 0, beside: dice }),
     n: slider("n", "How many", { min: 1, max: limit, step: 1, value: Math.min(n, limit) }),
-    sampler: select("sampler", "Sampler", info.samplers.map((kind) => [kind, kind]), info.defaults.sampler.kind),
-    steps: also("num_inference_steps", stepsField(info, steps)),
   };
+  if (!info.fixed) {
+    fields.sampler = select("sampler", "Sampler", info.samplers.map((kind) => [kind, kind]), info.defaults.sampler.kind);
+    fields.steps = also("num_inference_steps", stepsField(info, steps));
+  }
   dice.addEventListener("click", () => fields.seed.set(Math.floor(Math.random() * 1e9)));
   if (info.guided) {
     fields.guidance = also("guidance_scale", slider("guidance", "Guidance", {
@@ -53,17 +55,24 @@ export function settings(service, info, { own, n, most, word, submit, first = []
   const callout = el("p", { class: "callout", role: "alert", hidden: true });
   const go = el("button", { class: "primary", type: "submit" }, word);
   const stop = el("button", { class: "ghost", type: "button", hidden: true }, "Cancel");
-  const more = el("details", { class: "more" }, el("summary", {}, "Sampler, steps", info.guided ? ", guidance" : ""),
-    fields.sampler.element, fields.steps.element, fields.guidance?.element);
+  const ways = [fields.sampler, fields.steps, fields.guidance].filter(Boolean);
+  const more = ways.length ? el("details", { class: "more" }, el("summary", {}, "Sampler, steps", info.guided ? ", guidance" : ""),
+    ways.map((each) => each.element)) : null;
+  const asked = all.filter((each) => each.set && !ways.includes(each));
+  for (const each of asked) if (each.name in info.kept) each.set(info.kept[each.name]);
+  const mode = modeChoice(info, (other) => {
+    running?.abort();
+    info.change(other, Object.fromEntries(asked.map((each) => [each.name, each.get()])));
+  });
   const form = el("form", { novalidate: true },
-    first.map((each) => each.element), own.map((each) => each.element), fields.seed.element, fields.n.element, more,
+    mode, first.map((each) => each.element), own.map((each) => each.element), fields.seed.element, fields.n.element, more,
     callout, el("div", { class: "actions" }, go, stop));
-  if (matchMedia("(min-width: 60rem)").matches) more.open = true;
+  if (more && matchMedia("(min-width: 60rem)").matches) more.open = true;
   let running = null;
   const read = () => {
-    const values = { n: fields.n.get(), seed: fields.seed.get() };
-    if (fields.sampler.get() !== info.defaults.sampler.kind) values.sampler = fields.sampler.get();
-    if (fields.steps.get() !== steps) values.steps = fields.steps.get();
+    const values = { ...(service.named ? { model: service.named } : {}), n: fields.n.get(), seed: fields.seed.get() };
+    if (fields.sampler && fields.sampler.get() !== info.defaults.sampler.kind) values.sampler = fields.sampler.get();
+    if (fields.steps && fields.steps.get() !== steps) values.steps = fields.steps.get();
     if (fields.guidance && fields.guidance.get() !== info.defaults.guidance.weight) {
       values.guidance = fields.guidance.get();
     }
@@ -90,6 +99,17 @@ export function settings(service, info, { own, n, most, word, submit, first = []
   form.addEventListener("submit", (event) => { event.preventDefault(); run(); });
   stop.addEventListener("click", () => running?.abort());
   return { element: form, fields, read, run };
+}
+
+/** The model itself, or a student of it, which is faster; null where there is no choice. */
+function modeChoice(info, onchange) {
+  if (info.modes.length < 2) return null;
+  const [, ...fast] = info.modes;
+  const word = (each, at) => (at === 0 ? "Full" : fast.length > 1 ? `Fast (${each.evaluations})` : "Fast");
+  const element = segmented("Mode", info.modes.map((each, at) => [each.id, word(each, at)]), info.id, onchange);
+  element.id = "mode";
+  element.append(el("p", { class: "hint" }, `${plural(info.evaluations, "network evaluation")} a sample`));
+  return element;
 }
 
 function also(name, field) {

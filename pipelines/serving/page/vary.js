@@ -14,8 +14,8 @@ export function varyPanel({ service, info }, sample, open) {
   const ways = [
     sample.body && ["seeds", "Other seeds"],
     sample.body && info.guided && ["guidance", "Guidance"],
-    sample.body && ["steps", "Steps"],
-    !service.local && info.levels > 1 && ["strength", "Strength"],
+    sample.body && !info.fixed && ["steps", "Steps"],
+    !service.local && info.levels > 1 && !info.fixed && ["strength", "Strength"],
   ].filter(Boolean);
   let way = ways[0]?.[0];
   strength.element.hidden = way !== "strength";

@@ -22,6 +22,7 @@ from pipelines.serving import app
 from pipelines.serving.hosted import Models
 from tests.support.hosting import put, versions
 from tests.support.imports import ROOT
+from tests.support.students import anywhere, student
 
 
 @pytest.fixture(scope="module")
@@ -55,9 +56,23 @@ def test_models_and_their_limits_are_named(pair: list[Path], tmp_path: Path, mon
     assert (first["limits"]["cost"], first["limits"]["seconds"]) == (10_000, 120.0)
 
 
+def test_a_student_is_the_fast_mode_of_the_bundle_beside_it(
+    pair: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    student(tmp_path / "student", anywhere(read_bundle(pair[0]).digest))
+    words = ["--fast", str(tmp_path / "student"), "--cache", str(tmp_path / "c"), "--device", "cpu"]
+    first, second = served(monkeypatch, "--bundle", str(pair[0]), *words, "--model-limit", "fast:cost=7").cards()
+    assert (first["id"], first["students"]) == ("default", ["fast"])
+    assert (second["id"], second["teacher"], second["follows"]) == ("fast", first["bundle"], "folder")
+    assert second["limits"]["cost"] == 7
+    with pytest.raises(ParamsError, match=rf"--fast: .*default {read_bundle(pair[1]).digest[:16]}.*got a student of"):
+        served(monkeypatch, "--bundle", str(pair[1]), *words)
+
+
 @pytest.mark.parametrize(
     ("words", "key", "value"),
     [
+        (["--model", "fast=./a", "--fast", "b"], "--model", "`fast`"),
         (["--model", "/a"], "--model", "'/a'"),
         (["--model", "=./a"], "--model", "'=./a'"),
         (["--model", "a=./b", "--model", "a=./c"], "--model", "a twice"),

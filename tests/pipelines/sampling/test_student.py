@@ -10,26 +10,11 @@ import pytest
 from ddpm_core.bundle.format import read_bundle
 from ddpm_core.bundle.student import Student
 from ddpm_core.errors import ParamsError
-from ddpm_core.samplers.config import GuidanceConfig, named
-from pipelines.sampling.bundle_sampler import Sampler
 from pipelines.sampling.editing import Editor
-from tests.support.tiny_bundle import tiny_bundle, tiny_sample_config
-
-LEVELS = (50, 25, 0)
-BAKED = asdict(GuidanceConfig(0.6, (0.25, 0.9), 0.0))
-ANYWHERE = Student("a" * 64, BAKED, None)
-AT_LEVELS = Student("a" * 64, BAKED, {"kind": "unipc_2", "levels": list(LEVELS), "bound": "clip"})
+from tests.support.students import anywhere, at_levels, student
 
 
-def student(folder: Path, told: Student) -> Sampler:
-    own = replace(named("unipc_2", 2, None), spacing=LEVELS)
-    sample = replace(tiny_sample_config(), sampler=own)
-    bundle = replace(tiny_bundle(folder, sample=sample), student=told)
-    replace(bundle, golden=Sampler(bundle, "cpu").make_golden(3, 1.0)).write(folder)
-    return Sampler.open(folder, "cpu")
-
-
-@pytest.mark.parametrize("told", [ANYWHERE, AT_LEVELS])
+@pytest.mark.parametrize("told", [anywhere(), at_levels()])
 def test_a_bundle_tells_its_teacher_and_gives_it_back(tmp_path: Path, told: Student) -> None:
     opened = student(tmp_path / "b", told)
     kept = read_bundle(tmp_path / "b").student
@@ -41,7 +26,7 @@ def test_a_bundle_tells_its_teacher_and_gives_it_back(tmp_path: Path, told: Stud
     assert replace(plain, student=None).digest != plain.digest
 
 
-@pytest.mark.parametrize("told", [ANYWHERE, AT_LEVELS])
+@pytest.mark.parametrize("told", [anywhere(), at_levels()])
 def test_a_student_is_not_guided_again(tmp_path: Path, told: Student) -> None:
     opened = student(tmp_path / "b", told)
     with pytest.raises(ParamsError, match=r"guidance: must be 0 for a student.*\(0.6\).*got 0.5"):
@@ -49,7 +34,7 @@ def test_a_student_is_not_guided_again(tmp_path: Path, told: Student) -> None:
 
 
 def test_a_student_of_some_levels_is_refused_elsewhere_by_name(tmp_path: Path) -> None:
-    opened = student(tmp_path / "b", AT_LEVELS)
+    opened = student(tmp_path / "b", at_levels())
     others = [
         ({"steps": 3}, r"unipc_2 over the levels \[50, 25, 0\].*got unipc_2 over \[50, 33, 17, 0\]"),
         ({"sampler": "ddim"}, r"unipc_2 over the levels \[50, 25, 0\].*got ddim over \[50, 25, 0\]"),
@@ -66,5 +51,5 @@ def test_a_student_of_some_levels_is_refused_elsewhere_by_name(tmp_path: Path) -
 
 
 def test_a_student_with_guidance_in_its_answers_takes_any_steps(tmp_path: Path) -> None:
-    opened = student(tmp_path / "b", ANYWHERE)
+    opened = student(tmp_path / "b", anywhere())
     assert opened.recipe("ddim", 7).cost(1) == 7
