@@ -6,6 +6,7 @@ import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from time import process_time
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from ddpm_core.errors import ParamsError
@@ -89,14 +90,15 @@ def add_to(verbs: Verbs) -> None:
 def distil(args: argparse.Namespace) -> None:
     """Train, export, measure both under equal conditions, print the verdict and the comparison."""
     paths = project_paths(args)
-    asked = _asked(args, paths)
+    asked = asked_of(args, paths)
     params = checked_params(paths, computes=True)
     from ddpm_core.bundle.format import read_bundle
 
     teacher = read_bundle(asked.teacher)
     ours = student_params(params, teacher, asked)
-    student = _trained(ours, paths, asked.out / "bundle", quiet=args.quiet)
+    student, seconds = trained(ours, paths, asked.out / "bundle", quiet=args.quiet)
     log.info("student %s of teacher %s: %s", student.digest[:16], teacher.digest[:16], asked.out / "bundle")
+    log.info("its training took %.0f CPU s", seconds)
     if asked.judge:
         _judge(params, paths, asked, teacher.digest)
 
@@ -162,8 +164,8 @@ def _method(asked: Asked, levels: tuple[int, ...], bound: Any) -> "BakedGuidance
     return TrajectoryRegression("trajectories", asked.trajectories, asked.teacher_steps, levels, bound)
 
 
-def _trained(params: "Params", paths: "Paths", folder: Path, *, quiet: bool) -> "Bundle":
-    """Train a student and export it."""
+def trained(params: "Params", paths: "Paths", folder: Path, *, quiet: bool) -> "tuple[Bundle, float]":
+    """Train a student and export it; the bundle, and the CPU seconds of the training, its trajectories among them."""
     from dataclasses import asdict
 
     from ddpm_core.files import atomic_write_bytes
@@ -173,6 +175,7 @@ def _trained(params: "Params", paths: "Paths", folder: Path, *, quiet: bool) -> 
     from pipelines.stages.train import about, weights_bytes
     from pipelines.training.setup import TrainingSetup
 
+    begun = process_time()
     setup = TrainingSetup.of(params, paths, ALONE)
     trainer = setup.trainer(None, lambda: False)
     log.info("distilling on %s", setup)
@@ -181,11 +184,12 @@ def _trained(params: "Params", paths: "Paths", folder: Path, *, quiet: bool) -> 
             bar.update()
             if report.measures is not None:
                 bar.note(f"loss {report.measures.loss:.5f}")
+    seconds = process_time() - begun
     with TemporaryDirectory(prefix="distil-") as scratch:
         weights = Path(scratch) / "weights.safetensors"
         metadata = about(setup, [[0, setup.threads]])
         atomic_write_bytes(weights, weights_bytes(trainer.ema.model, metadata))
-        return export_weights(weights, folder, params.export, asdict(params.sample), setup.threads)
+        return export_weights(weights, folder, params.export, asdict(params.sample), setup.threads), seconds
 
 
 def _judge(params: "Params", paths: "Paths", asked: Asked, teacher: str) -> None:
@@ -207,7 +211,7 @@ def _judge(params: "Params", paths: "Paths", asked: Asked, teacher: str) -> None
     log.info("student (A) beside its teacher (B): %s", asked.out / "compare.html")
 
 
-def _asked(args: argparse.Namespace, paths: "Paths") -> Asked:
+def asked_of(args: argparse.Namespace, paths: "Paths") -> Asked:
     method = cast(Literal["guidance", "trajectories"], args.method)
     recipe = METHODS[method]
     updates = recipe.updates if args.updates is None else args.updates
