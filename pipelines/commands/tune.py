@@ -3,7 +3,7 @@
 import argparse
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -45,7 +45,7 @@ def add_to(verbs: Verbs) -> None:
 
 
 def tune(args: argparse.Namespace) -> None:
-    """Search, compare start and result on new seeds, print the table, write the values."""
+    """Search, compare the result on new seeds with the start and the bundle's own way, print, write the values."""
     for option, value, least in (("--evaluations", args.evaluations, 1), ("--n", args.n, 20)):
         if value < least:
             raise ParamsError(f"{option}: must be at least {least}, got {value}")
@@ -61,13 +61,11 @@ def tune(args: argparse.Namespace) -> None:
     start = Choice(own.sampler, own.guidance if model.guides else replace(own.guidance, weight=0.0))
     begun, best = search(start, model, args.evaluations, bench.score, args.seconds)
     sys.stdout.write(bench.table(model.cost))
+    again = {choice: bench.measure(choice, again=True) for choice in dict.fromkeys((best, begun, start))}
+    sys.stdout.write(beside(again, model.cost, (best, begun, start), params.evaluate.confidence))
     if best == begun:
-        sys.stdout.write("\nNothing was better than where the search began.\n")
-        return
-    before, after = (bench.measure(choice, again=True) for choice in (begun, best))
-    change = _difference(after, before, params.evaluate.confidence)
-    sys.stdout.write(f"\nOn new seeds: {_shown(before)} before, {_shown(after)} after{change}\n")
-    if (after.value or 0.0) >= (before.value or 0.0):
+        sys.stdout.write("Nothing was better than where the search began.\n")
+    elif (again[best].value or 0.0) >= (again[begun].value or 0.0):
         sys.stdout.write("What was found is not better on new seeds; nothing is written.\n")
     elif args.write:
         write(paths.params, best)
@@ -151,6 +149,24 @@ class Bench:
         return head + "\n".join(rows) + "\n"
 
 
+def beside(
+    measured: "Mapping[Choice, Metric]",
+    cost: "Callable[[Choice], int]",
+    choices: "tuple[Choice, Choice, Choice]",
+    confidence: float,
+) -> str:
+    """Lines on new seeds: what was found, where the search began, the bundle's own way; what is the same once."""
+    names: dict[Choice, str] = {}
+    for choice, name in zip(choices, ("found", "where the search began", "the bundle's own way"), strict=True):
+        names.setdefault(choice, name)
+    lines = [
+        f"{name}, {cost(choice)} evaluations: {_shown(measured[choice])}"
+        + ("" if choice == choices[0] else _difference(measured[choices[0]], measured[choice], confidence))
+        for choice, name in names.items()
+    ]
+    return "\n".join(["", "On new seeds:", *lines, ""])
+
+
 def tuning_seeds(judging: int, n: int, round: int = 0) -> "NDArray[np.int64]":
     """Seeds that no evaluation with judging seeds from `judging` on has."""
     import numpy as np
@@ -189,7 +205,7 @@ def _difference(after: "Metric", before: "Metric", confidence: float) -> str:
         return ""
     change = (after.value or 0.0) - (before.value or 0.0)
     ends = around(change, after.replicates.minus(before.replicates), confidence)
-    return f"; the difference {change:.4g} ({ends.low:.4g} to {ends.high:.4g}, paired)"
+    return f"; found less this {change:.4g} ({ends.low:.4g} to {ends.high:.4g}, paired)"
 
 
 def _shown(metric: "Metric") -> str:

@@ -8,9 +8,11 @@ import pytest
 
 from ddpm_core.diffusion.schedules import Cosine
 from ddpm_core.errors import ParamsError
+from ddpm_core.metrics.intervals import Replicates
+from ddpm_core.metrics.metric import Metric
 from ddpm_core.samplers.config import GuidanceConfig, named
 from pipelines.cli import main
-from pipelines.commands.tune import tuning_seeds, write
+from pipelines.commands.tune import beside, tuning_seeds, write
 from pipelines.params import load_params
 from pipelines.projects.params_text import with_mapping
 from pipelines.sampling.search import Choice, Model, search
@@ -66,6 +68,23 @@ def test_a_search_ends_in_time_and_refuses_what_cannot_be() -> None:
     unguided = replace(MODEL, guides=False)
     search(START, unguided, 9, score, seconds=60)
     assert {choice.guidance for choice in asked} == {START.guidance}
+
+
+def test_what_was_found_is_told_beside_the_start_and_the_bundle_s_own_way() -> None:
+    found, began = (replace(START, sampler=named("unipc_2", steps, None)) for steps in (2, 5))
+    measured = {
+        choice: Metric("e", "distance", "lower").measured(value, None, Replicates(np.array([0.0, value]), np.zeros(2)))
+        for choice, value in ((found, 0.02), (began, 0.05), (START, 0.01))
+    }
+    lines = beside(measured, MODEL.cost, (found, began, START), 0.95).splitlines()
+    assert lines[:2] == ["", "On new seeds:"]
+    assert lines[2] == f"found, {MODEL.cost(found)} evaluations: 0.02"
+    assert lines[3].startswith(
+        f"where the search began, {MODEL.cost(began)} evaluations: 0.05; found less this -0.03 ("
+    )
+    assert lines[4].startswith("the bundle's own way, 17 evaluations: 0.01; found less this 0.01 (")
+    assert len(beside(measured, MODEL.cost, (found, began, began), 0.95).splitlines()) == 4
+    assert len(beside(measured, MODEL.cost, (found, found, found), 0.95).splitlines()) == 3
 
 
 def test_values_are_written_and_every_comment_stays(tmp_path: Path) -> None:
