@@ -100,7 +100,7 @@ def distil(args: argparse.Namespace) -> None:
     log.info("student %s of teacher %s: %s", student.digest[:16], teacher.digest[:16], asked.out / "bundle")
     log.info("its training took %.0f CPU s", seconds)
     if asked.judge:
-        _judge(params, paths, asked, teacher.digest)
+        _judge(params, paths, asked)
 
 
 def student_params(params: "Params", teacher: "Bundle", asked: Asked) -> "Params":
@@ -192,8 +192,8 @@ def trained(params: "Params", paths: "Paths", folder: Path, *, quiet: bool) -> "
         return export_weights(weights, folder, params.export, asdict(params.sample), setup.threads), seconds
 
 
-def _judge(params: "Params", paths: "Paths", asked: Asked, teacher: str) -> None:
-    """Measure both with the same seeds and conditions, unless the project has measured this teacher already."""
+def _judge(params: "Params", paths: "Paths", asked: Asked) -> None:
+    """Measure both with the same seeds and conditions, print the verdict and the comparison, write its page."""
     from ddpm_core.files import atomic_write_text
     from pipelines.gate.record import judged_in
     from pipelines.report.compare import open_runs
@@ -212,6 +212,7 @@ def _judge(params: "Params", paths: "Paths", asked: Asked, teacher: str) -> None
 
 
 def asked_of(args: argparse.Namespace, paths: "Paths") -> Asked:
+    """The options; ParamsError where one cannot be."""
     method = cast(Literal["guidance", "trajectories"], args.method)
     recipe = METHODS[method]
     updates = recipe.updates if args.updates is None else args.updates
