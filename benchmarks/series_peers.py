@@ -2,7 +2,7 @@
 
     make install-peers-series
     .venv/bin/python benchmarks/series_peers.py --project projects/forecast --seconds 60 --seeds 0 1 2
-    .venv/bin/python benchmarks/series_peers.py --project projects/impute --seconds 220 --seeds 0 1 2
+    .venv/bin/python benchmarks/series_peers.py --project projects/impute --seconds 100 --windows 118 --each 10
 
 The project has the outputs of `ddpm run`. Ours trains as stage train does, as many steps as fit into the seconds; the
 peer trains by its own code (series_peer_sides.py). They take turns, seed by seed. Each answers the windows of the
@@ -16,13 +16,14 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import common
 import numpy as np
 from numpy.typing import NDArray
+from series_peer_sides import Answer
 
 PEER = Path(__file__).with_name("series_peer_sides.py")
 PROBED = 20  # updates that tell what one costs; the first half is not counted
@@ -43,7 +44,8 @@ class Test:
     real: Any  # RealSeries
 
     @classmethod
-    def of(cls, project: Path) -> "Test":
+    def of(cls, project: Path, changes: Mapping[str, int]) -> "Test":
+        """`changes` are of section evaluate."""
         from pipelines.evaluation.reference import read_reference
         from pipelines.kinds.series.evaluation.asked import asked_of, in_windows
         from pipelines.kinds.series.evaluation.measures import RealSeries
@@ -55,6 +57,7 @@ class Test:
 
         paths = Paths.of(project)
         params, reference = load_params(paths.params), read_reference(paths.reference)
+        params = replace(params, evaluate=replace(params.evaluate, **changes))
         spec = read_index(paths.shards).spec
         train, test = (read_split(paths.shards, name) for name in ("train", "test"))
         asked = asked_of(test, spec, params.evaluate)
@@ -124,8 +127,7 @@ def _joined(windows: Floats, keys: list[str], spec: Any) -> tuple[np.datetime64,
     return starts.min().astype("datetime64[m]"), series
 
 
-def ours(test: Test, project: Path, work: Path, seconds: float, seed: int) -> tuple[Floats, float, int]:
-    """Samples [windows, m, columns, steps], CPU seconds of training, updates."""
+def ours(test: Test, project: Path, work: Path, seconds: float, seed: int) -> Answer:
     import torch
     from quality_sides import Ours
 
@@ -149,6 +151,7 @@ def ours(test: Test, project: Path, work: Path, seconds: float, seed: int) -> tu
     config = test.params.sample
     plan = config.sampler.plan(its.parameterisation.schedule, test.params.diffusion.variance)
     n, at_once, drawn = len(next(iter(test.cond.values()))), 500, []
+    began = time.process_time()
     for first in range(0, n, at_once):
         last = min(n, first + at_once)
         drawn.append(
@@ -158,11 +161,12 @@ def ours(test: Test, project: Path, work: Path, seconds: float, seed: int) -> tu
                 device=torch.device("cpu"), dtype=torch.float32,
             )
         )  # fmt: skip
+    sampling = time.process_time() - began
     samples = np.concatenate(drawn).astype(np.float64)
-    return samples.reshape(len(test.rows), -1, *samples.shape[1:]), spent, its.updates
+    return Answer(samples.reshape(len(test.rows), -1, *samples.shape[1:]), spent, sampling, its.updates)
 
 
-def peer(test: Test, python: Path, work: Path, seconds: float, seed: int) -> tuple[Floats, float, int]:
+def peer(test: Test, python: Path, work: Path, seconds: float, seed: int) -> Answer:
     name = {"forecast": "deepar", "impute": "csdi"}[test.task]
     np.savez(work / "windows.npz", **test.for_peer())
     command = [str(python), str(PEER), name, str(work / "windows.npz"), str(work / "samples.npz")]
@@ -171,7 +175,8 @@ def peer(test: Test, python: Path, work: Path, seconds: float, seed: int) -> tup
     if done.returncode:
         sys.exit(f"{' '.join(command)}\n{done.stderr[-4000:]}")
     with np.load(work / "samples.npz") as file:
-        return file["samples"].astype(np.float64), float(file["seconds"]), int(file["updates"])
+        numbers = float(file["training"]), float(file["sampling"]), int(file["updates"])
+        return Answer(file["samples"].astype(np.float64), *numbers)
 
 
 def main() -> None:
@@ -179,32 +184,33 @@ def main() -> None:
     parser.add_argument("--project", type=Path, required=True)
     parser.add_argument("--seconds", type=float, required=True, help="CPU seconds of training of each side")
     parser.add_argument("--seeds", type=int, nargs="+", default=(0, 1, 2))
+    parser.add_argument("--windows", type=int, help="judged, of each side; by default as section evaluate says")
+    parser.add_argument("--each", type=int, help="samples of each window; by default as section evaluate says")
     parser.add_argument("--peer-python", type=Path, default=Path(".venv-peers-series/bin/python"))
     args = parser.parse_args()
 
     import torch
 
     torch.set_num_threads(1)
-    test = Test.of(args.project)
+    given = {"n": args.windows, "samples_each": args.each}
+    test = Test.of(args.project, {name: value for name, value in given.items() if value is not None})
     ratios: dict[str, list[Any]] = {"ours": [], "peer": []}
     rows = []
     for seed in args.seeds:
         for name in ("ours", "peer"):
             with tempfile.TemporaryDirectory() as place:
                 if name == "ours":
-                    samples, seconds, updates = ours(test, args.project, Path(place), args.seconds, seed)
+                    its = ours(test, args.project, Path(place), args.seconds, seed)
                 else:
-                    python = args.peer_python.absolute()
-                    samples, seconds, updates = peer(test, python, Path(place), args.seconds, seed)
-            found = test.measures(samples)
-            ratios[name].append(test.crps(samples))
-            rows.append(
-                [name, str(seed), f"{seconds:.0f}", str(updates), *(f"{found.get(k, np.nan):.4f}" for k in SHOWN)]
-            )
+                    its = peer(test, args.peer_python.absolute(), Path(place), args.seconds, seed)
+            found = test.measures(its.samples)
+            ratios[name].append(test.crps(its.samples))
+            taken = [f"{its.training:.0f}", str(its.updates), f"{its.sampling:.0f}"]
+            rows.append([name, str(seed), *taken, *(f"{found.get(k, np.nan):.4f}" for k in SHOWN)])
             print(rows[-1], flush=True)
+        print(compared(test, ratios), flush=True)  # of the seeds so far
     print(common.machine("torch", "numpy"))
-    print(common.table(["side", "seed", "CPU s", "updates", *SHOWN], rows))
-    print(compared(test, ratios))
+    print(common.table(["side", "seed", "training, CPU s", "updates", "samples, CPU s", *SHOWN], rows))
 
 
 def compared(test: Test, ratios: Mapping[str, list[Any]]) -> str:
