@@ -64,6 +64,7 @@ def edit(args: argparse.Namespace) -> None:
     limit_threads(args.threads)
     from ddpm_core.bundle.format import read_bundle
     from ddpm_core.files import sha256_file
+    from ddpm_core.pseudo_classes import classes_to_ask_for
     from ddpm_core.spec import LABEL
     from pipelines.kinds import kind_of
     from pipelines.sampling.bundle_sampler import Sampler
@@ -90,7 +91,7 @@ def edit(args: argparse.Namespace) -> None:
         seeds = [args.seed if 2 * i < args.n - 1 else own["to_seed"] for i in range(args.n)]  # the nearer of the two
         data = editor.interpolate(args.seed, own["to_seed"])
     elif own["invert"]:
-        label = label_of(own["picture_label"], spec.classes, "--picture-label")
+        label = label_of(own["picture_label"], classes_to_ask_for(spec), "--picture-label")
         told = {} if label is None else {LABEL: label}
         data = editor.vary_by_inversion(serving.editing.datum(files["picture"], spec), told, own["strength"])
     else:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pipelines.evaluation.evaluation import Evaluation, Measured
     from pipelines.evaluation.reference import RealData
     from pipelines.kinds.advice import Advice, Judged
-    from pipelines.kinds.manifest import Row
+    from pipelines.kinds.manifest import Manifest, Row
     from pipelines.kinds.prepared import Prepared
     from pipelines.kinds.split import SplitConfig
     from pipelines.report.parts.files import ReportInput
@@ -88,6 +88,11 @@ class Kind(ABC):
         return {}
 
     # ---- stage shard
+
+    def conditioned(self, manifest: "Manifest", folder: Path) -> "Manifest":
+        """The manifest with all that the network is told of each datum; `folder` is data/prepared. A kind may group
+        data here that have no labels; the manifest on disk stays as it is."""
+        return manifest
 
     @abstractmethod
     def examples(self, folder: Path, rows: Sequence[Any], spec: DataSpec) -> Iterator["Example"]:

@@ -17,6 +17,7 @@ from ddpm_core.diffusion.arrays import Array, Denoise
 from ddpm_core.diffusion.guidance import Guide
 from ddpm_core.diffusion.rollout import sample as sample_by
 from ddpm_core.errors import IntegrityError, ParamsError
+from ddpm_core.pseudo_classes import drawn, has_pseudo_classes
 from ddpm_core.samplers import SamplerConfig
 from ddpm_core.samplers.config import GuidanceConfig, SampleConfig, named
 from ddpm_core.spec import LABEL
@@ -114,6 +115,8 @@ class Sampler:
         """
         spec, n = self.bundle.spec, len(seeds)
         told = spec.conditions_for(cond or {}, n)
+        if has_pseudo_classes(spec):
+            told[LABEL] = drawn(spec, told[LABEL], seeds)
         if batch_size < 1:
             raise ParamsError(f"batch_size: must be at least 1, got {batch_size}")
         samples = np.empty((n, *spec.shape), dtype=spec.dtype)

@@ -13,6 +13,7 @@ from fastapi import Request as Http
 
 from ddpm_core.errors import DdpmError, ParamsError
 from ddpm_core.procedure import MODEL_FILE
+from ddpm_core.pseudo_classes import classes_to_ask_for
 from ddpm_core.samplers.config import sampler_kinds
 from pipelines.kinds import kind_of
 from pipelines.sampling.bundle_sampler import Sampler, Watch
@@ -244,7 +245,7 @@ def _model_info(sampler: Sampler, limits: Limits, routes: list[str]) -> dict[str
         "about": dict(bundle.spec.about),
         "shape": list(bundle.spec.shape),
         "dtype": bundle.spec.dtype,
-        "classes": list(bundle.spec.classes),
+        "classes": list(classes_to_ask_for(bundle.spec)),
         "conditional": bool(bundle.spec.conditions),
         "conditions": {name: each.to_dict() for name, each in bundle.spec.conditions.items()},
         "network": {

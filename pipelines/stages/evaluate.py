@@ -24,6 +24,7 @@ from ddpm_core.metrics.golden import golden_metric
 from ddpm_core.metrics.intervals import RESAMPLING
 from ddpm_core.metrics.measurement import recorded
 from ddpm_core.metrics.metric import Metric, flat
+from ddpm_core.pseudo_classes import classes_to_ask_for
 from pipelines.evaluation.authenticity import SAMPLES, TEACHER, write_measured
 from pipelines.evaluation.evaluation import Evaluation, Measured
 from pipelines.evaluation.reference import Reference, read_reference
@@ -155,7 +156,7 @@ def _record(of: Evaluation, measured: Measured, metrics: list[Metric], left_out:
             "versions": {name: version(name).split("+")[0] for name in ("numpy", "torch")},
             **measured.conditions,
             "n": n,
-            "conditional": bool(bundle.spec.classes),
+            "conditional": bool(classes_to_ask_for(bundle.spec)),
             "asked": {name: sha256_bytes(np.ascontiguousarray(value).tobytes()) for name, value in of.cond.items()},
             "reference": of.reference.digest,
             "data": of.reference.content["data"],

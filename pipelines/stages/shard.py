@@ -23,6 +23,7 @@ def run(params: "Params", paths: Paths, tracker: "Tracker") -> None:
     """Pack every example of the manifest, in the order of the keys, which is no order of classes."""
     _check_contract(paths.contract)
     manifest = read_manifest(paths.manifest)
+    manifest = kind_of(manifest.spec.kind).conditioned(manifest, paths.prepared)
     spec, splits = manifest.spec, {}
     for split in ("train", "test"):
         rows = manifest.of_split(split)

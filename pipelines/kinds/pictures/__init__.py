@@ -7,20 +7,20 @@ from typing import TYPE_CHECKING, Any
 from numpy.typing import NDArray
 
 from ddpm_core.spec import DataSpec
-from pipelines.kinds.kind import Augment, Kind, Sections
+from pipelines.kinds.kind import Asked, Augment, Kind, Sections
 
 if TYPE_CHECKING:
     from ddpm_core.metrics.metric import Metric
     from pipelines.evaluation.evaluation import Evaluation, Measured
     from pipelines.evaluation.reference import RealData
     from pipelines.kinds.advice import Advice, Judged
-    from pipelines.kinds.manifest import Row
+    from pipelines.kinds.manifest import Manifest, Row
     from pipelines.kinds.prepared import Prepared
     from pipelines.kinds.split import SplitConfig
     from pipelines.report.parts.files import ReportInput
     from pipelines.report.parts.section import Section
     from pipelines.serving.base.serving import Serving
-    from pipelines.shards.archive import Arrays, Example
+    from pipelines.shards.archive import Arrays, Example, Split
 
 
 class Pictures(Kind):
@@ -56,6 +56,15 @@ class Pictures(Kind):
 
     def data_set_columns(self, rows: Sequence[Any]) -> Mapping[str, Any]:
         return {"mean_level": round(sum(row.mean for row in rows) / max(1, len(rows)), 6)}
+
+    def conditioned(self, manifest: "Manifest", folder: Path) -> "Manifest":
+        from pipelines.kinds.pictures.rows.rules import CLUSTERS
+
+        if CLUSTERS not in manifest.spec.about:
+            return manifest
+        from pipelines.kinds.pictures.reference.grouping import grouped
+
+        return grouped(manifest, folder, manifest.spec.about[CLUSTERS])
 
     def examples(self, folder: Path, rows: Sequence[Any], spec: DataSpec) -> Iterator["Example"]:
         from pipelines.kinds.pictures.rows.examples import examples
@@ -103,6 +112,12 @@ class Pictures(Kind):
         from pipelines.kinds.pictures.reference.build import build
 
         return build(real)
+
+    def asked_of_test(self, test: "Split", spec: DataSpec, config: Any) -> Asked:
+        """Of pseudo-classes nothing is asked: the samples are judged as they ship, each with one drawn by its seed."""
+        from ddpm_core.pseudo_classes import has_pseudo_classes
+
+        return super().asked_of_test(test, spec.told(()) if has_pseudo_classes(spec) else spec, config)
 
     def measure(self, of: "Evaluation") -> "Measured":
         from pipelines.kinds.pictures.evaluation.measure import measure

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from difflib import get_close_matches
 
 from ddpm_core.errors import ParamsError
+from ddpm_core.pseudo_classes import classes_to_ask_for
 from ddpm_core.spec import LABEL, DataSpec
 
 LabelChoice = int | str | None
@@ -16,8 +17,9 @@ def conditions_asked(
     asked: LabelChoice | Sequence[LabelChoice], n: int, spec: DataSpec, where: str
 ) -> dict[str, list[int | None]]:
     """The conditions of n data with these labels, for `Sampler.sample`; none for a model without labels."""
-    labels = labels_for(asked, n, spec.classes, where)
-    return {LABEL: labels} if spec.classes else {}
+    classes = classes_to_ask_for(spec)
+    labels = labels_for(asked, n, classes, where)
+    return {LABEL: labels} if classes else {}
 
 
 def typed(text: str) -> LabelChoice | list[LabelChoice]:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from ddpm_core.errors import ParamsError
+from ddpm_core.pseudo_classes import classes_to_ask_for
 from ddpm_core.spec import DataSpec
 from pipelines.sampling.bundle_sampler import Sampler
 from pipelines.sampling.editing import Edit, Editor
@@ -151,7 +152,7 @@ class ImageGeneration(Body):
         size = size_of(spec)
         if self.size not in (None, "auto", size):
             raise InvalidRequest.of("size", f"must be {size}, the model's own, or `auto`; leave it out")
-        if not spec.classes and self.prompt not in ("none", "cycle"):
+        if not classes_to_ask_for(spec) and self.prompt not in ("none", "cycle"):
             raise InvalidRequest.of("prompt", "must be `none`, as this model was trained without labels")
         with own_names():
             cond = conditions_asked(typed(self.prompt), self.count, spec, "prompt")

@@ -26,7 +26,7 @@ async function show(service, name, kept = {}) {
   const mine = shows;
   const info = await service.use(name);
   if (mine !== shows) return; // another model was chosen meanwhile
-  info.guided = info.classes.length > 0 && info.levels > 1 && !info.student;
+  info.guided = (info.classes.length > 0 || "pseudo_class_shares" in info.about) && info.levels > 1 && !info.student;
   info.fixed = Boolean(info.student?.sampler); // a student of one sampler at its own levels alone
   info.modes = service.family(name);
   info.kept = kept;

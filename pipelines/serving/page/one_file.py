@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ddpm_core.errors import ParamsError
+from ddpm_core.pseudo_classes import has_pseudo_classes
 from ddpm_core.samplers.config import sampler_kinds
 from ddpm_core.spec import LABEL
 from pipelines.sampling.bundle_sampler import Sampler
@@ -56,6 +57,7 @@ def _check(sampler: Sampler) -> None:
         (spec.kind == "pictures" and spec.channels in (1, 3), "of pictures, grey or in colour"),
         (bundle.procedure is None, "of a network that is sampled in one loop"),
         (set(spec.conditions) <= {LABEL}, "that is told a class or nothing"),
+        (not has_pseudo_classes(spec), "of data that have labels, or that are not grouped (source.clusters)"),
         (sampler.defaults.guidance.rescale == 0, "whose guidance is not rescaled"),
         (spec.range is not None and spec.levels is not None and spec.levels <= 256, "of data with levels"),
     ]

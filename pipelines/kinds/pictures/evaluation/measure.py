@@ -14,6 +14,7 @@ from ddpm_core.metrics.likeness import energy_metric
 from ddpm_core.metrics.memorisation import nearest
 from ddpm_core.metrics.metric import Metric
 from ddpm_core.metrics.roughness import Grain
+from ddpm_core.pseudo_classes import classes_to_ask_for
 from ddpm_core.spec import DataSpec
 from pipelines.evaluation.evaluation import Evaluation, Measured
 from pipelines.evaluation.likelihood import held_out_bits
@@ -90,14 +91,14 @@ def _eval_data(
 ) -> EvalData:
     """All that measures look at. A classifier, even a weak one, classifies the samples where labels were asked for."""
     config, spec, reference = of.config, of.spec, of.reference
-    conditional, classified = bool(of.sampler.bundle.spec.conditions), None
+    conditional, classified = bool(classes_to_ask_for(of.sampler.bundle.spec)), None
     weights = reference.files.get(CLASSIFIER_NAME)
     if weights is not None and conditional:
         classifier = classifier_extractor(weights, spec, of.device)
         classified = extract(classifier, made.images, 256, of.device, "labels").logits.argmax(axis=1)
     return EvalData(
         images=made.images, asked=made.labels, unseen=test.images, training=train.images, top=spec.top,
-        classes=len(spec.classes), conditional=conditional, views=views,
+        classes=len(classes_to_ask_for(spec)), conditional=conditional, views=views,
         grain=Grain.of(test.images, train.images, spec.top),
         nearest=nearest(made.images, train.images, config.copy_shift),
         unseen_nearest=nearest(test.images, train.images, config.copy_shift), classified=classified,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from ddpm_core.errors import DataError
+from ddpm_core.errors import DataError, ParamsError
 from ddpm_core.files import sha256_bytes
 from pipelines.kinds.pictures.rows.decode import decode, encode_png, fit_pixels
 from pipelines.kinds.pictures.rows.row import PictureRow
@@ -32,6 +32,11 @@ def prepare(source: "SourceConfig", split: SplitConfig, folder: Path, root: Path
     """Write each picture that can be used to `folder`/<label, or all>/<key>.png."""
     rules = source.rules()
     listing = source.listing(root)
+    if rules.clusters is not None and listing.classes:
+        raise ParamsError(
+            f"source.clusters: must be null where the pictures have labels, got {rules.clusters} beside "
+            f"{len(listing.classes)} classes; clusters stand for labels where there are none"
+        )
     log.info("found %d pictures, %d other files left out by rule", len(listing.found), listing.ignored)
 
     def keep(key: str, label: int, picture: Accepted) -> tuple[str, str]:

@@ -7,7 +7,7 @@ import zipfile
 import zlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal
@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 
 from ddpm_core.errors import DataError
 from ddpm_core.spec import DataSpec, labelled
+
+CLUSTERS = "clusters"  # of DataSpec.about: how many are asked for
 
 Channels = Literal["grey", "rgb"]
 Fit = Literal["crop", "pad", "stretch"]
@@ -35,10 +37,12 @@ class Rules:
     min_side: int
     max_pixels: int
     max_bytes: int
+    clusters: int | None = None  # into so many pseudo-classes pictures without labels are grouped; None: they are not
 
     def spec(self, classes: Sequence[str]) -> DataSpec:
         shape = (1 if self.channels == "grey" else 3, self.size, self.size)
-        return labelled(shape=shape, range=(-1.0, 1.0), levels=256, classes=tuple(classes))
+        spec = labelled(shape=shape, range=(-1.0, 1.0), levels=256, classes=tuple(classes))
+        return spec if self.clusters is None else replace(spec, about={CLUSTERS: self.clusters})
 
 
 @dataclass(frozen=True)

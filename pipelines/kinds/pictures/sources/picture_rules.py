@@ -24,6 +24,7 @@ class PictureRules(Config):
     min_side: int
     max_megapixels: float
     max_megabytes: float
+    clusters: int | None
 
     __checks__: ClassVar[Checks] = {
         "size": at_least_1,
@@ -31,6 +32,7 @@ class PictureRules(Config):
         "min_side": at_least_1,
         "max_megapixels": positive,
         "max_megabytes": positive,
+        "clusters": (lambda v: v is None or 2 <= v <= 256, "null or a number from 2 to 256"),
     }
 
     def rules(self) -> Rules:
@@ -43,4 +45,5 @@ class PictureRules(Config):
             min_side=self.min_side,
             max_pixels=int(self.max_megapixels * 1_000_000),
             max_bytes=int(self.max_megabytes * _MEGABYTE),
+            clusters=self.clusters,
         )
