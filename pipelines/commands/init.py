@@ -15,13 +15,17 @@ def add_to(verbs: Verbs) -> None:
     text = "make a folder a project: looks at your data, chooses parameters that fit, says why and what a run costs"
     verb = verbs.add_parser("init", help=text, description=text.capitalize() + ".")
     verb.add_argument("folder", metavar="FOLDER", help="where; new or empty, apart from .git and the data")
-    what = verb.add_mutually_exclusive_group(required=True)
+    what = verb.add_mutually_exclusive_group()
     what.add_argument(
         "--data",
         metavar="PATH",
         help="pictures (a folder, zip, tar or table of them), or a CSV or Parquet file of points or series",
     )
-    what.add_argument("--preset", metavar="NAME", help="an example's parameters; an unknown name lists them all")
+    verb.add_argument(
+        "--preset",
+        metavar="NAME",
+        help="an example's parameters, or with --data those for such pictures; an unknown name lists them all",
+    )
     what.add_argument(
         "--update", action="store_true", help="show what the params.yaml and dvc.yaml of a project lack in this version"
     )
@@ -37,10 +41,14 @@ def init(args: argparse.Namespace) -> None:
         if getattr(args, option) and not getattr(args, needs):
             raise ParamsError(f"--{option.replace('_', '-')}: must come with --{needs}, got it alone")
     folder = Path(args.folder)
+    if args.update and args.preset:
+        raise ParamsError("--preset: must come without --update, got both")
     if args.update:
         return update(folder, write=args.write)
     if args.data is not None:
-        return from_data(folder, Path(args.data), writes=not args.dry_run)
+        return from_data(folder, Path(args.data), args.preset, writes=not args.dry_run)
+    if args.preset is None:
+        raise ParamsError("init: must be told --data, --preset or --update, got none of them")
     from pipelines.projects.create import check_free, create, from_preset
 
     files = from_preset(args.preset, folder)
@@ -52,11 +60,11 @@ def init(args: argparse.Namespace) -> None:
     log.info("%s: a new project from preset %s; `ddpm run --project %s` runs it", folder, args.preset, folder)
 
 
-def from_data(folder: Path, data: Path, *, writes: bool) -> None:
+def from_data(folder: Path, data: Path, preset: str | None, *, writes: bool) -> None:
     from pipelines.profiling.plan import plan_of
     from pipelines.projects.create import ProjectFiles, check_free, create
 
-    plan = plan_of(data, folder)
+    plan = plan_of(data, folder, preset)
     files = ProjectFiles.of(folder.resolve().name, plan.about, plan.params)
     check_free(folder, files, data)
     sys.stdout.write(plan.text)

@@ -3,37 +3,50 @@
 import math
 from collections.abc import Iterator
 
+from ddpm_core.errors import ParamsError
 from pipelines.profiling.choice import Choice, Chosen, source_text
+from pipelines.profiling.choose_set import gpu_words, of_preset, words_of
 from pipelines.profiling.pictures import MIN_SIDE, PictureProfile
+from pipelines.projects.own_presets import OwnPreset, own_preset
 
 _SIDES = (8, 12, 16, 24, 28, 32, 48, 64)
 _LARGEST = {"cpu": 32, "cuda": 64}
 _FEW, _MANY_TEST, _GATE_NEEDS = 1_000, 250, 100
 _CLASS_LEAST = 10  # pictures of a class, or folders are no classes
 _EPOCHS = 200  # a picture is not shown more often: with more a network learns pictures by heart
+_OF_A_CLUSTER = 60  # training pictures, at least on average
 _MIRROR_LIMIT = 0.02  # the energy distance below which mirror images pass as pictures of the same data
 _LIMITS = {"quarantined": 0.02, "copies": 0.02, "flat": 0.01, "imbalance": 20.0}
 _TRAIN_LEAST, _TEST_LEAST = 64, 16
 
 
-def choose(seen: PictureProfile, path: str, device: str) -> Chosen:
+def choose(seen: PictureProfile, path: str, device: str, wanted: OwnPreset | None = None) -> Chosen:
+    """`wanted` is the preset that was asked for; else colour decides, and whether there are labels."""
     labels, why_labels = _labels(seen)
+    if wanted is not None:
+        labels, why_labels = _labels_of(wanted, labels, why_labels)
     n = seen.usable
     fraction = 0.2 if 0.2 * n >= _MANY_TEST else 0.3
     test = round(fraction * n)
     train = n - test
     grey = seen.coloured < 0.01
-    side, why_side = _side(seen, device)
+    preset = wanted or (None if grey else own_preset("small-colour" if labels == "none" else "small-colour-labels"))
+    side, why_side = _side(seen, device) if wanted is None or wanted.size is None else (wanted.size, wanted.about)
     grained = seen.grain > 0.8
+    values = dict(preset.values) if preset else {}
+    clusters = _clusters(values.pop("source.clusters", None), train) if labels == "none" else None
+    batch = min(values.pop("train.batch_size", 64 if grey else 32), 2 ** int(math.log2(max(2, train))))
+    steps = values.pop("train.steps", 1_000)
+    if preset is None or not preset.gpu:
+        steps = min(steps, max(300, _EPOCHS * train // batch))
     refine = 0 if grey and not grained else 16
-    batch = min(64 if grey else 32, 2 ** int(math.log2(max(2, train))))
-    steps = min(1_000 if grey else 3_000, max(300, _EPOCHS * train // batch))
     choices = [
         Choice("source.path", path),
         *(Choice(f"source.{key}", value) for key, value in seen.given.keys.items()),
         Choice(f"source.{seen.given.label_key}", _label_value(seen, labels), why_labels),
         Choice("source.size", side, why_side),
         Choice("source.channels", "grey" if grey else "rgb", f"{seen.coloured:.0%} of the pictures have colour"),
+        Choice("source.clusters", clusters, _words_of_clusters(clusters)),
         *_fit(seen),
         Choice("split.test_fraction", fraction, f"about {test} pictures to judge with, {train} to learn from"),
         *_contract(seen, labels),
@@ -49,9 +62,10 @@ def choose(seen: PictureProfile, path: str, device: str) -> Chosen:
         Choice("train.sample_every", max(50, steps // 4)),
         Choice("train.checkpoint_every", max(50, steps // 4)),
         *_augmentation(seen, n, side),
-        *_sampling(grained, labels),
+        *_sampling(grained, labels == "none" and clusters is None),
         *_gate(labels, test),
     ]  # fmt: skip
+    choices = [*(each for each in choices if each.key not in values), *of_preset(preset, values)]
     about = f"{'grey' if grey else 'colour'} pictures of {side} x {side} pixels" + (
         f" in {len(seen.classes)} classes" if labels == "folders" else ""
     )
@@ -59,8 +73,8 @@ def choose(seen: PictureProfile, path: str, device: str) -> Chosen:
         about=about,
         template="digits",
         source=source_text(seen.given.kind),
-        found=tuple(_found(seen)),
-        warnings=tuple(_warnings(seen, labels, train, test, side, path)),
+        found=(*_found(seen), *words_of(preset)),
+        warnings=(*_warnings(seen, labels, train, test, side, path), *gpu_words(preset)),
         choices=tuple(choices),
         train_count=train,
         test_count=test,
@@ -116,6 +130,25 @@ def _labels(seen: PictureProfile) -> tuple[str, str]:
         "folders",
         f"each of {len(seen.classes)} {word} is a class, with {min(seen.classes.values())} pictures or more",
     )
+
+
+def _labels_of(wanted: OwnPreset, labels: str, why: str) -> tuple[str, str]:
+    """What a preset that was asked for makes of the labels that there are."""
+    if wanted.labels == "none":
+        return "none", f"preset {wanted.name} is for pictures without labels"
+    if wanted.labels == "use" and labels == "none":
+        raise ParamsError(f"--preset {wanted.name}: must have pictures with labels, but {why}; take small-colour")
+    return labels, why
+
+
+def _clusters(most: int | None, train: int) -> int | None:
+    """Fewer for few pictures; None where there would not be two."""
+    clusters = 0 if most is None else min(most, train // _OF_A_CLUSTER)
+    return clusters if clusters >= 2 else None
+
+
+def _words_of_clusters(clusters: int | None) -> str:
+    return "groups of pictures that look alike stand for labels, so that guidance works" if clusters else ""
 
 
 def _side(seen: PictureProfile, device: str) -> tuple[int, str]:
@@ -178,12 +211,12 @@ def _augmentation(seen: PictureProfile, n: int, side: int) -> Iterator[Choice]:
         yield Choice("train.augment.crop.pixels", max(1, side // 16))
 
 
-def _sampling(grained: bool, labels: str) -> Iterator[Choice]:
+def _sampling(grained: bool, untold: bool) -> Iterator[Choice]:
     if grained:
         why = "pictures with grain need small last steps, or samples come out too smooth"
         yield Choice("sample.sampler.spacing", "karras", why)
         yield Choice("sample.sampler.steps", 20)
-    if labels == "none":
+    if untold:
         yield Choice("sample.guidance.weight", 0.0, "without labels there is nothing to guide by")
         yield Choice("sample.guidance.interval", None)
 

@@ -38,6 +38,7 @@ _STARTS = {"prepare": 1.0, "validate": 1.5, "shard": 1.0, "reference": 1.3, "tra
            "evaluate": 1.6, "report": 1.6, "gate": 1.1, "promotion": 0.5}  # fmt: skip
 """Guesses of how many starts of a process a stage takes besides what is counted."""
 _CHECKPOINT, _WEIGHTS, _BUNDLE = 5, 2, 1  # copies of the parameters, with averages and the optimiser's state
+_LARGE, _FEW = 10_000_000, 2  # parameters from which a CPU is timed with so few examples: a batch takes minutes
 _CONTROL_SETS = 14  # changed copies of the control pictures that EfficientNet looks at
 
 
@@ -151,18 +152,19 @@ def measure(params: "Params", spec: DataSpec, arrays: Arrays) -> Measured:
     seed_network(config.seed, 0)
     model = laid_out(model_config.build(told, params.diffusion.learned_variance), device)
     objective = params.diffusion.build(told, LabelDropout(told.null, config.label_dropout) if told.null else None)
-    batch = rows_of(arrays, np.resize(np.arange(len(arrays["x"])), config.batch_size))
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    timed = config.batch_size if parameters < _LARGE or device.type != "cpu" else min(_FEW, config.batch_size)
+    batch = rows_of(arrays, np.resize(np.arange(len(arrays["x"])), timed))
     augment = kind_of(spec.kind).augmenter(config.augment, config.seed, told)
 
     def batches(first: int) -> Iterator[Batch]:
-        return encoded(repeat(batch), first, augment, slice(0, config.batch_size), told)
+        return encoded(repeat(batch), first, augment, slice(0, timed), told)
 
-    alone = replace(config, checkpoint_every=10**6, sample_every=0, hold_out=0, init_from=None)
+    alone = replace(config, batch_size=timed, checkpoint_every=10**6, sample_every=0, hold_out=0, init_from=None)
     trainer = Trainer(model, objective, alone, batches, device=device, dtype=dtype_of(precision))
-    step = median(_intervals(trainer))
+    step = median(_intervals(trainer)) * config.batch_size / timed
     evaluation = _evaluation_seconds(trainer, next(batches(0)))
     looked, classified = _pictures(params, told, arrays, device)
-    parameters = sum(parameter.numel() for parameter in trainer.model.parameters())
     return Measured(step, evaluation, start, looked, classified, parameters, _peak(), threads)
 
 
@@ -256,7 +258,9 @@ def _peak() -> float:
 def _duration(seconds: float) -> str:
     if seconds < 90:
         return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h" if seconds < 100 * 3600 else f"{seconds / 86400:,.0f} days"
 
 
 def _size(size: float) -> str:

@@ -9,20 +9,25 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ddpm_core.errors import DataError, ParamsError
 from pipelines.params import load_params
-from pipelines.profiling import choose_pictures, choose_points, choose_series, pictures, tables
+from pipelines.profiling import choose_pictures, choose_points, choose_series, choose_set, pictures, tables
 from pipelines.profiling.choice import Chosen
 from pipelines.profiling.picture_sources import ENDINGS
+from pipelines.projects.own_presets import own_preset
 from pipelines.projects.params_text import with_section, with_values
 from pipelines.projects.presets import preset
 
 if TYPE_CHECKING:
     from ddpm_core.spec import DataSpec
+    from pipelines.kinds.pictures.sources.torchvision_set import Torchvision
     from pipelines.params import Params
     from pipelines.profiling.cost import Cost
     from pipelines.shards.archive import Arrays
+
+    Examples = tuple[DataSpec, Arrays, tuple[int, int]]  # prepared; how many to learn from and to judge
 
 _OUTPUTS = ("data/prepared", "data/quarantine", "data/shards", "out")
 _EXAMPLES = 256
@@ -38,12 +43,19 @@ class Plan:
     cost: Callable[[], str]
 
 
-def plan_of(data: Path, folder: Path) -> Plan:
-    """Look at the data; DataError where they are none that we know."""
+def plan_of(data: Path, folder: Path, wanted: str | None = None) -> Plan:
+    """Look at the data; DataError where they are none that we know. `wanted` names a preset for one's own pictures."""
     _check_place(data, folder)
+    preset = None if wanted is None else own_preset(wanted)
+    if preset is not None and preset.set is not None:
+        of_set, source = choose_set.choose(preset, data.resolve(), path_from(folder, data))
+        return _plan(of_set, lambda params: _of_set(source, of_set))
     seen = pictures.profile_if_pictures(data)
     if seen is not None:
-        return _plan(choose_pictures.choose(seen, path_from(folder, seen.place), _device()), data, seen)
+        chosen = choose_pictures.choose(seen, path_from(folder, seen.place), _device(), preset)
+        return _plan(chosen, lambda params: _of_pictures(params, seen, chosen))
+    if preset is not None:
+        raise DataError(f"--data: {data} must hold pictures for the preset {preset.name}, but there are none")
     if not tables.is_of_tables(data):
         raise DataError(
             f"--data: {data} must hold pictures ({', '.join(ENDINGS)}) or tables (.csv, .parquet), but there "
@@ -52,13 +64,13 @@ def plan_of(data: Path, folder: Path) -> Plan:
     table = tables.profile(data)
     path = path_from(folder, data)
     chosen = choose_points.choose(table, path) if table.time is None else choose_series.choose(table, path)
-    return _plan(chosen, data, None)
+    return _plan(chosen, lambda params: _of_table(params, data))
 
 
-def _plan(chosen: Chosen, data: Path, seen: "pictures.PictureProfile | None") -> Plan:
+def _plan(chosen: Chosen, examples: "Callable[[Params], Examples]") -> Plan:
     text = with_header(chosen)
     params = _checked(text)
-    return Plan(chosen.about, text, chosen.text(), lambda: _cost(params, chosen, data, seen))
+    return Plan(chosen.about, text, chosen.text(), lambda: _cost(params, chosen, examples))
 
 
 def with_header(chosen: Chosen) -> str:
@@ -115,37 +127,51 @@ def _device() -> str:
     return pick_device("auto").type
 
 
-def _cost(params: "Params", chosen: Chosen, data: Path, seen: "pictures.PictureProfile | None") -> str:
+def _cost(params: "Params", chosen: Chosen, examples: "Callable[[Params], Examples]") -> str:
     from pipelines.profiling.cost import cost_of
 
-    if seen is not None:
-        spec, arrays = _of_pictures(params, seen)
-        counts = (chosen.train_count, chosen.test_count)
-    else:
-        spec, arrays, counts = _of_table(params, data)
-    return cost_of(params, spec, arrays, counts, chosen.prepare_seconds).text()
+    return cost_of(params, *examples(params), chosen.prepare_seconds).text()
 
 
-def _of_pictures(params: "Params", seen: "pictures.PictureProfile") -> "tuple[DataSpec, Arrays]":
+def _of_pictures(params: "Params", seen: "pictures.PictureProfile", chosen: Chosen) -> "Examples":
     """Pictures made equal by the rules that were chosen, with labels in turn."""
+    from ddpm_core.pseudo_classes import with_pseudo_classes
     from pipelines.kinds.pictures.rows.decode import decode
 
     rules = params.source.rules()
-    chosen = getattr(params.source, seen.given.label_key)
-    classes = () if chosen == seen.given.without_labels else tuple(seen.classes)
+    key = getattr(params.source, seen.given.label_key)
+    spec = rules.spec(() if key == seen.given.without_labels else tuple(seen.classes))
     x = np.stack([decode(pictures.read(found), rules) for found in seen.contents[:_EXAMPLES]])
-    spec = rules.spec(classes)
-    labels = np.arange(len(x), dtype=np.int64) % max(1, len(classes))
-    return spec, {"x": x, **dict.fromkeys(spec.conditions, labels)}
+    if rules.clusters is not None:
+        spec = with_pseudo_classes(spec, [1] * rules.clusters)
+    return spec, _in_turn(x, spec), (chosen.train_count, chosen.test_count)
 
 
-def _of_table(params: "Params", data: Path) -> "tuple[DataSpec, Arrays, tuple[int, int]]":
+def _of_set(source: "Torchvision", chosen: Chosen) -> "Examples":
+    """The first pictures of a data set, with labels in turn."""
+    from pipelines.kinds.pictures.rows.decode import fit_pixels
+    from pipelines.kinds.pictures.rows.rules import Pixels
+
+    listing, rules = source.listing(Path()), source.rules()
+    contents = [found.content for found in listing.found[:_EXAMPLES]]
+    levels = [np.frombuffer(each.data, np.uint8).reshape(each.shape) for each in contents if isinstance(each, Pixels)]
+    spec = rules.spec(listing.classes)
+    x = np.stack([fit_pixels(each, rules) for each in levels])
+    return spec, _in_turn(x, spec), (chosen.train_count, chosen.test_count)
+
+
+def _in_turn(x: NDArray[np.uint8], spec: "DataSpec") -> "Arrays":
+    labels = np.arange(len(x), dtype=np.int64) % max(1, len(spec.classes))
+    return {"x": x, **dict.fromkeys(spec.conditions, labels)}
+
+
+def _of_table(params: "Params", data: Path) -> "Examples":
     source = replace(params.source, path=str(data.resolve()))
     return _prepared(replace(params, source=source), Path())
 
 
-def _prepared(params: "Params", root: Path) -> "tuple[DataSpec, Arrays, tuple[int, int]]":
-    """Small data are prepared as stage prepare does it, in a folder that is removed: some examples, and the counts."""
+def _prepared(params: "Params", root: Path) -> "Examples":
+    """Small data are prepared as stage prepare does it, in a folder that is removed."""
     from pipelines.kinds import kind_of
     from pipelines.shards.archive import joined
 

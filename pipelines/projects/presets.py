@@ -15,7 +15,11 @@ def presets() -> Mapping[str, Path]:
 
 def preset(name: str) -> Path:
     """The params.yaml of one preset."""
-    known = presets()
+    known, own = presets(), sorted(file.stem for file in (FOLDER / "own").glob("*.yaml"))
+    if name in own:
+        raise ParamsError(f"--preset {name}: must come with --data PATH, your own pictures or the root of the data set")
     if name not in known:
-        raise ParamsError(f"--preset: must be one of {', '.join(known)}, got {name!r}")
+        raise ParamsError(
+            f"--preset: must be one of {', '.join(known)}, or with --data PATH one of {', '.join(own)}, got {name!r}"
+        )
     return known[name]

@@ -20,6 +20,8 @@ from pipelines.projects.code import project_graph
 from pipelines.projects.params_text import read_text, written
 from pipelines.projects.presets import presets
 
+_SOURCES = Path(__file__).resolve().parents[1] / "profiling" / "sources"  # sections source of one's own data
+
 # Keys that have another name now, by their dotted names. Both must lie in one mapping.
 RENAMED = {
     "gate.min_images": "gate.min_samples",
@@ -72,8 +74,9 @@ def updated_params(text: str) -> tuple[str, list[str]]:
     kind = whole.get("kind")
     if kind not in known["kind"].__args__:
         raise ParamsError(f"params.yaml: kind must be one of {', '.join(known['kind'].__args__)}, got {kind!r}")
-    models = [read_text(file.read_text(encoding="utf-8")) for file in presets().values()]
-    models.sort(key=lambda model: model["kind"] != kind)  # those of the same kind of data first
+    files = [*presets().values(), *sorted(_SOURCES.glob("*.yaml"))]
+    models = [read_text(file.read_text(encoding="utf-8")) for file in files]
+    models.sort(key=lambda model: model.get("kind") != kind)  # those of the same kind of data first
     update = _Update(models, [])
     update.mapping(whole, section_types(kind), ())
     return (written(whole) if update.changed else text), update.unknown

@@ -43,6 +43,7 @@ def test_flat_folder_of_colour_pictures_goes_to_champion_with_params_alone(tmp_p
                 "min_side": 2,
                 "max_megapixels": 50.0,
                 "max_megabytes": 100.0,
+                "clusters": None,
             },
             "split": {"test_fraction": 0.3},
             "sample": {"sampler": {"spacing": "karras", "steps": 20}},  # its last steps are small: the grain stays

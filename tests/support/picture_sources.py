@@ -22,6 +22,7 @@ RULES: dict[str, Any] = {
     "min_side": 4,
     "max_megapixels": 1.0,
     "max_megabytes": 1.0,
+    "clusters": None,
 }
 PICTURES: dict[str, bytes] = {
     "cat/1.png": png(1),

@@ -44,6 +44,7 @@ FOLDER = ImageFolder(
     min_side=4,
     max_megapixels=1.0,
     max_megabytes=1.0,
+    clusters=None,
 )
 CONTRACT = PicturesContract(
     min_train_images=1,

@@ -12,6 +12,7 @@ import pytest
 from ddpm_core.diffusion.noise import initial
 from ddpm_core.diffusion.schedules import Edm
 from ddpm_core.errors import DeviceError, IntegrityError, ParamsError
+from ddpm_core.pseudo_classes import drawn, with_pseudo_classes
 from ddpm_core.samplers.config import GuidanceConfig, named, sampler_kinds
 from ddpm_core.spec import Condition, DataSpec, Scaling
 from pipelines.sampling import onnx_denoiser
@@ -296,3 +297,15 @@ def test_sampling_and_the_service_need_no_torch(tmp_path: Path) -> None:
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "grid.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_sample_without_a_label_has_the_pseudo_class_of_its_seed(tmp_path: Path) -> None:
+    plain = replace(tiny_spec(), conditions={})
+    spec = with_pseudo_classes(plain, [2, 1, 1])
+    tiny_bundle(tmp_path / "b", spec=spec)
+    sampler = Sampler.open(tmp_path / "b", "cpu")
+    recipe, classes = sampler.recipe(guidance=1.0), drawn(spec, np.full(len(SEEDS), 3), SEEDS)
+    assert len(set(classes.tolist())) > 1
+    untold = sampler.sample(recipe, SEEDS)
+    np.testing.assert_array_equal(untold, sampler.sample(recipe, SEEDS, {"label": classes.tolist()}))
+    np.testing.assert_array_equal(untold, sample_in_parallel(sampler, recipe, SEEDS, processes=2, batch_size=3))

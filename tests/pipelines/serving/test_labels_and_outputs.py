@@ -3,15 +3,18 @@
 import io
 import json
 import zipfile
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from ddpm_core.errors import ParamsError
+from ddpm_core.pseudo_classes import with_pseudo_classes
 from pipelines.kinds.pictures.rows.decode import decode_png
 from pipelines.kinds.pictures.serving.outputs import Pictures, columns_for
-from pipelines.serving.base.labels import labels_for
+from pipelines.serving.base.labels import conditions_asked, labels_for
+from tests.support.tiny_bundle import tiny_spec
 
 NAMES = ("cat", "dog", "7")
 
@@ -103,3 +106,10 @@ def test_npz_holds_images_labels_and_seeds() -> None:
 def test_outputs_are_the_same_bytes_each_time() -> None:
     for kind in ("png", "zip", "npz"):
         assert getattr(pictures(4), kind)() == getattr(pictures(4), kind)()
+
+
+def test_pseudo_classes_cannot_be_asked_for() -> None:
+    spec = with_pseudo_classes(replace(tiny_spec(), conditions={}), [2, 1])
+    assert conditions_asked("cycle", 2, spec, "label") == {}
+    with pytest.raises(ParamsError, match="trained without labels, got 'cluster 1'"):
+        conditions_asked("cluster 1", 2, spec, "label")

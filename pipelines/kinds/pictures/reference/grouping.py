@@ -36,9 +36,13 @@ def grouped(manifest: Manifest, folder: Path, clusters: int, look: Look | None =
     seen = look or _efficientnet()
     train = manifest.of_split("train")
     fitted = train[:: max(1, -(-len(train) // _FITTED))]
-    groups = Clusters.of(np.concatenate(list(_features(fitted, folder, seen))), clusters)
-    labels = np.concatenate([groups.label(part) for part in _features(manifest.rows, folder, seen)])
-    rows = [replace(row, label=int(label)) for row, label in zip(manifest.rows, labels, strict=True)]
+    features = np.concatenate(list(_features(fitted, folder, seen)))
+    groups = Clusters.of(features, clusters)
+    labels = dict(zip((row.key for row in fitted), groups.label(features).tolist(), strict=True))
+    others = [row for row in manifest.rows if row.key not in labels]
+    found = (label for part in _features(others, folder, seen) for label in groups.label(part).tolist())
+    labels |= dict(zip((row.key for row in others), found, strict=True))
+    rows = [replace(row, label=labels[row.key]) for row in manifest.rows]
     training = [row.label for row in rows if row.split == "train"]
     sizes = [training.count(label) for label in range(len(groups.centres))]
     log.info("%d clusters of %s training pictures", len(sizes), ", ".join(map(str, sizes)))

@@ -1,0 +1,66 @@
+"""A data set that torchvision knows: nothing has to be found out; the preset says it all."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ddpm_core.errors import DataError
+from pipelines.kinds.pictures.sources.torchvision_set import Torchvision
+from pipelines.profiling.choice import Choice, Chosen, source_text
+from pipelines.projects.own_presets import OwnPreset
+
+_FRACTION = 0.2  # held out, where the split is by digest
+_SECONDS = 1e-3  # to prepare a picture that is decoded already
+
+
+def choose(preset: OwnPreset, root: Path, path: str) -> tuple[Chosen, Torchvision]:
+    """And the source, from which examples for the estimate are read; DataError where the files are not there."""
+    if preset.set is None or preset.size is None:
+        raise ValueError(f"preset {preset.name} names no set")
+    split = preset.valued("source.split", "digest")
+    most = preset.valued("source.pictures_per_class", None)
+    source = Torchvision("torchvision", str(root), preset.set, False, split, preset.size, most)
+    if not root.is_dir():
+        raise DataError(f"--data: {root} must be torchvision's root folder of {preset.set}")
+    found = source.listing(Path()).found
+    test = sum(each.split == "test" for each in found) if split == "official" else round(_FRACTION * len(found))
+    choices = [
+        Choice("source.path", path),
+        Choice("source.name", preset.set),
+        Choice("source.size", preset.size),
+        Choice("split.test_fraction", _FRACTION),
+        *of_preset(preset, preset.values),
+    ]
+    return (
+        Chosen(
+            about=preset.about,
+            template="digits",
+            source=source_text("torchvision"),
+            found=(f"{len(found):,} pictures of {preset.set} in {root}", *words_of(preset)),
+            warnings=gpu_words(preset),
+            choices=tuple(choices),
+            train_count=len(found) - test,
+            test_count=test,
+            prepare_seconds=_SECONDS * len(found),
+        ),
+        source,
+    )
+
+
+def of_preset(preset: OwnPreset | None, values: Mapping[str, Any]) -> list[Choice]:
+    """The values of a preset as choices."""
+    return [Choice(key, value, f"preset {preset.name}") for key, value in values.items()] if preset else []
+
+
+def words_of(preset: OwnPreset | None) -> tuple[str, ...]:
+    return (f"taken as {preset.about}: preset {preset.name}",) if preset else ()
+
+
+def gpu_words(preset: OwnPreset | None) -> tuple[str, ...]:
+    """What is said of a preset that nobody should wait for on a CPU."""
+    if preset is None or not preset.gpu:
+        return ()
+    return (
+        f"preset {preset.name} has the network and the training of its paper and needs a GPU; it has not been trained "
+        "to the end with this code",
+    )
