@@ -39,7 +39,7 @@ def drawn(spec: DataSpec, labels: NDArray[np.int64], seeds: Sequence[int]) -> ND
     """The labels with a pseudo-class in place of each "not told", drawn by the seed of its sample."""
     ends = np.cumsum(spec.about[SHARES])
     found = labels.copy()
-    for place in np.flatnonzero(labels == len(spec.classes)):
+    for place in map(int, np.flatnonzero(labels == len(spec.classes))):
         point = generator(int(seeds[place]), Purpose.SAMPLE, _STEP).random() * ends[-1]
         found[place] = min(int(np.searchsorted(ends, point, side="right")), len(ends) - 1)
     return found

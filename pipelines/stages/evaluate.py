@@ -57,7 +57,7 @@ def _teacher(params: "Params", paths: Paths) -> Path | None:
     student = read_bundle(paths.bundle).student
     if student is None or objective is None or objective.kind != "distillation":
         return None
-    folder = paths.root / objective.teacher.path
+    folder: Path = paths.root / objective.teacher.path
     if (found := read_bundle(folder).digest) != student.teacher:
         raise IntegrityError(
             f"diffusion.teacher: {objective.teacher.path} must hold the bundle {student.teacher} that taught "
