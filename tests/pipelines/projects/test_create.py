@@ -134,5 +134,7 @@ def test_the_command_makes_one_and_lists_the_presets_for_an_unknown_name(
     assert (tmp_path / "p" / "params.yaml").is_file()
     assert "Cost of a run" in capsys.readouterr().out
     assert cli.main(["init", str(tmp_path / "q"), "--preset", "pionts"]) == 2
-    assert f"--preset: must be one of {', '.join(PRESETS)}, got 'pionts'" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert f"--preset: must be one of {', '.join(PRESETS)}, or with --data" in said
+    assert "got 'pionts'" in said
     assert not (tmp_path / "q").exists()
