@@ -47,11 +47,11 @@ log = logging.getLogger(__name__)
 
 def run(params: "Params", paths: Paths, tracker: "Tracker") -> None:
     """Sample and measure; write out/metrics.json, out/record.json and out/samples."""
-    measure_bundle(params, paths, paths.bundle, paths.metrics.parent, teacher=_teacher(params, paths))
+    measure_bundle(params, paths, paths.bundle, paths.metrics.parent, teacher=teacher_of(params, paths))
     tracker.publish(paths, params, "evaluate")
 
 
-def _teacher(params: "Params", paths: Paths) -> Path | None:
+def teacher_of(params: "Params", paths: Paths) -> Path | None:
     """The teacher's bundle, where the project's own is a student; IntegrityError where it is another one by now."""
     objective = getattr(params, "diffusion", None)  # an older dvc.yaml does not show it to this stage
     student = read_bundle(paths.bundle).student
