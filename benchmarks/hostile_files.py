@@ -21,15 +21,21 @@ from pipelines.kinds.pictures.sources import HuggingFace, ImageFolder, PictureTa
 
 _RULES: dict[str, Any] = {
     "size": 8, "channels": "rgb", "fit": "crop", "filter": "box", "background": (255, 255, 255),
-    "min_side": 4, "max_megapixels": 1.0, "max_megabytes": 1.0, "clusters": None,
+    "min_side": 4, "max_megapixels": 1.0, "max_megabytes": 1.0,
 }  # fmt: skip
 _FOLDER = ImageFolder(**_RULES, kind="image_folder", path="raw", labels="folders")
 _TABLE = PictureTable(
     **_RULES, kind="picture_table", path="raw", table="labels.csv", picture_column="file", label_column="what",
-    delimiter=",",
+    delimiter=",", attributes={"kind": "what"},
 )  # fmt: skip
 _HUGGING_FACE = HuggingFace(
-    **_RULES, kind="hugging_face", path="raw", image_column="image", label_column="label", split="digest"
+    **_RULES,
+    kind="hugging_face",
+    path="raw",
+    image_column="image",
+    label_column="label",
+    split="digest",
+    attributes={"kind": "label"},
 )
 _SHARDS = WebDataset(**_RULES, kind="webdataset", path="raw", labels="cls", json_key=None)
 
@@ -115,7 +121,7 @@ def _whole(form: str, found: list[tuple[str, bytes]]) -> tuple[Source, dict[str,
     """A source and its files, of which the first is to be damaged."""
     rows = [(data, number % 2) for number, (_, data) in enumerate(found)]
     if form == "picture":
-        return _FOLDER, dict(found)
+        return replace(_FOLDER, size=(12, 8), channels="rgba"), dict(found)
     if form == "zip":
         return replace(_FOLDER, path="raw/all.zip"), {"all.zip": _zip(found)}
     if form.startswith("tar"):

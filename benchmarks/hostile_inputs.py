@@ -5,7 +5,7 @@
 Each input is a real small one with some bytes changed, by its form and seed. A worker process lists it and reads every
 picture. What is counted: sources that refuse it as a whole, with a reason; pictures that are accepted; pictures that
 are refused, with a reason; and, which must be none, other exceptions, processes that died or took too long, and answers
-that grew past a limit of memory.
+that grew past a limit of memory. Ctrl-C ends it early, with what was done.
 """
 
 import argparse
@@ -17,6 +17,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -54,9 +55,11 @@ def worker(line: Connection) -> None:
     while True:
         form, seed, folder = line.recv()
         try:
-            line.send((dict(one(form, seed, Path(folder))), None, time.process_time()))
+            counts, fault = dict(one(form, seed, Path(folder))), None
         except BaseException as error:  # noqa: BLE001 - whatever it is, it is a finding
-            line.send(({}, repr(error)[:300], time.process_time()))
+            counts, fault = {}, repr(error)[:300]
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
+        line.send((counts, fault, time.process_time(), peak))
 
 
 class Reader:
@@ -64,6 +67,7 @@ class Reader:
 
     def __init__(self) -> None:
         self.cpu_seconds = 0.0  # of the process that lives
+        self.peak = 0  # bytes of memory, the most of any process
         self._start()
 
     def _start(self) -> None:
@@ -81,7 +85,8 @@ class Reader:
         try:
             self._line.send((form, seed, folder))
             if self._line.poll(_SECONDS):
-                counts, told, self.cpu_seconds = self._line.recv()
+                counts, told, self.cpu_seconds, peak = self._line.recv()
+                self.peak = max(self.peak, peak)
                 return counts, told
             fault = f"took more than {_SECONDS} s"
         except (EOFError, BrokenPipeError, ConnectionResetError):
@@ -105,20 +110,24 @@ def main() -> None:
     reader = Reader()
     told: dict[str, Counter[str]] = {form: Counter() for form in FORMS}
     faults: list[str] = []
-    for number in range(args.inputs):
-        form, seed = FORMS[number % len(FORMS)], args.seed + number // len(FORMS)
-        with tempfile.TemporaryDirectory(prefix="hostile-") as folder:
-            counts, fault = reader.ask(form, seed, folder)
-        told[form].update({"inputs": 1, **counts})
-        if fault := fault or fault_of(counts):
-            faults.append(f"FAULT {form} seed {seed}: {fault}\n")
-        if reader.cpu_seconds > args.cpu_seconds:
-            break
+    with suppress(KeyboardInterrupt):  # what was done by then is told
+        for number in range(args.inputs):
+            form, seed = FORMS[number % len(FORMS)], args.seed + number // len(FORMS)
+            with tempfile.TemporaryDirectory(prefix="hostile-") as folder:
+                counts, fault = reader.ask(form, seed, folder)
+            told[form].update({"inputs": 1, **counts})
+            if fault := fault or fault_of(counts):
+                faults.append(f"FAULT {form} seed {seed}: {fault}\n")
+            if reader.cpu_seconds > args.cpu_seconds:
+                break
     reader.end()
     for form, of_form in told.items():
         sys.stdout.write(f"{form:10} {json.dumps(of_form, sort_keys=True)}\n")
     inputs = sum(of_form["inputs"] for of_form in told.values())
-    sys.stdout.write(f"inputs {inputs}, faults {len(faults)}, {reader.cpu_seconds:.0f} CPU seconds\n")
+    sys.stdout.write(
+        f"inputs {inputs}, faults {len(faults)}, {reader.cpu_seconds:.0f} CPU seconds, at most "
+        f"{reader.peak / 1e6:.0f} MB of memory\n"
+    )
     sys.stdout.writelines(faults)
     sys.exit(1 if faults else 0)
 
