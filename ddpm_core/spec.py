@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ddpm_core.errors import DataError, ParamsError
+from ddpm_core.scaling import Scaling
 
 _MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
 
@@ -68,41 +69,6 @@ class Condition:
 
 
 @dataclass(frozen=True)
-class Scaling:
-    """x = (value - mean) / std, with a mean and a standard deviation for each entry of the first axis.
-
-    `of_class`, where there is any, has another one for each class of the label; these hold where no class is told.
-    """
-
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-    of_class: tuple["Scaling", ...] = ()
-
-    def __post_init__(self) -> None:
-        if len(self.mean) != len(self.std) or not all(0 < each < math.inf for each in self.std):
-            raise DataError(f"Scaling: must have as many stds as means, each above 0, got {self.mean} and {self.std}")
-        if any(len(each.mean) != len(self.mean) for each in self.of_class):
-            raise DataError(f"Scaling.of_class: each must have {len(self.mean)} means, got {self.of_class}")
-
-    def affine(self, labels: NDArray[np.int64] | None) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Mean and standard deviation, [entries] or, by the labels [n] of data, [n, entries]."""
-        if not self.of_class:
-            return np.array(self.mean), np.array(self.std)
-        each = [*self.of_class, self]
-        which = len(self.of_class) if labels is None else labels
-        return np.array([one.mean for one in each])[which], np.array([one.std for one in each])[which]
-
-    def to_dict(self) -> dict[str, Any]:
-        classes = {"of_class": [each.to_dict() for each in self.of_class]} if self.of_class else {}
-        return {"mean": self.mean, "std": self.std, **classes}
-
-    @classmethod
-    def from_dict(cls, value: Mapping[str, Any]) -> "Scaling":
-        classes = tuple(cls.from_dict(each) for each in value.get("of_class", ()))
-        return cls(tuple(value["mean"]), tuple(value["std"]), classes)
-
-
-@dataclass(frozen=True)
 class DataSpec:
     """What the network sees, and what it is told beside it, by name.
 
@@ -155,6 +121,11 @@ class DataSpec:
     def classes(self) -> tuple[str, ...]:
         """The names of the classes of the condition `label`; empty without this condition."""
         return self.conditions[LABEL].classes if LABEL in self.conditions else ()
+
+    @property
+    def attributes(self) -> dict[str, Condition]:
+        """The conditions that are classes besides the label: a colour, say."""
+        return {name: condition for name, condition in self.conditions.items() if condition.classes and name != LABEL}
 
     @property
     def null(self) -> dict[str, int | float]:
@@ -257,9 +228,27 @@ class DataSpec:
         )
 
 
-def conditions_of(spec: DataSpec, labels: NDArray[np.int64]) -> dict[str, NDArray[np.int64]]:
-    """The conditions of data with these labels [n], -1 for none: as a network of this spec is told them."""
-    return {LABEL: np.where(labels < 0, len(spec.classes), labels)} if LABEL in spec.conditions else {}
+def conditions_of(
+    spec: DataSpec, labels: NDArray[np.int64], attributes: Mapping[str, NDArray[np.int64]] | None = None
+) -> dict[str, NDArray[np.int64]]:
+    """The conditions of data with these labels [n] and attributes, -1 for none: as a network of this spec is told them.
+
+    An attribute that is not given is not told.
+    """
+    given = {LABEL: labels, **(attributes or {})}
+    named = [LABEL, *spec.attributes] if LABEL in spec.conditions else list(spec.attributes)
+    values = {name: given.get(name, np.full(len(labels), -1, dtype=np.int64)) for name in named}
+    return {name: np.where(of < 0, len(spec.conditions[name].classes), of) for name, of in values.items()}
+
+
+def in_turn(spec: DataSpec, n: int) -> dict[str, NDArray[np.int64]]:
+    """Conditions of n data, each combination of classes in turn, the label first: 0 0, 1 0, ..., 0 1, 1 1, ..."""
+    turn, told = np.arange(n, dtype=np.int64), {}
+    for name in (LABEL, *spec.attributes):
+        classes = len(spec.conditions[name].classes) if name in spec.conditions else 1
+        told[name] = turn % max(1, classes)
+        turn = turn // max(1, classes)
+    return conditions_of(spec, told.pop(LABEL), told)
 
 
 def labels_in(spec: DataSpec, cond: Mapping[str, NDArray[Any]], n: int) -> NDArray[np.int64]:
@@ -269,9 +258,25 @@ def labels_in(spec: DataSpec, cond: Mapping[str, NDArray[Any]], n: int) -> NDArr
     return np.where(cond[LABEL] == len(spec.classes), -1, cond[LABEL]).astype(np.int64)
 
 
+def attributes_in(spec: DataSpec, cond: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[np.int64]]:
+    """Each attribute that data with these conditions are told, -1 for none."""
+    return {
+        name: np.where(cond[name] == len(of.classes), -1, cond[name]).astype(np.int64)
+        for name, of in spec.attributes.items()
+        if name in cond
+    }
+
+
 def labelled(
-    shape: tuple[int, ...], range: tuple[float, float] | None, levels: int | None, classes: Iterable[str]
+    shape: tuple[int, ...],
+    range: tuple[float, float] | None,
+    levels: int | None,
+    classes: Iterable[str],
+    attributes: Mapping[str, Iterable[str]] | None = None,
 ) -> DataSpec:
-    """Data of which each has one of these classes as its condition `label`; without classes there is no condition."""
-    names = tuple(classes)
-    return DataSpec(shape, range, levels, {LABEL: Condition.of_classes(names)} if names else {})
+    """Data of which each has one of these classes as its condition `label`, and of each attribute one or none.
+
+    Without classes there is no label.
+    """
+    named = {LABEL: tuple(classes), **{name: tuple(of) for name, of in (attributes or {}).items()}}
+    return DataSpec(shape, range, levels, {name: Condition.of_classes(of) for name, of in named.items() if of})

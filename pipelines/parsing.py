@@ -216,6 +216,8 @@ def type_text(kind: Any) -> str:
         return f"a list of {len(args)} values ({', '.join(type_text(item) for item in args)})"
     if origin in (list, tuple):
         return f"a list ({type_text(args[0])} each)"
+    if origin is dict:
+        return f"a mapping ({type_text(args[1])} by name)"
     if is_dataclass(origin or kind):
         return f"a mapping with {_names(origin or kind)}"
     return getattr(kind, "__name__", str(kind))

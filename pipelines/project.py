@@ -226,6 +226,7 @@ class Project:
         n: int = 16,
         *,
         label: Any = "cycle",
+        attributes: Mapping[str, Any] | None = None,
         seed: int = 0,
         sampler: str | None = None,
         steps: int | None = None,
@@ -233,7 +234,7 @@ class Project:
     ) -> Sampled:
         """Samples of the bundle, as `ddpm sample` makes them: sample i has the seed `seed + i`.
 
-        `label`: a class, its number, a list of them, "none", or "cycle" for all classes in turn.
+        `label`: a class, its number, a list of them, "none", or "cycle" for all classes in turn; so of each attribute.
         """
         from ddpm_core.bundle.format import read_bundle
         from pipelines.kinds import kind_of
@@ -245,7 +246,7 @@ class Project:
         serving = kind_of(content.spec.kind).serving()
         serving.check_command("sample", content.spec)
         model = Sampler(content, "auto")
-        cond = conditions_asked(label, n, content.spec, "label")
+        cond = conditions_asked(label, n, content.spec, "label", attributes)
         seeds = [seed + i for i in range(n)]
         recipe = model.recipe(sampler, steps, guidance)
         return Sampled(Samples(model.sample(recipe, seeds, cond), cond, seeds, model.made_by(recipe)), serving)

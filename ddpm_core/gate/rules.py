@@ -85,12 +85,12 @@ class Evidence:
             return RuleResult(rule.title, "not applicable", None, None, f"gate.{rule.limit} is null")
         if metric.not_applicable:
             return RuleResult(rule.title, "not applicable", None, None, metric.not_applicable)
-        ends, floor, counts = metric.ends, (metric.floor,) * bool(metric.floor), ("n", "n_heldout")
+        ends, floor, counts = metric.ends, (metric.floor,) * bool(metric.floor), _counts()
         judge, needs = {
             "interval": (self._interval, (*counts, metric.name, *ends, *floor)),
             "ratio": (self._ratio, (metric.name, *ends)),
             "excess": (self._excess, (metric.name, metric.floor, *((rule.chance,) if rule.chance else counts))),
-            "loss": (self._loss, (*counts, metric.name, metric.floor)),
+            "loss": (self._loss, (*_counts(rule), metric.name, metric.floor)),
             "absolute": (self._absolute, (metric.name,)),
             "least": (self._least, (*counts, metric.name, *ends)),
             "inside": (self._inside, (*counts, metric.name, *ends)),
@@ -156,7 +156,7 @@ class Evidence:
         """
         share, floor = self.numbers[metric.name], self.numbers[metric.floor]
         loss, limit = floor - share, floor - allowed
-        low, high = self._loss_of_share(share, floor)
+        low, high = self._loss_of_share(share, floor, _counts(rule))
         text = (
             f"{self.words(rule.words, metric)}: a loss of {loss:.2%} ({low:.2%} to {high:.2%}); allowed {allowed:.2%}"
         )
@@ -171,11 +171,11 @@ class Evidence:
             text += f"; {enough(loss, (high - low) / 2, allowed, self._fewest, self.counted)}"
         return RuleResult(rule.title, outcome, share, limit, text)
 
-    def _loss_of_share(self, mine: float, its: float) -> tuple[float, float]:
+    def _loss_of_share(self, mine: float, its: float, counts: Sequence[str]) -> tuple[float, float]:
         """The interval of `its` minus `mine`, from Wilson's intervals of both."""
         own, other = (
-            wilson(round(p * k), round(k), self.confidence)
-            for p, k in ((mine, self.numbers["n"]), (its, self.numbers["n_heldout"]))
+            wilson(round(p * self.numbers[n]), round(self.numbers[n]), self.confidence)
+            for p, n in zip((mine, its), counts, strict=True)
         )
         loss = its - mine
         return loss - hypot(its - other.low, own.high - mine), loss + hypot(other.high - its, mine - own.low)
@@ -210,6 +210,11 @@ class Evidence:
     @property
     def _fewest(self) -> float:
         return min(self.numbers["n"], self.numbers["n_heldout"])
+
+
+def _counts(rule: Rule | None = None) -> tuple[str, str]:
+    """The metrics that say how many samples and unseen examples a rule counts."""
+    return ("n", "n_heldout") if rule is None or not rule.of else (f"asked_{rule.of}", f"known_{rule.of}")
 
 
 def worth(value: float) -> str:

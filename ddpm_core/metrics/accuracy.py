@@ -1,6 +1,7 @@
 """How often samples are classified as the class that they were asked for."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 
@@ -21,6 +22,31 @@ def accuracy(data: EvalData) -> Iterator[Metric]:
         right = np.bincount(data.asked[data.asked == data.classified], minlength=data.classes)
         yield worst.worst(class_shares(right, np.bincount(data.asked, minlength=data.classes)))
     yield Metric(metric.floor, "unseen real images classified as their class", value=data.unseen_accuracy)
+
+
+def attributes(data: EvalData) -> Iterator[Metric]:
+    """The same of each attribute, of the samples that were asked for one."""
+    for of in data.attributes:
+        metric = attribute_metric(of.name, of.classes)
+        told = of.asked >= 0
+        if of.classified is None or not told.any() or of.unseen_accuracy is None:
+            yield replace(metric, not_applicable="there is no classifier that could tell it")
+            continue
+        yield asked_accuracy(metric, of.asked[told], of.classified[told], data.resampling)
+        yield Metric(metric.floor, f"unseen real images classified as their {of.name}", value=of.unseen_accuracy)
+        yield Metric(f"asked_{of.name}", f"samples asked for a {of.name}", value=int(told.sum()))
+        yield Metric(f"known_{of.name}", f"unseen real images whose {of.name} is known", value=of.unseen_known)
+
+
+def attribute_metric(name: str, classes: int) -> Metric:
+    words = f"{{value:.2%}} of the samples are classified as the {name} asked for, {{floor:.2%}} of unseen examples "
+    return Metric(
+        f"accuracy_asked_{name}", f"samples classified as the {name} asked for", "higher",
+        floor=f"accuracy_heldout_{name}", champion="max_accuracy_loss",
+        rule=Rule("loss", "max_accuracy_loss", f"asked {name}", f"{words}as theirs", guessing=1 / classes, of=name),
+        not_applicable="" if classes >= 2 else f"there is but one {name}", share=True,
+        contrast=(f"classified as their {name}", ""),
+    )  # fmt: skip
 
 
 def accuracy_metric(classes: int) -> Metric:

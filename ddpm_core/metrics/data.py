@@ -34,6 +34,18 @@ class FeatureView:
 
 
 @dataclass(frozen=True, eq=False)
+class AskedAttribute:
+    """An attribute that samples were asked for, -1 where not, and what the classifier calls it."""
+
+    name: str
+    classes: int
+    asked: Labels
+    classified: Labels | None  # None without a classifier
+    unseen_known: int  # unseen images of which the attribute is known ...
+    unseen_accuracy: float | None  # ... and the classifier's share of right ones among them
+
+
+@dataclass(frozen=True, eq=False)
 class EvalData:
     """Samples and what they are measured beside. Labels are -1 for none."""
 
@@ -51,6 +63,7 @@ class EvalData:
     classified: Labels | None  # the samples as the classifier calls them; None without a classifier
     unseen_accuracy: float | None  # the classifier's own, on unseen images
     settings: "PictureEvaluateConfig"
+    attributes: tuple[AskedAttribute, ...] = ()
 
     @property
     def resampling(self) -> Resampling:

@@ -42,6 +42,7 @@ class Rule:
     controls: bool = False  # bad samples made from real data are judged by it too
     chance: str = ""  # of an excess: the metric that says how often chance alone gives as many; "" has it worked out
     guessing: float = 0.0  # of a loss: the share that mere guessing reaches
+    of: str = ""  # of a loss: which of the samples and unseen examples count, in the metrics asked_OF and known_OF
     centre: float = 0.0  # of inside: the value of a perfect model
 
 

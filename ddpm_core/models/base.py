@@ -46,6 +46,23 @@ class NetworkConfig(Config, ABC):
         return net
 
 
+def attribute_key(name: str) -> str:
+    """What a network calls its embedding of an attribute; a bare name such as `type` may be one of torch's own."""
+    return f"of_{name}"
+
+
+def class_tensor(name: str) -> str:
+    """The weights of a network that embed the classes of a condition, by the name of the condition."""
+    return f"{LABEL}.weight" if name == LABEL else f"attributes.{attribute_key(name)}.weight"
+
+
+def check_classes_alone(spec: DataSpec, network: str) -> None:
+    """Refuse conditions that are no classes."""
+    others = sorted(name for name, condition in spec.conditions.items() if not condition.classes)
+    if others:
+        raise ParamsError(f"model.kind: {network} is told classes or nothing; got {others}, which are none")
+
+
 def check_label_alone(spec: DataSpec, network: str) -> None:
     """Refuse conditions other than a class named `label`."""
     others = sorted(set(spec.conditions) - {LABEL})

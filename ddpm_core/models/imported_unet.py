@@ -1,6 +1,7 @@
 """The network of imported_unet_config.py: the parts of `unet`, with the eps, padding and time of another library."""
 
 import math
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import torch
@@ -120,7 +121,7 @@ class ImportedUNet(TimeLabelNetwork):
                 in_block = level in self.config.resblock_levels
                 self.up.append(self._block(width, width, "up") if in_block else Upsample(width))
 
-    def embed(self, t: Tensor, label: Tensor | None) -> Tensor:
+    def embed(self, t: Tensor, label: Tensor | None, attributes: Mapping[str, Tensor] | None = None) -> Tensor:
         """SiLU of the embedding of time and label. [B], [B] -> [B, width]"""
         config = self.config
         numbers = waves(

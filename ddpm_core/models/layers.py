@@ -1,6 +1,7 @@
 """The parts of a U-Net. Feature maps are [B, C, H, W], the embedding of time and label is [B, E]."""
 
 import math
+from collections.abc import Mapping
 from typing import Literal, TypeVar
 
 import torch
@@ -8,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from ddpm_core.errors import ParamsError
+from ddpm_core.models.base import attribute_key
 
 Resample = Literal["down", "up", "none"]
 M = TypeVar("M", bound=nn.Module)
@@ -32,21 +34,29 @@ def zero_init(module: M) -> M:
 
 
 class TimeLabelNetwork(nn.Module):
-    """A network that is told the time and a label, or the time alone (`classes` = 0).
+    """A network that is told the time, a label where `classes` is not 0, and attributes by name.
 
-    Base of the networks here: it embeds both, time by `sines` numbers. The label `classes` is the null label, also the
-    default.
+    Base of the networks here: it adds the embeddings of all, time by `sines` numbers. The label `classes` is the null
+    label, also the default; so is the number of an attribute's classes.
     """
 
-    def __init__(self, sines: int, width: int, classes: int) -> None:
+    def __init__(self, sines: int, width: int, classes: int, attributes: Mapping[str, int] | None = None) -> None:
         super().__init__()
         self.sines, self.classes = sines, classes
         self.time = nn.Sequential(nn.Linear(sines, width), nn.SiLU(), nn.Linear(width, width))
         self.label = nn.Embedding(classes + 1, width) if classes else None
+        self.nulls = dict(attributes or {})
+        self.attributes = nn.ModuleDict({attribute_key(k): nn.Embedding(n + 1, width) for k, n in self.nulls.items()})
 
-    def embed(self, t: Tensor, label: Tensor | None) -> Tensor:
-        """SiLU of the embedding of time and label, the input of every block. [B], [B] -> [B, width]"""
+    def embed(self, t: Tensor, label: Tensor | None, attributes: Mapping[str, Tensor] | None = None) -> Tensor:
+        """SiLU of the embedding of time, label and attributes, the input of every block. [B], [B] -> [B, width]"""
         embedding: Tensor = self.time(sinusoidal_embedding(t, self.sines))
+        told = {name: torch.full_like(t, null, dtype=torch.int64) for name, null in self.nulls.items()}
+        told.update(attributes or {})
+        for name, value in told.items():
+            if name not in self.nulls:
+                raise ParamsError(f"this network is told {', '.join(self.nulls) or 'no attribute'}, got {name}")
+            embedding = embedding + self.attributes[attribute_key(name)](value)
         if self.label is None:
             if label is not None:
                 raise ParamsError("this network was built without classes: it takes no label, got one")

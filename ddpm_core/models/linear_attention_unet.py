@@ -1,5 +1,6 @@
 """The network of linear_attention_unet_config.py."""
 
+from collections.abc import Mapping
 from itertools import pairwise
 from typing import TYPE_CHECKING, cast
 
@@ -127,7 +128,7 @@ class LinearAttentionUNet(TimeLabelNetwork):
         self.last = block(2 * config.stem, config.stem)
         self.out = zero_init(conv(config.stem, shape[0] * (2 if learned_variance else 1), 1))
 
-    def embed(self, t: Tensor, label: Tensor | None) -> Tensor:
+    def embed(self, t: Tensor, label: Tensor | None, attributes: Mapping[str, Tensor] | None = None) -> Tensor:
         """SiLU of the embedding of time and label. [B], [B] -> [B, width]"""
         embedding: Tensor = self.time(waves(t - 1, self.sines, cosines_first=False, frequency_shift=1.0))
         if self.label is None:

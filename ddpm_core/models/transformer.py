@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from ddpm_core.checks import Checks, at_least_1
 from ddpm_core.errors import DataError, ParamsError
-from ddpm_core.models.base import NetworkConfig, check_label_alone
+from ddpm_core.models.base import NetworkConfig, check_classes_alone
 from ddpm_core.spec import DataSpec
 
 if TYPE_CHECKING:
@@ -51,8 +51,8 @@ class TransformerConfig(NetworkConfig):
         return {"refine": 0, **kept}
 
     def check(self, spec: DataSpec) -> None:
-        """Requires pictures whose sides are multiples of `patch`, with a label or no condition."""
-        check_label_alone(spec, self.kind)
+        """Requires pictures whose sides are multiples of `patch`, with classes or no condition."""
+        check_classes_alone(spec, self.kind)
         if len(spec.shape) != 3:
             raise DataError(
                 f"model.kind: transformer takes pictures of shape (channels, height, width), got {tuple(spec.shape)}"
@@ -68,11 +68,16 @@ class TransformerConfig(NetworkConfig):
     def build(self, spec: DataSpec, learned_variance: bool) -> "nn.Module":
         self.check(spec)
         channels, height, width = spec.shape
-        return _transformer(self, (channels, height, width), len(spec.classes), learned_variance)
+        attributes = {name: len(each.classes) for name, each in spec.attributes.items()}
+        return _transformer(self, (channels, height, width), len(spec.classes), learned_variance, attributes)
 
 
 def _transformer(
-    config: TransformerConfig, shape: tuple[int, int, int], classes: int, learned_variance: bool
+    config: TransformerConfig,
+    shape: tuple[int, int, int],
+    classes: int,
+    learned_variance: bool,
+    attributes: Mapping[str, int],
 ) -> "nn.Module":
     import torch
     from torch import nn
@@ -118,14 +123,14 @@ def _transformer(
     class Transformer(TimeLabelNetwork):
         """`net(x_t, t, label)`: x_t [B, *shape], t float32 [B], label int64 [B] -> [B, C, H, W], or 2C channels.
 
-        With a learned variance the second C channels give the variance. The output is float32 and, before any training,
-        zero.
+        Attributes are told by their names, as the label is. With a learned variance the second C channels give the
+        variance. The output is float32 and, before any training, zero.
         """
 
         positions: "Tensor"
 
         def __init__(self) -> None:
-            super().__init__(width, width, classes)
+            super().__init__(width, width, classes, attributes)
             self.stem = nn.Linear(shape[0] * patch**2, width)
             self.blocks = nn.ModuleList(Block() for _ in range(config.depth))
             self.modulation = zero_init(nn.Linear(width, 2 * width))
@@ -143,10 +148,10 @@ def _transformer(
                 patch=patch, channels=config.refine, groups=8, dropout=config.dropout, scale_shift=True,
             )  # fmt: skip
 
-        def forward(self, x: "Tensor", t: "Tensor", label: "Tensor | None" = None) -> "Tensor":
+        def forward(self, x: "Tensor", t: "Tensor", label: "Tensor | None" = None, **attributes: "Tensor") -> "Tensor":
             if tuple(x.shape[1:]) != shape:
                 raise DataError(f"this network takes data of shape {shape}, got {tuple(x.shape[1:])}")
-            told = self.embed(t, label)
+            told = self.embed(t, label, attributes)
             embedding = told[:, None]
             # [B, C, H, W] -> [B, N, C patch^2] -> [B, N, width]
             h = self.stem(F.pixel_unshuffle(x, patch).flatten(2).transpose(1, 2)) + self.positions

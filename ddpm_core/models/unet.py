@@ -1,5 +1,6 @@
 """The U-Net of Ho et al. 2020 (Appendix B) and Nichol & Dhariwal 2021, on patches of pixels."""
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Literal
 
 import torch
@@ -40,12 +41,20 @@ class Stage(nn.Module):
 class UNet(TimeLabelNetwork):
     """`net(x_t, t, label)`: x_t [B, *shape], t float32 [B], label int64 [B] -> [B, C, H, W], or 2C channels.
 
-    With a learned variance the second C channels give the variance. The output is float32 and zero before any training.
+    Attributes are told by their names, as the label is. With a learned variance the second C channels give the
+    variance. The output is float32 and zero before any training.
     """
 
-    def __init__(self, config: "UNetConfig", shape: tuple[int, int, int], classes: int, learned_variance: bool) -> None:
+    def __init__(
+        self,
+        config: "UNetConfig",
+        shape: tuple[int, int, int],
+        classes: int,
+        learned_variance: bool,
+        attributes: Mapping[str, int] | None = None,
+    ) -> None:
         config.check_shape(shape)
-        super().__init__(config.channels, 4 * config.channels, classes)
+        super().__init__(config.channels, 4 * config.channels, classes, attributes)
         self.config, self.shape, self.embedding_width = config, shape, 4 * config.channels
         self.out_channels = shape[0] * (2 if learned_variance else 1)
         self.levels = len(config.multipliers)
@@ -131,10 +140,10 @@ class UNet(TimeLabelNetwork):
             if level > 0:
                 self.up.append(self._resample("up", width))
 
-    def forward(self, x: Tensor, t: Tensor, label: Tensor | None = None) -> Tensor:
+    def forward(self, x: Tensor, t: Tensor, label: Tensor | None = None, **attributes: Tensor) -> Tensor:
         if tuple(x.shape[1:]) != self.shape:
             raise DataError(f"this network takes data of shape {self.shape}, got {tuple(x.shape[1:])}")
-        embedding = self.embed(t, label)
+        embedding = self.embed(t, label, attributes)
         h = self.stem(F.pixel_unshuffle(x, self.config.patch))
         across = [h]
         for module in self.down:

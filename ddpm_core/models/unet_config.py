@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from ddpm_core.checks import Checks, at_least_1
 from ddpm_core.errors import DataError, ParamsError
-from ddpm_core.models.base import NetworkConfig, check_label_alone
+from ddpm_core.models.base import NetworkConfig, check_classes_alone
 from ddpm_core.models.refining import refined_channels
 from ddpm_core.spec import DataSpec
 
@@ -92,12 +92,13 @@ class UNetConfig(NetworkConfig):
 
         self.check(spec)
         channels, height, width = spec.shape
-        return UNet(self, (channels, height, width), len(spec.classes), learned_variance)
+        attributes = {name: len(each.classes) for name, each in spec.attributes.items()}
+        return UNet(self, (channels, height, width), len(spec.classes), learned_variance, attributes)
 
     def check(self, spec: DataSpec) -> None:
-        """Requires pictures whose sides are multiples of `stride`, with a label or no condition."""
+        """Requires pictures whose sides are multiples of `stride`, with classes or no condition."""
         self.check_shape(spec.shape)
-        check_label_alone(spec, self.kind)
+        check_classes_alone(spec, self.kind)
 
     def check_shape(self, shape: tuple[int, ...]) -> None:
         """Refuse a shape of data that this network cannot take."""

@@ -4,7 +4,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from ddpm_core.diffusion.noise import Purpose, generator
@@ -87,7 +89,10 @@ WHOLE = Share(0, 1)
 
 @dataclass(frozen=True)
 class LabelDropout:
-    """Ho & Salimans 2022, for guidance: a fraction of the data gets the null value of its conditions."""
+    """Ho & Salimans 2022, for guidance: a fraction of the data gets the null value of its conditions, of all at once.
+
+    Where there are several, each is besides dropped alone as often, so that one can be asked for without the others.
+    """
 
     null: Mapping[str, int | float]
     probability: float
@@ -101,9 +106,15 @@ class LabelDropout:
         if self.probability == 0:
             return cond
         kept = dict(cond)
-        for name, null in self.null.items():
+        for place, (name, null) in enumerate(self.null.items(), 1):
             size = len(cond[name]) * share.of
-            u = generator(seed, Purpose.LABEL_DROPOUT, step).random(size)[share.rows(size)]
-            drop = to_device(u < self.probability, cond[name].device)
+            dropped = self._drawn(seed, step, 0, size)
+            if len(self.null) > 1:
+                dropped = dropped | self._drawn(seed, step, place, size)
+            drop = to_device(dropped[share.rows(size)], cond[name].device)
             kept[name] = torch.where(per_item(drop, cond[name]), torch.full_like(cond[name], null), cond[name])
         return kept
+
+    def _drawn(self, seed: int, step: int, item: int, size: int) -> NDArray[np.bool_]:
+        drawn: NDArray[np.bool_] = generator(seed, Purpose.LABEL_DROPOUT, step, item).random(size) < self.probability
+        return drawn

@@ -28,7 +28,7 @@ from ddpm_core.errors import ParamsError
 from ddpm_core.objectives.batch import WHOLE, Batch, Share
 from ddpm_core.objectives.diffusion import DiffusionDraw, DiffusionObjective, bands
 from ddpm_core.samplers.base import Sampler
-from ddpm_core.spec import LABEL, DataSpec, conditions_of
+from ddpm_core.spec import DataSpec, in_turn
 from ddpm_core.tensors.denoiser import asked
 from ddpm_core.tensors.process import Process, to_device
 
@@ -120,11 +120,7 @@ def recorded(
     landings = {int(level): row for row, level in enumerate(long.s)}  # the last row that ends at a level
     ends = {landings[int(level)]: place for place, level in enumerate(short.s, start=1)}
     rows, bound = short.rows(parameterisation), operator(long.bound, spec.range)
-    classes = max(1, len(spec.classes))
-    cond = {
-        name: to_device(value, device)
-        for name, value in conditions_of(spec, np.arange(number, dtype=np.int64) % classes).items()
-    }
+    cond = {name: to_device(value, device) for name, value in in_turn(spec, number).items()}
     _log.info("making %s trajectories of the teacher, of %d evaluations each", f"{number:,}", len(long))
     x_in: list[Tensor] = []
     target: list[Tensor] = []
@@ -165,9 +161,9 @@ def build_distillation(
     method = config.method
     if method.kind == "guidance":
         return BakedGuidanceObjective(process, interval_law(schedule, interval, method.inside), net, guide)
-    if spec.masked or set(spec.conditions) - {LABEL}:
+    if spec.masked or not all(each.classes for each in spec.conditions.values()):
         raise ParamsError(
-            "diffusion.method: trajectories are made for data with a label or nothing, whole ones; got conditions "
+            "diffusion.method: trajectories are made for data with classes or nothing, whole ones; got conditions "
             f"{sorted(spec.conditions)}; take kind guidance"
         )
 

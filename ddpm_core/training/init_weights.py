@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from ddpm_core.errors import IntegrityError, ParamsError
 from ddpm_core.files import sha256_bytes
+from ddpm_core.models.base import class_tensor
 from ddpm_core.spec import DataSpec
 from ddpm_core.training.config import InitFrom
 from ddpm_core.training.ema import average_of
@@ -30,7 +31,7 @@ def begin_from(model: nn.Module, start: InitFrom, root: Path, spec: DataSpec) ->
     mine, classes, notes = model.state_dict(), _class_names(spec), ""
     rows: dict[str, Tensor] = {}
     for name in sorted({*classes, *(their_classes or {})}):
-        tensor = f"{name}.weight"
+        tensor = class_tensor(name)
         names = None if their_classes is None else their_classes.get(name, ())
         found, note = _class_rows(
             tensor, mine.pop(tensor, None), theirs.pop(tensor, None), classes.get(name, ()), names

@@ -43,6 +43,9 @@ def add_to(verbs: Verbs) -> None:
     verb.add_argument(
         "--label", default="none", help="a class by number or name, a list `3,1,4`, `none` or `cycle` (default: none)"
     )
+    verb.add_argument(
+        "--attribute", action="append", metavar="NAME=CLASS", default=[], help="what else it is told, as colour=red"
+    )
     verb.add_argument("--sampler", metavar="KIND", help="as ddim or unipc_2; docs/samplers.md (default: the bundle's)")
     verb.add_argument("--steps", type=int, help="steps from noise to a sample (default: the bundle's)")
     verb.add_argument("--guidance", type=float, help="weight of classifier-free guidance, 0 = off (default: bundle's)")
@@ -69,7 +72,7 @@ def edit(args: argparse.Namespace) -> None:
     from pipelines.kinds import kind_of
     from pipelines.sampling.bundle_sampler import Sampler
     from pipelines.sampling.editing import Editor
-    from pipelines.serving.base.labels import conditions_asked, label_of, typed
+    from pipelines.serving.base.labels import attributes_typed, conditions_asked, label_of, typed
     from pipelines.serving.base.serving import Samples
 
     content = read_bundle(bundle)
@@ -79,7 +82,8 @@ def edit(args: argparse.Namespace) -> None:
         raise ParamsError(f"--bundle: must be a bundle of data that can be edited, got one of {spec.kind}")
     serving.format_of(out)
     sampler = Sampler(content, args.device, args.threads)
-    cond = conditions_asked(typed(args.label), args.n, spec, "--label")
+    attributes = attributes_typed(args.attribute, "--attribute")
+    cond = conditions_asked(typed(args.label), args.n, spec, "--label", attributes, "--attribute {}")
     recipe = sampler.recipe(args.sampler, args.steps, args.guidance)
     editor = Editor(sampler, recipe, args.n, cond, progress=True)
     seeds = [args.seed + i for i in range(args.n)]

@@ -24,6 +24,13 @@ def add_to(verbs: Verbs) -> None:
         default="cycle",
         help="a class by number or name, a list `3,1,4`, `none`, or `cycle` through all (default: cycle)",
     )
+    verb.add_argument(
+        "--attribute",
+        action="append",
+        metavar="NAME=CLASS",
+        default=[],
+        help="what else the model is told, as colour=red; a list or `cycle` as of --label; may be given again",
+    )
     verb.add_argument("--sampler", metavar="KIND", help="as ddim or unipc_2; docs/samplers.md (default: the bundle's)")
     verb.add_argument("--steps", type=int, help="network evaluations, about (default: the bundle's)")
     verb.add_argument("--guidance", type=float, help="weight of classifier-free guidance, 0 = off (default: bundle's)")
@@ -65,7 +72,7 @@ def sample(args: argparse.Namespace) -> None:
     from pipelines.kinds import kind_of
     from pipelines.sampling.bundle_sampler import Sampler
     from pipelines.sampling.parallel import sample_in_parallel
-    from pipelines.serving.base.labels import conditions_asked, typed
+    from pipelines.serving.base.labels import attributes_typed, conditions_asked, typed
     from pipelines.serving.base.serving import Samples
     from pipelines.variants.index import FP32, choose
 
@@ -81,7 +88,8 @@ def sample(args: argparse.Namespace) -> None:
     if args.variant != FP32:
         log.info("variant %s: %s", choice.name, choice.reason)
     sampler = Sampler(content, args.device, args.threads)
-    cond = conditions_asked(typed(args.label), args.n, content.spec, "--label")
+    attributes = attributes_typed(args.attribute, "--attribute")
+    cond = conditions_asked(typed(args.label), args.n, content.spec, "--label", attributes, "--attribute {}")
     seeds = [args.seed + i for i in range(args.n)]
     recipe = sampler.recipe(args.sampler, args.steps, args.guidance)
     data = sample_in_parallel(

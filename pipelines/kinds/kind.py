@@ -10,10 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import numpy as np
 from numpy.typing import NDArray
 
-from ddpm_core.spec import DataSpec, conditions_of
+from ddpm_core.spec import DataSpec, in_turn
 
 if TYPE_CHECKING:
     from ddpm_core.metrics.metric import Metric
@@ -116,7 +115,7 @@ class Kind(ABC):
         self, examples: "Callable[[], Arrays]", spec: DataSpec, n: int
     ) -> Mapping[str, NDArray[Any]]:
         """What the network is told of n samples of a preview: the classes in turn. `examples` gives training data."""
-        return conditions_of(spec, np.arange(n, dtype=np.int64) % max(1, len(spec.classes)))
+        return in_turn(spec, n)
 
     @abstractmethod
     def preview(self, samples: NDArray[Any], cond: Mapping[str, NDArray[Any]], spec: DataSpec) -> bytes:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from ddpm_core.spec import DataSpec
 from pipelines.kinds import kind_of
 
 _METADATA_KEY = b"ddpm"
+_TOLD = "told"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +28,12 @@ class Row:
     source_sha256: str  # of the bytes that the source gave
     content_sha256: str  # of the datum as prepared: equal ones have the same
     source: str  # the name it had
+    told: Mapping[str, int] = field(default_factory=dict)  # the class of each attribute, -1 where it is not known
+
+    def plain(self) -> dict[str, Any]:
+        """All by name, each attribute under `told.NAME`."""
+        values = {each.name: getattr(self, each.name) for each in fields(self) if each.name != _TOLD}
+        return {**values, **{f"{_TOLD}.{name}": value for name, value in self.told.items()}}
 
 
 @dataclass(frozen=True)
@@ -56,18 +63,20 @@ def write_manifest(path: Path, manifest: Manifest) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    columns = fields(kind_of(manifest.spec.kind).row_type())
-    types = {str: pa.string(), int: pa.int64(), float: pa.float64()}
+    row_type, types = kind_of(manifest.spec.kind).row_type(), {str: pa.string(), int: pa.int64(), float: pa.float64()}
+    columns = {each.name: types[each.type] for each in fields(row_type) if each.name != _TOLD}  # type: ignore[index]
+    columns |= {f"{_TOLD}.{name}": pa.int64() for name in manifest.spec.attributes}
     metadata = {
         "spec": manifest.spec.to_dict(),
         "counts": asdict(manifest.counts),
         "empty_folders": list(manifest.empty_folders),
     }
     schema = pa.schema(
-        [pa.field(column.name, types[column.type], nullable=False) for column in columns],  # type: ignore[index]
+        [pa.field(name, type_, nullable=False) for name, type_ in columns.items()],
         metadata={_METADATA_KEY: json_bytes(metadata)},
     )
-    values = [pa.array([getattr(row, field.name) for row in manifest.rows], type=field.type) for field in schema]
+    rows = [row.plain() for row in manifest.rows]
+    values = [pa.array([row[column.name] for row in rows], type=column.type) for column in schema]
     with atomic_path(path) as temporary:
         pq.write_table(pa.Table.from_arrays(values, schema=schema), temporary, compression="zstd")
 
@@ -85,7 +94,7 @@ def read_manifest(path: Path) -> Manifest:
         metadata: Mapping[str, Any] = json.loads((table.schema.metadata or {})[_METADATA_KEY])
         spec = DataSpec.from_dict(metadata["spec"])
         row_type = kind_of(spec.kind).row_type()
-        rows = [row_type(**row) for row in table.to_pylist()]
+        rows = [row_type(**_gathered(row)) for row in table.to_pylist()]
     except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
         raise IntegrityError(f"{path}: must be a manifest that prepare wrote, but {error!r}; {mend}") from error
     return Manifest(
@@ -94,6 +103,13 @@ def read_manifest(path: Path) -> Manifest:
         counts=Counts(**metadata["counts"]),
         empty_folders=tuple(metadata.get("empty_folders", ())),
     )
+
+
+def _gathered(row: Mapping[str, Any]) -> dict[str, Any]:
+    """The inverse of `Row.plain`."""
+    start = f"{_TOLD}."
+    told = {name.removeprefix(start): value for name, value in row.items() if name.startswith(start)}
+    return {**{name: value for name, value in row.items() if not name.startswith(start)}, _TOLD: told}
 
 
 def read_file(folder: Path, row: Row) -> bytes:

@@ -22,6 +22,7 @@ class Accepted:
     content_sha256: str
     data: Any  # as it will be kept
     columns: Mapping[str, Any] = field(default_factory=dict)  # of its row, those that its kind adds
+    told: Mapping[str, str] = field(default_factory=dict)  # the class of each attribute that is known
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,10 @@ def assemble(
             source_sha256=outcome.source_sha256,
             content_sha256=digest,
             source=outcome.name,
+            told={
+                name: of.classes.index(outcome.told[name]) if name in outcome.told else -1
+                for name, of in spec.attributes.items()
+            },
             **outcome.columns,
         )
         rows.append(row)

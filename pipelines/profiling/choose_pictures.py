@@ -32,6 +32,8 @@ def choose(seen: PictureProfile, path: str, device: str, wanted: OwnPreset | Non
     grey = seen.coloured < 0.01
     preset = wanted or (None if grey else own_preset("small-colour" if labels == "none" else "small-colour-labels"))
     side, why_side = _side(seen, device) if wanted is None or wanted.size is None else (wanted.size, wanted.about)
+    given = wanted is not None and wanted.size is not None
+    size, why_size = (None if given else _rectangle(seen, device)) or (side, why_side)
     grained = seen.grain > 0.8
     values = dict(preset.values) if preset else {}
     clusters = _clusters(values.pop("source.clusters", None), train) if labels == "none" else None
@@ -44,10 +46,10 @@ def choose(seen: PictureProfile, path: str, device: str, wanted: OwnPreset | Non
         Choice("source.path", path),
         *(Choice(f"source.{key}", value) for key, value in seen.given.keys.items()),
         Choice(f"source.{seen.given.label_key}", _label_value(seen, labels), why_labels),
-        Choice("source.size", side, why_side),
+        Choice("source.size", size, why_size),
         Choice("source.channels", "grey" if grey else "rgb", f"{seen.coloured:.0%} of the pictures have colour"),
         Choice("source.clusters", clusters, _words_of_clusters(clusters)),
-        *_fit(seen),
+        *(_fit(seen) if size == side else ()),
         Choice("split.test_fraction", fraction, f"about {test} pictures to judge with, {train} to learn from"),
         *_contract(seen, labels),
         Choice("model.multipliers", [1, 2] if side <= 32 else [1, 2, 2]),
@@ -66,7 +68,8 @@ def choose(seen: PictureProfile, path: str, device: str, wanted: OwnPreset | Non
         *_gate(labels, test),
     ]  # fmt: skip
     choices = [*(each for each in choices if each.key not in values), *of_preset(preset, values)]
-    about = f"{'grey' if grey else 'colour'} pictures of {side} x {side} pixels" + (
+    wide, high = size if isinstance(size, list) else (size, size)
+    about = f"{'grey' if grey else 'colour'} pictures of {wide} x {high} pixels" + (
         f" in {len(seen.classes)} classes" if labels == "folders" else ""
     )
     return Chosen(
@@ -149,6 +152,15 @@ def _clusters(most: int | None, train: int) -> int | None:
 
 def _words_of_clusters(clusters: int | None) -> str:
     return "groups of pictures that look alike stand for labels, so that guidance works" if clusters else ""
+
+
+def _rectangle(seen: PictureProfile, device: str) -> tuple[int | list[int], str] | None:
+    """Width and height, where all pictures have the same, not a square, that a network can halve."""
+    wide, high = (int(side) for side in seen.sides[0])
+    same = bool((seen.sides == seen.sides[0]).all())
+    if not same or wide == high or wide % 4 or high % 4 or max(wide, high) > _LARGEST[device]:
+        return None
+    return [wide, high], "width and height, as all pictures have"
 
 
 def _side(seen: PictureProfile, device: str) -> tuple[int, str]:

@@ -239,7 +239,7 @@ def _pictures(params: "Params", spec: DataSpec, arrays: Arrays, device: torch.de
 
     network, _, _ = load_efficientnet(params.reference.efficientnet_side, device)
     images = torch.from_numpy(np.resize(arrays["x"], (32, *spec.shape)))
-    images = images if spec.shape[0] == 3 else images.expand(-1, 3, -1, -1)
+    images = images if spec.shape[0] == 3 else images[:, :1].expand(-1, 3, -1, -1)
     looked = _middle(lambda: network(images.to(device)), device.type, 3) / len(images)
     if not spec.classes:
         return looked, 0.0

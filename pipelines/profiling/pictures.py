@@ -207,7 +207,7 @@ def _inner(path: Path) -> Path:
 
 
 def _rules(size: int) -> Rules:
-    return Rules(size, "rgb", "crop", "lanczos", (255, 255, 255), MIN_SIDE, 50_000_000, 50_000_000)
+    return Rules((size, size), "rgb", "crop", "lanczos", (255, 255, 255), MIN_SIDE, 50_000_000, 50_000_000)
 
 
 def _drawn(found: Sequence[Found]) -> Iterator[Found]:

@@ -106,26 +106,35 @@ def _rows(manifest: Manifest, folder: Path) -> list[dict[str, Any]]:
     for row in tracked(manifest.rows, "validate", "examples", total=len(manifest.rows)):
         same, digest = equal[row.content_sha256], digest_of(row.path)
         state = ("whole" if digest == row.sha256 else "changed") if digest else "missing"
-        rows.append({**asdict(row), "file": state, "earlier_copies": len(same)})
+        rows.append({**row.plain(), "file": state, "earlier_copies": len(same)})
         same.append(row)
     for values in rows:
         same = equal[values["content_sha256"]]
         values["sides"] = len({other.split for other in same})
-        values["labels_of_copies"] = len({other.label for other in same})
+        values["labels_of_copies"] = len({(other.label, *other.told.values()) for other in same})
     return rows
 
 
 def _classes(manifest: Manifest) -> list[dict[str, Any]]:
-    counts = Counter((row.label, row.split) for row in manifest.rows)
-    totals = [counts[label, "train"] + counts[label, "test"] for label in range(len(manifest.spec.classes))]
+    """Of the label, then of each attribute, whose classes are named `colour=red`."""
+    spec, rows = manifest.spec, manifest.rows
+    counted = _counted(spec.classes, [row.label for row in rows], rows, "{}")
+    for name, of in spec.attributes.items():
+        counted += _counted(of.classes, [row.told[name] for row in rows], rows, f"{name}={{}}")
+    return counted
+
+
+def _counted(names: Sequence[str], values: Sequence[int], rows: Sequence[Row], shown: str) -> list[dict[str, Any]]:
+    counts = Counter(zip(values, (row.split for row in rows), strict=True))
+    totals = [counts[number, "train"] + counts[number, "test"] for number in range(len(names))]
     return [
         {
-            "class_name": name,
-            "train": counts[label, "train"],
-            "test": counts[label, "test"],
-            "times_fewer": max(totals) / max(1, totals[label]),
+            "class_name": shown.format(name),
+            "train": counts[number, "train"],
+            "test": counts[number, "test"],
+            "times_fewer": max(totals) / max(1, totals[number]),
         }
-        for label, name in enumerate(manifest.spec.classes)
+        for number, name in enumerate(names)
     ]
 
 

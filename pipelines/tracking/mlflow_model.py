@@ -23,6 +23,7 @@ from ddpm_core.errors import ParamsError
 from ddpm_core.spec import DataSpec
 from pipelines.kinds import kind_of
 from pipelines.sampling.bundle_sampler import Sampler
+from pipelines.serving.base.labels import attribute_column
 from pipelines.serving.base.request import MOST_SAMPLES, Request
 from pipelines.serving.base.serving import Samples
 
@@ -35,7 +36,9 @@ _EMPTY = {"label": -1, "steps": 0}
 
 def signature(spec: DataSpec) -> ModelSignature:
     """What the model of such data takes and gives."""
-    rows, own = _columns(request_type(spec)), kind_of(spec.kind).serving().columns
+    told = [attribute_column(name) for name in spec.attributes]
+    rows = {**_columns(request_type(spec)), **dict.fromkeys(told, "string")}
+    own = {**kind_of(spec.kind).serving().columns, **dict.fromkeys(told, "long")}
     inputs: list[ColSpec | TensorSpec] = [ColSpec(type_, name, required=False) for name, type_ in rows.items()]
     outputs: list[ColSpec | TensorSpec] = [ColSpec(type_, name) for name, type_ in {**_RECORD, **own}.items()]
     return ModelSignature(inputs=Schema(inputs), outputs=Schema(outputs))
@@ -64,7 +67,7 @@ class SamplerModel(PythonModel):
     def predict(self, context, model_input, params=None):  # type: ignore[no-untyped-def]
         """Records: the number of the row, the sample's seed and label (-1: none), and its kind's columns."""
         rows = model_input.to_dict("records") if hasattr(model_input, "to_dict") else list(model_input)
-        requests = [request_of(self._request, row, number) for number, row in enumerate(rows)]
+        requests = [request_of(self._request, row, number, self._spec) for number, row in enumerate(rows)]
         if (n := sum(request.count for request in requests)) > MOST_SAMPLES:
             raise MlflowException.invalid_parameter_value(
                 f"n: must be {MOST_SAMPLES} or less over all rows, got {n}; ask in several calls"
@@ -76,12 +79,19 @@ class SamplerModel(PythonModel):
             recipe, asked = request.recipe_for(self._sampler), request.asked_of(self._spec)
             data = self._sampler.sample(recipe, asked.seeds, asked.cond)
         made = Samples(data, asked.cond, asked.seeds, self._sampler.made_by(recipe), asked.about)
-        return [{"row": number, **record} for record in self._serving.records(made)]
+        untold = {attribute_column(name): -1 for name in self._spec.attributes}
+        return [{"row": number, **untold, **record} for record in self._serving.records(made)]
 
 
-def request_of(kind: type[Request], row: Mapping[str, Any], number: int) -> Request:
-    """The request in a row: empty cells left out, whole numbers whole again where pandas made them floats."""
+def request_of(kind: type[Request], row: Mapping[str, Any], number: int, spec: DataSpec | None = None) -> Request:
+    """The request in a row: empty cells left out, whole numbers whole again where pandas made them floats.
+
+    A model with attributes has a column for each.
+    """
     with _told_of_row(number):
+        named = {name: attribute_column(name) for name in (spec.attributes if spec else ())}
+        told = {name: row[column] for name, column in named.items() if not _is_empty(row.get(column), None)}
+        row = {name: value for name, value in row.items() if name not in named.values()}
         columns = _columns(kind)
         empty = {**{name: 0 for name, type_ in kind.row_columns.items() if type_ == "long"}, **_EMPTY}
         given = {name: value for name, value in row.items() if not _is_empty(value, empty.get(name))}
@@ -90,7 +100,7 @@ def request_of(kind: type[Request], row: Mapping[str, Any], number: int) -> Requ
         whole = {
             name: int(given[name]) for name, type_ in columns.items() if type_ == "long" and _is_whole(given.get(name))
         }
-        return kind.from_fields({"label": None, **given, **whole})
+        return kind.from_fields({"label": None, **given, **whole, **({"attributes": told} if told else {})})
 
 
 @contextmanager

@@ -17,22 +17,27 @@ from pipelines.shards.stream import held_out, stream
 
 
 def spec_of_network(conditioning: Conditioning, spec: DataSpec) -> DataSpec:
-    """The data with the network's conditions; `auto`: with labels if there are two or more classes.
+    """The data with the network's conditions; `auto`: with label and attributes that have two or more classes.
 
-    Only the label can be left out; whatever else a datum has is told.
+    `labels` takes all, `none` leaves all out. Only classes can be left out; whatever else a datum has is told.
     """
     if conditioning == "labels" and not spec.classes:
         raise ParamsError(
             "train.conditioning: labels needs data with classes, and these have none; set it to auto or none, or give "
             "the data of each class a name (docs/data.md)"
         )
-    labels = conditioning == "labels" or (conditioning == "auto" and len(spec.classes) >= 2)
-    if not labels and spec.scaling is not None and spec.scaling.of_class:
+    least = {"labels": 1, "auto": 2}.get(conditioning)
+    told = [
+        name
+        for name, condition in spec.conditions.items()
+        if not condition.classes or (least is not None and len(condition.classes) >= least)
+    ]
+    if LABEL not in told and spec.scaling is not None and spec.scaling.of_class:
         raise ParamsError(
             "train.conditioning: must be auto or labels, for each class of these data has a scaling of its own, got "
             f"{conditioning}"
         )
-    return spec if labels else spec.told(name for name in spec.conditions if name != LABEL)
+    return spec.told(told)
 
 
 def check_data(index: ShardIndex, folder: Path, config: TrainConfig[Any]) -> None:

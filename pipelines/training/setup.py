@@ -162,7 +162,7 @@ class TrainingSetup:
         words = [
             describe(self.device) + (f" by {count} processes" if count > 1 else ""),
             self.precision + (", compiled" if self.identity["compiled"] else ""),
-            "with labels" if self.spec.classes else "without labels",
+            ", ".join(["with labels" if self.spec.classes else "without labels", *self.spec.attributes]),
             f"{self.shown} examples" + (f" and {held} held out" if held else ""),
             f"{self.config.steps} steps of {self.config.batch_size}",
         ]

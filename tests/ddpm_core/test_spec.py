@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from ddpm_core.errors import DataError, ParamsError
-from ddpm_core.spec import Condition, DataSpec, Scaling, conditions_of, labelled, labels_in
+from ddpm_core.scaling import Scaling
+from ddpm_core.spec import Condition, DataSpec, conditions_of, labelled, labels_in
 
 
 def spec(levels: int | None = 256, ends: tuple[float, float] | None = (-1.0, 1.0)) -> DataSpec:

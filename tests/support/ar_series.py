@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from ddpm_core.spec import Condition, DataSpec, Scaling
+from ddpm_core.scaling import Scaling
+from ddpm_core.spec import Condition, DataSpec
 from pipelines.shards.archive import Split
 
 PHI, COLUMNS, HISTORY, HORIZON, WINDOW = 0.8, 2, 24, 8, 24

@@ -23,7 +23,7 @@ from pipelines.shards.archive import ShardConfig
 from pipelines.stages import prepare, shard, validate
 
 RULES = Rules(
-    size=8,
+    size=(8, 8),
     channels="rgb",
     fit="crop",
     filter="box",

@@ -8,7 +8,8 @@ import numpy as np
 from ddpm_core.bundle.format import Bundle
 from ddpm_core.diffusion.schedules import Cosine
 from ddpm_core.samplers.config import GuidanceConfig, SampleConfig, named
-from ddpm_core.spec import DataSpec, Scaling, labelled
+from ddpm_core.scaling import Scaling
+from ddpm_core.spec import DataSpec, labelled
 from pipelines.sampling.bundle_sampler import Sampler
 
 SPEC = replace(labelled((2,), None, None, ("lower", "upper")), kind="points", scaling=Scaling((10.0, -5.0), (2.0, 0.5)))

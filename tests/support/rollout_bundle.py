@@ -9,7 +9,8 @@ import numpy as np
 from ddpm_core.bundle.format import Bundle
 from ddpm_core.diffusion.schedules import Cosine
 from ddpm_core.procedure import ENCODER_FILE, MODEL_FILE, Graph, Rollout, graphs_of
-from ddpm_core.spec import Condition, DataSpec, Scaling
+from ddpm_core.scaling import Scaling
+from ddpm_core.spec import Condition, DataSpec
 from tests.support.tiny_bundle import tiny_sample_config
 
 K, H, L, STATE = 2, 3, 5, 4

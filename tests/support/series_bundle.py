@@ -11,7 +11,8 @@ from ddpm_core.bundle.format import Bundle
 from ddpm_core.diffusion.schedules import Cosine
 from ddpm_core.procedure import MODEL_FILE, Rollout
 from ddpm_core.samplers.config import GuidanceConfig, SampleConfig, named
-from ddpm_core.spec import LABEL, Condition, DataSpec, Scaling
+from ddpm_core.scaling import Scaling
+from ddpm_core.spec import LABEL, Condition, DataSpec
 from pipelines.kinds.series.rows.calendar import feature_names
 from pipelines.sampling.bundle_sampler import Sampler
 

@@ -84,9 +84,9 @@ class Pictures(Kind):
         return lambda arrays, step, rows: {**rows_of(arrays, rows), "x": augment(arrays["x"], step, rows)}
 
     def preview(self, samples: NDArray[Any], cond: Mapping[str, NDArray[Any]], spec: DataSpec) -> bytes:
-        from pipelines.kinds.pictures.rows.decode import grid
+        from pipelines.kinds.pictures.rows.decode import grid, shown
 
-        return grid(samples, 10, 2)
+        return grid(shown(samples, spec), 10, 2)
 
     def advice(self, judged: "Judged") -> "Iterator[Advice]":
         from pipelines.kinds.pictures.advice import advice

@@ -1,6 +1,6 @@
-"""Classes by name or number, as a person writes them, to the condition `label` that the network is told."""
+"""Classes by name or number, as a person writes them, to the label and the attributes that the network is told."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 
 from ddpm_core.errors import ParamsError
@@ -9,17 +9,90 @@ from ddpm_core.spec import LABEL, DataSpec
 
 LabelChoice = int | str | None
 """A class by number or name, `none` or None for no label, `cycle` for each class in turn."""
+Attributes = Mapping[str, LabelChoice | Sequence[LabelChoice]]
+"""What is asked of attributes, by name; what is left out is not told."""
 
 _SHOWN = 20
 
 
 def conditions_asked(
-    asked: LabelChoice | Sequence[LabelChoice], n: int, spec: DataSpec, where: str
+    asked: LabelChoice | Sequence[LabelChoice],
+    n: int,
+    spec: DataSpec,
+    where: str,
+    attributes: Attributes | None = None,
+    named: str = "attributes.{}",
 ) -> dict[str, list[int | None]]:
-    """The conditions of n data with these labels, for `Sampler.sample`; none for a model without labels."""
-    classes = classes_to_ask_for(spec)
-    labels = labels_for(asked, n, classes, where)
-    return {LABEL: labels} if classes else {}
+    """The conditions of n data with these labels and attributes, for `Sampler.sample`; no label for a model without.
+
+    Where several are asked to `cycle`, each combination comes in turn, the label first. An error names `where` and, of
+    an attribute, `named`.
+    """
+    own = classes_to_ask_for(spec)
+    labels = labels_for(asked, n, own, where)
+    told = {LABEL: labels} if own else {}
+    turn = len(own) if own and asked == "cycle" else 1
+    for name, choice in (attributes or {}).items():
+        if name not in spec.attributes:
+            known = ", ".join(spec.attributes) or "none"
+            raise ParamsError(f"{named.format(name)}: must be an attribute that this model is told ({known})")
+        classes = spec.attributes[name].classes
+        if choice == "cycle":
+            told[name] = [i // turn % len(classes) for i in range(n)]
+            turn *= len(classes)
+        else:
+            told[name] = labels_for(choice, n, classes, named.format(name))
+    return told
+
+
+def attribute_column(name: str) -> str:
+    """The column of an attribute in the rows of the registered model, where its bare name may be taken."""
+    return f"attribute_{name}"
+
+
+def attributes_typed(texts: Sequence[str], option: str) -> dict[str, LabelChoice | Sequence[LabelChoice]]:
+    """Attributes as they are typed after an option: `colour=red`, or `colour=red,blue` in turn."""
+    found: dict[str, LabelChoice | Sequence[LabelChoice]] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals or not name.strip() or name.strip() in found:
+            raise ParamsError(f"{option}: must be NAME=CLASS, each name once, got {text!r}")
+        found[name.strip()] = typed(value)
+    return found
+
+
+def prompted(text: str, spec: DataSpec) -> tuple[LabelChoice | list[LabelChoice], Attributes]:
+    """A prompt as what is asked: `dog`, `cat, dog`, and with attributes `dog; colour=red; size=2, cat; colour=blue`."""
+    if not spec.attributes:
+        return typed(text), {}
+    items = [_item(item, spec) for item in text.split(",")]
+    names = dict.fromkeys(name for item in items for name in item)
+    asked = {name: [item.get(name, "none") for item in items] for name in names}
+    if len(items) == 1:
+        return items[0].get(LABEL, "none"), {name: of for name, of in items[0].items() if name != LABEL}
+    return list(asked.pop(LABEL, ["none"] * len(items))), asked
+
+
+def _item(text: str, spec: DataSpec) -> dict[str, str]:
+    """The label and the attributes of one picture in a prompt."""
+    found: dict[str, str] = {}
+    for part in text.split(";"):
+        name, equals, value = (word.strip() for word in part.partition("="))
+        key, asked = (name, value) if equals and name in spec.attributes else (LABEL, part.strip())
+        if key in found:
+            raise ParamsError(f"prompt: must name each {key} once for a picture, got {text.strip()[:60]!r}")
+        found[key] = asked
+    return found
+
+
+def said(cond: Mapping[str, Sequence[int | None]], i: int, spec: DataSpec) -> str:
+    """What datum i was told, as a prompt says it."""
+    label = cond[LABEL][i] if LABEL in cond else None
+    words = ["none" if label is None else spec.classes[label]]
+    for name, of in spec.attributes.items():
+        value = cond[name][i] if name in cond else None
+        words += [] if value is None else [f"{name}={of.classes[value]}"]
+    return "; ".join(words)
 
 
 def typed(text: str) -> LabelChoice | list[LabelChoice]:

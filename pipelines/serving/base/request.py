@@ -20,6 +20,8 @@ MOST_STEPS = 10_000
 MOST_SEED = 2**53
 Name = Annotated[str, Field(max_length=200)]
 Label = Annotated[int, Field(ge=0, le=MOST_SEED)] | Name | None
+Labels = Annotated[list[Label], Field(min_length=1, max_length=MOST_SAMPLES)]
+_MOST_ATTRIBUTES = 64
 _FAULTS_SHOWN = 10
 _LONGEST_FIELD = 80
 Fault = dict[str, str]
@@ -105,19 +107,22 @@ class Request(Body):
 
 
 class SampleRequest(Request):
-    """What data are asked by that are told a class or nothing.
+    """What data are asked by that are told classes or nothing.
 
-    Sample i has the seed `seed + i`, and is a function of it and its label alone.
+    Sample i has the seed `seed + i`, and is a function of it, its label and its attributes alone.
     """
 
     n: Annotated[int, Field(ge=1, le=MOST_SAMPLES)] | None = Field(
-        default=None, description="How many samples; left out: as many as `labels` has, else 1."
+        default=None, description="How many samples; left out: as many as `labels` or a list has, else 1."
     )
     label: Label = Field(
         default="cycle", description="One class for all, by number or name; `none` or null: no label; `cycle`: in turn."
     )
-    labels: Annotated[list[Label], Field(min_length=1, max_length=MOST_SAMPLES)] | None = Field(
-        default=None, description="A class for each sample, in place of `label`."
+    labels: Labels | None = Field(default=None, description="A class for each sample, in place of `label`.")
+    attributes: Annotated[dict[Name, Label | Labels], Field(max_length=_MOST_ATTRIBUTES)] | None = Field(
+        default=None,
+        description="What else the samples are told, by the attribute's name in /v1/model: a class for all, by number "
+        "or name, `none`, `cycle`, or a list with one for each sample. What is left out is not told.",
     )
 
     @model_validator(mode="after")
@@ -126,18 +131,24 @@ class SampleRequest(Request):
             raise ValueError("give `label` or `labels`, not both")
         if self.labels is not None and self.n is not None and self.n != len(self.labels):
             raise ValueError(f"n must be the number of `labels`, {len(self.labels)}, got {self.n}; leave n out")
+        for name, of in (self.attributes or {}).items():
+            if isinstance(of, list) and len(of) != self.count:
+                raise InvalidRequest.of(
+                    f"attributes.{name}", f"must have one class for each of {self.count} samples, got {len(of)}"
+                )
         return self
 
     @property
     def count(self) -> int:
         if self.n is not None:
             return self.n
-        return 1 if self.labels is None else len(self.labels)
+        lists = [self.labels, *(self.attributes or {}).values()]
+        return next((len(each) for each in lists if isinstance(each, list)), 1)
 
     def asked_of(self, spec: DataSpec) -> Asked:
         asked: LabelChoice | list[LabelChoice] = self.label if self.labels is None else list(self.labels)
         where = "label" if self.labels is None else "labels"
-        return Asked(self.seeds, conditions_asked(asked, self.count, spec, where))
+        return Asked(self.seeds, conditions_asked(asked, self.count, spec, where, self.attributes))
 
 
 class InvalidRequest(ParamsError):
@@ -167,9 +178,9 @@ def _faults_by_field() -> Iterator[None]:
 
 def _fault(item: Any) -> Fault:
     place = list(item["loc"])
-    if place and place[0] in ("label", "labels") and str(place[-1]).startswith("constrained-"):
-        # pydantic reports one fault for each of a label's two types
-        where = ".".join(str(part) for part in place[:-1])
+    if place and place[0] in ("label", "labels", "attributes") and str(place[-1]).startswith(("constrained-", "list[")):
+        # pydantic reports one fault for each of the types that a label may have
+        where = ".".join(str(part) for part in place[:-1] if not str(part).startswith("list["))
         return {"field": where, "message": "Input should be a class by number or name, or null"}
     where = ".".join(str(part) for part in place) or "body"
     return {"field": where, "message": str(item["msg"]).removeprefix("Value error, ")}

@@ -14,11 +14,12 @@ from ddpm_core.errors import DdpmError
 from pipelines.sampling.bundle_sampler import Watch
 from pipelines.sampling.editing import Edit, Editor
 from pipelines.sampling.recipe import Recipe
+from pipelines.serving.base.labels import said
 from pipelines.serving.base.request import Asked, InvalidRequest
 from pipelines.serving.base.serving import Samples, WebFiles
 from pipelines.serving.http import HttpError
 from pipelines.serving.openai.form import Part, read_form
-from pipelines.serving.openai.requests import ImageEdit, ImageGeneration, size_of
+from pipelines.serving.openai.requests import ImageEdit, ImageGeneration, background_of, size_of
 from pipelines.serving.service import Service
 
 log = logging.getLogger(__name__)
@@ -57,16 +58,19 @@ class Order:
             raise HttpError(500, "cannot_sample", str(error)) from error
 
     def _pictures(self, samples: Samples) -> list[dict[str, Any]]:
-        classes = self.service.sampler.bundle.spec.classes
-        names = ["none" if label is None else classes[label] for label in samples.labels]
+        spec = self.service.sampler.bundle.spec
         return [
-            {"b64_json": self.file(samples, i), "revised_prompt": names[i], "seed": seed}
+            {"b64_json": self.file(samples, i), "revised_prompt": said(samples.cond, i, spec), "seed": seed}
             for i, seed in enumerate(samples.seeds)
         ]
 
     @property
     def size(self) -> str:
         return size_of(self.service.sampler.bundle.spec)
+
+    @property
+    def background(self) -> str:
+        return background_of(self.service.sampler.bundle.spec)
 
 
 class Form(NamedTuple):

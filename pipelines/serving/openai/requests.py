@@ -19,7 +19,7 @@ from ddpm_core.spec import DataSpec
 from pipelines.sampling.bundle_sampler import Sampler
 from pipelines.sampling.editing import Edit, Editor
 from pipelines.sampling.recipe import Recipe
-from pipelines.serving.base.labels import conditions_asked, typed
+from pipelines.serving.base.labels import conditions_asked, prompted
 from pipelines.serving.base.request import (
     MOST_SAMPLES,
     MOST_SEED,
@@ -62,7 +62,7 @@ class ImageGeneration(Body):
 
     prompt: Annotated[str, Field(max_length=32_000)] = Field(
         description="A class by name or number, a list as `3,7` (one of each in turn), `cycle` for all classes in "
-        "turn, or `none`."
+        "turn, or `none`. Of a model with attributes each may be told some: `dog; colour=red; size=2, cat`."
     )
     model: Name | None = Field(default=None, description="A model of this service; `GET /v1/models` lists them.")
     n: Annotated[int, Field(ge=1, le=MOST_SAMPLES)] | None = Field(
@@ -91,7 +91,9 @@ class ImageGeneration(Body):
     user: Name | None = Field(default=None, description="Accepted, not used.")
     safety_identifier: Name | None = Field(default=None, description="Accepted, not used.")
     quality: Literal["auto"] | None = None
-    background: Literal["auto", "opaque"] | None = None
+    background: Literal["auto", "opaque", "transparent"] | None = Field(
+        default=None, description="`auto`, or what the model's pictures have; left out: auto."
+    )
     moderation: Literal["auto"] | None = None
     style: Unsupported = None
     svg: Unsupported = None
@@ -152,10 +154,16 @@ class ImageGeneration(Body):
         size = size_of(spec)
         if self.size not in (None, "auto", size):
             raise InvalidRequest.of("size", f"must be {size}, the model's own, or `auto`; leave it out")
-        if not classes_to_ask_for(spec) and self.prompt not in ("none", "cycle"):
+        own = background_of(spec)
+        if self.background not in (None, "auto", own):
+            raise InvalidRequest.of("background", f"must be {own}, as the model's pictures are, or `auto`")
+        if own == "transparent" and self.output_format == "jpeg":
+            raise InvalidRequest.of("output_format", "must be png or webp: jpeg cannot hold the model's transparency")
+        if not classes_to_ask_for(spec) and not spec.attributes and self.prompt not in ("none", "cycle"):
             raise InvalidRequest.of("prompt", "must be `none`, as this model was trained without labels")
         with own_names():
-            cond = conditions_asked(typed(self.prompt), self.count, spec, "prompt")
+            label, attributes = prompted(self.prompt, spec)
+            cond = conditions_asked(label, self.count, spec, "prompt", attributes, named="prompt")
         return Asked(self.seeds, cond)
 
     def recipe_for(self, sampler: Sampler) -> Recipe:
@@ -204,6 +212,11 @@ class ImageEdit(ImageGeneration):
             "properties": {"image": image, "mask": mask, **schema["properties"]},
             "required": ["image", *schema["required"]],
         }
+
+
+def background_of(spec: DataSpec) -> Literal["opaque", "transparent"]:
+    """What lies behind a model's pictures, as OpenAI calls it."""
+    return "transparent" if spec.channels == 4 else "opaque"
 
 
 def size_of(spec: DataSpec) -> str:

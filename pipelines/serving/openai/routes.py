@@ -145,7 +145,7 @@ async def _answer(http: Http, order: Order) -> Response:
     samples = await order.samples(http)
     content = {
         "created": int(time.time()),
-        "background": "opaque",
+        "background": order.background,
         "output_format": order.request.format,
         "size": order.size,
         "data": await order.pictures(samples),

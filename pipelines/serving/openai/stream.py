@@ -89,7 +89,7 @@ def _unfinished(order: Order, x0_hat: Array, first: int, row: int) -> Samples:
 def _event(order: Order, name: str, content: dict[str, Any]) -> bytes:
     kind = f"{order.event}.{name}"
     about = {"created_at": int(time.time()), "size": order.size, "output_format": order.request.format}
-    return _sent(kind, {"type": kind, **content, **about, "background": "opaque", "quality": "auto"})
+    return _sent(kind, {"type": kind, **content, **about, "background": order.background, "quality": "auto"})
 
 
 def _sent(event: str, data: dict[str, Any]) -> bytes:

@@ -24,14 +24,15 @@ export async function edited(service, info, sample, { mask, strength, n }, signa
   const note = mask ? "filled" : `strength ${Math.round(strength * 100)} %`;
   return Promise.all(data.map(({ b64_json: text }, at) =>
     picture(pngOf(text), {
-      seed: (sample.seed ?? 0) + at, label: sample.label, madeBy: { ...sample.madeBy, edit: note }, note,
+      seed: (sample.seed ?? 0) + at, label: sample.label, attributes: sample.attributes, madeBy: { ...sample.madeBy, edit: note }, note,
       settings: { sampler, steps, guidance },
       request: { path: PATH, form: true, body: { ...files, ...texts }, out: "edits.json" },
     })));
 }
 
 function promptOf(sample, info) {
-  return sample.label === null || sample.label === undefined ? "none" : info.classes[sample.label];
+  const label = sample.label === null || sample.label === undefined ? "none" : info.classes[sample.label];
+  return [label, ...Object.entries(sample.attributes ?? {}).map(([name, value]) => `${name}=${value}`)].join("; ");
 }
 
 /** A PNG as large as the picture, transparent where it is to be filled. */

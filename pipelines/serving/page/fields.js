@@ -63,7 +63,7 @@ export function showFaults(fields, callout, error) {
   clearFaults(fields, callout);
   const rest = [];
   for (const { field: name, message } of error.fields ?? []) {
-    const found = fields.find((each) => [each.name, ...(each.also ?? [])].includes(name.split(".")[0]));
+    const found = fields.find((each) => [each.name, ...(each.also ?? [])].some((own) => own === name || own === name.split(".")[0]));
     if (!found) rest.push(`${name}: ${message}`);
     else found.fault(name === found.name ? message : `${name}: ${message}`);
   }

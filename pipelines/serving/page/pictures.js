@@ -2,11 +2,12 @@
 
 import { openDetail } from "./detail.js";
 import { download, el, plural } from "./dom.js";
-import { classChoice, settings } from "./settings.js";
+import { attributeChoices, classChoice, settings } from "./settings.js";
 import { tileList } from "./tiles.js";
 
 export function picturesView(service, info, { controls, results, detail }) {
   const labels = info.classes.length ? classChoice(info) : null;
+  const attributes = attributeChoices(info);
   const status = el("p", { class: "status", role: "status" });
   const save = el("button", { type: "button", class: "ghost", hidden: true }, "Download grid");
   const empty = el("p", { class: "empty" }, "Nothing yet. Choose what to make, then press Generate.");
@@ -34,15 +35,17 @@ export function picturesView(service, info, { controls, results, detail }) {
     use(sample) {
       form.fields.seed.set(sample.seed);
       labels?.set(sample.label === null ? "none" : info.classes[sample.label]);
+      attributes.set(sample.attributes);
       controls.scrollIntoView({ block: "nearest" });
       form.fields.seed.input.focus({ preventScroll: true });
     },
   };
 
   const form = settings(service, info, {
-    first: labels ? [labels] : [], own: [], n: first(info), most: 64, word: "Generate",
+    first: labels ? [labels] : [], own: attributes.fields, n: first(info), most: 64, word: "Generate",
     async submit(values, signal) {
-      const body = labels ? { label: labels.get(), ...values } : values;
+      const asked = attributes.read();
+      const body = { ...(labels ? { label: labels.get() } : {}), ...(asked ? { attributes: asked } : {}), ...values };
       const began = performance.now();
       empty.remove();
       save.hidden = true;
@@ -84,9 +87,10 @@ function first(info) {
 
 /** The request for one sample of a request alone, which gives the same bytes. */
 function alone(body, sample, info) {
-  const { n: _, ...rest } = body;
+  const { n: _, attributes: __, ...rest } = body;
   const label = info.classes.length ? { label: sample.label === null ? "none" : info.classes[sample.label] } : {};
-  return { ...rest, ...label, n: 1, seed: sample.seed };
+  const attributes = sample.attributes ? { attributes: sample.attributes } : {};
+  return { ...rest, ...label, ...attributes, n: 1, seed: sample.seed };
 }
 
 /** All pictures in one PNG, as they are shown. */

@@ -22,10 +22,11 @@ export async function openService() {
       service.named = cards.length > 1 ? name : null;
       const info = await getJson(`v1/models/${encodeURIComponent(name)}`);
       service.classes = info.classes;
+      service.conditions = info.conditions;
       return info;
     },
     pictures: (body, options = {}) =>
-      options.onPartial ? watched(body, service.classes, options) : pictures(body, options),
+      options.onPartial ? watched(body, service, options) : pictures(body, service, options),
     interpolated: async (body, { signal } = {}) => {
       const { data, made_by: madeBy } = await (await post("v1/images/interpolations", body, signal)).json();
       return Promise.all(data.map(({ b64_json: text }) => picture(pngOf(text), { seed: body.seed, madeBy })));
@@ -43,17 +44,21 @@ function familiesOf(cards) {
   return cards.filter((each) => !students.has(each.id)).map(members);
 }
 
-/** Pictures with their seeds, labels and makers: [{seed, label, madeBy, image, frames, png()}]. */
-async function pictures(body, { signal } = {}) {
+/** Pictures with their seeds, labels and makers: [{seed, label, attributes, madeBy, image, frames, png()}]. */
+async function pictures(body, { conditions }, { signal } = {}) {
   const files = unzip(await (await post("v1/images", { ...body, format: "zip" }, signal)).arrayBuffer());
   const index = JSON.parse(new TextDecoder().decode(files.get("index.json")));
-  return Promise.all(index.pictures.map(({ file, seed, label }) =>
-    picture(new Blob([files.get(file)], { type: "image/png" }), { seed, label, madeBy: index.made_by })));
+  const named = (told) => told && Object.fromEntries(Object.entries(told).filter(([, value]) => value !== null)
+    .map(([name, value]) => [name, conditions[name].classes[value]]));
+  return Promise.all(index.pictures.map(({ file, seed, label, attributes }) =>
+    picture(new Blob([files.get(file)], { type: "image/png" }), { seed, label, attributes: named(attributes), madeBy: index.made_by })));
 }
 
 /** The same pictures, and while they form `onPartial(number, image)`. */
-async function watched({ label, steps, guidance, ...same }, classes, { signal, onPartial }) {
-  const body = { prompt: String(label ?? "none"), ...same, stream: true, partial_images: PARTIALS };
+async function watched({ label, attributes, steps, guidance, ...same }, { classes }, { signal, onPartial }) {
+  const words = Object.entries(attributes ?? {}).map(([name, value]) => `${name}=${value}`);
+  const prompt = [String(label ?? "none"), ...words].join("; ");
+  const body = { prompt, ...same, stream: true, partial_images: PARTIALS };
   if (steps !== undefined) body.num_inference_steps = steps;
   if (guidance !== undefined) body.guidance_scale = guidance;
   const answer = await post("v1/images/generations", body, signal);
@@ -67,12 +72,21 @@ async function watched({ label, steps, guidance, ...same }, classes, { signal, o
       (frames[number] ??= []).push(image);
       onPartial(number, image);
     } else {
-      const place = classes.indexOf(event.revised_prompt);
+      const { label: name, attributes: told } = promptOf(event.revised_prompt, attributes);
+      const place = classes.indexOf(name);
       const [blob, own] = [pngOf(event.b64_json), frames[number] ?? []];
-      made[number] = { seed: event.seed, label: place < 0 ? null : place, madeBy, image, frames: own, png: async () => blob };
+      const about = { seed: event.seed, label: place < 0 ? null : place, attributes: told, madeBy };
+      made[number] = { ...about, image, frames: own, png: async () => blob };
     }
   }
   return made;
+}
+
+/** The class and the attributes in a prompt, where some were asked for. */
+function promptOf(text, asked) {
+  if (!asked) return { label: text };
+  const [label, ...words] = text.split("; ");
+  return { label, attributes: Object.fromEntries(words.map((word) => word.split("="))) };
 }
 
 /** The events of a stream, as JSON. */

@@ -31,6 +31,24 @@ export function classChoice(info, { cycle = true } = {}) {
   };
 }
 
+/** A choice for each attribute that the model is told besides the class: {element, read(), set(attributes)}. */
+export function attributeChoices(info) {
+  const told = Object.entries(info.conditions ?? {}).filter(([name, { classes }]) => name !== "label" && classes.length);
+  const fields = told.map(([name, { classes }]) => ({
+    ...select(`attribute-${name}`, name, [["none", "Any"], ["cycle", "All, in turn"], ...classes.map((each) => [each, each])], "none"),
+    attribute: name, also: [`attributes.${name}`],
+  }));
+  return {
+    fields,
+    /** What a request says of them; undefined where nothing is asked. */
+    read() {
+      const asked = fields.filter((each) => each.get() !== "none").map((each) => [each.attribute, each.get()]);
+      return asked.length ? Object.fromEntries(asked) : undefined;
+    },
+    set: (attributes) => fields.forEach((each) => each.set(attributes?.[each.attribute] ?? "none")),
+  };
+}
+
 /** The form of a view. `own`: its fields; `submit(values, signal)` does the work; `word`: what the button says. */
 export function settings(service, info, { own, n, most, word, submit, first = [] }) {
   const limit = Math.min(most, info.limits?.[info.kind] ?? most);

@@ -20,7 +20,8 @@ export function canvasOf(image, label) {
 export function nameOf(sample, info) {
   const word = sample.label === null || sample.label === undefined ? "" : info.classes[sample.label];
   const seed = sample.seed === null ? "" : `seed ${sample.seed}`;
-  return [word && `class ${word}`, seed, sample.note].filter(Boolean).join(", ");
+  const told = Object.entries(sample.attributes ?? {}).map(([name, value]) => `${name} ${value}`);
+  return [word && `class ${word}`, ...told, seed, sample.note].filter(Boolean).join(", ");
 }
 
 /** A list of tiles that are filled one after the other. */
@@ -74,5 +75,6 @@ export function tileList(info, { onpick, small = false } = {}) {
 
 function captionOf(sample, info) {
   const word = sample.label === null || sample.label === undefined ? "" : info.classes[sample.label];
-  return [word && el("b", {}, word), `seed ${sample.seed}`];
+  const told = Object.values(sample.attributes ?? {});
+  return [(word || told.length > 0) && el("b", {}, [word, ...told].filter(Boolean).join(" ")), `seed ${sample.seed}`];
 }

@@ -74,6 +74,7 @@ export function betweenPanel(context, sample, open) {
       const share = `${Math.round((100 * at) / (made.length - 1))} %`;
       Object.assign(each, {
         label: sample.label,
+        attributes: sample.attributes,
         note: `${share} from seed ${sample.seed} to ${to.get()}`,
         request: { path: "v1/images/interpolations", body, out: "way.json" },
       });

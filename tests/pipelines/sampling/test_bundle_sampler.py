@@ -14,7 +14,8 @@ from ddpm_core.diffusion.schedules import Edm
 from ddpm_core.errors import DeviceError, IntegrityError, ParamsError
 from ddpm_core.pseudo_classes import drawn, with_pseudo_classes
 from ddpm_core.samplers.config import GuidanceConfig, named, sampler_kinds
-from ddpm_core.spec import Condition, DataSpec, Scaling
+from ddpm_core.scaling import Scaling
+from ddpm_core.spec import Condition, DataSpec
 from pipelines.sampling import onnx_denoiser
 from pipelines.sampling.bundle_sampler import Sampler
 from pipelines.sampling.parallel import sample_in_parallel

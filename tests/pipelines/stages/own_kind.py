@@ -15,7 +15,8 @@ from ddpm_core.files import json_bytes, sha256_bytes
 from ddpm_core.gate.config import GateConfig
 from ddpm_core.metrics.config import EvaluateConfig
 from ddpm_core.metrics.metric import Metric, Rule
-from ddpm_core.spec import DataSpec, Scaling
+from ddpm_core.scaling import Scaling
+from ddpm_core.spec import DataSpec
 from pipelines.contract.config import ContractConfig
 from pipelines.evaluation.evaluation import Evaluation, Measured
 from pipelines.evaluation.reference import RealData

@@ -1,13 +1,13 @@
 """All that stage evaluate finds out about samples that are pictures."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from ddpm_core.files import sha256_bytes
 from ddpm_core.metrics.config import PictureEvaluateConfig
-from ddpm_core.metrics.data import EvalData, FeatureView
+from ddpm_core.metrics.data import AskedAttribute, EvalData, FeatureView
 from ddpm_core.metrics.energy import against, energy
 from ddpm_core.metrics.intervals import around
 from ddpm_core.metrics.likeness import energy_metric
@@ -15,7 +15,7 @@ from ddpm_core.metrics.memorisation import nearest
 from ddpm_core.metrics.metric import Metric
 from ddpm_core.metrics.roughness import Grain
 from ddpm_core.pseudo_classes import classes_to_ask_for
-from ddpm_core.spec import DataSpec
+from ddpm_core.spec import DataSpec, attributes_in
 from pipelines.evaluation.evaluation import Evaluation, Measured
 from pipelines.evaluation.likelihood import held_out_bits
 from pipelines.kinds.pictures.evaluation import measures
@@ -24,7 +24,12 @@ from pipelines.kinds.pictures.evaluation.panels import Probe, SampleSet, panel_f
 from pipelines.kinds.pictures.evaluation.sample_files import sample_files
 from pipelines.kinds.pictures.reference.controls import score_controls
 from pipelines.kinds.pictures.reference.extractor import Extractor, extract
-from pipelines.kinds.pictures.reference.extractors import CLASSIFIER_NAME, classifier_extractor, versions
+from pipelines.kinds.pictures.reference.extractors import (
+    CLASSIFIER_NAME,
+    attribute_classes,
+    classifier_extractor,
+    versions,
+)
 from pipelines.kinds.pictures.reference.images import ImageSplit
 from pipelines.kinds.pictures.reference.store import real_features
 
@@ -93,9 +98,12 @@ def _eval_data(
     config, spec, reference = of.config, of.spec, of.reference
     conditional, classified = bool(classes_to_ask_for(of.sampler.bundle.spec)), None
     weights = reference.files.get(CLASSIFIER_NAME)
+    called: Mapping[str, Any] = {}
     if weights is not None and conditional:
         classifier = classifier_extractor(weights, spec, of.device)
-        classified = extract(classifier, made.images, 256, of.device, "labels").logits.argmax(axis=1)
+        seen = extract(classifier, made.images, 256, of.device, "labels")
+        classified = seen.logits.argmax(axis=1)
+        called = attribute_classes(weights, spec, seen.features) if spec.attributes else {}
     return EvalData(
         images=made.images, asked=made.labels, unseen=test.images, training=train.images, top=spec.top,
         classes=len(classes_to_ask_for(spec)), conditional=conditional, views=views,
@@ -103,7 +111,18 @@ def _eval_data(
         nearest=nearest(made.images, train.images, config.copy_shift),
         unseen_nearest=nearest(test.images, train.images, config.copy_shift), classified=classified,
         unseen_accuracy=None if weights is None else reference.content["classifier"]["accuracy"], settings=config,
+        attributes=tuple(_attributes(of, called)),
     )  # fmt: skip
+
+
+def _attributes(of: Evaluation, called: Mapping[str, Any]) -> Iterator[AskedAttribute]:
+    """Those that the model is told, and what the classifier makes of the samples and made of unseen pictures."""
+    told = of.sampler.bundle.spec
+    unseen = of.reference.content["classifier"].get("attributes", {})
+    for name, asked in attributes_in(told, of.cond).items():
+        its = unseen.get(name, {"known": 0, "accuracy": None})
+        classes = len(told.attributes[name].classes)
+        yield AskedAttribute(name, classes, asked, called.get(name), its["known"], its["accuracy"])
 
 
 def _conditions(of: Evaluation, data: EvalData, extractors: Sequence[Extractor]) -> dict[str, Any]:

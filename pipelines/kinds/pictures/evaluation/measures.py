@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 import torch
 
-from ddpm_core.metrics.accuracy import accuracy
+from ddpm_core.metrics.accuracy import accuracy, attributes
 from ddpm_core.metrics.config import PictureEvaluateConfig
 from ddpm_core.metrics.coverage import reach
 from ddpm_core.metrics.data import EvalData, FeatureView, Images, Labels
@@ -73,6 +73,7 @@ MEASURES: tuple[Callable[[EvalData], Iterable[Metric]], ...] = (
     rough_share,
     pixel_faults,
     accuracy,
+    attributes,
     mesh,
     copies,
     reach,

@@ -6,7 +6,7 @@ No verdict and no comparison of two models looks at any of it.
 import csv
 import io
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -22,10 +22,10 @@ from ddpm_core.metrics.labels import even_part
 from ddpm_core.metrics.pixels import level_shares
 from ddpm_core.metrics.regions import lost_regions as regions_lost
 from ddpm_core.metrics.roughness import roughness
-from ddpm_core.spec import conditions_of, labels_in
+from ddpm_core.spec import labels_in
 from pipelines.kinds.pictures.reference.extractor import Features
 from pipelines.kinds.pictures.reference.images import ImageSplit
-from pipelines.kinds.pictures.rows.decode import grid
+from pipelines.kinds.pictures.rows.decode import grid, shown
 
 if TYPE_CHECKING:
     from ddpm_core.likelihood.nll_tables import TermOfLevel
@@ -54,14 +54,20 @@ class SampleSet:
     images: Images
     labels: Labels  # -1 where none was asked for
     seeds: Labels
+    cond: Mapping[str, NDArray[Any]]  # what the network was told of each
 
     @classmethod
     def of(cls, of: "Evaluation") -> "SampleSet":
         labels = labels_in(of.sampler.bundle.spec, of.cond, len(of.x))
-        return cls(of.sampler, of.recipe, of.x, labels, of.seeds)
+        return cls(of.sampler, of.recipe, of.x, labels, of.seeds, of.cond)
 
     def only(self, rows: NDArray[np.int64]) -> "SampleSet":
-        return SampleSet(self.sampler, self.recipe, self.images[rows], self.labels[rows], self.seeds[rows])
+        cond = {name: values[rows] for name, values in self.cond.items()}
+        return SampleSet(self.sampler, self.recipe, self.images[rows], self.labels[rows], self.seeds[rows], cond)
+
+    def shown(self, images: Images) -> Images:
+        """Pictures like these as a person sees them."""
+        return shown(images, self.sampler.bundle.spec)
 
     def each_class_first(self, count: int) -> NDArray[np.int64]:
         """The first sample of each class, then the second of each, and so on: not chosen."""
@@ -69,14 +75,8 @@ class SampleSet:
         return np.lexsort((self.labels, before))[:count]
 
     def again(self, recipe: "Recipe", batch_size: int, **options: Any) -> Images:
-        """The same seeds and labels by another recipe."""
-        return self.sampler.sample(
-            recipe,
-            self.seeds.tolist(),
-            conditions_of(self.sampler.bundle.spec, self.labels),
-            batch_size=batch_size,
-            **options,
-        )
+        """The same seeds and conditions by another recipe."""
+        return self.sampler.sample(recipe, self.seeds.tolist(), self.cond, batch_size=batch_size, **options)
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,8 +102,8 @@ def panel_files(
     top = made.sampler.bundle.spec.top
     return {
         **by_steps(made, probes, config),
-        **lost_regions(unseen.images, probes, config.grid_columns, _scale(made)),
-        "roughness.png": roughest(made.images, top, config.grid_columns, _scale(made)),
+        **lost_regions(made.shown(unseen.images), probes, config.grid_columns, _scale(made)),
+        "roughness.png": roughest(made.shown(made.images), top, config.grid_columns, _scale(made)),
         **trajectories(made, config),
         **levels(made.images, unseen.images, top),
         **bound_terms(terms),
@@ -119,10 +119,10 @@ def by_steps(made: SampleSet, probes: Sequence[Probe], config: PictureEvaluateCo
         return {}
     few = made.only(even_part(made.labels, min(config.panels.images, len(made.images))))
     how = Resampling(config.resamples, config.seed, config.confidence)
-    shown, scale = few.each_class_first(config.grid_columns), _scale(made)
+    first, scale = few.each_class_first(config.grid_columns), _scale(made)
     files, rows = {}, []
     for steps, recipe, images in _each_number_of_steps(few, config):
-        files[f"steps_{steps}.png"] = grid(images[shown], len(shown), scale)
+        files[f"steps_{steps}.png"] = grid(made.shown(images[first]), len(first), scale)
         cost: list[Any] = [steps, recipe.cost(1), len(images), int(recipe is made.recipe)]
         for probe in probes:
             seen = probe.see(images, f"{steps} steps")
@@ -204,7 +204,7 @@ def trajectories(made: SampleSet, config: PictureEvaluateConfig) -> dict[str, by
         "seeds": few.seeds.tolist(),
         "labels": few.labels.tolist(),
     }
-    return {"trajectory.png": grid(lines, len(rows), _scale(made)), "trajectory.json": json_bytes(about)}
+    return {"trajectory.png": grid(made.shown(lines), len(rows), _scale(made)), "trajectory.json": json_bytes(about)}
 
 
 def levels(images: Images, unseen: Images, top: int) -> dict[str, bytes]:

@@ -1,7 +1,7 @@
 """The reference of pictures: which feature extractors these data get, and what real images look like to them."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -20,6 +20,7 @@ from pipelines.kinds.pictures.reference.controls import changed_features, contro
 from pipelines.kinds.pictures.reference.extractor import Extractor, Features, extract
 from pipelines.kinds.pictures.reference.extractors import (
     CLASSIFIER_NAME,
+    attribute_classes,
     classifier_bytes,
     classifier_extractor,
     open_extractors,
@@ -108,18 +109,32 @@ def _classifier(
     if reason := _nothing_to_classify(spec, train):
         log.info("no classifier: %s; features come from EfficientNet-Lite0", reason)
         return {**facts, "reason": reason}, None
-    model = train_classifier(train.images, train.labels, spec, config.classifier, device)
+    model = train_classifier(train.images, train.labels, spec, config.classifier, device, train.attributes)
     weights = classifier_bytes(model, config.classifier)
     extractor = classifier_extractor(weights, spec, device)
-    called = extract(extractor, test.images, config.batch_size, device, "held-out").logits.argmax(axis=1)
-    accuracy = float((called == test.labels).mean())
+    seen = extract(extractor, test.images, config.batch_size, device, "held-out")
+    accuracy = float((seen.logits.argmax(axis=1) == test.labels).mean())
     used = accuracy >= least
     reason = f"it calls {accuracy:.2%} of {len(test.labels)} unseen images by their label"
     reason += f", {'at least' if used else 'below'} reference.classifier.min_accuracy = {least:.2%}"
     log.info("classifier: %s", reason)
     if not used:
         log.warning("the classifier is too weak to measure with: features come from EfficientNet-Lite0")
-    return {**facts, "trained": True, "used": used, "accuracy": accuracy, "reason": reason}, weights
+    facts |= {"trained": True, "used": used, "accuracy": accuracy, "reason": reason}
+    if test.attributes:
+        facts["attributes"] = _attribute_accuracies(attribute_classes(weights, spec, seen.features), test)
+    return facts, weights
+
+
+def _attribute_accuracies(called: Mapping[str, NDArray[np.int64]], test: ImageSplit) -> dict[str, dict[str, Any]]:
+    """Of each attribute how many unseen images it is known of, and the share of them that is called so."""
+    found = {}
+    for name, values in test.attributes.items():
+        known = values >= 0
+        right = float((called[name] == values)[known].mean()) if known.any() else None
+        found[name] = {"known": int(known.sum()), "accuracy": right}
+        log.info("classifier: attribute %s of %d unseen images: %s right", name, known.sum(), right)
+    return found
 
 
 def _nothing_to_classify(spec: DataSpec, train: ImageSplit) -> str:

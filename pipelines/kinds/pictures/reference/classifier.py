@@ -1,10 +1,11 @@
-"""The in-domain classifier: a small convolutional network trained on the data's own labels.
+"""The in-domain classifier: a small convolutional network trained on the data's own labels, and on their attributes.
 
 Its features see what matters in these very data, where features learned on photographs see little. It is trained from
 a seed with a fixed number of steps, so the same data give the same weights at the same number of threads.
 """
 
 import math
+from collections.abc import Mapping
 
 import numpy as np
 import torch
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from ddpm_core.models.base import attribute_key
 from ddpm_core.spec import DataSpec
 from pipelines.kinds.pictures.reference.config import ClassifierConfig
 from pipelines.runtime.progress import tracked
@@ -36,6 +38,9 @@ class Classifier(nn.Module):
         )  # fmt: skip
         self.features = nn.Linear(4 * width, FEATURES)
         self.head = nn.Linear(FEATURES, len(spec.classes))
+        self.heads = nn.ModuleDict(
+            {attribute_key(name): nn.Linear(FEATURES, len(of.classes)) for name, of in spec.attributes.items()}
+        )
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         return self.classify(self.scale(images))
@@ -49,6 +54,11 @@ class Classifier(nn.Module):
         pooled = self.body(self.stem(x)).mean(dim=(2, 3))
         features = F.silu(self.features(pooled))
         return features, self.head(features)
+
+    def attribute(self, name: str, features: Tensor) -> Tensor:
+        """The logits of an attribute's classes by features [B, 64]."""
+        logits: Tensor = self.heads[attribute_key(name)](features)
+        return logits
 
 
 def _block(inputs: int, outputs: int, kernel: int = 3, stride: int = 1) -> nn.Sequential:
@@ -68,9 +78,17 @@ def folded(model: Classifier) -> Classifier:
 
 
 def train_classifier(
-    images: NDArray[np.uint8], labels: NDArray[np.int64], spec: DataSpec, config: ClassifierConfig, device: torch.device
+    images: NDArray[np.uint8],
+    labels: NDArray[np.int64],
+    spec: DataSpec,
+    config: ClassifierConfig,
+    device: torch.device,
+    attributes: Mapping[str, NDArray[np.int64]] | None = None,
 ) -> Classifier:
-    """Train on labelled pictures; small turns, shifts and zooms stand in for more of them."""
+    """Train on labelled pictures; small turns, shifts and zooms stand in for more of them.
+
+    What is not known of a picture's attributes, -1, teaches nothing.
+    """
     generator = torch.Generator().manual_seed(config.seed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
@@ -79,19 +97,28 @@ def train_classifier(
     optimiser = torch.optim.AdamW(model.parameters(), lr=config.learning_rate, weight_decay=0.01)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, config.learning_rate, total_steps=config.steps)
     pictures, targets = torch.from_numpy(images), torch.from_numpy(labels)
+    told = {name: torch.from_numpy(values) for name, values in (attributes or {}).items()}
     order = torch.empty(0, dtype=torch.int64)
     for _ in tracked(range(config.steps), "classifier", "steps", total=config.steps, leave=False):
         while len(order) < config.batch_size:
             order = torch.cat([order, torch.randperm(len(pictures), generator=generator)])
         batch, order = order[: config.batch_size], order[config.batch_size :]
         x = _deformed(model.scale(pictures[batch].to(device)), generator)
-        _, logits = model.classify(x)
+        features, logits = model.classify(x)
         loss = F.cross_entropy(logits, targets[batch].to(device), label_smoothing=0.1)
+        for name, values in told.items():
+            loss = loss + _attribute_loss(model.attribute(name, features), values[batch].to(device))
         optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
         schedule.step()
     return model.eval().requires_grad_(False)
+
+
+def _attribute_loss(logits: Tensor, targets: Tensor) -> Tensor:
+    """The mean over the pictures of which the attribute is known; 0 where it is known of none."""
+    total = F.cross_entropy(logits, targets, ignore_index=-1, label_smoothing=0.1, reduction="sum")
+    return total / (targets >= 0).sum().clamp(min=1)
 
 
 def _deformed(x: Tensor, generator: torch.Generator) -> Tensor:

@@ -1,7 +1,7 @@
 """A feature extractor: a network to look at pictures through, what identifies it, and what its measures are called."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -104,6 +104,19 @@ def in_colour(images: "torch.Tensor") -> "torch.Tensor":
             "or give labels, so that a classifier of these data can be trained"
         )
     return images.expand(-1, 3, -1, -1) if channels == 1 else images
+
+
+def laid_on(extractor: Extractor, background: Sequence[int]) -> Extractor:
+    """The same extractor, to which pictures with transparency, colours times alpha, are shown on a background."""
+    import torch
+
+    def network(images: "torch.Tensor") -> tuple["torch.Tensor", "torch.Tensor"]:
+        ground = torch.tensor(background, dtype=torch.int32, device=images.device)[:, None, None]
+        behind = (ground * (255 - images[:, 3:].int()) + 127) // 255
+        return extractor.network((images[:, :3].int() + behind).clamp(max=255).to(torch.uint8))
+
+    where = ", ".join(map(str, background))
+    return replace(extractor, preprocess=f"laid on {where}; {extractor.preprocess}", network=network)
 
 
 def ready(model: Any, device: "torch.device") -> Any:

@@ -17,17 +17,21 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ddpm_core.errors import ParamsError, Unreachable
 from ddpm_core.files import sha256_bytes
 from ddpm_core.spec import DataSpec
 from pipelines.kinds.pictures.reference.config import ClassifierConfig
-from pipelines.kinds.pictures.reference.extractor import COLOURS, Extractor, in_colour, ready
+from pipelines.kinds.pictures.reference.extractor import COLOURS, Extractor, in_colour, laid_on, ready
 from pipelines.kinds.pictures.reference.weights_files import (
     INCEPTION_SHA256,
     ExtractorFile,
     dinov2_address,
     read_weights_file,
 )
+from pipelines.kinds.pictures.rows.rules import BACKGROUND
 
 if TYPE_CHECKING:
     import torch
@@ -67,6 +71,16 @@ def classifier_bytes(model: "Classifier", config: ClassifierConfig) -> bytes:
 
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
     return save(tensors, metadata={"ddpm": json.dumps({"width": config.width}, sort_keys=True)})
+
+
+def attribute_classes(weights: bytes, spec: DataSpec, features: NDArray[np.float32]) -> dict[str, NDArray[np.int64]]:
+    """What the classifier calls each attribute of pictures, by its own features of them [n, 64]."""
+    import torch
+
+    model = read_classifier(weights, spec)
+    with torch.inference_mode():
+        rows = torch.from_numpy(features)
+        return {name: model.attribute(name, rows).argmax(dim=1).numpy() for name in spec.attributes}
 
 
 def _metadata(weights: bytes) -> str:
@@ -129,20 +143,25 @@ def dinov2_extractor(weights: bytes, device: "torch.device") -> Extractor:
 def open_extractors(
     files: Mapping[str, bytes], classifier_used: bool, side: int, spec: DataSpec, device: "torch.device"
 ) -> list[Extractor]:
-    """Those whose files are among these, the classifier where it is good enough, and EfficientNet-Lite0."""
-    extractors = []
+    """Those whose files are among these, the classifier where it is good enough, and EfficientNet-Lite0.
+
+    All but the classifier look at transparent pictures on the background of the data.
+    """
+    extractors: list[Extractor] = []
     if INCEPTION_NAME in files:
         from pipelines.kinds.pictures.reference.inception import inception_extractor
 
         extractors.append(inception_extractor(files[INCEPTION_NAME], device))
     if DINOV2_NAME in files:
         extractors.append(dinov2_extractor(files[DINOV2_NAME], device))
+    ground = spec.about.get(BACKGROUND) if spec.shape[0] == 4 else None
+    if ground is not None:
+        extractors = [laid_on(extractor, ground) for extractor in extractors]
     if classifier_used:
         extractors.append(classifier_extractor(files[CLASSIFIER_NAME], spec, device))
-    if not classifier_used:
-        extractors.append(efficientnet_extractor(side, device))
-    elif spec.shape[0] in COLOURS:
-        extractors.append(replace(efficientnet_extractor(side, device), judge_alone=True))
+    if not classifier_used or spec.shape[0] in COLOURS or ground is not None:
+        network = replace(efficientnet_extractor(side, device), judge_alone=classifier_used)
+        extractors.append(network if ground is None else laid_on(network, ground))
     else:
         log.warning("EfficientNet-Lite0 cannot judge pictures of %d channels; the classifier does alone", spec.shape[0])
     return extractors

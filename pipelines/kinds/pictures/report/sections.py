@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from ddpm_core.gate.config import limit_of
 from ddpm_core.gate.rules import number
 from pipelines.kinds.pictures.report.levels import level_differences, levels_plot
+from pipelines.kinds.pictures.rows.rules import BACKGROUND
 from pipelines.report.parts.contrasts import difference_parts, differences
 from pipelines.report.parts.files import ReportInput
 from pipelines.report.parts.section import Figure, Figures, Paragraph, Row, Section, Table, plots
@@ -17,6 +18,10 @@ def sections(given: ReportInput) -> list[Section]:
 
 def data_facts(given: ReportInput) -> list[Row]:
     facts: list[Row] = [("shape", " x ".join(map(str, given.spec.shape)) + " (channels, height, width)")]
+    facts += [(name, f"{len(of.classes)}: {', '.join(of.classes)}") for name, of in given.spec.attributes.items()]
+    if given.spec.channels == 4:
+        ground = ", ".join(map(str, given.spec.about[BACKGROUND]))
+        facts.append(("transparency", f"kept; shown and judged on the background {ground} (red, green, blue)"))
     if count := len(given.rows):
         mean, spread = (sum(getattr(row, name) for row in given.rows) / count for name in ("mean", "std"))
         facts.append(("levels", f"mean {mean:.1f}, spread within a picture {spread:.1f}, of 0 to 255"))
@@ -32,7 +37,17 @@ def _samples(given: ReportInput) -> Section:
         given.samples.figure("real.png", "real training images", "Real training images"),
     ]
     first = Paragraph(rows if classes else "The first samples, not chosen.", soft=True)
-    return Section("Samples", [Figures(shown, "pair"), first])
+    return Section("Samples", [Figures(shown, "pair"), first, *_attributes(given)])
+
+
+def _attributes(given: ReportInput) -> Iterator[Figures | Paragraph]:
+    """The same samples by each attribute that they were asked for."""
+    for name, of in given.spec.attributes.items():
+        if given.samples.has(file := f"grid_{name}.png"):
+            yield Figures(
+                [given.samples.figure(file, f"samples by their {name}", f"The same by {name}, a row a class")]
+            )
+            yield Paragraph(f"Rows from the top: {', '.join(of.classes)}.", soft=True)
 
 
 def _lacking(given: ReportInput) -> Section:

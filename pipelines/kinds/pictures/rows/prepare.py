@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from ddpm_core.errors import DataError, ParamsError
 from ddpm_core.files import sha256_bytes
-from pipelines.kinds.pictures.rows.decode import decode, encode_png, fit_pixels
+from pipelines.kinds.pictures.rows.decode import decode, encode_png, fit_pixels, on_background, premultiplied
 from pipelines.kinds.pictures.rows.row import PictureRow
-from pipelines.kinds.pictures.rows.rules import File, Found, Listing, Member, Pixels, Rules
+from pipelines.kinds.pictures.rows.rules import MODES, File, Found, Listing, Member, Pixels, Rules
 from pipelines.kinds.prepared import Accepted, Prepared, assemble
 from pipelines.kinds.quarantine import Rejected
 from pipelines.kinds.split import SplitConfig
@@ -46,7 +46,8 @@ def prepare(source: "SourceConfig", split: SplitConfig, folder: Path, root: Path
         return path, sha256_bytes(picture.data)
 
     outcomes = tracked(_outcomes(listing, rules, workers), "prepare", "pictures", total=len(listing.found))
-    return assemble(outcomes, keep, PictureRow, rules.spec(listing.classes), split, listing.empty)
+    spec = rules.spec(listing.classes, listing.attributes)
+    return assemble(outcomes, keep, PictureRow, spec, split, listing.empty)
 
 
 def _outcomes(listing: Listing, rules: Rules, workers: int) -> Iterator[Accepted | Rejected]:
@@ -69,8 +70,8 @@ def _outcome(found: Found, rules: Rules, labelled: bool) -> Accepted | Rejected:
             raise DataError("lies outside of the class folders")
         if isinstance(found.content, Pixels):
             levels = np.frombuffer(data, dtype=np.uint8).reshape(found.content.shape)
-            return _accepted(found, fit_pixels(levels, rules), data)
-        return _accepted(found, decode(data, rules), data)
+            return _accepted(found, fit_pixels(levels, rules), data, rules)
+        return _accepted(found, decode(data, rules), data, rules)
     except DataError as error:
         return Rejected(found.name, str(error)) if data is None else Rejected.of(found.name, str(error), data)
 
@@ -79,8 +80,13 @@ def _bytes_of(content: Pixels | File | Member, rules: Rules) -> bytes:
     return content.data if isinstance(content, Pixels) else content.read(rules.max_bytes)
 
 
-def _accepted(found: Found, pixels: NDArray[np.uint8], data: bytes) -> Accepted:
-    levels = pixels.astype(np.float64)
+def _accepted(found: Found, pixels: NDArray[np.uint8], data: bytes, rules: Rules) -> Accepted:
+    seen = pixels
+    spread = pixels.astype(np.float64).std()
+    if rules.channels == "rgba":  # the mean is of what is seen, and flat is what is flat in each channel
+        seen = on_background(premultiplied(pixels), rules.background)
+        spread = pixels.astype(np.float64).std(axis=(1, 2)).max()
+    levels = seen.astype(np.float64)
     return Accepted(
         name=found.name,
         class_name=found.class_name,
@@ -88,14 +94,15 @@ def _accepted(found: Found, pixels: NDArray[np.uint8], data: bytes) -> Accepted:
         source_sha256=sha256_bytes(data),
         content_sha256=pixels_digest(pixels),
         data=encode_png(pixels),
+        told=found.told,
         columns={
             "width": pixels.shape[2],
             "height": pixels.shape[1],
-            "mode": "L" if pixels.shape[0] == 1 else "RGB",
+            "mode": MODES[rules.channels],
             "mean": round(float(levels.mean()), 6),
-            "std": round(float(levels.std()), 6),
-            "min": int(pixels.min()),
-            "max": int(pixels.max()),
+            "std": round(float(spread), 6),
+            "min": int(seen.min()),
+            "max": int(seen.max()),
         },
     )
 

@@ -6,11 +6,11 @@ import stat
 import zipfile
 import zlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,16 +20,19 @@ from ddpm_core.spec import DataSpec, labelled
 
 CLUSTERS = "clusters"  # of DataSpec.about: how many are asked for
 
-Channels = Literal["grey", "rgb"]
+Channels = Literal["grey", "rgb", "rgba"]
 Fit = Literal["crop", "pad", "stretch"]
 Filter = Literal["nearest", "box", "bilinear", "bicubic", "lanczos"]
+MODES: Mapping[Channels, str] = {"grey": "L", "rgb": "RGB", "rgba": "RGBA"}
+"""Pillow's names for them."""
+BACKGROUND = "background"  # in DataSpec.about: what transparent pictures are laid on where they are looked at without
 
 
 @dataclass(frozen=True)
 class Rules:
     """How a decoded picture becomes one of the data set: every choice that changes its pixels or refuses it."""
 
-    size: int
+    size: tuple[int, int]  # width and height
     channels: Channels
     fit: Fit
     filter: Filter
@@ -39,10 +42,13 @@ class Rules:
     max_bytes: int
     clusters: int | None = None  # into so many pseudo-classes pictures without labels are grouped; None: they are not
 
-    def spec(self, classes: Sequence[str]) -> DataSpec:
-        shape = (1 if self.channels == "grey" else 3, self.size, self.size)
-        spec = labelled(shape=shape, range=(-1.0, 1.0), levels=256, classes=tuple(classes))
-        return spec if self.clusters is None else replace(spec, about={CLUSTERS: self.clusters})
+    def spec(self, classes: Sequence[str], attributes: Mapping[str, Sequence[str]] | None = None) -> DataSpec:
+        width, height = self.size
+        shape = (len(MODES[self.channels]), height, width)
+        spec = labelled(shape=shape, range=(-1.0, 1.0), levels=256, classes=tuple(classes), attributes=attributes)
+        about: dict[str, Any] = {} if self.channels != "rgba" else {BACKGROUND: list(self.background)}
+        about |= {} if self.clusters is None else {CLUSTERS: self.clusters}
+        return replace(spec, about=about) if about else spec
 
 
 @dataclass(frozen=True)
@@ -140,6 +146,7 @@ class Found:
     class_name: str | None
     content: Pixels | File | Member
     split: Literal["train", "test"] | None  # where its source says so itself, else None
+    told: Mapping[str, str] = field(default_factory=dict)  # the class of each attribute that is known
 
 
 @dataclass(frozen=True)
@@ -150,6 +157,7 @@ class Listing:
     classes: tuple[str, ...]
     ignored: int
     empty: tuple[str, ...] = ()  # class folders without a picture; they are no classes
+    attributes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # the classes of each
 
 
 def lies_within(real: str, folder: str) -> bool:

@@ -7,21 +7,18 @@ from typing import Any, ClassVar
 from numpy.typing import NDArray
 
 from ddpm_core.spec import DataSpec
-from pipelines.kinds.pictures.rows.decode import encode_png
+from pipelines.kinds.pictures.rows.decode import encode_png, in_file
 from pipelines.kinds.pictures.serving.edited_files import kept, picture
 from pipelines.kinds.pictures.serving.outputs import Pictures
 from pipelines.kinds.pictures.serving.request import ImageRequest
 from pipelines.kinds.pictures.serving.web_files import read, write
+from pipelines.serving.base.labels import attribute_column
 from pipelines.serving.base.request import Request
 from pipelines.serving.base.serving import Editing, Folder, Samples, Serving, WebFiles
 
 
-def _pictures(samples: Samples) -> Pictures:
-    return Pictures(samples.data, samples.labels, samples.seeds, samples.made_by)
-
-
 def _files(samples: Samples) -> Iterator[tuple[str, bytes]]:
-    return _pictures(samples).files()
+    return Pictures.of(samples).files()
 
 
 class ServingPictures(Serving):
@@ -38,8 +35,16 @@ class ServingPictures(Serving):
         return {"/v1/images": ImageRequest}
 
     def encode(self, samples: Samples, format: str) -> bytes:
-        pictures = _pictures(samples)
+        pictures = Pictures.of(samples)
         return {"png": pictures.png, "zip": pictures.zip, "npz": pictures.npz}[format]()
 
     def record(self, datum: NDArray[Any]) -> dict[str, Any]:
-        return {"png_base64": base64.b64encode(encode_png(datum)).decode()}
+        return {"png_base64": base64.b64encode(encode_png(in_file(datum))).decode()}
+
+    def records(self, samples: Samples) -> list[dict[str, Any]]:
+        """With a column for each attribute that was told, -1 where this sample was told none."""
+        told = Pictures.of(samples).told
+        return [
+            {**record, **{attribute_column(name): int(values[i]) for name, values in told.items()}}
+            for i, record in enumerate(super().records(samples))
+        ]

@@ -7,14 +7,14 @@ from numpy.typing import NDArray
 
 from ddpm_core.errors import DataError, ParamsError
 from ddpm_core.spec import DataSpec
-from pipelines.kinds.pictures.rows.decode import read_png
+from pipelines.kinds.pictures.rows.decode import from_file, read_png
 
 _MEND = "resize it or change its mode in any editor and save it as PNG"
 
 
 def picture(file: Path, spec: DataSpec) -> NDArray[np.uint8]:
     """The pixels [C, H, W], of the very shape of the model's pictures."""
-    pixels = _read(file, "--picture")
+    pixels = from_file(_read(file, "--picture"))
     if pixels.shape != spec.shape:
         raise ParamsError(f"--picture: must be {_said(spec.shape)}, as the model's, got {_said(pixels.shape)}; {_MEND}")
     return pixels
@@ -25,7 +25,8 @@ def kept(file: Path, spec: DataSpec) -> NDArray[np.bool_]:
     pixels = _read(file, "--mask")
     if pixels.shape[1:] != spec.shape[1:]:
         raise ParamsError(f"--mask: must be {_said((1, *spec.shape[1:]))}, got {_said(pixels.shape)}; {_MEND}")
-    white, black = (pixels == 255).all(axis=0), (pixels == 0).all(axis=0)
+    colours = pixels[:3]  # without the alpha of a mask that has some
+    white, black = (colours == 255).all(axis=0), (colours == 0).all(axis=0)
     if not (white | black).all():
         raise ParamsError(
             f"--mask: must be black (kept) and white (filled) alone, got {(~(white | black)).sum()} other pixels; draw "
@@ -43,9 +44,9 @@ def _read(file: Path, option: str) -> NDArray[np.uint8]:
     try:
         return read_png(file)
     except DataError as error:
-        raise ParamsError(f"{option}: {file}: {error}; save it as a PNG without transparency") from error
+        raise ParamsError(f"{option}: {file}: {error}; save it as a PNG, grey or RGB, 8 bits a channel") from error
 
 
 def _said(shape: tuple[int, ...]) -> str:
-    kind = {1: "grey", 3: "colour"}.get(shape[0], f"{shape[0]} channels")
+    kind = {1: "grey", 3: "colour", 4: "colour with transparency"}.get(shape[0], f"{shape[0]} channels")
     return f"{shape[2]} x {shape[1]} pixels, {kind}"

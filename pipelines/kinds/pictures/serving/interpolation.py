@@ -6,7 +6,7 @@ from pydantic import ConfigDict, Field
 
 from ddpm_core.spec import DataSpec
 from pipelines.serving.base.labels import conditions_asked
-from pipelines.serving.base.request import MOST_SAMPLES, MOST_SEED, Asked, Label, Request
+from pipelines.serving.base.request import MOST_SAMPLES, MOST_SEED, Asked, Label, Name, Request
 
 
 class InterpolationRequest(Request):
@@ -22,6 +22,7 @@ class InterpolationRequest(Request):
     n: Annotated[int, Field(ge=2, le=MOST_SAMPLES)] = Field(default=8, description="How many, with both ends.")
     to_seed: Annotated[int, Field(ge=0, le=MOST_SEED)] = Field(description="The seed of the last picture.")
     label: Label = Field(default=None, description="The class by number or name; `none` or null: no label.")
+    attributes: dict[Name, Label] | None = Field(default=None, description="What else they are told, by name.")
     format: Literal["png"] = "png"
 
     @property
@@ -35,4 +36,4 @@ class InterpolationRequest(Request):
         return [i / (self.count - 1) for i in range(self.count)]
 
     def asked_of(self, spec: DataSpec) -> Asked:
-        return Asked(self.seeds, conditions_asked(self.label, self.count, spec, "label"))
+        return Asked(self.seeds, conditions_asked(self.label, self.count, spec, "label", self.attributes))

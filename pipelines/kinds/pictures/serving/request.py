@@ -10,7 +10,7 @@ from pipelines.serving.base.request import SampleRequest
 class ImageRequest(SampleRequest):
     """What `POST /v1/images` and a row of the MLflow model take.
 
-    Image i has the seed `seed + i`, and is a function of it and its label alone.
+    Image i has the seed `seed + i`, and is a function of it, its label and its attributes alone.
     """
 
     model_config: ClassVar[ConfigDict] = ConfigDict(

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ddpm_core.spec import DataSpec
+from pipelines.kinds.pictures.rows.decode import in_file, premultiplied
 from pipelines.kinds.pictures.serving.outputs import Pictures
 from pipelines.serving.base.request import InvalidRequest
 from pipelines.serving.base.serving import Samples
@@ -22,8 +23,10 @@ _MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA")  # of 8 bits or fewer; Pillo
 def write(samples: Samples, i: int, format: str, quality: int) -> bytes:
     """Sample i. A PNG is that of `POST /v1/images`; a WebP of the quality 100 has the same pixels."""
     if format == "png":
-        return Pictures(samples.data, samples.labels, samples.seeds, samples.made_by).one(i)
-    pixels = samples.data[i]
+        return Pictures.of(samples).one(i)
+    pixels = in_file(samples.data[i])
+    if format == "jpeg" and pixels.shape[0] == 4:
+        raise InvalidRequest.of("output_format", "must be png or webp, for the model's pictures have transparency")
     flat = np.ascontiguousarray(pixels[0] if pixels.shape[0] == 1 else pixels.transpose(1, 2, 0))
     stream = io.BytesIO()
     if format == "webp":
@@ -37,16 +40,27 @@ def read(picture: bytes, mask: bytes | None, spec: DataSpec) -> tuple[NDArray[np
     """The pixels [C, H, W], and where they are kept [H, W]: where the mask is not fully transparent.
 
     Without a mask the transparent part of the picture itself is filled; None where it has none. InvalidRequest says
-    which of `image` and `mask` cannot be used.
+    which of `image` and `mask` cannot be used. Of a model with transparency the picture's is a part of the picture.
     """
     rgba = _rgba(picture, "image", spec)
+    if spec.channels == 4:
+        return premultiplied(rgba.transpose(2, 0, 1)), _where_kept(mask, spec)
     alpha = rgba[:, :, 3]
-    keep = (alpha if mask is None else _rgba(mask, "mask", spec)[:, :, 3]) > 0
-    if mask is not None and keep.all():
-        raise InvalidRequest.of("mask", "must be transparent where the picture is to be filled, and it is nowhere")
+    asked = _where_kept(mask, spec)
+    keep = alpha > 0 if asked is None else asked
     if (alpha[keep] < 255).any():
         raise InvalidRequest.of("image", "must be opaque where it is kept; remove its half-transparent pixels")
     return _channels(rgba, keep, spec), None if keep.all() else keep
+
+
+def _where_kept(mask: bytes | None, spec: DataSpec) -> NDArray[np.bool_] | None:
+    """Where a mask is not fully transparent; it is so somewhere."""
+    if mask is None:
+        return None
+    keep: NDArray[np.bool_] = _rgba(mask, "mask", spec)[:, :, 3] > 0
+    if keep.all():
+        raise InvalidRequest.of("mask", "must be transparent where the picture is to be filled, and it is nowhere")
+    return keep
 
 
 def _channels(rgba: NDArray[np.uint8], keep: NDArray[np.bool_], spec: DataSpec) -> NDArray[np.uint8]:

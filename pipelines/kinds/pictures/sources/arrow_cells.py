@@ -5,7 +5,7 @@ A worker goes through the rows in order, a few at a time, so that memory does no
 
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -137,6 +137,13 @@ def _is_binary(type_: Any) -> bool:
     return bool(types.is_binary(type_) or types.is_large_binary(type_))
 
 
+def is_attribute(type_: Any) -> bool:
+    """A label, or true and false."""
+    import pyarrow.types as types
+
+    return is_label(type_) or bool(types.is_boolean(type_))
+
+
 def is_label(type_: Any) -> bool:
     import pyarrow.types as types
 
@@ -200,17 +207,20 @@ def _checked(batches: Iterator[Any], columns: Sequence[str]) -> Iterator[Any]:
             yield batch.select(list(columns))
 
 
-def labels_of(file: ArrowFile, column: str | None, other: str) -> Iterator[Any]:
-    """The label of each row, None where there is no column; as many as the file has rows."""
-    if column is None and file.rows is not None:
-        yield from (None for _ in range(file.rows))
+def cells_by_row(file: ArrowFile, columns: Sequence[str], other: str) -> Iterator[Mapping[str, Any]]:
+    """The cells of each row in these columns, by name; as many as the file has rows.
+
+    Without columns the rows are counted by `other`, where the file does not say how many there are.
+    """
+    if not columns and file.rows is not None:
+        yield from ({} for _ in range(file.rows))
         return
     count = 0
     try:
-        _, batches = batches_of(file.path, [column or other], _LABELS)
+        _, batches = batches_of(file.path, list(dict.fromkeys(columns)) or [other], _LABELS)
         for batch in batches:
             count += len(batch)
-            yield from batch.column(0).to_pylist() if column else (None for _ in range(len(batch)))
+            yield from batch.to_pylist() if columns else ({} for _ in range(len(batch)))
         if file.rows is not None and count != file.rows:
             raise ValueError(f"it says that it has {file.rows} rows, and has {count}")
     except arrow_errors() as error:

@@ -1,7 +1,7 @@
 """Where the bytes of a picture are, besides a file of its own and a member of a zip; all are read in the workers."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -88,12 +88,29 @@ def label_text(value: Any) -> str | None:
     return str(value).encode("utf-8", "backslashreplace").decode()
 
 
-def listing_of(found: Sequence[Found], names: Sequence[str] | None = None, ignored: int = 0) -> Listing:
-    """With the classes that occur: in the order of `names`, or of their own names, whole numbers by their value."""
+def listing_of(
+    found: Sequence[Found],
+    names: Sequence[str] | None = None,
+    ignored: int = 0,
+    attributes: Mapping[str, Sequence[str] | None] | None = None,
+) -> Listing:
+    """With the classes that occur: in the order of `names`, or of their own names, whole numbers by their value.
+
+    So are those of each of `attributes`, by its name; DataError where no picture has one.
+    """
     occur = {picture.class_name for picture in found if picture.class_name is not None}
-    if names is None:
-        whole = all(name.isascii() and name.isdigit() and len(name) < 19 for name in occur)
-        classes = sorted(occur, key=lambda name: (int(name) if whole else 0, name))
-        return Listing(found, tuple(classes), ignored)
-    empty = [shown_name(name) for name in names if name not in occur]
-    return Listing(found, tuple(name for name in names if name in occur), ignored, tuple(empty))
+    told = {
+        name: _in_order({picture.told[name] for picture in found if name in picture.told}, order)
+        for name, order in (attributes or {}).items()
+    }
+    if lacking := [name for name, classes in told.items() if not classes]:
+        raise DataError(f"source.attributes.{lacking[0]}: must be known of some pictures, but no row says it")
+    empty = [shown_name(name) for name in names or () if name not in occur]
+    return Listing(found, _in_order(occur, names), ignored, tuple(empty), told)
+
+
+def _in_order(occur: Collection[str], names: Sequence[str] | None) -> tuple[str, ...]:
+    if names is not None:
+        return tuple(name for name in names if name in occur)
+    whole = all(name.isascii() and name.isdigit() and len(name) < 19 for name in occur)
+    return tuple(sorted(occur, key=lambda name: (int(name) if whole else 0, name)))

@@ -34,7 +34,7 @@ class EmbeddedDigits(Config):
 
     def rules(self) -> Rules:
         return Rules(
-            size=self.size,
+            size=(self.size, self.size),
             channels="grey",
             fit="stretch",
             filter="lanczos",

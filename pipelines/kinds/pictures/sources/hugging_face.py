@@ -2,8 +2,8 @@
 
 import json
 import os
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar, Literal
 
@@ -15,17 +15,23 @@ from pipelines.kinds.pictures.sources.arrow_cells import (
     PARQUET,
     ArrowCell,
     ArrowFile,
+    cells_by_row,
+    is_attribute,
     is_label,
     is_picture,
-    labels_of,
     opened,
 )
+from pipelines.kinds.pictures.sources.attributes import columns_by_name, needs_label, told_in
 from pipelines.kinds.pictures.sources.contents import Refused, label_text, listing_of, stamp_of
 from pipelines.kinds.pictures.sources.picture_rules import PictureRules, text, text_or_none
 from pipelines.kinds.quarantine import shown_name
 from pipelines.kinds.split import SplitName
 
 _SPLITS: dict[str, SplitName] = {"train": "train", "test": "test", "validation": "test", "valid": "test", "val": "test"}
+
+
+Names = dict[str | None, tuple[str, ...] | None]
+"""The names of a column's classes, where there are some; None is the column of no label."""
 
 
 @dataclass(frozen=True)
@@ -37,13 +43,18 @@ class HuggingFace(PictureRules):
     image_column: str
     label_column: str | None
     split: Literal["official", "digest"]
+    attributes: dict[str, str] = field(default_factory=dict)
 
     __checks__: ClassVar[Checks] = {
         "path": (lambda v: bool(v.strip()), "a folder of Parquet files, or one that save_to_disk wrote"),
         "image_column": text,
         "label_column": text_or_none,
+        "attributes": columns_by_name,
         **PictureRules.__checks__,
     }
+
+    def faults(self) -> list[str]:
+        return needs_label(self.attributes, self.label_column, "label_column")
 
     def facts(self) -> SourceFacts:
         return SourceFacts(model_name=name_of(Path(self.path).name, otherwise="pictures"))
@@ -51,7 +62,7 @@ class HuggingFace(PictureRules):
     def listing(self, root: Path) -> Listing:
         place = root / self.path
         found: list[Found] = []
-        names: tuple[str, ...] | None = None
+        names: Names = {}
         for path in files_of(place):
             file = opened(path)
             file.column(self.image_column, "source.image_column", is_picture, "bytes, of paths or of bytes and path")
@@ -65,24 +76,22 @@ class HuggingFace(PictureRules):
             found += self._rows(file, place, names)
         if not found:
             raise DataError(f"source.path: {place} must hold pictures, but its files have no row")
-        return listing_of(found, names)
+        orders = {name: names.get(column) for name, column in self.attributes.items()}
+        return listing_of(found, names.get(self.label_column), attributes=orders)
 
-    def _names(self, file: ArrowFile) -> tuple[str, ...] | None:
-        """Those of the ClassLabel in the schema's metadata, or in dataset_info.json beside the file."""
-        if self.label_column is None:
-            return None
-        file.column(self.label_column, "source.label_column", is_label, "text or whole numbers")
-        names = file.names(self.label_column)
-        info = file.path.parent / "dataset_info.json"
-        if names is None and info.is_file():
-            features = _json(info).get("features")
-            beside = ArrowFile(file.path, None, file.schema, features if isinstance(features, dict) else {})
-            names = beside.names(self.label_column)
-        if names is not None and len(set(names)) < len(names):
-            raise DataError(f"source.label_column: the classes of {file.path} must have different names, got {names}")
+    def _names(self, file: ArrowFile) -> Names:
+        """By column those of a ClassLabel in the schema's metadata, or in dataset_info.json beside the file."""
+        names: Names = {None: None}
+        if self.label_column is not None:
+            file.column(self.label_column, "source.label_column", is_label, "text or whole numbers")
+            names[self.label_column] = _names_in(file, self.label_column, "source.label_column")
+        for name, column in self.attributes.items():
+            key = f"source.attributes.{name}"
+            file.column(column, key, is_attribute, "text, whole numbers, or true and false")
+            names[column] = _names_in(file, column, key)
         return names
 
-    def _rows(self, file: ArrowFile, place: Path, names: tuple[str, ...] | None) -> Iterator[Found]:
+    def _rows(self, file: ArrowFile, place: Path, names: Names) -> Iterator[Found]:
         within, stamp, shown = os.path.realpath(place), stamp_of(file.path), file.path.relative_to(place).as_posix()
         split = _split_of(file.path) if self.split == "official" else None
         if self.split == "official" and split is None:
@@ -90,25 +99,56 @@ class HuggingFace(PictureRules):
                 f"source.split: official needs files or folders named after their split (train, test, validation), "
                 f"but {file.path} is not; set `split: digest`"
             )
-        for row, label in enumerate(labels_of(file, self.label_column, self.image_column)):
+        columns = [column for column in names if column is not None]
+        for row, cells in enumerate(cells_by_row(file, columns, self.image_column)):
             content: File = ArrowCell(file.path, within, self.image_column, row, stamp)
             class_name: str | None = None
-            if self.label_column is not None:
-                class_name, reason = _class_of(label, names)
-                content = Refused.because(reason) if class_name is None else content
-            yield Found(f"{shown_name(shown)}:{row + 1}", class_name, content, split)
+            told: Mapping[str, str] = {}
+            try:
+                class_name, told = self._told(cells, names)
+            except DataError as error:
+                content = Refused.because(str(error))
+            yield Found(f"{shown_name(shown)}:{row + 1}", class_name, content, split, told)
+
+    def _told(self, cells: Mapping[str, Any], names: Names) -> tuple[str | None, Mapping[str, str]]:
+        """The class and the attributes of a row; DataError where they cannot be had."""
+        label = None
+        if self.label_column is not None:
+            label = _class_of(cells[self.label_column], names[self.label_column])
+        named = {
+            column: _class_of(cells[column], names[column])
+            for column in self.attributes.values()
+            if cells[column] is not None and names[column] is not None
+        }
+        return label, told_in({**cells, **named}, self.attributes)
 
 
-def _class_of(label: Any, names: tuple[str, ...] | None) -> tuple[str | None, str]:
-    """A class, or None and why there is none."""
+def _names_in(file: ArrowFile, column: str, key: str) -> tuple[str, ...] | None:
+    names = file.names(column)
+    info = file.path.parent / "dataset_info.json"
+    if names is None and info.is_file():
+        features = _json(info).get("features")
+        beside = ArrowFile(file.path, None, file.schema, features if isinstance(features, dict) else {})
+        names = beside.names(column)
+    if names is not None and len(set(names)) < len(names):
+        raise DataError(f"{key}: the classes of {file.path} must have different names, got {names}")
+    return names
+
+
+def _class_of(label: Any, names: tuple[str, ...] | None) -> str:
+    """A class; DataError says why there is none."""
     text = label_text(label)
     if text is None:
-        return None, "no label in its row"
+        raise DataError("no label in its row")
     if names is None:
-        return text, ""
+        return text
     if isinstance(label, int):
-        return (names[label], "") if 0 <= label < len(names) else (None, f"label {label} is none of {len(names)}")
-    return (text, "") if text in names else (None, f"label {text!r} is none of the {len(names)} names")
+        if not 0 <= label < len(names):
+            raise DataError(f"label {label} is none of {len(names)}")
+        return names[label]
+    if text not in names:
+        raise DataError(f"label {text!r} is none of the {len(names)} names")
+    return text
 
 
 def files_of(place: Path) -> list[Path]:

@@ -1,9 +1,9 @@
-"""A table of pictures: CSV, JSON lines or Parquet, with a column of paths or of bytes, and one of labels or none."""
+"""A table of pictures: CSV, JSON lines or Parquet, with a column of paths or of bytes, and of labels and attributes."""
 
 import json
 import os
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar, Literal
 
@@ -12,7 +12,16 @@ from ddpm_core.errors import DataError
 from pipelines.kinds.csv_cells import cells_of
 from pipelines.kinds.facts import SourceFacts, name_of
 from pipelines.kinds.pictures.rows.rules import File, Found, Listing, lies_within
-from pipelines.kinds.pictures.sources.arrow_cells import PARQUET, ArrowCell, is_label, is_picture, labels_of, opened
+from pipelines.kinds.pictures.sources.arrow_cells import (
+    PARQUET,
+    ArrowCell,
+    cells_by_row,
+    is_attribute,
+    is_label,
+    is_picture,
+    opened,
+)
+from pipelines.kinds.pictures.sources.attributes import columns_by_name, needs_label, told_in
 from pipelines.kinds.pictures.sources.contents import Refused, label_text, listing_of, named_file, stamp_of
 from pipelines.kinds.pictures.sources.picture_rules import PictureRules, text, text_or_none
 
@@ -20,7 +29,7 @@ CSV, JSON = (".csv", ".tsv"), (".jsonl", ".ndjson")
 _LINE_BYTES = 10_000_000
 _NO_LABEL = "no label in its row"
 
-Row = tuple[File, str | None]  # where the picture is, and its label
+Row = tuple[File, str | None, Mapping[str, str]]  # where the picture is, its label and its attributes
 
 
 @dataclass(frozen=True)
@@ -33,6 +42,7 @@ class PictureTable(PictureRules):
     picture_column: str
     label_column: str | None
     delimiter: str
+    attributes: dict[str, str] = field(default_factory=dict)
 
     __checks__: ClassVar[Checks] = {
         "path": (lambda v: bool(v.strip()), "the folder of the table and of the pictures that it names"),
@@ -42,9 +52,13 @@ class PictureTable(PictureRules):
         ),
         "picture_column": text,
         "label_column": text_or_none,
+        "attributes": columns_by_name,
         "delimiter": (lambda v: len(v) == 1 and v not in '"\r\n', "one character, such as ','"),
         **PictureRules.__checks__,
     }
+
+    def faults(self) -> list[str]:
+        return needs_label(self.attributes, self.label_column, "label_column")
 
     def facts(self) -> SourceFacts:
         return SourceFacts(model_name=name_of(PurePosixPath(self.table).stem, otherwise="pictures"))
@@ -58,11 +72,12 @@ class PictureTable(PictureRules):
             raise DataError(f"source.table: {place} must lie in {folder}, but it is a link that leads out of it")
         rows = self._parquet(place, within) if place.suffix.lower() in PARQUET else self._text(place, within)
         found = [
-            Found(f"{place.name}:{number}", label, content, None) for number, (content, label) in enumerate(rows, 1)
+            Found(f"{place.name}:{number}", label, content, None, told)
+            for number, (content, label, told) in enumerate(rows, 1)
         ]
         if not found:
             raise DataError(f"source.table: {place} must have a row for each picture, but it has none")
-        return listing_of(found)
+        return listing_of(found, attributes=dict.fromkeys(self.attributes))
 
     def _text(self, place: Path, within: str) -> Iterator[Row]:
         is_csv = place.suffix.lower() in CSV
@@ -72,23 +87,31 @@ class PictureTable(PictureRules):
             try:
                 cells = _named(header, cells_of(line, self.delimiter)) if is_csv else object_of(line)
             except DataError as error:
-                yield Refused.because(str(error)), None
+                yield Refused.because(str(error)), None, {}
                 continue
             name = cells.get(self.picture_column)
-            label = None if self.label_column is None else label_text(cells.get(self.label_column))
             if not isinstance(name, str) or not name:
-                yield Refused.because(f"no path in its column {self.picture_column!r}"), None
-            elif self.label_column is not None and label is None:
-                yield Refused.because(_NO_LABEL), None
+                yield Refused.because(f"no path in its column {self.picture_column!r}"), None, {}
             else:
-                yield named_file(place.parent, within, name), label
+                yield self._row(named_file(place.parent, within, name), cells)
+
+    def _row(self, content: File, cells: Mapping[str, Any]) -> Row:
+        label = None if self.label_column is None else label_text(cells.get(self.label_column))
+        if self.label_column is not None and label is None:
+            return Refused.because(_NO_LABEL), None, {}
+        try:
+            return content, label, told_in(cells, self.attributes)
+        except DataError as error:
+            return Refused.because(str(error)), None, {}
 
     def _header(self, place: Path, line: bytes) -> list[str]:
         try:
             header = cells_of(line.removeprefix(b"\xef\xbb\xbf"), self.delimiter) if line else []
         except DataError as error:
             raise DataError(f"source.table: {place} must begin with the names of its columns, but {error}") from error
-        for key, column in (("picture_column", self.picture_column), ("label_column", self.label_column)):
+        keys = {"picture_column": self.picture_column, "label_column": self.label_column}
+        keys |= {f"attributes.{name}": column for name, column in self.attributes.items()}
+        for key, column in keys.items():
             if column is not None and header.count(column) != 1:
                 raise DataError(f"source.{key}: must be a column of {place}, got {column!r}; it has {header}")
         return header
@@ -98,12 +121,11 @@ class PictureTable(PictureRules):
         file.column(self.picture_column, "source.picture_column", is_picture, "bytes, of paths or of bytes and path")
         if self.label_column is not None:
             file.column(self.label_column, "source.label_column", is_label, "text or whole numbers")
-        for row, cell in enumerate(labels_of(file, self.label_column, self.picture_column)):
-            label = label_text(cell)
-            if self.label_column is not None and label is None:
-                yield Refused.because(_NO_LABEL), None
-            else:
-                yield ArrowCell(place, within, self.picture_column, row, stamp), label
+        for name, column in self.attributes.items():
+            file.column(column, f"source.attributes.{name}", is_attribute, "text, whole numbers, or true and false")
+        columns = [column for column in (self.label_column, *self.attributes.values()) if column is not None]
+        for row, cells in enumerate(cells_by_row(file, columns, self.picture_column)):
+            yield self._row(ArrowCell(place, within, self.picture_column, row, stamp), cells)
 
 
 def _is_inside(name: str) -> bool:

@@ -51,7 +51,7 @@ class Classes(Config):
 
 @dataclass(frozen=True)
 class Several(Config):
-    """Sources below one folder, which DVC watches; equal names of classes are one class."""
+    """Sources below one folder, which DVC watches; equal names of classes are one class, and so of attributes."""
 
     kind: Literal["several"]
     path: str
@@ -108,7 +108,9 @@ class Several(Config):
             log.info("left out %d pictures of class %s, which source.classes.keep does not name", count, name)
         if not found:
             raise DataError("source.classes.keep: must name a class with pictures, but none is left")
-        whole = listing_of(found, ignored=sum(listing.ignored for listing in listings) + left_out.total())
+        attributes = dict.fromkeys(name for listing in listings for name in listing.attributes)
+        ignored = sum(listing.ignored for listing in listings) + left_out.total()
+        whole = listing_of(found, ignored=ignored, attributes={} if dropped else attributes)
         self._check_names(listings, whole.classes, dropped)
         empty = {self.classes.name_of(name) for listing in listings for name in listing.empty}
         wanted = {name for name in empty if self.classes.keep is None or name in self.classes.keep}

@@ -42,7 +42,7 @@ class Torchvision(Config):
     def rules(self) -> Rules:
         side = _SIDES[self.name]
         return Rules(
-            size=self.size,
+            size=(self.size, self.size),
             channels="rgb" if self.name == "CIFAR10" else "grey",
             fit="stretch",
             filter="lanczos",

@@ -2,8 +2,8 @@
 
 import json
 import os
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -12,6 +12,7 @@ from ddpm_core.checks import Checks
 from ddpm_core.errors import DataError
 from pipelines.kinds.facts import SourceFacts, name_of
 from pipelines.kinds.pictures.rows.rules import Found, Listing, is_ignored, lies_within
+from pipelines.kinds.pictures.sources.attributes import columns_by_name, told_in
 from pipelines.kinds.pictures.sources.contents import Refused, Slice, label_text, listing_of
 from pipelines.kinds.pictures.sources.image_folder import without_ending
 from pipelines.kinds.pictures.sources.picture_rules import PictureRules
@@ -30,15 +31,19 @@ class WebDataset(PictureRules):
     path: str
     labels: Literal["cls", "json", "none"]
     json_key: str | None
+    attributes: dict[str, str] = field(default_factory=dict)
 
     __checks__: ClassVar[Checks] = {
         "path": (lambda v: bool(v.strip()), "the path of a tar, or of a folder of them"),
+        "attributes": columns_by_name,
         **PictureRules.__checks__,
     }
 
     def faults(self) -> list[str]:
         if self.labels == "json" and not self.json_key:
             return [f"json_key: must be the key of the label where labels is json, got {self.json_key!r}"]
+        if self.labels != "json" and self.attributes:
+            return [f"attributes: must be none unless labels is json, whose keys they are, got labels {self.labels}"]
         return []
 
     def facts(self) -> SourceFacts:
@@ -56,7 +61,7 @@ class WebDataset(PictureRules):
                 found += self._sample(path.name, list(sample))
         if not found:
             raise DataError(f"source.path: {place} must hold samples with pictures, but there is none")
-        return listing_of(found, ignored=ignored)
+        return listing_of(found, ignored=ignored, attributes=dict.fromkeys(self.attributes))
 
     def _sample(self, shard: str, members: Sequence[TarEntry]) -> Iterator[Found]:
         """One picture, or a line for each member that says why not."""
@@ -71,30 +76,34 @@ class WebDataset(PictureRules):
         if len(pictures) > 1:
             yield from (refused(entry, "a sample with several pictures") for entry in pictures)
             return
-        label = None
+        label: str | None = None
+        told: Mapping[str, str] = {}
         if self.labels != "none":
             try:
-                label = self._label(members)
+                label, told = self._told(members)
             except DataError as error:
                 yield refused(pictures[0], str(error))
                 return
-        yield Found(_name(shard, pictures[0]), label, pictures[0].content or Refused.because("a folder"), None)
+        yield Found(_name(shard, pictures[0]), label, pictures[0].content or Refused.because("a folder"), None, told)
 
-    def _label(self, members: Sequence[TarEntry]) -> str:
+    def _told(self, members: Sequence[TarEntry]) -> tuple[str, Mapping[str, str]]:
+        """The label and the attributes."""
         texts = [entry.content for entry in members if _field(entry.parts) == self.labels]
         if len(texts) != 1 or not isinstance(texts[0], Slice):
             raise DataError(f"a sample with {len(texts)} files .{self.labels}; one must hold its label")
         try:
             value: Any = texts[0].read(_LABEL_BYTES).decode("utf-8").strip()
+            keys: Mapping[str, Any] = {}
             if self.labels == "json":
-                value = json.loads(value)
-                value = value.get(self.json_key) if isinstance(value, dict) else None
+                read = json.loads(value)
+                keys = read if isinstance(read, dict) else {}
+                value = keys.get(self.json_key or "")
         except (ValueError, RecursionError) as error:
             raise DataError(f"a label that cannot be read: {error}") from error
         label = label_text(value)
         if label is None:
             raise DataError("a sample without a label")
-        return label
+        return label, told_in(keys, self.attributes)
 
 
 def shards_of(place: Path) -> list[Path]:

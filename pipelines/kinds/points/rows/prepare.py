@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from ddpm_core.errors import DataError
 from ddpm_core.files import sha256_bytes
-from ddpm_core.spec import Scaling, labelled
+from ddpm_core.scaling import Scaling
+from ddpm_core.spec import labelled
 from pipelines.kinds.points.rows.table import TABLE, PointRow, table_bytes
 from pipelines.kinds.prepared import Prepared, assemble
 from pipelines.kinds.split import SplitConfig

@@ -15,7 +15,8 @@ from ddpm_core.metrics.intervals import Resampling
 from ddpm_core.metrics.metric import Metric, Rule
 from ddpm_core.metrics.point_errors import point_errors
 from ddpm_core.metrics.quantile_loss import SQL, WQL, quantile_losses, scaled, weighted
-from ddpm_core.spec import DataSpec, Scaling
+from ddpm_core.scaling import Scaling
+from ddpm_core.spec import DataSpec
 from pipelines.kinds.series.evaluation.config import SeriesEvaluateConfig
 from pipelines.kinds.series.reference.baselines import Baseline
 from pipelines.kinds.series.reference.windows import Rows, Windows

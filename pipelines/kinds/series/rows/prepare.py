@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from ddpm_core.errors import DataError
 from ddpm_core.files import sha256_bytes
-from ddpm_core.spec import LABEL, Condition, DataSpec, Scaling
+from ddpm_core.scaling import Scaling
+from ddpm_core.spec import LABEL, Condition, DataSpec
 from pipelines.kinds.manifest import Counts, Manifest
 from pipelines.kinds.prepared import Prepared
 from pipelines.kinds.quarantine import Rejected

@@ -16,7 +16,8 @@ import pytest
 from ddpm_core.errors import ParamsError
 from ddpm_core.gate.comparison import compare
 from ddpm_core.metrics.recompute import ways
-from ddpm_core.spec import LABEL, Condition, DataSpec, Scaling
+from ddpm_core.scaling import Scaling
+from ddpm_core.spec import LABEL, Condition, DataSpec
 from pipelines.kinds import kind_of
 from pipelines.kinds.series.evaluation.asked import asked_of
 from pipelines.kinds.series.evaluation.measure import with_told

@@ -35,8 +35,9 @@ def made(folder: Path, *, conditional: bool = True) -> SampleSet:
     sampler = Sampler(tiny_bundle(folder / "bundle", conditional=conditional), "cpu")
     seeds, recipe = np.arange(8), sampler.recipe()
     labels = LABELS if conditional else np.full(8, -1)
-    images = sampler.sample(recipe, seeds.tolist(), {"label": labels} if conditional else {})
-    return SampleSet(sampler, recipe, images, labels, seeds)
+    cond = {"label": labels} if conditional else {}
+    images = sampler.sample(recipe, seeds.tolist(), cond)
+    return SampleSet(sampler, recipe, images, labels, seeds, cond)
 
 
 def probes(name: str = "classifier", without: tuple[int, ...] = ()) -> list[Probe]:

@@ -23,7 +23,7 @@ def test_the_samples_nearest_to_a_training_picture_are_shown_the_nearest_first(t
     first = np.array([7.0, 3.0, 9.0, 1.0, 8.0, 2.0, 6.0, 5.0, 4.0])
     copied = Nearest(first, first + 1, np.arange(9) % 4)
     sampler = Sampler(tiny_bundle(tmp_path / "bundle"), "cpu")
-    made = SampleSet(sampler, sampler.recipe(), images, labels, np.arange(100, 109))
+    made = SampleSet(sampler, sampler.recipe(), images, labels, np.arange(100, 109), {"label": labels})
     shown = json.loads(sample_files(made, train, copied, SPEC, EVALUATE, {})["neighbours.json"])
     assert [(each["distance"], each["seed"], each["key"]) for each in shown] == [
         (1.0, 103, "k3"),

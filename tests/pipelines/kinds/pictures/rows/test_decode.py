@@ -13,7 +13,7 @@ from ddpm_core.errors import DataError
 from pipelines.kinds.pictures.rows.decode import decode, decode_png, encode_png, fit_pixels, grid
 from tests.support.pictures import RULES, bomb, file_bytes, noise, png
 
-SAME = replace(RULES, size=12)  # the size of the test pictures: nothing is resized
+SAME = replace(RULES, size=(12, 12))  # the size of the test pictures: nothing is resized
 GREY = replace(SAME, channels="grey")
 
 
@@ -122,7 +122,7 @@ def test_crop_keeps_the_middle() -> None:
 
 
 def test_pad_adds_the_background_around() -> None:
-    pixels = decode(wide(), replace(GREY, fit="pad", background=(77, 77, 77), size=24))[0]
+    pixels = decode(wide(), replace(GREY, fit="pad", background=(77, 77, 77), size=(24, 24)))[0]
     assert (pixels[:6] == 77).all()
     assert (pixels[18:] == 77).all()
     assert (pixels[6:18, 6:18] == 255).all()
@@ -134,7 +134,7 @@ def test_stretch_keeps_all_and_changes_the_shape() -> None:
 
 
 def test_box_filter_halves_by_the_mean() -> None:
-    pixels = decode(png(3, side=16, channels=1), replace(GREY, size=8))[0]
+    pixels = decode(png(3, side=16, channels=1), replace(GREY, size=(8, 8)))[0]
     means = noise(3, side=16, channels=1).reshape(8, 2, 8, 2).mean(axis=(1, 3))
     assert np.abs(pixels - means).max() <= 1  # two passes, each rounds
 
