@@ -1,12 +1,13 @@
 # `make help` lists what there is. Needs Python 3.11 to 3.13 and make; everything else comes from the hash locks.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: page-runtime docs help run test coverage test-all test-maths test-mutants test-mutmut lint format ui serve doctor install install-dev install-serve install-serve-gpu install-peers install-peers-series install-mutmut test-peers clean clean-all lock
+.PHONY: page-runtime docs help run test coverage test-all test-maths test-mutants test-mutmut lint format ui serve doctor install install-dev install-serve install-serve-gpu install-peers install-peers-series install-mutmut install-dask test-peers test-dask clean clean-all lock
 
 PYTHON ?= python3
 VENV ?= .venv
 VENV_PEERS ?= .venv-peers
 VENV_PEERS_SERIES ?= .venv-peers-series
+VENV_DASK ?= .venv-dask
 BIN := $(VENV)/bin
 PORT ?= 8000
 PRESET ?= digits
@@ -46,6 +47,9 @@ test-all: install-dev ## every test, with real servers and the pipeline twice (a
 
 test-peers: install-peers ## compare with other people's implementations, in an environment of their own
 	$(TEST_ENV) $(VENV_PEERS)/bin/python -m pytest tests/peers
+
+test-dask: install-dask ## partitions on a local Dask cluster of two workers, in an environment of its own
+	$(TEST_ENV) $(VENV_DASK)/bin/python -m pytest tests/dask
 
 test-maths: install-dev ## the quick tests of the mathematics alone (under 20 s of one core)
 	PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 $(TEST_ENV) $(BIN)/python -m pytest -p pytest_timeout -q -m "not slow" $$($(BIN)/python tests/mutants/suite.py)
@@ -89,6 +93,9 @@ install-serve: ## the same for sampling and serving alone: no torch
 install-serve-gpu: ## the same with NVIDIA's libraries for onnxruntime on a GPU: no torch
 	@$(INSTALL) requirements-serve-gpu.lock
 
+install-dask: ## make .venv-dask: all of install-dev, and Prefect's task runner for Dask
+	@$(PYTHON) infra/install.py --venv $(VENV_DASK) --free-gb $(MIN_FREE_GB) requirements-dask.lock
+
 install-peers: ## make .venv-peers: all of install-dev, and the implementations to be compared with
 	@$(PYTHON) infra/install.py --venv $(VENV_PEERS) --free-gb $(MIN_FREE_GB) requirements-peers.lock
 
@@ -111,4 +118,4 @@ clean: ## remove what the stages wrote; DVC's cache keeps a copy, `dvc checkout`
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .coverage.* htmlcov build *.egg-info
 
 clean-all: clean ## also the state (checkpoints, MLflow's store), DVC's cache, projects/ and both environments
-	rm -rf .ddpm .dvc/cache .dvc/tmp projects $(VENV) $(VENV_PEERS) $(VENV_PEERS_SERIES)
+	rm -rf .ddpm .dvc/cache .dvc/tmp projects $(VENV) $(VENV_PEERS) $(VENV_PEERS_SERIES) $(VENV_DASK)

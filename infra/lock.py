@@ -11,12 +11,13 @@ import subprocess
 import sys
 from pathlib import Path
 
-LOCKS = {
+LOCKS = {  # {extras: lock}
     "dev": "requirements-dev.lock",
     "pipeline": "requirements.lock",
     "serve": "requirements-serve.lock",
     "serve-gpu": "requirements-serve-gpu.lock",
     "peers": "requirements-peers.lock",
+    "dev+dask": "requirements-dask.lock",
 }
 TOOLS = {"infra/mutmut.in": "requirements-mutmut.lock"}  # used beside the environment, and no part of the project
 APART = {"infra/peers-series.in": "requirements-peers-series.lock"}  # no package in common with the project
@@ -28,12 +29,13 @@ def main() -> int:
     parser.add_argument("--uv", default=default_uv())
     args = parser.parse_args()
     os.chdir(Path(__file__).resolve().parent.parent)
-    for extra, lock in LOCKS.items():
-        if extra != "dev":  # what stands in the output file is preferred
+    for extras, lock in LOCKS.items():
+        if extras != "dev":  # what stands in the output file is preferred
             shutil.copyfile(LOCKS["dev"], lock)
         # infra/build.in: what builds this project itself
-        wanted = ["--extra", extra, "pyproject.toml", "infra/build.in"]
-        compile_lock(args.uv, wanted, lock, upgrade=args.upgrade and extra == "dev")
+        wanted = [word for extra in extras.split("+") for word in ("--extra", extra)]
+        wanted += ["pyproject.toml", "infra/build.in"]
+        compile_lock(args.uv, wanted, lock, upgrade=args.upgrade and extras == "dev")
     for source, lock in TOOLS.items():
         compile_lock(args.uv, [source, "--constraints", LOCKS["dev"]], lock, upgrade=args.upgrade)
     for source, lock in APART.items():

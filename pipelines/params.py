@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from ddpm_core.samplers.config import SampleConfig
     from ddpm_core.training.config import TrainConfig
     from pipelines.kinds.split import SplitConfig
+    from pipelines.partitions.config import PartitionConfig
     from pipelines.report.config import ReportConfig
     from pipelines.shards.archive import ShardConfig
 
@@ -39,6 +40,7 @@ class RuntimeConfig(Config):
     processes: int
     sampling_processes: int | Literal["auto"]
     workers: int
+    runner: Literal["local", "dask"]
     deterministic: bool
     tracking: bool
 
@@ -58,6 +60,7 @@ class Params:
     source: Any
     split: SplitConfig
     contract: Any
+    partition: PartitionConfig
     shard: ShardConfig
     reference: Any
     model: ModelConfig
@@ -109,6 +112,7 @@ def section_types(name: str) -> dict[str, Any]:
     from ddpm_core.training.config import TrainConfig
     from pipelines.kinds import KINDS
     from pipelines.kinds.split import SplitConfig
+    from pipelines.partitions.config import PartitionConfig
     from pipelines.report.config import ReportConfig
     from pipelines.shards.archive import ShardConfig
 
@@ -118,6 +122,7 @@ def section_types(name: str) -> dict[str, Any]:
         "source": of_kind.source,
         "split": SplitConfig,
         "contract": of_kind.contract,
+        "partition": PartitionConfig,
         "shard": ShardConfig,
         "reference": of_kind.reference,
         "model": ModelConfig,

@@ -137,6 +137,10 @@ class Paths:
         return self.home / "compiled"
 
     @property
+    def partitions(self) -> Path:
+        return self.home / "partitions"
+
+    @property
     def data_docs(self) -> Path:
         return self._own / "data-docs"
 

@@ -19,6 +19,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ("ddpm_core.training",),
     ("ddpm_core",),  # the front door
     ("pipelines.paths", "pipelines.parsing", "pipelines.runtime"),
+    ("pipelines.partitions",),
     ("pipelines.kinds.facts", "pipelines.shards", "pipelines.sampling", "pipelines.contract", "pipelines.report.parts"),
     ("pipelines.serving.base", "pipelines.evaluation", "pipelines.variants"),
     ("pipelines.kinds",),
@@ -139,7 +140,9 @@ FOREIGN: dict[str, tuple[str, ...]] = {
     ),
     "dvc": ("pipelines/versioning/dvc_repo.py", "pipelines/versioning/dvc_repair.py"),
     "dvc_data": ("pipelines/versioning/dvc_repo.py",),
-    "prefect": ("pipelines/flows.py",),
+    "prefect": ("pipelines/flows.py", "pipelines/partitions/dask_flow.py"),
+    "prefect_dask": ("pipelines/partitions/dask_flow.py",),
+    "distributed": ("pipelines/partitions/dask_flow.py",),
     "onnx": (
         "ddpm_core/bundle/export.py",
         "ddpm_core/bundle/graph_weights.py",
@@ -170,6 +173,7 @@ FOREIGN: dict[str, tuple[str, ...]] = {
     "pandas": ("pipelines/contract/expectations.py",),
     "pyarrow": (
         "pipelines/kinds/manifest.py",
+        "pipelines/kinds/partitioned.py",
         "pipelines/kinds/pictures/sources/arrow_cells.py",
         "pipelines/kinds/series/sources/parquet_files.py",
         "pipelines/kinds/series/serving/outputs.py",

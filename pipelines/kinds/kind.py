@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from numpy.typing import NDArray
 
+from ddpm_core.errors import ParamsError
 from ddpm_core.spec import DataSpec, in_turn
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from pipelines.evaluation.reference import RealData
     from pipelines.kinds.advice import Advice, Judged
     from pipelines.kinds.manifest import Manifest, Row
+    from pipelines.kinds.partitioned import PartitionPlan
     from pipelines.kinds.prepared import Prepared
     from pipelines.kinds.split import SplitConfig
     from pipelines.report.parts.files import ReportInput
@@ -77,6 +79,12 @@ class Kind(ABC):
     def prepare(self, source: Any, split: "SplitConfig", folder: Path, root: Path, workers: int) -> "Prepared":
         """Read the source below the project's `root`, write to `folder` what can be used, and say what became of each
         datum. `workers` processes may decode."""
+
+    def partition_plan(self, source: Any, root: Path, mean: int) -> "PartitionPlan":
+        """The source cut into partitions of `mean` data on the average, for `partition.examples`."""
+        raise ParamsError(
+            f"partition.examples: must be null for kind {self.name}, whose data are prepared in one piece, got {mean}"
+        )
 
     def suite_parameters(self, spec: DataSpec) -> Mapping[str, Any]:
         """What the suite's $PARAMETERs stand for, in addition to `labels` and the thresholds of section `contract`."""

@@ -1,15 +1,23 @@
-"""The manifest: one row of a Parquet file for each datum that can be used. The only importer of pyarrow."""
+"""The manifest: one row of a Parquet file for each datum that can be used.
+
+Where the data were prepared in partitions, each of them is a row group, and one at a time is in memory.
+"""
 
 import json
-from collections.abc import Mapping, Sequence
+from bisect import bisect_right
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
+from itertools import accumulate, islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ddpm_core.errors import IntegrityError
 from ddpm_core.files import atomic_path, json_bytes, sha256_bytes
 from ddpm_core.spec import DataSpec
 from pipelines.kinds import kind_of
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 _METADATA_KEY = b"ddpm"
 _TOLD = "told"
@@ -20,7 +28,7 @@ class Row:
     """One datum. A kind of data adds columns in a class derived from this one, of str, int or float."""
 
     key: str  # the first 16 hex of source_sha256, `-n` for the n-th copy
-    path: str  # below data/prepared
+    path: str  # below data/prepared; `file#start+size` where it is a part of a file
     label: int  # -1 where there are no labels
     class_name: str
     split: str
@@ -53,6 +61,7 @@ class Manifest:
     spec: DataSpec
     counts: Counts
     empty_folders: tuple[str, ...] = ()  # of classes, without a datum; they are no classes of the spec
+    partitions: tuple[str, ...] = ()  # their names, in the order of the rows; none where the data are in one piece
 
     def of_split(self, split: str) -> list[Any]:
         return [row for row in self.rows if row.split == split]
@@ -63,22 +72,34 @@ def write_manifest(path: Path, manifest: Manifest) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    row_type, types = kind_of(manifest.spec.kind).row_type(), {str: pa.string(), int: pa.int64(), float: pa.float64()}
-    columns = {each.name: types[each.type] for each in fields(row_type) if each.name != _TOLD}  # type: ignore[index]
-    columns |= {f"{_TOLD}.{name}": pa.int64() for name in manifest.spec.attributes}
-    metadata = {
-        "spec": manifest.spec.to_dict(),
-        "counts": asdict(manifest.counts),
-        "empty_folders": list(manifest.empty_folders),
-    }
-    schema = pa.schema(
-        [pa.field(name, type_, nullable=False) for name, type_ in columns.items()],
-        metadata={_METADATA_KEY: json_bytes(metadata)},
-    )
+    row_type = kind_of(manifest.spec.kind).row_type()
+    schema = schema_of(row_type, manifest.spec, manifest.counts, manifest.empty_folders)
     rows = [row.plain() for row in manifest.rows]
     values = [pa.array([row[column.name] for row in rows], type=column.type) for column in schema]
     with atomic_path(path) as temporary:
         pq.write_table(pa.Table.from_arrays(values, schema=schema), temporary, compression="zstd")
+
+
+def schema_of(
+    row_type: type[Row], spec: DataSpec, counts: Counts, empty_folders: Sequence[str], partitions: Sequence[str] = ()
+) -> "pa.Schema":
+    """The columns, and what a manifest says of all rows; with the name of each row group where it has partitions."""
+    import pyarrow as pa
+
+    types = {str: pa.string(), int: pa.int64(), float: pa.float64()}
+    metadata: dict[str, Any] = {
+        "spec": spec.to_dict(),
+        "counts": asdict(counts),
+        "empty_folders": list(empty_folders),
+    }
+    if partitions:
+        metadata["partitions"] = list(partitions)
+    columns = {each.name: types[each.type] for each in fields(row_type) if each.name != _TOLD}  # type: ignore[index]
+    columns |= {f"{_TOLD}.{name}": pa.int64() for name in spec.attributes}
+    return pa.schema(
+        [pa.field(name, type_, nullable=False) for name, type_ in columns.items()],
+        metadata={_METADATA_KEY: json_bytes(metadata)},
+    )
 
 
 def read_manifest(path: Path) -> Manifest:
@@ -90,11 +111,12 @@ def read_manifest(path: Path) -> Manifest:
     if not path.is_file():
         raise IntegrityError(f"{path}: there must be a manifest, but the file is missing; {mend}")
     try:
-        table = pq.read_table(path)
-        metadata: Mapping[str, Any] = json.loads((table.schema.metadata or {})[_METADATA_KEY])
+        schema = pq.read_schema(path)
+        metadata: Mapping[str, Any] = json.loads((schema.metadata or {})[_METADATA_KEY])
         spec = DataSpec.from_dict(metadata["spec"])
-        row_type = kind_of(spec.kind).row_type()
-        rows = [row_type(**_gathered(row)) for row in table.to_pylist()]
+        partitions = tuple(metadata.get("partitions", ()))
+        rows: Sequence[Any] = _Groups(path, kind_of(spec.kind).row_type())
+        rows = rows if partitions else list(rows)
     except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
         raise IntegrityError(f"{path}: must be a manifest that prepare wrote, but {error!r}; {mend}") from error
     return Manifest(
@@ -102,6 +124,7 @@ def read_manifest(path: Path) -> Manifest:
         spec=spec,
         counts=Counts(**metadata["counts"]),
         empty_folders=tuple(metadata.get("empty_folders", ())),
+        partitions=partitions,
     )
 
 
@@ -112,17 +135,67 @@ def _gathered(row: Mapping[str, Any]) -> dict[str, Any]:
     return {**{name: value for name, value in row.items() if not name.startswith(start)}, _TOLD: told}
 
 
+class _Groups(Sequence[Any]):
+    """The rows of a manifest, of which one row group is in memory at a time."""
+
+    def __init__(self, path: Path, row_type: type[Row]) -> None:
+        import pyarrow.parquet as pq
+
+        self._path, self._row_type = path, row_type
+        metadata = pq.read_metadata(path)
+        self._ends = list(accumulate(metadata.row_group(n).num_rows for n in range(metadata.num_row_groups)))
+
+    def __len__(self) -> int:
+        return self._ends[-1] if self._ends else 0
+
+    def __iter__(self) -> Iterator[Any]:
+        for number in range(len(self._ends)):
+            yield from self.group(number)
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, slice):
+            return list(islice(self, *index.indices(len(self))))
+        place = range(len(self))[index]
+        number = bisect_right(self._ends, place)
+        return self.group(number)[place - (self._ends[number - 1] if number else 0)]
+
+    def group(self, number: int) -> list[Any]:
+        import pyarrow.parquet as pq
+
+        with pq.ParquetFile(self._path) as file:
+            return [self._row_type(**_gathered(row)) for row in file.read_row_group(number).to_pylist()]
+
+
+def read_partition(path: Path, number: int, row_type: type[Row]) -> list[Any]:
+    """The rows of one partition of a manifest, by its number."""
+    return _Groups(path, row_type).group(number)
+
+
 def read_file(folder: Path, row: Row) -> bytes:
     """What the file of a row holds, if it is what prepare wrote; `folder` is data/prepared."""
     path, mend = folder / row.path, _mending("data/prepared")
-    if not path.is_file():
+    data = stored_bytes(folder, row.path)
+    if data is None:
         raise IntegrityError(f"{path}: the manifest lists this file, but it is missing; {mend}")
-    data = path.read_bytes()
     if (found := sha256_bytes(data)) != row.sha256:
         raise IntegrityError(
             f"{path}: its SHA-256 must be {row.sha256}, as the manifest says, but it is {found}; {mend}"
         )
     return data
+
+
+def stored_bytes(folder: Path, path: str) -> bytes | None:
+    """What lies at the path of a row: a file, or a part of one (`file#start+size`); None where the file is missing."""
+    name, _, part = path.partition("#")
+    place = folder / name
+    if not place.is_file():
+        return None
+    if not part:
+        return place.read_bytes()
+    start, _, size = part.partition("+")
+    with place.open("rb") as file:
+        file.seek(int(start))
+        return file.read(int(size))
 
 
 def _mending(place: str) -> str:

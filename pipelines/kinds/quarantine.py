@@ -10,7 +10,7 @@ from typing import Any
 from ddpm_core.files import atomic_write_text, sha256_bytes
 
 _KEPT_BYTES = 1_000_000  # what is no larger is copied into the quarantine
-_KEPT_FILES = 1_000
+KEPT_FILES = 1_000
 _LINES = "quarantine.jsonl"
 
 
@@ -35,7 +35,7 @@ def write_quarantine(folder: Path, rejected: Sequence[Rejected]) -> None:
     kept = 0
     for each in rejected:
         copy = None
-        if each.data is not None and kept < _KEPT_FILES:
+        if each.data is not None and kept < KEPT_FILES:
             copy = f"{each.source_sha256}.bin"
             (folder / copy).write_bytes(each.data)
             kept += 1

@@ -109,15 +109,27 @@ def write_shards(
 ) -> ShardIndex:
     """Pack the splits into tars, in the order given, and write the index last; the folder is replaced as a whole."""
     with atomic_folder(folder) as temporary:
-        listed: dict[str, list[dict[str, Any]]] = {}
-        for split, examples in sorted(splits.items()):
-            parts = _in_parts(_checked(examples, spec, split), config.examples_per_shard)
-            listed[split] = [
-                _write_shard(temporary / f"{split}-{number:05d}.tar", part, config.examples_per_block)
-                for number, part in enumerate(parts)
-            ]
-        atomic_write_bytes(temporary / INDEX_NAME, json_bytes(index_value(spec, config.shuffle_examples, listed)))
+        listed = {
+            split: write_split(temporary, split, spec, examples, config) for split, examples in sorted(splits.items())
+        }
+        write_index(temporary, spec, config, listed)
     return read_index(folder)
+
+
+def write_split(
+    folder: Path, split: str, spec: DataSpec, examples: Iterable[Example], config: ShardConfig, *, digits: int = 5
+) -> list[dict[str, Any]]:
+    """The tars of one split, and what an index says of each."""
+    parts = _in_parts(_checked(examples, spec, split), config.examples_per_shard)
+    return [
+        _write_shard(folder / f"{split}-{number:0{digits}d}.tar", part, config.examples_per_block)
+        for number, part in enumerate(parts)
+    ]
+
+
+def write_index(folder: Path, spec: DataSpec, config: ShardConfig, listed: Mapping[str, list[dict[str, Any]]]) -> None:
+    """The index of all tars of a folder, by split."""
+    atomic_write_bytes(folder / INDEX_NAME, json_bytes(index_value(spec, config.shuffle_examples, listed)))
 
 
 def _checked(examples: Iterable[Example], spec: DataSpec, split: str) -> Iterator[Example]:

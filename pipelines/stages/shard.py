@@ -5,12 +5,16 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ddpm_core.errors import ContractFailed
+from ddpm_core.errors import ContractFailed, IntegrityError
+from ddpm_core.files import atomic_folder
 from pipelines.kinds import kind_of
-from pipelines.kinds.manifest import read_manifest
+from pipelines.kinds.manifest import Manifest, read_manifest
+from pipelines.partitions.runner import Runner
+from pipelines.partitions.store import open_store, place_file
 from pipelines.paths import Paths
 from pipelines.runtime.progress import tracked
-from pipelines.shards.archive import write_shards
+from pipelines.runtime.worker_pool import Died
+from pipelines.shards.archive import ShardIndex, read_index, write_index, write_shards
 
 if TYPE_CHECKING:
     from pipelines.params import Params
@@ -24,14 +28,65 @@ def run(params: "Params", paths: Paths, tracker: "Tracker") -> None:
     _check_contract(paths.contract)
     manifest = read_manifest(paths.manifest)
     manifest = kind_of(manifest.spec.kind).conditioned(manifest, paths.prepared)
+    index = (_in_partitions if manifest.partitions else _whole)(params, paths, manifest)
+    for split in index.splits:
+        log.info("%s: %d examples in %d shards", split, index.count(split), len(index.shards(split)))
+
+
+def _whole(params: "Params", paths: Paths, manifest: Manifest) -> ShardIndex:
+    """All in one piece."""
     spec, splits = manifest.spec, {}
     for split in ("train", "test"):
         rows = manifest.of_split(split)
         examples = kind_of(spec.kind).examples(paths.prepared, rows, spec)
         splits[split] = tracked(examples, f"shard {split}", "examples", total=len(rows))
-    index = write_shards(paths.shards, spec, splits, params.shard)
-    for split in index.splits:
-        log.info("%s: %d examples in %d shards", split, index.count(split), len(index.shards(split)))
+    return write_shards(paths.shards, spec, splits, params.shard)
+
+
+def _in_partitions(params: "Params", paths: Paths, manifest: Manifest) -> ShardIndex:
+    """Each partition in shards of its own: those of partitions that did not change stay as they are."""
+    from pipelines.kinds.partitioned_shards import LISTED, PartitionShards, code_of
+
+    runtime, spec = params.runtime, manifest.spec
+    runner = Runner(runtime.runner, max(1, runtime.workers), paths.home)
+    with open_store(paths.partitions / "shard") as (store, used), atomic_folder(paths.shards) as folder:
+        before = store.keys()
+        work = PartitionShards(paths.manifest, paths.prepared, spec, params.shard, store, code_of(spec))
+        results = runner.map(work, range(len(manifest.partitions)), "shard")
+        listed: dict[str, list[dict[str, object]]] = {"test": [], "train": []}
+        classes = 0
+        for name, result in sorted(zip(manifest.partitions, results, strict=True), key=lambda each: each[0]):
+            if isinstance(result, Died):
+                raise IntegrityError(
+                    f"partition {name}: the process that packed it died (exit code {result.exit_code})"
+                )
+            used.add(result.key)
+            classes += result.classes
+            for split, shards in json.loads((store.folder / result.key / LISTED).read_bytes()).items():
+                for shard in shards:
+                    own = shard["name"].replace(split, f"{split}-{name}")
+                    place_file(store.folder / result.key / shard["name"], folder / own)
+                    listed[split].append({**shard, "name": own})
+        write_index(folder, spec, params.shard, listed)
+        log.info("%d of %d partitions were packed before", len(before & used), len(results))
+    index = read_index(paths.shards)
+    _warn_of_classes_apart(index, classes / len(results))
+    return index
+
+
+def _warn_of_classes_apart(index: ShardIndex, classes: float) -> None:
+    """Training's shuffle mixes what it holds in memory, and no more."""
+    most = len(index.spec.classes)
+    if most > 1 and classes < most / 2 and index.count("train") > index.shuffle_examples:
+        log.warning(
+            "a partition has examples of %.1f of the %d classes on the average, and training shuffles %d of the %d "
+            "examples at a time (shard.shuffle_examples): raise it, or give pictures names that do not begin with "
+            "their class, so that batches have all classes",
+            classes,
+            most,
+            index.shuffle_examples,
+            index.count("train"),
+        )
 
 
 def _check_contract(path: Path) -> None:

@@ -5,17 +5,17 @@ import shutil
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from functools import cache
+from functools import cache, partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ddpm_core.errors import ContractFailed
-from ddpm_core.files import atomic_write_json, sha256_file
+from ddpm_core.files import atomic_write_json, sha256_bytes, sha256_file
 from pipelines.contract.config import ContractConfig, read_suite
 from pipelines.contract.expectations import Table, judge
 from pipelines.kinds import kind_of
-from pipelines.kinds.manifest import Manifest, Row, read_manifest
+from pipelines.kinds.manifest import Manifest, Row, read_manifest, stored_bytes
 from pipelines.kinds.quarantine import read_quarantine
 from pipelines.paths import Paths
 from pipelines.runtime.progress import tracked
@@ -100,11 +100,12 @@ def _tables(manifest: Manifest, folder: Path, quarantined: Sequence[Mapping[str,
 
 def _rows(manifest: Manifest, folder: Path) -> list[dict[str, Any]]:
     """The manifest's rows, each with the state of its file and what it has in common with others."""
-    digest_of = cache(lambda path: sha256_file(folder / path) if (folder / path).is_file() else "")
+    digest_of = cache(partial(_digest, folder))
     equal: dict[str, list[Row]] = defaultdict(list)
     rows = []
     for row in tracked(manifest.rows, "validate", "examples", total=len(manifest.rows)):
-        same, digest = equal[row.content_sha256], digest_of(row.path)
+        same = equal[row.content_sha256]
+        digest = _digest(folder, row.path) if manifest.partitions else digest_of(row.path)
         state = ("whole" if digest == row.sha256 else "changed") if digest else "missing"
         rows.append({**row.plain(), "file": state, "earlier_copies": len(same)})
         same.append(row)
@@ -113,6 +114,12 @@ def _rows(manifest: Manifest, folder: Path) -> list[dict[str, Any]]:
         values["sides"] = len({other.split for other in same})
         values["labels_of_copies"] = len({(other.label, *other.told.values()) for other in same})
     return rows
+
+
+def _digest(folder: Path, path: str) -> str:
+    """Of what lies at a row's path, empty where there is nothing."""
+    data = stored_bytes(folder, path)
+    return "" if data is None else sha256_bytes(data)
 
 
 def _classes(manifest: Manifest) -> list[dict[str, Any]]:
@@ -139,13 +146,13 @@ def _counted(names: Sequence[str], values: Sequence[int], rows: Sequence[Row], s
 
 
 def _data_set(manifest: Manifest, quarantined: int) -> dict[str, Any]:
-    counts = manifest.counts
+    counts, sides = manifest.counts, Counter(row.split for row in manifest.rows)
     off = abs(counts.found - counts.accepted - counts.quarantined)
     off += abs(counts.accepted - len(manifest.rows)) + abs(counts.quarantined - quarantined)
     return {
         "name": "data set",
-        "train": len(manifest.of_split("train")),
-        "test": len(manifest.of_split("test")),
+        "train": sides["train"],
+        "test": sides["test"],
         "unaccounted": off,
         "empty_class_folders": ", ".join(manifest.empty_folders),
         **kind_of(manifest.spec.kind).data_set_columns(manifest.rows),

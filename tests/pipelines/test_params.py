@@ -279,5 +279,12 @@ def test_no_config_dataclass_has_a_default_that_dvc_cannot_see() -> None:
 def test_runtime_ranges_hold_in_code_too() -> None:
     with pytest.raises(ParamsError, match=r"RuntimeConfig: threads: must be .*at least 1, got 0"):
         RuntimeConfig(
-            device="cpu", threads=0, processes=1, sampling_processes=1, workers=0, deterministic=True, tracking=True
+            device="cpu",
+            threads=0,
+            processes=1,
+            sampling_processes=1,
+            workers=0,
+            runner="local",
+            deterministic=True,
+            tracking=True,
         )

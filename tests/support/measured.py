@@ -44,7 +44,14 @@ GATE = PictureGate(
     max_golden_difference=0.1, max_unseen_controls=4, max_champion_loss=0.1, absolute=(),
 )  # fmt: skip
 RUNTIME = RuntimeConfig(
-    device="cpu", threads=1, processes=1, sampling_processes=1, workers=0, deterministic=True, tracking=False
+    device="cpu",
+    threads=1,
+    processes=1,
+    sampling_processes=1,
+    workers=0,
+    runner="local",
+    deterministic=True,
+    tracking=False,
 )
 REPORT = ReportConfig(title="A <small> model", intended_use="tests", data_licence="none", limits="all")
 

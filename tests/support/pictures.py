@@ -18,6 +18,7 @@ from pipelines.kinds.pictures.rows.rules import Rules
 from pipelines.kinds.pictures.sources import ImageFolder
 from pipelines.kinds.quarantine import read_quarantine
 from pipelines.kinds.split import SplitConfig
+from pipelines.partitions.config import PartitionConfig
 from pipelines.paths import Paths
 from pipelines.shards.archive import ShardConfig
 from pipelines.stages import prepare, shard, validate
@@ -107,6 +108,7 @@ class Project:
         self.source: Any = replace(FOLDER, **source)
         self.split = SplitConfig(seed=0, test_fraction=0.25)
         self.contract = CONTRACT
+        self.examples: int | None = None
         self.shards = SHARDS
         self.raw = root / "raw"
         (root / "pipelines").mkdir(exist_ok=True)
@@ -121,8 +123,9 @@ class Project:
             source=self.source,
             split=self.split,
             contract=self.contract,
+            partition=PartitionConfig(self.examples),
             shard=self.shards,
-            runtime=SimpleNamespace(workers=0),
+            runtime=SimpleNamespace(workers=0, runner="local"),
         )
 
     def prepare(self) -> Manifest:

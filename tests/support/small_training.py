@@ -78,7 +78,7 @@ class Params(SimpleNamespace):
 
 
 def params(*, model: UNetConfig = MODEL, diffusion: DiffusionConfig = DIFFUSION, **changes: Any) -> Any:
-    runtime = RuntimeConfig("cpu", 1, 1, 1, 0, True, False)
+    runtime = RuntimeConfig("cpu", 1, 1, 1, 0, "local", True, False)
     return Params(model=model, diffusion=diffusion, train=replace(TRAIN, **changes), runtime=runtime)
 
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pipelines.evaluation.reference import RealData
     from pipelines.kinds.advice import Advice, Judged
     from pipelines.kinds.manifest import Manifest, Row
+    from pipelines.kinds.partitioned import PartitionPlan
     from pipelines.kinds.prepared import Prepared
     from pipelines.kinds.split import SplitConfig
     from pipelines.report.parts.files import ReportInput
@@ -49,6 +50,11 @@ class Pictures(Kind):
         from pipelines.kinds.pictures.rows.prepare import prepare
 
         return prepare(source, split, folder, root, workers)
+
+    def partition_plan(self, source: Any, root: Path, mean: int) -> "PartitionPlan":
+        from pipelines.kinds.pictures.rows.partition import partition_plan
+
+        return partition_plan(source, root, mean)
 
     def suite_parameters(self, spec: DataSpec) -> Mapping[str, Any]:
         _, height, width = spec.shape

@@ -1,7 +1,7 @@
 """Pictures of one size from what a source holds: decoded, made equal, and written as PNG."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +13,7 @@ from ddpm_core.errors import DataError, ParamsError
 from ddpm_core.files import sha256_bytes
 from pipelines.kinds.pictures.rows.decode import decode, encode_png, fit_pixels, on_background, premultiplied
 from pipelines.kinds.pictures.rows.row import PictureRow
-from pipelines.kinds.pictures.rows.rules import MODES, File, Found, Listing, Member, Pixels, Rules
+from pipelines.kinds.pictures.rows.rules import MODES, File, Found, Member, Pixels, Rules
 from pipelines.kinds.prepared import Accepted, Prepared, assemble
 from pipelines.kinds.quarantine import Rejected
 from pipelines.kinds.split import SplitConfig
@@ -45,27 +45,28 @@ def prepare(source: "SourceConfig", split: SplitConfig, folder: Path, root: Path
         (folder / path).write_bytes(picture.data)
         return path, sha256_bytes(picture.data)
 
-    outcomes = tracked(_outcomes(listing, rules, workers), "prepare", "pictures", total=len(listing.found))
+    outcomes = outcomes_of(listing.found, rules, bool(listing.classes), workers)
+    outcomes = tracked(outcomes, "prepare", "pictures", total=len(listing.found))
     spec = rules.spec(listing.classes, listing.attributes)
     return assemble(outcomes, keep, PictureRow, spec, split, listing.empty)
 
 
-def _outcomes(listing: Listing, rules: Rules, workers: int) -> Iterator[Accepted | Rejected]:
+def outcomes_of(pictures: Sequence[Found], rules: Rules, labelled: bool, workers: int) -> Iterator[Accepted | Rejected]:
     """What becomes of each picture, in order. Files are decoded in processes of their own."""
-    labelled = bool(listing.classes)
-    work = partial(_outcome, rules=rules, labelled=labelled)
-    if all(isinstance(found.content, Pixels) for found in listing.found):
-        yield from map(work, listing.found)
+    work = partial(outcome_of, rules=rules, labelled=labelled)
+    if all(isinstance(found.content, Pixels) for found in pictures):
+        yield from map(work, pictures)
         return
-    done = map_in_workers([plain(work)] * workers, listing.found, chunk=_CHUNK)
-    for found, outcome in zip(listing.found, done, strict=True):
+    done = map_in_workers([plain(work)] * workers, pictures, chunk=_CHUNK)
+    for found, outcome in zip(pictures, done, strict=True):
         yield Rejected(found.name, "the process that decoded it died") if isinstance(outcome, Died) else outcome
 
 
-def _outcome(found: Found, rules: Rules, labelled: bool) -> Accepted | Rejected:
+def outcome_of(found: Found, rules: Rules, labelled: bool) -> Accepted | Rejected:
+    """What becomes of one picture, decoded in this process."""
     data: bytes | None = None
     try:
-        data = _bytes_of(found.content, rules)
+        data = bytes_of(found.content, rules)
         if labelled and found.class_name is None:
             raise DataError("lies outside of the class folders")
         if isinstance(found.content, Pixels):
@@ -76,7 +77,8 @@ def _outcome(found: Found, rules: Rules, labelled: bool) -> Accepted | Rejected:
         return Rejected(found.name, str(error)) if data is None else Rejected.of(found.name, str(error), data)
 
 
-def _bytes_of(content: Pixels | File | Member, rules: Rules) -> bytes:
+def bytes_of(content: Pixels | File | Member, rules: Rules) -> bytes:
+    """As its source has it; DataError says why not."""
     return content.data if isinstance(content, Pixels) else content.read(rules.max_bytes)
 
 

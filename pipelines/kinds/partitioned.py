@@ -1,0 +1,200 @@
+"""From partitions, each worked on by itself, to the manifest: what must be known of all data is put together here.
+
+A finished partition is a folder of three files:
+
+    data.tar         what its data were made into, a file a datum
+    rows.parquet     what is known of each: the manifest's columns, and where its file begins in the tar
+    rejected.jsonl   what could not be used and why
+
+Only keys (a copy's number), sides (equal contents lie on one) and labels depend on other partitions. They are found
+from digests, in arrays of numbers, so that memory grows with 100 bytes a datum and not with its row.
+"""
+
+import base64
+import io
+import json
+import tarfile
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from ddpm_core.files import atomic_path, sha256_bytes
+from ddpm_core.spec import DataSpec
+from pipelines.kinds.manifest import Counts, Row, schema_of
+from pipelines.kinds.prepared import Accepted
+from pipelines.kinds.quarantine import KEPT_FILES, Rejected
+from pipelines.kinds.split import SplitConfig, split_of
+from pipelines.partitions.store import PartitionStore, place_file
+
+DATA, ROWS, REJECTED = "data.tar", "rows.parquet", "rejected.jsonl"
+_OWN = ("source", "class_name", "side", "source_sha256", "content_sha256", "sha256")
+_COPIES = 20  # of what a partition refused, at most so many are kept for the quarantine
+_HEADER = 512  # bytes before a member's data in a tar
+
+
+@dataclass(frozen=True)
+class PartitionPlan:
+    """A source cut into partitions, and the work on one of them.
+
+    `work(store, alone)` gives a function from a part to its key in the store. It is called in worker processes;
+    `alone`, in this one, where a worker died: then nothing that may end a process is done outside of one more.
+    """
+
+    ids: Sequence[str]
+    parts: Sequence[Any]
+    work: Callable[[PartitionStore, bool], Callable[[Any], str]]
+    spec: DataSpec
+    found: int
+    ignored: int
+    empty_folders: tuple[str, ...]
+
+
+def write_partition(folder: Path, outcomes: Iterable[Accepted | Rejected], row_type: type[Row], ending: str) -> None:
+    """The files of one partition; `data` of what was accepted are bytes."""
+    added = _added(row_type)
+    columns: dict[str, list[Any]] = {name: [] for name in (*_OWN, "start", "size", *added)}
+    copies = 0
+    with (
+        tarfile.open(folder / DATA, "w", format=tarfile.USTAR_FORMAT) as tar,
+        (folder / REJECTED).open("w", encoding="utf-8") as lines,
+    ):
+        for number, outcome in enumerate(outcomes):
+            if isinstance(outcome, Rejected):
+                kept = outcome.data if copies < _COPIES else None
+                copies += kept is not None
+                lines.write(_line(replace(outcome, data=kept)))
+                continue
+            info = tarfile.TarInfo(f"{number:06d}{ending}")
+            info.size = len(outcome.data)
+            start = tar.offset + _HEADER
+            tar.addfile(info, io.BytesIO(outcome.data))
+            row = {
+                "source": outcome.name,
+                "class_name": outcome.class_name or "",
+                "side": outcome.split or "",
+                "source_sha256": outcome.source_sha256,
+                "content_sha256": outcome.content_sha256,
+                "sha256": sha256_bytes(outcome.data),
+                "start": start,
+                "size": info.size,
+                **outcome.columns,
+            }
+            for name, values in columns.items():
+                values.append(row[name])
+    types = {**dict.fromkeys(_OWN, str), "start": int, "size": int, **added}
+    arrow = {str: pa.string(), int: pa.int64(), float: pa.float64()}
+    table = pa.table({name: pa.array(values, type=arrow[types[name]]) for name, values in columns.items()})
+    pq.write_table(table, folder / ROWS, compression="zstd")
+
+
+def counted(places: Iterable[Path]) -> tuple[Counts, list[Rejected]]:
+    """What became of the data of finished partitions."""
+    accepted, rejected = 0, list[Rejected]()
+    for place in places:
+        accepted += pq.read_metadata(place / ROWS).num_rows
+        rejected += _read_rejected(place)
+    kept = _first_copies(rejected)
+    return Counts(found=accepted + len(rejected), accepted=accepted, quarantined=len(rejected)), list(kept)
+
+
+def assemble(
+    parts: Mapping[str, Path],
+    folder: Path,
+    manifest: Path,
+    row_type: type[Row],
+    plan: PartitionPlan,
+    counts: Counts,
+    config: SplitConfig,
+) -> None:
+    """Put the partitions' data into `folder`, each as `<id>.tar`, and write the manifest, a row group a partition.
+
+    The rows of a partition are in the order of their keys, which is no order of classes.
+    """
+    filled = [name for name, place in parts.items() if pq.read_metadata(place / ROWS).num_rows]
+    copies, train = _of_all([parts[name] for name in filled], config)
+    schema = schema_of(row_type, plan.spec, counts, plan.empty_folders, filled)
+    begin = 0
+    with atomic_path(manifest) as temporary, pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
+        for name in filled:
+            place_file(parts[name] / DATA, folder / f"{name}.tar")
+            table = pq.read_table(parts[name] / ROWS)
+            own = slice(begin, begin + len(table))
+            begin += len(table)
+            writer.write_table(_final(name, table, copies[own], train[own], schema, plan.spec))
+
+
+def _of_all(places: Sequence[Path], config: SplitConfig) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Of each datum: how many with its key came before it, and whether it is one of the training split."""
+    keys, contents, train = [], [], []
+    for place in places:
+        table = pq.read_table(place / ROWS, columns=["source_sha256", "content_sha256", "side"]).to_pydict()
+        keys.append(np.frombuffer(bytes.fromhex("".join(each[:16] for each in table["source_sha256"])), ">u8"))
+        contents.append(np.frombuffer(bytes.fromhex("".join(table["content_sha256"])), "S32"))
+        sides = zip(table["side"], table["content_sha256"], strict=True)
+        train.append(np.array([(side or split_of(digest, config)) == "train" for side, digest in sides]))
+    if not places:
+        return np.zeros(0, np.int64), np.zeros(0, np.bool_)
+    _, group = np.unique(np.concatenate(contents), return_inverse=True)
+    in_train = np.zeros(group.max() + 1, np.bool_)
+    np.logical_or.at(in_train, group, np.concatenate(train))
+    return _earlier(np.concatenate(keys)), in_train[group]
+
+
+def _earlier(values: NDArray[Any]) -> NDArray[np.int64]:
+    """How many equal values stand before each."""
+    order = np.argsort(values, kind="stable")
+    ordered = values[order]
+    first = np.concatenate([[True], ordered[1:] != ordered[:-1]])
+    places = np.arange(len(values))
+    earlier = np.empty(len(values), np.int64)
+    earlier[order] = places - np.maximum.accumulate(np.where(first, places, 0))
+    return earlier
+
+
+def _final(
+    name: str, table: pa.Table, copies: NDArray[np.int64], train: NDArray[np.bool_], schema: pa.Schema, spec: DataSpec
+) -> pa.Table:
+    """The rows of one partition as the manifest has them."""
+    columns = table.to_pydict()
+    digests = columns["source_sha256"]
+    labels = {class_name: label for label, class_name in enumerate(spec.classes)}
+    columns["key"] = [f"{each[:16]}-{n}" if n else each[:16] for each, n in zip(digests, copies.tolist(), strict=True)]
+    places = zip(columns["start"], columns["size"], strict=True)
+    columns["path"] = [f"{name}.tar#{start}+{size}" for start, size in places]
+    columns["label"] = [labels[each] if each else -1 for each in columns["class_name"]]
+    columns["split"] = ["train" if each else "test" for each in train.tolist()]
+    found = pa.table({field.name: pa.array(columns[field.name], type=field.type) for field in schema}, schema=schema)
+    return found.sort_by("key")
+
+
+def _added(row_type: type[Row]) -> dict[str, type]:
+    """The columns that a kind adds to every row."""
+    shared = {field.name for field in fields(Row)}
+    return {field.name: field.type for field in fields(row_type) if field.name not in shared}  # type: ignore[misc]
+
+
+def _line(rejected: Rejected) -> str:
+    data = None if rejected.data is None else base64.b64encode(rejected.data).decode("ascii")
+    return json.dumps({**asdict(rejected), "data": data}, ensure_ascii=True) + "\n"
+
+
+def _read_rejected(place: Path) -> Iterator[Rejected]:
+    with (place / REJECTED).open(encoding="utf-8") as lines:
+        for line in lines:
+            value = json.loads(line)
+            data = None if value["data"] is None else base64.b64decode(value["data"])
+            yield Rejected(**{**value, "data": data})
+
+
+def _first_copies(rejected: Iterable[Rejected]) -> Iterator[Rejected]:
+    """The bytes of no more than the quarantine keeps."""
+    kept = 0
+    for each in rejected:
+        kept += each.data is not None
+        yield each if kept <= KEPT_FILES else replace(each, data=None)

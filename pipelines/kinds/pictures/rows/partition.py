@@ -1,0 +1,111 @@
+"""Pictures in partitions: where a source is cut, and what a worker does with one of them."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ddpm_core.errors import DataError, ParamsError
+from ddpm_core.files import json_bytes, sha256_bytes
+from pipelines.kinds.partitioned import PartitionPlan, write_partition
+from pipelines.kinds.pictures.rows.prepare import bytes_of, outcome_of, outcomes_of
+from pipelines.kinds.pictures.rows.row import PictureRow
+from pipelines.kinds.pictures.rows.rules import Found, Listing, Rules
+from pipelines.kinds.prepared import Accepted
+from pipelines.kinds.quarantine import Rejected
+from pipelines.partitions.cut import cuts, partition_ids
+from pipelines.partitions.store import PartitionStore, code_digest
+
+if TYPE_CHECKING:
+    from pipelines.kinds.pictures.sources import SourceConfig
+
+
+def partition_plan(source: "SourceConfig", root: Path, mean: int) -> PartitionPlan:
+    """The pictures of a source in partitions of `mean` on the average."""
+    code = code_digest(Path(__file__).parent.glob("*.py"), ("pillow", "numpy"))
+    rules, listing = source.rules(), source.listing(root)
+    _check_each_by_itself(rules, listing, mean)
+    found = _classes_together(listing.found)
+    names = [picture.name for picture in found]
+    parts = cuts(names, mean)
+    return PartitionPlan(
+        ids=partition_ids(names, parts),
+        parts=[found[part] for part in parts],
+        work=lambda store, alone: PicturePartition(rules, bool(listing.classes), store, alone, code),
+        spec=rules.spec(listing.classes),
+        found=len(found),
+        ignored=listing.ignored,
+        empty_folders=listing.empty,
+    )
+
+
+def _check_each_by_itself(rules: Rules, listing: Listing, mean: int) -> None:
+    """What is made of one partition may depend on no other."""
+    for key, asked, none in (
+        ("clusters", rules.clusters, "null"),
+        ("attributes", ", ".join(listing.attributes) or None, "{}"),
+    ):
+        if asked is not None:
+            raise ParamsError(
+                f"source.{key}: must be {none} where data are prepared in partitions (partition.examples: {mean}), "
+                f"got {asked}"
+            )
+
+
+@dataclass(frozen=True)
+class PicturePartition:
+    """The work on one partition. What it makes is kept under the digest of the pictures' bytes, names and classes, of
+    the rules and of the code; so a partition of which nothing changed is read and not decoded."""
+
+    rules: Rules
+    labelled: bool
+    store: PartitionStore
+    alone: bool
+    code: str
+
+    def __call__(self, pictures: Sequence[Found]) -> str:
+        digests = [self._digest(found) for found in pictures]
+        key = self._key(pictures, digests)
+        key = f"{key}-alone" if self.alone else key  # of what a worker died on: the next run tries it again
+        if self.store.find(key) is None:
+            with self.store.adding(key) as folder:
+                write_partition(folder, self._unchanged(pictures, digests), PictureRow, ".png")
+        return key
+
+    def _unchanged(self, pictures: Sequence[Found], digests: Sequence[str | None]) -> Iterator[Accepted | Rejected]:
+        """What becomes of each picture, if its bytes are still those that the key was made of."""
+        for outcome, before in zip(self._outcomes(pictures), digests, strict=True):
+            if None not in (outcome.source_sha256, before) and outcome.source_sha256 != before:
+                raise DataError(f"source.path: {outcome.name} changed while it was read; run prepare again")
+            yield outcome
+
+    def _outcomes(self, pictures: Sequence[Found]) -> Iterable[Accepted | Rejected]:
+        if self.alone:
+            return outcomes_of(pictures, self.rules, self.labelled, workers=1)
+        return (outcome_of(found, self.rules, self.labelled) for found in pictures)
+
+    def _digest(self, found: Found) -> str | None:
+        """Of a picture's bytes; None where they cannot be read."""
+        try:
+            return sha256_bytes(bytes_of(found.content, self.rules))
+        except DataError:
+            return None
+
+    def _key(self, pictures: Sequence[Found], digests: Sequence[str | None]) -> str:
+        described = [
+            (found.name, found.class_name, found.split, getattr(found.content, "shape", None), digest)
+            for found, digest in zip(pictures, digests, strict=True)
+        ]
+        return sha256_bytes(json_bytes([self.code, repr(self.rules), self.labelled, described]))
+
+
+def _classes_together(found: Sequence[Found]) -> Sequence[Found]:
+    """By the place in their class, where names begin with the class: else a partition would hold one class alone."""
+    if all(_place_in_class(picture) != picture.name for picture in found):
+        return sorted(found, key=lambda picture: (_place_in_class(picture), picture.name))
+    return found
+
+
+def _place_in_class(picture: Found) -> str:
+    """`2026-11/1.png` of `cat/2026-11/1.png`."""
+    return picture.name.removeprefix(f"{picture.class_name}/") if picture.class_name is not None else picture.name

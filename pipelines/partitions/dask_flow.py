@@ -1,0 +1,65 @@
+"""Partitions as the tasks of a Prefect flow that Dask works on: the only importer of prefect-dask.
+
+The flow runs inside of the stage. Where the stage was started by a Prefect flow, its server shows the partitions too;
+else Prefect starts a server for the time being. The workers need the package, and the project's folder and
+`$DDPM_HOME` at the same paths: what they make lies there, and only digests travel back.
+"""
+
+import pickle
+from collections import deque
+from collections.abc import Callable, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any, TypeVar
+
+from distributed.scheduler import KilledWorker
+from prefect import flow, task
+from prefect.cache_policies import NO_CACHE
+from prefect_dask import DaskTaskRunner
+
+from pipelines.runtime.environment import prepare_prefect, quieten
+from pipelines.runtime.progress import Progress
+from pipelines.runtime.worker_pool import Died
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+_AHEAD = 4  # partitions a worker that are sent before they are wanted
+
+
+@task(name="partition", cache_policy=NO_CACHE, persist_result=False)
+def partition(packed: bytes) -> Any:
+    """One partition; packed, so that Prefect need not look through thousands of pictures for a future."""
+    work, item = pickle.loads(packed)
+    return work(item)
+
+
+def map_on_dask(
+    work: Callable[[Item], Result], items: Sequence[Item], what: str, workers: int, address: str | None, home: Path
+) -> list[Result | Died]:
+    """By the cluster at this address, else by a local one of so many processes, which ends with the flow."""
+    quieten()
+    prepare_prefect(home)
+    local = {"n_workers": workers, "threads_per_worker": 1, "processes": True, "dashboard_address": None}
+    runner = DaskTaskRunner(address=address) if address else DaskTaskRunner(cluster_kwargs=local)
+
+    @flow(name=f"{what} partitions", task_runner=runner, persist_result=False, validate_parameters=False)
+    def partitions() -> list[Result | Died]:
+        packed = (pickle.dumps((work, item)) for item in items)
+        results: list[Result | Died] = []
+        with Progress(len(items), what, "partitions") as progress:
+            waiting = deque(partition.submit(each) for each in islice(packed, _AHEAD * workers))
+            while waiting:
+                results.append(_result(waiting.popleft()))
+                progress.update()
+                waiting.extend(partition.submit(each) for each in islice(packed, 1))
+        return results
+
+    return partitions()
+
+
+def _result(future: Any) -> Any:
+    try:
+        return future.result()
+    except KilledWorker:
+        return Died(-1)

@@ -1,0 +1,337 @@
+"""Stages prepare and shard in partitions: the same data as in one piece, resumed, and only what changed done again."""
+
+import multiprocessing
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ddpm_core.errors import DataError, IntegrityError, ParamsError
+from ddpm_core.files import atomic_write_json, sha256_file
+from pipelines.kinds import kind_of
+from pipelines.kinds.manifest import Manifest, read_manifest
+from pipelines.kinds.pictures.rows import partition
+from pipelines.kinds.pictures.rows.decode import decode_png
+from pipelines.kinds.pictures.rows.rules import File, Found, Listing
+from pipelines.kinds.prepared import Accepted
+from pipelines.kinds.quarantine import Rejected
+from pipelines.kinds.series import Series
+from pipelines.partitions.runner import Runner
+from pipelines.paths import Paths
+from pipelines.shards.archive import read_index, read_split
+from pipelines.stages import prepare
+from tests.support.pictures import Project, png, write
+
+CLASSES, EACH, MEAN = "ab", 60, 10
+
+
+def files(first: int = 0, last: int = EACH) -> dict[str, bytes]:
+    return {f"{c}/{number:04d}.png": png(100 * number + ord(c)) for c in CLASSES for number in range(first, last)}
+
+
+def project_of(root: Path, pictures: dict[str, bytes], mean: int | None = MEAN) -> Project:
+    root.mkdir(exist_ok=True)
+    write(root / "raw", pictures)
+    project = Project(root)
+    project.paths = Paths(root.resolve(), root.resolve() / "home")
+    project.examples = mean
+    return project
+
+
+@pytest.fixture(autouse=True)
+def here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Partitions in this process: a worker takes a second to start. Two tests below do without."""
+
+    def mapped(self: Runner, work: Callable[[Any], Any], items: Any, what: str) -> list[Any]:
+        return [work(item) for item in items]
+
+    monkeypatch.setattr(Runner, "map", mapped)
+
+
+@pytest.fixture
+def decoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names of the pictures that were decoded."""
+    names: list[str] = []
+    whole = partition.outcome_of
+
+    def noted(found: Found, *rest: Any) -> Accepted | Rejected:
+        names.append(found.name)
+        return whole(found, *rest)
+
+    monkeypatch.setattr(partition, "outcome_of", noted)
+    return names
+
+
+def packed(project: Project) -> dict[str, str]:
+    """The shards by name, each with its digest."""
+    atomic_write_json(project.paths.contract, {"passed": True})
+    project.shard()
+    index = read_index(project.paths.shards)
+    return {shard.name: shard.sha256 for split in index.splits for shard in index.shards(split)}
+
+
+def described(manifest: Manifest) -> set[tuple[Any, ...]]:
+    return {
+        (row.key, row.label, row.class_name, row.split, row.source, row.content_sha256, row.sha256, row.mean)
+        for row in manifest.rows
+    }
+
+
+HOSTILE = {
+    **files(),
+    "b/copy.png": png(ord("a")),  # of a/0000.png, with a label of its own
+    "a/words.png": b"a text",
+    "b/empty.png": b"",
+    "stray.png": png(5),
+}
+
+
+def test_partitions_give_the_same_rows_as_one_piece(tmp_path: Path) -> None:
+    whole, parts = project_of(tmp_path / "1", HOSTILE, None), project_of(tmp_path / "2", HOSTILE)
+    one, many = whole.prepare(), parts.prepare()
+    assert len(many.partitions) > 5
+    assert (one.counts, one.spec, one.empty_folders) == (many.counts, many.spec, many.empty_folders)
+    assert whole.reasons() == parts.reasons()
+    keys_of_copies = {"0000.png", "copy.png"}  # which of two copies is the first may differ
+    rest = [{row for row in described(each) if row[4].split("/")[1] not in keys_of_copies} for each in (one, many)]
+    assert rest[0] == rest[1]
+    assert len({row.key for row in many.rows}) == len(many.rows)
+
+
+def test_equal_contents_lie_on_one_side_whatever_their_partition(tmp_path: Path) -> None:
+    copies = {f"a/{number:04d}.png": png(number % 7) for number in range(80)}
+    manifest = project_of(tmp_path, {**copies, "b/1.png": png(99)}).prepare()
+    sides: dict[str, set[str]] = {}
+    for row in manifest.rows:
+        sides.setdefault(row.content_sha256, set()).add(row.split)
+    assert len(manifest.partitions) > 3
+    assert all(len(each) == 1 for each in sides.values())
+    assert len({row.key for row in manifest.rows}) == 81
+
+
+def test_every_example_is_in_a_shard_of_its_split(tmp_path: Path) -> None:
+    project = project_of(tmp_path, files())
+    manifest = project.prepare()
+    project.validate()
+    project.shard()
+    for split in ("train", "test"):
+        rows = {row.key: row for row in manifest.of_split(split)}
+        read = read_split(project.paths.shards, split)
+        assert sorted(read.keys) == sorted(rows)
+        for key, label, image in zip(read.keys, read.cond["label"], read.x, strict=True):
+            row = rows[key]
+            tar, _, place = row.path.partition("#")
+            start, size = map(int, place.split("+"))
+            data = (project.paths.prepared / tar).read_bytes()[start : start + size]
+            assert label == row.label
+            assert np.array_equal(image, decode_png(data))
+
+
+def test_classes_mix_in_every_partition(tmp_path: Path) -> None:
+    manifest = project_of(tmp_path, files()).prepare()
+    rows: Any = manifest.rows
+    groups = [{row.label for row in rows.group(number)} for number in range(len(manifest.partitions))]
+    assert groups.count({0, 1}) >= len(groups) - 2
+
+
+def test_twice_the_same_bytes_and_nothing_decoded_again(tmp_path: Path, decoded: list[str]) -> None:
+    project = project_of(tmp_path, files())
+    project.prepare()
+    shards, before = packed(project), sha256_file(project.paths.manifest)
+    assert len(decoded) == 2 * EACH
+    project.prepare()
+    assert (packed(project), sha256_file(project.paths.manifest)) == (shards, before)
+    assert len(decoded) == 2 * EACH
+
+
+def test_a_store_of_its_own_gives_the_same_bytes(tmp_path: Path) -> None:
+    one, two = project_of(tmp_path / "1", files()), project_of(tmp_path / "2", files())
+    one.prepare()
+    two.prepare()
+    assert packed(one) == packed(two)
+    assert sha256_file(one.paths.manifest) == sha256_file(two.paths.manifest)
+
+
+def test_new_pictures_change_only_the_shards_they_fall_into(tmp_path: Path, decoded: list[str]) -> None:
+    project = project_of(tmp_path, files())
+    project.prepare()
+    before = packed(project)
+    write(project.raw, files(EACH, EACH + 3))
+    decoded.clear()
+    project.prepare()
+    after = packed(project)
+    kept = set(before.items()) & set(after.items())
+    assert len(kept) >= len(before) - 4
+    assert len(decoded) < 4 * MEAN
+    fresh = project_of(tmp_path / "fresh", files(0, EACH + 3))
+    fresh.prepare()
+    assert packed(fresh) == after  # no history in the bytes
+
+
+def test_a_run_that_was_interrupted_goes_on_where_it_was(
+    tmp_path: Path, decoded: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    undisturbed = project_of(tmp_path / "1", files())
+    undisturbed.prepare()
+    project = project_of(tmp_path / "2", files())
+    decoded.clear()
+    whole = partition.write_partition
+
+    def ending(*arguments: Any) -> None:
+        if len(decoded) > EACH:
+            raise KeyboardInterrupt
+        whole(*arguments)
+
+    monkeypatch.setattr(partition, "write_partition", ending)
+    with pytest.raises(KeyboardInterrupt):
+        project.prepare()
+    assert not project.paths.manifest.exists()
+    finished = len(decoded)
+    monkeypatch.setattr(partition, "write_partition", whole)
+    project.prepare()
+    assert len(decoded) == 2 * EACH > finished
+    assert sha256_file(project.paths.manifest) == sha256_file(undisturbed.paths.manifest)
+
+
+def test_a_picture_of_new_bytes_under_an_old_name_is_seen(tmp_path: Path, decoded: list[str]) -> None:
+    project = project_of(tmp_path, files())
+    project.prepare()
+    picture = project.raw / "a" / "0030.png"
+    before = picture.stat()
+    picture.write_bytes(png(9_999)[: before.st_size].ljust(before.st_size, b"\0"))
+    os.utime(picture, ns=(before.st_atime_ns, before.st_mtime_ns))
+    decoded.clear()
+    project.prepare()
+    assert "a/0030.png" in decoded
+    assert len(decoded) < 4 * MEAN
+
+
+def test_rules_that_change_make_all_anew(tmp_path: Path, decoded: list[str]) -> None:
+    project = project_of(tmp_path, files())
+    project.prepare()
+    decoded.clear()
+    project.source = replace(project.source, size=6)
+    assert project.prepare().spec.shape == (3, 6, 6)
+    assert len(decoded) == 2 * EACH
+
+
+def test_a_finished_partition_that_was_damaged_is_made_anew(tmp_path: Path) -> None:
+    project = project_of(tmp_path, files())
+    project.prepare()
+    before = packed(project)
+    for place in project.paths.partitions.rglob("*.tar"):
+        data = bytearray(place.read_bytes())
+        data[600] ^= 1
+        place.unlink()
+        place.write_bytes(bytes(data))
+    project.prepare()
+    assert packed(project) == before
+
+
+def test_the_store_keeps_what_is_used_and_nothing_else(tmp_path: Path) -> None:
+    project = project_of(tmp_path, files())
+    for mean in (MEAN, 3 * MEAN):
+        project.examples = mean
+        manifest = project.prepare()
+        packed(project)
+        for stage in ("prepare", "shard"):
+            kept = [place for place in (project.paths.partitions / stage).iterdir() if place.name != ".lock"]
+            assert len(kept) == len(manifest.partitions)
+
+
+def test_data_that_are_damaged_after_prepare_are_told(tmp_path: Path) -> None:
+    project = project_of(tmp_path, files())
+    project.prepare()
+    place = next(iter(project.paths.prepared.glob("*.tar")))
+    data = bytearray(place.read_bytes())
+    data[600] ^= 1
+    place.unlink()
+    place.write_bytes(bytes(data))
+    with pytest.raises(IntegrityError, match=r"its SHA-256 must be .*, as the manifest says"):
+        packed(project)
+    place.unlink()
+    with pytest.raises(IntegrityError, match="the manifest lists this file, but it is missing"):
+        packed(project)
+
+
+def test_pictures_that_cannot_be_used_at_all_are_an_error(tmp_path: Path) -> None:
+    project = project_of(tmp_path, {"a/1.png": b"words", "a/2.png": b"more"})
+    with pytest.raises(DataError, match=r"at least one example .* all 2 were refused"):
+        project.prepare()
+    assert not project.paths.prepared.exists()
+    assert not project.paths.manifest.exists()
+
+
+def test_rows_are_read_by_place_and_by_slice(tmp_path: Path) -> None:
+    rows = project_of(tmp_path, files()).prepare().rows
+    every = list(rows)
+    assert len(rows) == len(every) == 2 * EACH
+    assert [rows[number] for number in (0, 57, -1)] == [every[0], every[57], every[-1]]
+    assert rows[5:60:7] == every[5:60:7]
+
+
+def test_a_kind_without_partitions_says_so() -> None:
+    assert isinstance(kind_of("series"), Series)
+    with pytest.raises(ParamsError, match=r"partition\.examples: must be null for kind series"):
+        kind_of("series").partition_plan(None, Path(), 10)
+
+
+@dataclass(frozen=True)
+class Deadly(File):
+    """A picture that ends every worker process that touches it."""
+
+    def read(self, limit: int) -> bytes:
+        if multiprocessing.parent_process() is not None:
+            os._exit(9)
+        return super().read(limit)
+
+
+@dataclass(frozen=True)
+class DeadlySource:
+    """A folder's pictures, one of them deadly."""
+
+    folder: Any
+    path: str = "raw"
+
+    def rules(self) -> Any:
+        return self.folder.rules()
+
+    def facts(self) -> Any:
+        return self.folder.facts()
+
+    def listing(self, root: Path) -> Listing:
+        listing = self.folder.listing(root)
+        found = [self._deadly(each) if each.name == "a/0003.png" else each for each in listing.found]
+        return Listing(found, listing.classes, listing.ignored)
+
+    def _deadly(self, found: Found) -> Found:
+        assert isinstance(found.content, File)
+        content = Deadly(found.content.path, found.content.within)
+        return Found(found.name, found.class_name, content, found.split)
+
+
+@pytest.fixture
+def in_processes(here: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
+
+
+def test_a_picture_that_kills_its_worker_costs_itself_alone(tmp_path: Path, in_processes: None) -> None:
+    project = project_of(tmp_path, files(0, 12), 1_000)
+    project.source = DeadlySource(project.source)
+    manifest = project.prepare()
+    assert (manifest.counts.accepted, manifest.counts.quarantined) == (23, 1)
+    assert project.reasons() == {"a/0003.png": "the process that decoded it died"}
+
+
+def test_workers_give_what_this_process_gives(tmp_path: Path, in_processes: None) -> None:
+    project = project_of(tmp_path, files(0, 20))
+    params = project.params
+    params.runtime.workers = 2
+    prepare.run(params, project.paths, None)  # type: ignore[arg-type]
+    rows = described(read_manifest(project.paths.manifest))
+    whole = project_of(tmp_path / "whole", files(0, 20), None)
+    assert described(whole.prepare()) == rows
