@@ -1,16 +1,20 @@
 """Stages prepare and shard on very many small pictures: CPU seconds, and the most memory of all processes together.
 
     python benchmarks/scale.py make raw.tar --pictures 100000 [--new 0.01]
-    python benchmarks/scale.py run FOLDER raw.tar prepare shard [--partition 5000] [--workers 2] [--runner dask]
+    python benchmarks/scale.py run FOLDER raw.tar prepare shard [--partition 1000] [--workers 2] [--runner dask]
+    python benchmarks/scale.py main --pictures 1000000
 
 `make` writes a tar of grey PNGs of 28 x 28 pixels in ten class folders; with --new so many more follow in a folder of
 their own within each class. `run` makes a project in FOLDER, unless there is one, and runs stages in it as DVC would.
-Memory is the proportional share (PSS) of every process of the stage, looked at twice a second.
+Memory is the proportional share (PSS) of every process of the stage, looked at twice a second. `main` does what the
+main process of stage prepare does for so many pictures, and nothing of the workers: it lists them, cuts the list and
+puts finished partitions together. The tar's headers and the workers' results are made up.
 """
 
 import argparse
 import io
 import json
+import multiprocessing
 import os
 import resource
 import shutil
@@ -18,6 +22,7 @@ import struct
 import subprocess
 import sys
 import tarfile
+import tempfile
 import time
 import zlib
 from pathlib import Path
@@ -29,9 +34,18 @@ ROOT = Path(__file__).parents[1]
 sys.path.append(str(ROOT))
 
 from ddpm_core.files import atomic_write_json, sha256_file  # noqa: E402
-from pipelines.params import read_yaml  # noqa: E402
+from pipelines.kinds.partitioned import PartitionPlan, assemble, counted, write_partition  # noqa: E402
+from pipelines.kinds.pictures.rows.partition import partition_plan  # noqa: E402
+from pipelines.kinds.pictures.rows.row import PictureRow  # noqa: E402
+from pipelines.kinds.pictures.sources import ImageFolder, image_folder  # noqa: E402
+from pipelines.kinds.pictures.sources.contents import Slice  # noqa: E402
+from pipelines.kinds.pictures.sources.tar_files import TarEntry  # noqa: E402
+from pipelines.kinds.prepared import Accepted  # noqa: E402
+from pipelines.kinds.split import SplitConfig  # noqa: E402
+from pipelines.params import parse, read_yaml  # noqa: E402
 
 SIDE, CLASSES = 28, 10
+COLUMNS = {"width": SIDE, "height": SIDE, "mode": "L", "mean": 127.5, "std": 60.25, "min": 0, "max": 255}
 SOURCE = {
     "kind": "image_folder",
     "labels": "folders",
@@ -60,9 +74,14 @@ def main() -> None:
     run.add_argument("--partition", type=int)
     run.add_argument("--workers", type=int, default=2)
     run.add_argument("--runner", default="local")
+    alone = commands.add_parser("main")
+    alone.add_argument("--pictures", type=int, required=True)
+    alone.add_argument("--partition", type=int, default=1000)
     args = parser.parse_args()
     if args.command == "make":
         make_tar(args.to, args.pictures, round(args.new * args.pictures))
+    elif args.command == "main":
+        print(json.dumps(main_process(args.pictures, args.partition)))
     else:
         args.folder = args.folder.resolve()
         make_project(args.folder, args.source.resolve(), args.partition, args.workers, args.runner)
@@ -91,6 +110,47 @@ def picture(number: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + b"".join(
         struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in chunks
     )
+
+
+def main_process(pictures: int, mean: int) -> dict[str, object]:
+    """The memory of the main process after the listing, after the cuts, and at its most."""
+    image_folder.read_tar = lambda path, root: [  # type: ignore[attr-defined]
+        TarEntry((str(i % CLASSES), "old", f"{i // CLASSES:07d}.png"), Slice(path, "", 1024 * i, 300, (0, 0)))
+        for i in range(pictures)
+    ]
+    with tempfile.TemporaryDirectory() as name:
+        root = Path(name)
+        make_tar(root / "raw.tar", 1, 0)
+        source: ImageFolder = parse(ImageFolder, {"path": "raw.tar", **SOURCE}, "source")
+        plan = partition_plan(source, root, mean)
+        planned = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        parts = {name: root / "store" / name for name in plan.ids}
+        maker = multiprocessing.get_context("fork").Process(target=make_results, args=(plan, parts))
+        maker.start()
+        maker.join()
+        (root / "prepared").mkdir()
+        counts, _ = counted(parts.values())
+        split = SplitConfig(seed=0, test_fraction=0.2)
+        assemble(parts, root / "prepared", root / "manifest.parquet", PictureRow, plan, counts, split)
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return {
+        "pictures": counts.accepted,
+        "partitions": len(parts),
+        "planned_mb": round(1024 * planned / 1e6),
+        "peak_mb": round(1024 * used.ru_maxrss / 1e6),
+        "cpu_s": round(used.ru_utime + used.ru_stime, 1),
+    }
+
+
+def make_results(plan: PartitionPlan, parts: dict[str, Path]) -> None:
+    """Finished partitions with digests drawn at random."""
+    for part, place in zip(plan.parts, parts.values(), strict=True):
+        place.mkdir(parents=True)
+        outcomes = (
+            Accepted(each.name, each.class_name, None, os.urandom(32).hex(), os.urandom(32).hex(), b"", COLUMNS)
+            for each in part
+        )
+        write_partition(place, outcomes, PictureRow, ".png")
 
 
 def make_project(folder: Path, source: Path, partition: int | None, workers: int, runner: str) -> None:

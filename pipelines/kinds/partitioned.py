@@ -14,7 +14,7 @@ import base64
 import io
 import json
 import tarfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -93,14 +93,11 @@ def write_partition(folder: Path, outcomes: Iterable[Accepted | Rejected], row_t
     pq.write_table(table, folder / ROWS, compression="zstd")
 
 
-def counted(places: Iterable[Path]) -> tuple[Counts, list[Rejected]]:
-    """What became of the data of finished partitions."""
-    accepted, rejected = 0, list[Rejected]()
-    for place in places:
-        accepted += pq.read_metadata(place / ROWS).num_rows
-        rejected += _read_rejected(place)
-    kept = _first_copies(rejected)
-    return Counts(found=accepted + len(rejected), accepted=accepted, quarantined=len(rejected)), list(kept)
+def counted(places: Collection[Path]) -> tuple[Counts, list[Rejected]]:
+    """What became of the data of finished partitions; with the bytes of as many refused as the quarantine keeps."""
+    accepted = sum(pq.read_metadata(place / ROWS).num_rows for place in places)
+    rejected = list(_first_copies(each for place in places for each in _read_rejected(place)))
+    return Counts(found=accepted + len(rejected), accepted=accepted, quarantined=len(rejected)), rejected
 
 
 def assemble(
@@ -193,7 +190,7 @@ def _read_rejected(place: Path) -> Iterator[Rejected]:
 
 
 def _first_copies(rejected: Iterable[Rejected]) -> Iterator[Rejected]:
-    """The bytes of no more than the quarantine keeps."""
+    """All, the first with their bytes."""
     kept = 0
     for each in rejected:
         kept += each.data is not None

@@ -9,7 +9,6 @@ import pickle
 from collections import deque
 from collections.abc import Callable, Sequence
 from itertools import islice
-from pathlib import Path
 from typing import Any, TypeVar
 
 from distributed.scheduler import KilledWorker
@@ -17,7 +16,6 @@ from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 from prefect_dask import DaskTaskRunner
 
-from pipelines.runtime.environment import prepare_prefect, quieten
 from pipelines.runtime.progress import Progress
 from pipelines.runtime.worker_pool import Died
 
@@ -35,11 +33,9 @@ def partition(packed: bytes) -> Any:
 
 
 def map_on_dask(
-    work: Callable[[Item], Result], items: Sequence[Item], what: str, workers: int, address: str | None, home: Path
+    work: Callable[[Item], Result], items: Sequence[Item], what: str, workers: int, address: str | None
 ) -> list[Result | Died]:
     """By the cluster at this address, else by a local one of so many processes, which ends with the flow."""
-    quieten()
-    prepare_prefect(home)
     local = {"n_workers": workers, "threads_per_worker": 1, "processes": True, "dashboard_address": None}
     runner = DaskTaskRunner(address=address) if address else DaskTaskRunner(cluster_kwargs=local)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal, TypeVar
 
 from ddpm_core.errors import ParamsError
+from pipelines.runtime.environment import prepare_prefect, quieten
 from pipelines.runtime.progress import tracked
 from pipelines.runtime.worker_pool import Died, map_in_workers, plain
 
@@ -42,6 +43,8 @@ class Runner:
                 "runtime.runner: dask needs the package prefect-dask, which is not installed; run `pip install "
                 "'ddpm-pipeline[dask]'`, or set it to local"
             )
+        quieten()
+        prepare_prefect(self.home)  # before Prefect is imported, which reads its settings then
         from pipelines.partitions.dask_flow import map_on_dask
 
-        return map_on_dask(work, items, what, self.workers, os.environ.get(ADDRESS), self.home)
+        return map_on_dask(work, items, what, self.workers, os.environ.get(ADDRESS))

@@ -12,7 +12,7 @@ import pytest
 
 from ddpm_core.errors import DataError, IntegrityError, ParamsError
 from ddpm_core.files import atomic_write_json, sha256_file
-from pipelines.kinds import kind_of
+from pipelines.kinds import kind_of, partitioned
 from pipelines.kinds.manifest import Manifest, read_manifest
 from pipelines.kinds.pictures.rows import partition
 from pipelines.kinds.pictures.rows.decode import decode_png
@@ -210,6 +210,17 @@ def test_a_picture_of_new_bytes_under_an_old_name_is_seen(tmp_path: Path, decode
     assert len(decoded) < 4 * MEAN
 
 
+def test_a_picture_that_moves_to_another_class_has_its_label_in_the_shard(tmp_path: Path) -> None:
+    project = project_of(tmp_path, files())
+    project.prepare()
+    before = packed(project)
+    (project.raw / "a" / "0030.png").rename(project.raw / "b" / "0030x.png")
+    row = next(row for row in project.prepare().rows if row.source == "b/0030x.png")
+    assert packed(project) != before
+    read = read_split(project.paths.shards, row.split)
+    assert read.cond["label"][read.keys.index(row.key)] == 1
+
+
 def test_rules_that_change_make_all_anew(tmp_path: Path, decoded: list[str]) -> None:
     project = project_of(tmp_path, files())
     project.prepare()
@@ -256,6 +267,18 @@ def test_data_that_are_damaged_after_prepare_are_told(tmp_path: Path) -> None:
     place.unlink()
     with pytest.raises(IntegrityError, match="the manifest lists this file, but it is missing"):
         packed(project)
+
+
+def test_bytes_of_refused_pictures_are_held_for_the_quarantine_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(partitioned, "KEPT_FILES", 7)
+    project = project_of(tmp_path, {**files(0, 5), **{f"a/x{number:03d}.png": b"%d" % number for number in range(60)}})
+    project.prepare()
+    places = [place for place in (project.paths.partitions / "prepare").iterdir() if place.is_dir()]
+    counts, rejected = partitioned.counted(places)
+    assert counts.quarantined == len(rejected) == len(project.reasons()) == 60
+    assert [each.data is not None for each in rejected] == [True] * 7 + [False] * 53
 
 
 def test_pictures_that_cannot_be_used_at_all_are_an_error(tmp_path: Path) -> None:

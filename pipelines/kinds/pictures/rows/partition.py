@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from ddpm_core.errors import DataError, ParamsError
 from ddpm_core.files import json_bytes, sha256_bytes
+from pipelines.kinds import partitioned
 from pipelines.kinds.partitioned import PartitionPlan, write_partition
 from pipelines.kinds.pictures.rows.prepare import bytes_of, outcome_of, outcomes_of
 from pipelines.kinds.pictures.rows.row import PictureRow
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
 
 def partition_plan(source: "SourceConfig", root: Path, mean: int) -> PartitionPlan:
     """The pictures of a source in partitions of `mean` on the average."""
-    code = code_digest(Path(__file__).parent.glob("*.py"), ("pillow", "numpy"))
+    files = [*Path(__file__).parent.glob("*.py"), Path(partitioned.__file__)]
+    code = code_digest(files, ("numpy", "pillow", "pyarrow"))
     rules, listing = source.rules(), source.listing(root)
     _check_each_by_itself(rules, listing, mean)
     found = _classes_together(listing.found)
