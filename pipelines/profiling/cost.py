@@ -71,8 +71,8 @@ class Cost:
         main = sorted(self.stages.items(), key=lambda item: -item[1])[:4]
         shown = ", ".join(f"{name} {_duration(seconds)}" for name, seconds in main)
         timed = [
-            f"{1000 * of.step:.0f} ms a training step",
-            f"{1000 * of.evaluation:.2g} ms a network evaluation of one sample",
+            f"{_brief(of.step)} a training step",
+            f"{_brief(of.evaluation)} a network evaluation of one sample",
             f"{of.start:.0f} s to start a stage",
             *([f"{1000 * of.looked:.0f} ms a picture in EfficientNet-Lite0"] if of.looked else []),
         ]
@@ -94,6 +94,8 @@ def cost_of(params: "Params", spec: DataSpec, arrays: Arrays, counts: tuple[int,
     samples = params.evaluate.samples(test) if hasattr(params.evaluate, "samples") else test
     seconds = {name: starts * of.start for name, starts in _STARTS.items()}
     seconds["prepare"] += prepare
+    if getattr(params.source, "clusters", None) is not None:
+        seconds["shard"] += (train + test) * of.looked
     seconds["train"] += params.train.steps * of.step
     seconds["reference"] += _reference_seconds(params, of, counts)
     seconds["evaluate"] += _evaluate_seconds(params, of, samples)
@@ -253,6 +255,13 @@ def _peak() -> float:
     import resource
 
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+def _brief(seconds: float) -> str:
+    milliseconds = 1000 * seconds
+    if milliseconds < 10:
+        return f"{milliseconds:.2g} ms"
+    return f"{milliseconds:.0f} ms" if milliseconds < 10_000 else f"{seconds:.0f} s"
 
 
 def _duration(seconds: float) -> str:

@@ -116,3 +116,19 @@ def test_each_guided_step_counts_twice() -> None:
 
     params = load_params(ROOT / "params.yaml")
     assert _evaluations(params) == pytest.approx(10 * (1 + 0.65))
+
+
+@pytest.mark.parametrize(
+    ("seconds", "brief", "duration"),
+    [
+        (0.0036, "3.6 ms", "0 s"),
+        (0.271, "271 ms", "0 s"),
+        (39.3, "39 s", "39 s"),
+        (5 * 3600, "18000 s", "5.0 h"),
+        (3.2e7, "32000000 s", "370 days"),
+    ],
+)
+def test_times_are_said_in_units_that_fit(seconds: float, brief: str, duration: str) -> None:
+    from pipelines.profiling.cost import _brief, _duration
+
+    assert (_brief(seconds), _duration(seconds)) == (brief, duration)
