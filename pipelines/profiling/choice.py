@@ -1,9 +1,12 @@
 """A value for a key of params.yaml, and why."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from pipelines.projects.own_presets import OwnPreset
 
 _SOURCES = Path(__file__).resolve().parent / "sources"
 
@@ -46,3 +49,22 @@ class Chosen:
         if self.warnings:
             parts += ["\nLook at this\n", *(f"  {line}\n" for line in self.warnings)]
         return "".join(parts)
+
+
+def of_preset(preset: OwnPreset | None, values: Mapping[str, Any]) -> list[Choice]:
+    """The values of a preset as choices."""
+    return [Choice(key, value, f"preset {preset.name}") for key, value in values.items()] if preset else []
+
+
+def words_of(preset: OwnPreset | None) -> tuple[str, ...]:
+    return (f"taken as {preset.about}: preset {preset.name}",) if preset else ()
+
+
+def gpu_words(preset: OwnPreset | None) -> tuple[str, ...]:
+    """What is said of a preset that nobody should wait for on a CPU."""
+    if preset is None or not preset.gpu:
+        return ()
+    return (
+        f"preset {preset.name} has the network and the training of its paper and needs a GPU; it has not been trained "
+        "to the end with this code",
+    )

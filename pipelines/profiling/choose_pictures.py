@@ -4,8 +4,7 @@ import math
 from collections.abc import Iterator
 
 from ddpm_core.errors import ParamsError
-from pipelines.profiling.choice import Choice, Chosen, source_text
-from pipelines.profiling.choose_set import gpu_words, of_preset, words_of
+from pipelines.profiling.choice import Choice, Chosen, gpu_words, of_preset, source_text, words_of
 from pipelines.profiling.pictures import MIN_SIDE, PictureProfile
 from pipelines.projects.own_presets import OwnPreset, own_preset
 

@@ -1,12 +1,10 @@
 """A data set that torchvision knows: nothing has to be found out; the preset says it all."""
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from ddpm_core.errors import DataError
 from pipelines.kinds.pictures.sources.torchvision_set import Torchvision
-from pipelines.profiling.choice import Choice, Chosen, source_text
+from pipelines.profiling.choice import Choice, Chosen, gpu_words, of_preset, source_text, words_of
 from pipelines.projects.own_presets import OwnPreset
 
 _FRACTION = 0.2  # held out, where the split is by digest
@@ -44,23 +42,4 @@ def choose(preset: OwnPreset, root: Path, path: str) -> tuple[Chosen, Torchvisio
             prepare_seconds=_SECONDS * len(found),
         ),
         source,
-    )
-
-
-def of_preset(preset: OwnPreset | None, values: Mapping[str, Any]) -> list[Choice]:
-    """The values of a preset as choices."""
-    return [Choice(key, value, f"preset {preset.name}") for key, value in values.items()] if preset else []
-
-
-def words_of(preset: OwnPreset | None) -> tuple[str, ...]:
-    return (f"taken as {preset.about}: preset {preset.name}",) if preset else ()
-
-
-def gpu_words(preset: OwnPreset | None) -> tuple[str, ...]:
-    """What is said of a preset that nobody should wait for on a CPU."""
-    if preset is None or not preset.gpu:
-        return ()
-    return (
-        f"preset {preset.name} has the network and the training of its paper and needs a GPU; it has not been trained "
-        "to the end with this code",
     )

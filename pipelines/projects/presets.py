@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ddpm_core.errors import ParamsError
+from pipelines.projects.own_presets import own_presets
 
 FOLDER = Path(__file__).resolve().parents[1] / "presets"
 
@@ -15,7 +16,7 @@ def presets() -> Mapping[str, Path]:
 
 def preset(name: str) -> Path:
     """The params.yaml of one preset."""
-    known, own = presets(), sorted(file.stem for file in (FOLDER / "own").glob("*.yaml"))
+    known, own = presets(), list(own_presets())
     if name in own:
         raise ParamsError(f"--preset {name}: must come with --data PATH, your own pictures or the root of the data set")
     if name not in known:
