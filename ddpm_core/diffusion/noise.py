@@ -38,13 +38,20 @@ class Purpose(IntEnum):
 
 def generator(seed: int, purpose: Purpose, step: int = 0, item: int = 0) -> np.random.Generator:
     """The generator of one (seed, purpose, step, item)."""
+    key, counter = _key_and_counter(seed, purpose, step, item)
+    return np.random.Generator(np.random.Philox(key=key, counter=counter))
+
+
+def _key_and_counter(
+    seed: int, purpose: Purpose, step: int, item: int
+) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
     for name, value in (("seed", seed), ("step", step), ("item", item)):
         if not isinstance(value, int | np.integer) or not 0 <= value < _TOP:
             raise ParamsError(f"{name}: must be a whole number from 0 to 2^64 - 1, got {value}")
     # As uint64 arrays: numpy turns lists of large Python ints into floats.
     key = np.array([seed, int(purpose)], dtype=np.uint64)
     counter = np.array([0, 0, step, item], dtype=np.uint64)
-    return np.random.Generator(np.random.Philox(key=key, counter=counter))
+    return key, counter
 
 
 def initial(seeds: int | Sequence[int], shape: Sequence[int], items: int | Sequence[int] = 0) -> NDArray[np.float32]:
@@ -62,8 +69,13 @@ def step_noise(
     """Unit noise of a step for each (seed, step, item), [n, *shape]; one number stands for all items."""
     rows = _rows(seeds, step, items)
     out = np.empty((len(rows), *shape), dtype=np.float32)
+    # One generator, set to the state that `generator` begins with: to make one takes as long as the noise of an item.
+    bits = np.random.Philox(0)
+    draw, state = np.random.Generator(bits), bits.state
     for i, (seed, at, item) in enumerate(rows):
-        generator(seed, purpose, at, item).standard_normal(out=out[i], dtype=np.float32)
+        key, counter = _key_and_counter(seed, purpose, at, item)
+        bits.state = {**state, "state": {"key": key, "counter": counter}}
+        draw.standard_normal(out=out[i], dtype=np.float32)
     return out
 
 

@@ -114,7 +114,8 @@ class SamplingPlan:
         schedule = parameterisation.schedule
         schedule.must_hold(self.t, 1)
         for name, theirs in (("a", schedule.a), ("g", schedule.g), ("time", schedule.time)):
-            if not np.allclose(getattr(self, name), theirs[self.t], rtol=1e-6, atol=1e-12):
+            own, wanted = getattr(self, name), theirs[self.t]
+            if not (np.array_equal(own, wanted) or np.allclose(own, wanted, rtol=1e-6, atol=1e-12)):
                 raise ParamsError(
                     f"plan {self.kind}: must be made of the parameterisation's own schedule, but {name} differs; "
                     "make it of parameterisation.schedule"
@@ -211,5 +212,6 @@ def _table(rows: Any) -> Floats:
 
 def _used(table: Floats) -> list[tuple[float, ...]]:
     """Each row up to its last value that is not 0, so that the loop skips the zeros."""
-    ends = [np.flatnonzero(row).max(initial=-1) + 1 for row in table]
-    return [tuple(row[:end].tolist()) for row, end in zip(table, ends, strict=True)]
+    places = np.arange(1, table.shape[1] + 1)
+    ends = np.where(table != 0, places, 0).max(axis=1, initial=0).tolist()
+    return [tuple(row[:end]) for row, end in zip(table.tolist(), ends, strict=True)]
