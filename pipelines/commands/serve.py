@@ -1,12 +1,14 @@
 """`ddpm serve`: the HTTP service over bundles."""
 
 import argparse
+import gc
 import logging
 import math
 import os
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin, get_type_hints
@@ -16,6 +18,8 @@ from pipelines.commands.common import Verbs, project_paths
 from pipelines.serving.ops.settings import OPTIONS, PREFIX, Settings, as_yaml, resolve
 
 if TYPE_CHECKING:
+    from pipelines.serving.follow import Watcher
+    from pipelines.serving.hosted import Models
     from pipelines.serving.service import Limits
     from pipelines.serving.sources import Source
 
@@ -46,17 +50,38 @@ def add_to(verbs: Verbs) -> None:
 
 
 def serve(args: argparse.Namespace) -> None:
-    settings = _settings(args)
-    if args.print_config:
-        sys.stdout.write(as_yaml(settings))
-        return
+    with _without_collections():
+        settings = _settings(args)
+        if args.print_config:
+            sys.stdout.write(as_yaml(settings))
+            return
+        models, watcher = _models(args, settings)
+        from pipelines.serving import app
+
+        application = app.app_of(models, watcher)
+    app.serve(application, settings)
+
+
+@contextmanager
+def _without_collections() -> Iterator[None]:
+    """Little of what a start makes is garbage, and to look for it takes a tenth of the start's time; what is there at
+    the end stays, so no later collection looks at it either."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
+def _models(args: argparse.Namespace, settings: Settings) -> "tuple[Models, Watcher]":
+    """The models, open and tried, and what looks for their new versions."""
     sources = _sources(args, settings)
     bundle = Path(settings.bundle) if settings.bundle else None if sources else project_paths(args).bundle
     from pipelines.runtime.environment import limit_threads
 
     limit_threads(settings.threads)
     bundle = _variant(bundle, settings.variant)
-    from pipelines.serving import app
     from pipelines.serving.ops import logs
     from pipelines.serving.sources import FolderSource
     from pipelines.serving.start import FAST, ONLY_MODEL, Hosting, open_models, refuse_unless_student
@@ -74,15 +99,15 @@ def serve(args: argparse.Namespace) -> None:
     models, watcher = open_models(bundle, sources, limits, hosting)
     if settings.fast is not None:
         refuse_unless_student(models)
-    app.serve(app.app_of(models, watcher), settings)
+    return models, watcher
 
 
 def _variant(bundle: Path | None, asked: str) -> Path | None:
     """The folder of the bundle's variant that is asked for."""
+    if asked == "fp32":
+        return bundle
     from pipelines.variants.index import FP32, choose
 
-    if asked == FP32:
-        return bundle
     if bundle is None:
         raise ParamsError(f"--variant: belongs to --bundle; what --model follows is served as it is, got {asked}")
     from ddpm_core.bundle.format import read_bundle
@@ -141,7 +166,7 @@ def _limits(settings: Settings, names: set[str]) -> "Callable[[str], Limits]":
     """The limits of each model: those of all, and its own --model-limit."""
     from pipelines.serving.service import Limits
 
-    shared = Limits(settings.max_cost, settings.queue, settings.at_once, settings.timeout, body_bytes=None)
+    shared = Limits(settings.max_cost, settings.queue, settings.at_once, settings.timeout, None, settings.batch)
     own: dict[str, Limits] = {}
     for text in settings.model_limit:
         name, _, limit = text.partition(":")

@@ -23,7 +23,8 @@ from ddpm_core.samplers.config import GuidanceConfig, SampleConfig, named
 from ddpm_core.spec import LABEL
 from pipelines.parsing import Faults, parse_value
 from pipelines.runtime.progress import Progress
-from pipelines.sampling.onnx_denoiser import Net, OnnxDenoiser, in_one_shape
+from pipelines.sampling.common_calls import CommonCalls
+from pipelines.sampling.onnx_denoiser import Net, OnnxDenoiser, in_few_shapes, in_one_shape
 from pipelines.sampling.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ class Sampler:
         self._torch = _torch_denoiser(bundle, device, threads, gpu) if engine == "torch" else None
         started = self._torch or OnnxDenoiser(bundle, device, threads, gpu)
         self._net: Net = started
+        self._own: Net = started
         self._encoder: Net | None = started.encoder if isinstance(started, OnnxDenoiser) else None
         self.device, self.threads, self.engine = started.device, threads, engine
         self.provider = started.provider if isinstance(started, OnnxDenoiser) else engine
@@ -76,6 +78,10 @@ class Sampler:
     def network(self) -> Net:
         """The network itself, for other uses than sampling."""
         return self._net
+
+    def share_calls(self, callers: Callable[[], int]) -> None:
+        """Let threads that sample at the same time share the network's calls; `callers` tells how many they are."""
+        self._net = CommonCalls(self._own if self.device == "cpu" else in_few_shapes(self._own), callers)
 
     def made_by(self, recipe: Recipe) -> dict[str, str]:
         """All that a sample depends on beside its seed and conditions, as text."""
@@ -158,7 +164,7 @@ class Sampler:
         spec, plan = self.bundle.spec, recipe.plan
         net, encoder = self._net, self._encoder
         if self.device == "cuda":
-            net = in_one_shape(net, gpu_batch)
+            net = net if isinstance(net, CommonCalls) else in_one_shape(net, gpu_batch)
             encoder = None if encoder is None else in_one_shape(encoder, gpu_batch)
         x0: NDArray[np.float32] = sample_by(
             self.bundle.procedure,

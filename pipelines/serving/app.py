@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 
 def create_app(sampler: Sampler, limits: Limits) -> FastAPI:
     """The HTTP application for one sampler."""
-    models = Models(limits.waiting, limits.at_once)
+    models = Models(limits.waiting, max(limits.at_once, limits.batch))
     models.add(ONLY_MODEL, Version(Service(sampler, limits), lambda: Service(sampler, limits)))
     return app_of(models)
 

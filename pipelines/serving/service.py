@@ -48,7 +48,8 @@ _FEWEST, _MOST = 4, 64  # data in a call
 class Limits:
     """The limits of a server. Cost counts network evaluations of single data: n x evaluations, twice where guided.
 
-    `cost` and `body_bytes` of None are as much as requests of the kind of data need.
+    `cost` and `body_bytes` of None are as much as requests of the kind of data need. So many requests as `batch` says
+    share each call of the network; from 2 on a GPU is used better, and there a sample's bits depend on the others.
     """
 
     cost: int | None
@@ -56,6 +57,7 @@ class Limits:
     at_once: int
     seconds: float
     body_bytes: int | None
+    batch: int = 1
 
 
 class Counted(Protocol):
@@ -96,7 +98,13 @@ class Service:
         self.limits = replace(limits, cost=self.most_cost, body_bytes=self.body_bytes)
         self.scheduler: Scheduler | None = None
         self.pace, self.rows = Pace(), _rows(sampler)
+        if limits.batch > 1:
+            sampler.share_calls(self._stepping)
         self.model_info = _model_info(sampler, self.limits, list(self.routes))
+
+    def _stepping(self) -> int:
+        """How many requests take a step now, of this model or another."""
+        return 1 if self.scheduler is None else self.scheduler.in_hand[0]
 
     async def asked(self, request: Request) -> tuple[Recipe, Asked]:
         """What a request asks of this bundle; HttpError 422 where it asks for what cannot be."""

@@ -42,7 +42,7 @@ def open_models(
         return lambda read: Service(Sampler(read, hosting.device, hosting.threads), limits(name))
 
     shared = limits(ONLY_MODEL)
-    models = Models(shared.waiting, shared.at_once, hosting.most_loaded)
+    models = Models(shared.waiting, max(shared.at_once, shared.batch), hosting.most_loaded)
     if bundle is not None:
         models.add(ONLY_MODEL, _pinned(bundle, opener(ONLY_MODEL)))
     followers = [Follower(name, source, hosting.cache / name, opener(name)) for name, source in followed.items()]

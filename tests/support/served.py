@@ -1,5 +1,6 @@
-"""The limits of a small service, a request to it, and a real server."""
+"""The limits of a small service, a request to it, a real server, and what `ddpm serve` would begin."""
 
+import argparse
 import socket
 import threading
 import time
@@ -8,9 +9,13 @@ from contextlib import contextmanager
 from typing import Any
 
 import httpx
+import pytest
 import uvicorn
 from fastapi import FastAPI
 
+from pipelines.commands import serve
+from pipelines.serving import app
+from pipelines.serving.hosted import Models
 from pipelines.serving.service import Limits
 
 LIMITS = Limits(cost=1000, waiting=2, at_once=1, seconds=30.0, body_bytes=4096)
@@ -37,3 +42,19 @@ def listening(app: FastAPI) -> Iterator[str]:
         yield f"http://127.0.0.1:{held.getsockname()[1]}"
         server.should_exit = True
         thread.join(30)
+
+
+def arguments(*words: str) -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--project")
+    serve.add_to(parser.add_subparsers())
+    return parser.parse_args(["serve", *words])
+
+
+def served(monkeypatch: pytest.MonkeyPatch, *words: str) -> Models:
+    """The models of a server that would begin with these words."""
+    begun: list[Any] = []
+    monkeypatch.setattr(app, "serve", lambda application, settings: begun.append(application))
+    serve.serve(arguments(*words))
+    models: Models = begun[0].state.models
+    return models

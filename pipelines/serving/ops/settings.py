@@ -36,6 +36,7 @@ class Settings(Config):
     device: Literal["auto", "cpu", "cuda"]
     threads: int
     at_once: int
+    batch: int
     max_cost: int | None
     model_limit: list[str]
     queue: int
@@ -57,7 +58,9 @@ class Settings(Config):
 
     __checks__: ClassVar[Checks] = {
         "port": _port,
-        **dict.fromkeys(("threads", "at_once", "queue", "connections", "keep_alive", "stop_timeout"), at_least_1),
+        **dict.fromkeys(
+            ("threads", "at_once", "batch", "queue", "connections", "keep_alive", "stop_timeout"), at_least_1
+        ),
         **dict.fromkeys(("max_cost", "most_loaded"), _at_least_1_if_any),
         **dict.fromkeys(("timeout", "look_every", "head_timeout", "body_timeout", "write_timeout"), _seconds),
         "cors": (lambda v: all(_is_origin(each) for each in v), "origins such as https://example.org, or *"),
@@ -111,6 +114,12 @@ OPTIONS = (
     Option("device", "auto", "auto, cpu or cuda"),
     Option("threads", 1, "threads of one network evaluation"),
     Option("at_once", 1, "requests that are sampled at the same time"),
+    Option(
+        "batch",
+        1,
+        "requests whose samples share each call of the network, for a GPU, where the bits of a sample then depend on "
+        "the others; 1: each has calls of its own",
+    ),
     Option(
         "max_cost",
         None,

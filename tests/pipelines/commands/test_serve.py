@@ -1,6 +1,5 @@
 """`ddpm serve --model`: what it takes, what it refuses, and a real server that follows a folder."""
 
-import argparse
 import json
 import os
 import re
@@ -18,32 +17,15 @@ from ddpm_core.bundle.format import read_bundle
 from ddpm_core.errors import DeviceError, ParamsError
 from pipelines.commands import serve
 from pipelines.sampling import onnx_denoiser
-from pipelines.serving import app
-from pipelines.serving.hosted import Models
 from tests.support.hosting import put, versions
 from tests.support.imports import ROOT
 from tests.support.students import anywhere, student
+from tests.support.served import arguments, served
 
 
 @pytest.fixture(scope="module")
 def pair(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     return versions(tmp_path_factory.mktemp("versions"), 2)
-
-
-def arguments(*words: str) -> argparse.Namespace:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--project")
-    serve.add_to(parser.add_subparsers())
-    return parser.parse_args(["serve", *words])
-
-
-def served(monkeypatch: pytest.MonkeyPatch, *words: str) -> Models:
-    """The models of a server that would begin with these words."""
-    begun: list[Any] = []
-    monkeypatch.setattr(app, "serve", lambda application, settings: begun.append(application))
-    serve.serve(arguments(*words))
-    models: Models = begun[0].state.models
-    return models
 
 
 def test_models_and_their_limits_are_named(pair: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -170,6 +170,7 @@ def test_model_and_health_are_told(client: TestClient, sampler: Sampler) -> None
         "at_once": 1,
         "seconds": 30.0,
         "body_bytes": 4096,
+        "batch": 1,
         "pictures": 256,
     }
     assert client.get("/health/live").json() == {"status": "live"}

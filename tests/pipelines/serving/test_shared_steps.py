@@ -116,3 +116,26 @@ def test_edits_share_the_device_too(sampler: Sampler, scheduler: Scheduler) -> N
     expected = [work(alone) for work in works]
     for one, other in zip(expected, together(scheduler, works)[0], strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+def test_requests_may_share_the_calls_of_the_network(sampler: Sampler, tmp_path: Path) -> None:
+    """Each keeps its own sampler, steps, labels and guidance; on a CPU not even the bits differ."""
+    works = asked_for(sampler)
+    expected = [work(alone) for work in works]
+    shared, sizes = Sampler(sampler.bundle, "cpu"), list[int]()
+    own = shared.network
+
+    def counted(x: Any, t: Any, cond: Any) -> Any:
+        sizes.append(len(x))
+        return own(x, t, cond)
+
+    shared._own = counted
+    scheduler = Scheduler(waiting=200, at_once=4)
+    shared.share_calls(lambda: scheduler.in_hand[0])
+    try:
+        found, _ = together(scheduler, asked_for(shared))
+    finally:
+        scheduler.close()
+    for one, other in zip(expected, found, strict=True):
+        np.testing.assert_allclose(one.astype(float), other.astype(float), atol=1)
+    assert max(sizes) > 2 * 5  # more than any request asks for by itself

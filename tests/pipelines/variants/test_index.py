@@ -4,25 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from ddpm_core.bundle.format import Bundle
 from ddpm_core.errors import IntegrityError, ParamsError
 from pipelines.cli import main
 from pipelines.commands.variants import batches_of
-from pipelines.variants.index import Index, Judged, choose, folder_of, machine, read_index
+from pipelines.variants.index import choose, folder_of, machine, read_index
 from pipelines.variants.timing import milliseconds
-from tests.support.tiny_bundle import tiny_bundle, tiny_graph, tiny_spec
-
-
-def with_variant(
-    folder: Path, outcome: str = "pass", ms: float = 1.0, where: str | None = None
-) -> tuple[Bundle, Bundle]:
-    """A bundle in folder/bundle and its variant, another network, of so many ms beside 2."""
-    first = tiny_bundle(folder / "bundle")
-    other = tiny_bundle(folder_of(folder / "bundle") / "int8", model=tiny_graph(tiny_spec(), seed=1))
-    times = {"fp32": {"1": 2.0, "16": 2.0}, "int8": {"1": ms, "16": 3.0}}
-    judged = {"int8": Judged(other.digest, outcome, "because", 0.02)}
-    Index(first.digest, machine() if where is None else where, times, judged).write(folder / "bundle")
-    return first, other
+from tests.support.tiny_bundle import tiny_bundle
+from tests.support.variants import with_variant
 
 
 def test_without_variants_auto_is_the_bundle_and_a_name_is_refused(tmp_path: Path) -> None:
