@@ -15,7 +15,7 @@ from pipelines.sampling.bundle_sampler import Sampler
 from pipelines.serving.app import app_of
 from pipelines.serving.follow import Follower, Watcher
 from pipelines.serving.hosted import Models
-from pipelines.serving.sources import Cache, FolderSource
+from pipelines.serving.sources import Cache
 from tests.support.hosting import following, put, versions, wrong_golden
 from tests.support.series_bundle import series_bundle, series_spec
 from tests.support.served import post
@@ -237,26 +237,6 @@ def test_a_first_start_needs_a_good_version(pair: list[Path], tmp_path: Path) ->
     flipped(tmp_path / "bad", pair, tmp_path)
     with pytest.raises(IntegrityError):
         following(tmp_path / "bad", tmp_path / "cache")
-
-
-def test_a_damaged_copy_in_the_cache_is_fetched_again(pair: list[Path], tmp_path: Path) -> None:
-    source, cache = FolderSource(pair[0]), Cache(tmp_path / "cache")
-    offer = source.look()
-    cache.bundle(offer, source)
-    (tmp_path / "cache" / offer.digest / MODEL_FILE).write_bytes(b"x")
-    assert cache.bundle(offer, source).digest == offer.digest
-    assert digest(tmp_path / "cache" / offer.digest) == offer.digest
-
-
-def test_the_cache_keeps_a_few_of_the_last_versions(tmp_path: Path) -> None:
-    cache = Cache(tmp_path / "cache")
-    for number in range(7):
-        source = FolderSource(tmp_path / "b")
-        tiny_bundle(tmp_path / "b", provenance={"number": number})
-        last = cache.bundle(source.look(), source)
-    kept = [each.name for each in (tmp_path / "cache").iterdir()]
-    assert last.digest in kept
-    assert len(kept) == 4
 
 
 def test_refused_versions_do_not_push_the_served_one_out_of_the_cache(
