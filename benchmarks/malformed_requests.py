@@ -19,7 +19,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from common import machine
-from serve_load import resident
+from serve_clients import resident
 from serve_throughput import ready, served
 
 Chance = random.Random

@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 
 from common import machine
-from serve_load import resident
+from serve_clients import resident
 from serve_throughput import ready, served
 
 CHECKS = (
