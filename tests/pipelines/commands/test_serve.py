@@ -19,8 +19,8 @@ from pipelines.commands import serve
 from pipelines.sampling import onnx_denoiser
 from tests.support.hosting import put, versions
 from tests.support.imports import ROOT
-from tests.support.students import anywhere, student
 from tests.support.served import arguments, served
+from tests.support.students import anywhere, student
 
 
 @pytest.fixture(scope="module")
