@@ -37,7 +37,7 @@ _HUGGING_FACE = HuggingFace(
     split="digest",
     attributes={"kind": "label"},
 )
-_SHARDS = WebDataset(**_RULES, kind="webdataset", path="raw", labels="cls", json_key=None)
+_SHARDS = WebDataset(**_RULES, kind="webdataset", path="raw", labels="cls", json_key=None, attributes={})
 
 FORMS = ("picture", "zip", "tar", "tar.gz", "tar.xz", "csv", "jsonl", "parquet", "arrow", "shards")
 _COMPRESS: dict[str, Callable[[bytes], bytes]] = {"tar.gz": gzip.compress, "tar.xz": lzma.compress}

@@ -258,6 +258,11 @@ def labels_in(spec: DataSpec, cond: Mapping[str, NDArray[Any]], n: int) -> NDArr
     return np.where(cond[LABEL] == len(spec.classes), -1, cond[LABEL]).astype(np.int64)
 
 
+def attribute_key(name: str) -> str:
+    """What a network calls its part for an attribute; a bare name such as `type` may be one of torch's own."""
+    return f"of_{name}"
+
+
 def attributes_in(spec: DataSpec, cond: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[np.int64]]:
     """Each attribute that data with these conditions are told, -1 for none."""
     return {

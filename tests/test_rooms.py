@@ -9,7 +9,8 @@ from tests.support.imports import ROOT, closure, imports_of, imports_of_text, mo
 # each other. A module's room is the longest of these names that its own begins with.
 ROWS: tuple[tuple[str, ...], ...] = (
     ("ddpm_core.errors", "ddpm_core.files", "ddpm_core.diff"),
-    ("ddpm_core.checks", "ddpm_core.spec"),
+    ("ddpm_core.checks", "ddpm_core.scaling"),
+    ("ddpm_core.spec",),
     ("ddpm_core.procedure",),
     ("ddpm_core.diffusion", "ddpm_core.metrics", "ddpm_core.models"),
     ("ddpm_core.samplers", "ddpm_core.gate", "ddpm_core.bundle", "ddpm_core.tensors", "ddpm_core.device"),
@@ -48,6 +49,7 @@ NUMBERS_FILES = (
     "errors",
     "files",
     "diff",
+    "scaling",
     "spec",
     "procedure",
     "pseudo_classes",

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from ddpm_core.checks import Config
 from ddpm_core.errors import ParamsError
 from ddpm_core.procedure import Rollout
-from ddpm_core.spec import LABEL, DataSpec
+from ddpm_core.spec import LABEL, DataSpec, attribute_key
 
 if TYPE_CHECKING:
     from torch import nn
@@ -44,11 +44,6 @@ class NetworkConfig(Config, ABC):
     def exported(self, net: "nn.Module") -> "nn.Module":
         """The part of a network that makes samples, which is all that a bundle has."""
         return net
-
-
-def attribute_key(name: str) -> str:
-    """What a network calls its embedding of an attribute; a bare name such as `type` may be one of torch's own."""
-    return f"of_{name}"
 
 
 def class_tensor(name: str) -> str:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from ddpm_core.errors import ParamsError
-from ddpm_core.models.base import attribute_key
+from ddpm_core.spec import attribute_key
 
 Resample = Literal["down", "up", "none"]
 M = TypeVar("M", bound=nn.Module)

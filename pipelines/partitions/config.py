@@ -13,3 +13,8 @@ class PartitionConfig(Config):
     examples: int | None
 
     __checks__: ClassVar[Checks] = {"examples": (lambda v: v is None or v >= 1, "null, or at least 1")}
+
+    @property
+    def mean(self) -> int | None:
+        """How many examples a partition has on the average; None: one piece."""
+        return self.examples

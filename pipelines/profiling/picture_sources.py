@@ -91,7 +91,7 @@ def _of_shards(path: Path, root: Path) -> Recognised | None:
     except DataError:
         return None
     fields = {entry.parts[-1].partition(".")[2].lower() for entry in read_tar(first, root) if entry.parts}
-    shards = WebDataset(**_RULES, kind="webdataset", path=str(path), labels="none", json_key=None)
+    shards = WebDataset(**_RULES, kind="webdataset", path=str(path), labels="none", json_key=None, attributes={})
     if "cls" in fields:
         shards = replace(shards, labels="cls")
     elif "json" in fields:
@@ -117,7 +117,13 @@ def _of_columns(file: ArrowFile, path: Path) -> Recognised | None:
     labels = [name for name in file.schema.names if name != image and is_label(file.schema.field(name).type)]
     label = next((name for name in labels if file.names(name)), None) or _label_of(labels)
     source = HuggingFace(
-        **_RULES, kind="hugging_face", path=str(path), image_column=image, label_column=label, split="digest"
+        **_RULES,
+        kind="hugging_face",
+        path=str(path),
+        image_column=image,
+        label_column=label,
+        split="digest",
+        attributes={},
     )
     return Recognised(source, "label_column", None, {"image_column": image})
 
@@ -171,6 +177,7 @@ def _table(path: Path, pictures: str, label: str | None, delimiter: str) -> Reco
         path=str(path.parent),
         table=path.name,
         picture_column=pictures,
+        attributes={},
         label_column=label,
         delimiter=delimiter,
     )

@@ -43,7 +43,7 @@ CARRIERS = (
 
 # What a stage reaches and its outputs do not depend on. To list these would train anew for nothing.
 WITHOUT_EFFECT = {
-    "gate": ("ddpm_core/spec.py",),  # the types of what a kind of data is asked
+    "gate": ("ddpm_core/scaling.py", "ddpm_core/spec.py"),  # the types of what a kind of data is asked
     # What a loss is computed with: of an objective export reads how a bundle samples.
     "export": ("ddpm_core/likelihood/terms.py", "ddpm_core/tensors/process.py"),
 }

@@ -157,7 +157,7 @@ def test_several_faults_in_the_real_file_are_told_together(tmp_path: Path) -> No
     assert "train.lr: must be " in message
     assert "got -1.0" in message
     assert "runtme: unknown key; did you mean 'runtime'?" in message
-    keys = "device, threads, processes, sampling_processes, workers, deterministic, tracking"
+    keys = "device, threads, processes, sampling_processes, workers, runner, deterministic, tracking"
     assert f"runtime: missing; it must be a mapping with {keys}" in message
     assert "diffusion.schedule.kind: must be one of" in message
 

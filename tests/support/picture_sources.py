@@ -37,13 +37,14 @@ TABLE = PictureTable(
     path="raw",
     table="labels.csv",
     picture_column="file",
+    attributes={},
     label_column="what",
     delimiter=",",
 )
 HUGGING_FACE = HuggingFace(
-    **RULES, kind="hugging_face", path="raw", image_column="image", label_column="label", split="digest"
+    **RULES, kind="hugging_face", path="raw", image_column="image", label_column="label", split="digest", attributes={}
 )
-SHARDS = WebDataset(**RULES, kind="webdataset", path="raw", labels="cls", json_key=None)
+SHARDS = WebDataset(**RULES, kind="webdataset", path="raw", labels="cls", json_key=None, attributes={})
 
 
 def tar_bytes(files: Mapping[str, bytes], mode: str = "w") -> bytes:

@@ -14,8 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from ddpm_core.models.base import attribute_key
-from ddpm_core.spec import DataSpec
+from ddpm_core.spec import DataSpec, attribute_key
 from pipelines.kinds.pictures.reference.config import ClassifierConfig
 from pipelines.runtime.progress import tracked
 

@@ -3,7 +3,7 @@
 import json
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar, Literal
 
@@ -43,7 +43,7 @@ class HuggingFace(PictureRules):
     image_column: str
     label_column: str | None
     split: Literal["official", "digest"]
-    attributes: dict[str, str] = field(default_factory=dict)
+    attributes: dict[str, str]
 
     __checks__: ClassVar[Checks] = {
         "path": (lambda v: bool(v.strip()), "a folder of Parquet files, or one that save_to_disk wrote"),

@@ -3,7 +3,7 @@
 import json
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar, Literal
 
@@ -42,7 +42,7 @@ class PictureTable(PictureRules):
     picture_column: str
     label_column: str | None
     delimiter: str
-    attributes: dict[str, str] = field(default_factory=dict)
+    attributes: dict[str, str]
 
     __checks__: ClassVar[Checks] = {
         "path": (lambda v: bool(v.strip()), "the folder of the table and of the pictures that it names"),

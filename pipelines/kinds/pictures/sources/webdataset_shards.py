@@ -3,7 +3,7 @@
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -31,7 +31,7 @@ class WebDataset(PictureRules):
     path: str
     labels: Literal["cls", "json", "none"]
     json_key: str | None
-    attributes: dict[str, str] = field(default_factory=dict)
+    attributes: dict[str, str]
 
     __checks__: ClassVar[Checks] = {
         "path": (lambda v: bool(v.strip()), "the path of a tar, or of a folder of them"),

@@ -198,15 +198,15 @@ def test_png_round_trip_keeps_every_pixel_and_repeats_its_bytes(channels: int) -
 
 @pytest.mark.parametrize("pixels", [np.zeros((2, 4, 4), np.uint8), np.zeros((1, 4, 4)), np.zeros((4, 4), np.uint8)])
 def test_png_of_other_shapes_is_refused(pixels: Any) -> None:
-    with pytest.raises(DataError, match=r"a PNG needs uint8 pixels \[1 or 3, H, W\], got"):
+    with pytest.raises(DataError, match=r"a PNG needs uint8 pixels \[1, 3 or 4, H, W\], got"):
         encode_png(pixels)
 
 
 def test_reading_back_refuses_what_prepare_did_not_write() -> None:
     with pytest.raises(DataError, match="must be a PNG that can be read"):
         decode_png(b"no")
-    with pytest.raises(DataError, match="must be a PNG of mode L or RGB, got RGBA"):
-        decode_png(file_bytes(Image.new("RGBA", (4, 4)), "PNG"))
+    with pytest.raises(DataError, match="must be a PNG of mode L, RGB, RGBA, got LA"):
+        decode_png(file_bytes(Image.new("LA", (4, 4)), "PNG"))
 
 
 def test_grid_shows_the_pictures_row_by_row() -> None:
