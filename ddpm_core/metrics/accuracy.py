@@ -45,7 +45,7 @@ def attribute_metric(name: str, classes: int) -> Metric:
         floor=f"accuracy_heldout_{name}", champion="max_accuracy_loss",
         rule=Rule("loss", "max_accuracy_loss", f"asked {name}", f"{words}as theirs", guessing=1 / classes, of=name),
         not_applicable="" if classes >= 2 else f"there is but one {name}", share=True,
-        contrast=(f"classified as their {name}", ""),
+        short=f"asked {name}", contrast=(f"classified as their {name}", ""),
     )  # fmt: skip
 
 

@@ -60,6 +60,8 @@ def equivalent(bundle: Bundle) -> Equivalent:
     ]
     if faults:
         raise ParamsError(f"model: UNet2DModel has no patches of pixels: {'; '.join(faults)}")
+    if attributes := ", ".join(bundle.spec.attributes):
+        raise ParamsError(f"data: UNet2DModel is told a class or nothing, and this model is told {attributes} too")
     levels = range(len(config.multipliers))
     same = ImportedUNetConfig(
         kind="imported_unet",
