@@ -2,13 +2,14 @@
 
     python benchmarks/loop_overhead.py --bundle out/bundle
 
-`beside` is measured with the network running between the steps, which empties the caches; `alone` with a network that
-answers at once, so that only the loop's own work remains.
+`alone` is measured with a network that answers at once, so that only the loop's own work remains: the difference of
+plans of 10 and of 110 steps. `beside` is measured with the network running between the steps, which empties the caches.
 """
 
 import argparse
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -43,41 +44,45 @@ def seconds_of(run: Callable[[], object]) -> float:
     return time.thread_time() - began
 
 
-def measured(sampler: Sampler, net: Timed, recipe: Recipe, n: int, repeats: int) -> tuple[float, float, float]:
-    """Seconds a step: of the network, of the loop beside it, and of the loop alone."""
-    beside, networks, alone = list[float](), list[float](), list[float]()
-
-    def run() -> None:
-        sampler.sample(recipe, range(n))
-
-    for net.runs in [True, False] * repeats:
+def beside(sampler: Sampler, net: Timed, recipe: Recipe, n: int, repeats: int) -> tuple[float, float]:
+    """Seconds a step of the network, and of the loop beside it."""
+    networks, loops = list[float](), list[float]()
+    net.runs = True
+    for _ in range(repeats):
         net.seconds = 0.0
-        taken = seconds_of(run) / recipe.rows
-        if net.runs:
-            networks.append(net.seconds / recipe.rows)
-            beside.append(taken - networks[-1])
-        else:
-            alone.append(taken)
-    return median(networks), median(beside), median(alone)
+        taken = seconds_of(lambda: sampler.sample(recipe, range(n)))
+        networks.append(net.seconds / recipe.rows)
+        loops.append(taken / recipe.rows - networks[-1])
+    return median(networks), median(loops)
+
+
+def alone(sampler: Sampler, net: Timed, recipes: tuple[Recipe, Recipe], n: int, repeats: int) -> tuple[float, float]:
+    """Seconds a step of the loop, and of what is done once, by a short and a long plan: the best of the repeats."""
+    net.runs = False
+    short, long = (min(seconds_of(partial(sampler.sample, each, range(n))) for _ in range(repeats)) for each in recipes)
+    step = (long - short) / (recipes[1].rows - recipes[0].rows)
+    return step, short - step * recipes[0].rows
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--bundle", type=Path, required=True)
-    parser.add_argument("--steps", type=int, default=20)
-    parser.add_argument("--repeats", type=int, default=9)
+    parser.add_argument("--steps", type=int, default=10, help="beside the network")
+    parser.add_argument("--repeats", type=int, default=9, help="beside the network")
     args = parser.parse_args()
     sampler = Sampler.open(args.bundle, "cpu")
     net = sampler._net = Timed(sampler.network)
     rows = []
     for kind in SAMPLERS:
         recipe = sampler.recipe(kind, args.steps, 0.0)
+        plans = sampler.recipe(kind, 10, 0.0), sampler.recipe(kind, 110, 0.0)
         for n in (1, 16):
-            network, beside, alone = measured(sampler, net, recipe, n, args.repeats)
-            shares = [f"{1e6 * loop:.0f} µs, {100 * loop / network:.2f} %" for loop in (beside, alone)]
-            rows.append([kind, str(n), f"{1e3 * network:.2f} ms", *shares])
+            network, loop = beside(sampler, net, recipe, n, args.repeats)
+            step, once = alone(sampler, net, plans, n, 30)
+            shares = [f"{1e6 * each:.0f} µs, {100 * each / network:.2f} %" for each in (step, loop)]
+            rows.append([kind, str(n), f"{1e3 * network:.2f} ms", *shares, f"{1e6 * once:.0f} µs"])
     print(machine("onnxruntime-gpu", "numpy"))
-    print(table(["sampler", "batch", "network", "loop beside it", "loop alone"], rows))
+    print(table(["sampler", "batch", "network", "loop alone", "loop beside it", "once a request"], rows))
 
 
 if __name__ == "__main__":

@@ -41,6 +41,8 @@ from pipelines.runtime.signals import Terminated, ending_on_sigterm
 
 log = logging.getLogger(__name__)
 
+_RESUMES = "; what was written is complete, run again to resume"
+
 EPILOG = """exit codes: 0 done, 1 error, 2 bad parameters or usage, 3 gate failed, 4 data contract failed,
 5 non-finite loss, 75 temporary failure: retry, 130 interrupted, 143 stopped by a signal after saving"""
 
@@ -110,6 +112,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; an expected error is one message and its own exit code."""
     end_quickly()
     args = parser().parse_args(argv)
+    after = getattr(args, "when_stopped", _RESUMES)
     quieten()
     configure_logging(quiet=args.quiet, debug=args.debug)
     try:
@@ -122,10 +125,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"ddpm {args.verb}: {error}\n")
         return error.exit_code
     except KeyboardInterrupt:
-        sys.stderr.write(f"ddpm {args.verb}: interrupted; what was written is complete, run again to resume\n")
+        sys.stderr.write(f"ddpm {args.verb}: interrupted{after}\n")
         return 130
     except Terminated:
-        sys.stderr.write(f"ddpm {args.verb}: stopped by SIGTERM; what was written is complete, run again to resume\n")
+        sys.stderr.write(f"ddpm {args.verb}: stopped by SIGTERM{after}\n")
         return 143
     except BrokenPipeError:  # the reader of our output has closed it, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

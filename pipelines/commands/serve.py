@@ -46,7 +46,7 @@ def add_to(verbs: Verbs) -> None:
         verb.add_argument(option.flag, **words)
     verb.add_argument("--config", metavar="FILE", help="a YAML file with the same names, as --print-config writes it")
     verb.add_argument("--print-config", action="store_true", help="print the settings that came of all, and end")
-    verb.set_defaults(action=serve)
+    verb.set_defaults(action=serve, when_stopped="")  # it has nothing to resume
 
 
 def serve(args: argparse.Namespace) -> None:

@@ -114,6 +114,8 @@ def test_a_real_server_follows_a_folder_and_ends_on_a_signal(pair: list[Path], t
         assert answer.headers["x-bundle"] == wanted[1]
         process.terminate()
         assert process.wait(20) in (0, 143, -15)
+        assert process.stderr is not None
+        assert "resume" not in process.stderr.read()
     finally:
         process.kill()
         process.wait(20)
