@@ -32,7 +32,8 @@ class _Asked:
 class CommonCalls:
     """A network for several threads. Those that ask at the same time share a call, each with its own t and conditions.
 
-    `callers` tells how many threads sample now. A call waits until so many ask, or for 2 ms in which nothing else runs.
+    `callers` tells how many threads sample now. A call waits until so many ask, until it is full, or for 2 ms in which
+    no other call runs.
     """
 
     def __init__(
@@ -64,8 +65,9 @@ class CommonCalls:
         return asked.out
 
     def _seconds_to_gather(self) -> float:
-        """How long the next call still waits for others; 0 where nobody else is expected."""
-        if len(self._waiting) >= self._callers():
+        """How long the next call still waits for others; 0 where nobody else is expected or could join."""
+        full = sum(len(each.x) for each in self._waiting) >= self._most
+        if full or len(self._waiting) >= self._callers():
             return 0.0
         return max(self._waiting[0].at, self._idle_since) + _GATHER - self._clock()
 

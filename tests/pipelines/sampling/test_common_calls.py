@@ -64,9 +64,10 @@ def test_a_call_holds_at_most_so_many_data(pool: ThreadPoolExecutor) -> None:
         np.testing.assert_array_equal(answer, Net()(*asked(number)))
 
 
-def test_one_that_asks_for_more_has_a_call_of_its_own() -> None:
+@pytest.mark.parametrize("most", [2, 4])
+def test_who_fills_a_call_or_more_waits_for_nobody(most: int) -> None:
     net = Net()
-    CommonCalls(net, lambda: 1, most=2, clock=never)(*asked(3))
+    CommonCalls(net, lambda: CALLERS, most=most, clock=never)(*asked(3))
     assert net.sizes == [4]
 
 
