@@ -41,7 +41,7 @@ from pipelines.kinds.pictures.sources import ImageFolder, image_folder  # noqa: 
 from pipelines.kinds.pictures.sources.contents import Slice  # noqa: E402
 from pipelines.kinds.pictures.sources.tar_files import TarEntry  # noqa: E402
 from pipelines.kinds.prepared import Accepted  # noqa: E402
-from pipelines.kinds.split import SplitConfig  # noqa: E402
+from pipelines.kinds.split import PictureSplit  # noqa: E402
 from pipelines.params import parse, read_yaml  # noqa: E402
 
 SIDE, CLASSES = 28, 10
@@ -130,7 +130,7 @@ def main_process(pictures: int, mean: int) -> dict[str, object]:
         maker.join()
         (root / "prepared").mkdir()
         counts, _ = counted(parts.values())
-        split = SplitConfig(seed=0, test_fraction=0.2)
+        split = PictureSplit(seed=0, test_fraction=0.2, near_duplicates="ignore")
         assemble(parts, root / "prepared", root / "manifest.parquet", PictureRow, plan, counts, split)
     used = resource.getrusage(resource.RUSAGE_SELF)
     return {

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from ddpm_core.objectives.config import ObjectiveConfig
     from ddpm_core.samplers.config import SampleConfig
     from ddpm_core.training.config import TrainConfig
-    from pipelines.kinds.split import SplitConfig
     from pipelines.partitions.config import PartitionConfig
     from pipelines.report.config import ReportConfig
     from pipelines.shards.archive import ShardConfig
@@ -58,7 +57,7 @@ class Params:
 
     kind: str
     source: Any
-    split: SplitConfig
+    split: Any
     contract: Any
     partition: PartitionConfig
     shard: ShardConfig
@@ -111,7 +110,6 @@ def section_types(name: str) -> dict[str, Any]:
     from ddpm_core.samplers.config import SampleConfig
     from ddpm_core.training.config import TrainConfig
     from pipelines.kinds import KINDS
-    from pipelines.kinds.split import SplitConfig
     from pipelines.partitions.config import PartitionConfig
     from pipelines.report.config import ReportConfig
     from pipelines.shards.archive import ShardConfig
@@ -120,7 +118,7 @@ def section_types(name: str) -> dict[str, Any]:
     return {
         "kind": Literal[*KINDS],
         "source": of_kind.source,
-        "split": SplitConfig,
+        "split": of_kind.split,
         "contract": of_kind.contract,
         "partition": PartitionConfig,
         "shard": ShardConfig,

@@ -74,6 +74,14 @@ class Paths:
     def contract(self) -> Path:
         return self.root / "out" / "contract.json"
 
+    @property
+    def validation(self) -> Path:
+        return self.root / "out" / "validation"
+
+    @property
+    def accepted(self) -> Path:
+        return self.root / "accepted.json"
+
     def suite(self, kind: str) -> Path:
         """That of the project, if it has code of its own, as the repository has; else that of the installed package."""
         place = Path("pipelines", "kinds", kind, "contract", "suite.json")

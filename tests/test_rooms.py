@@ -24,7 +24,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ("pipelines.kinds.facts", "pipelines.shards", "pipelines.sampling", "pipelines.contract", "pipelines.report.parts"),
     ("pipelines.serving.base", "pipelines.evaluation", "pipelines.variants"),
     ("pipelines.kinds",),
-    ("pipelines.gate", "pipelines.serving", "pipelines.training", "pipelines.interchange"),
+    ("pipelines.validation", "pipelines.gate", "pipelines.serving", "pipelines.training", "pipelines.interchange"),
     ("pipelines.report.config",),
     ("pipelines.params",),
     ("pipelines.projects",),

@@ -16,6 +16,34 @@ _SHARE = re.compile(r"max_(\w+)_share")
 
 
 @dataclass(frozen=True)
+class DriftLevels(Config):
+    """How far data may be from those accepted last, each from 0 (equal) to 1."""
+
+    fewer: float  # share of the number that is gone
+    labels: float  # share of the data that would need another label to have the accepted shares
+    values: float  # largest difference between the shares of data below some value
+    features: float  # energy distance of features, as a share of twice the mean distance between the two
+
+    __checks__: ClassVar[Checks] = dict.fromkeys(("fewer", "labels", "values", "features"), fraction)
+
+
+@dataclass(frozen=True)
+class DriftConfig(Config):
+    """The levels at which drift is told, and at which it stops the pipeline."""
+
+    warning: DriftLevels
+    breach: DriftLevels
+
+    def faults(self) -> list[str]:
+        below, above = asdict(self.warning), asdict(self.breach)
+        return [
+            f"breach.{name} must be at least warning.{name}, got {above[name]} and {below[name]}"
+            for name in below
+            if above[name] < below[name]
+        ]
+
+
+@dataclass(frozen=True)
 class ContractConfig(Config):
     """What the data must keep, or nothing is trained on them. A kind of data adds thresholds of its own."""
 
@@ -23,6 +51,7 @@ class ContractConfig(Config):
     max_quarantined_share: float
     max_duplicate_share: float
     rows_named: int
+    drift: DriftConfig
 
     __checks__: ClassVar[Checks] = {
         "max_class_imbalance": at_least_1,
@@ -31,10 +60,14 @@ class ContractConfig(Config):
         "rows_named": at_least_1,
     }
 
+    def thresholds(self) -> dict[str, Any]:
+        """All but the levels of drift, which depends on more than the data."""
+        return {key: value for key, value in asdict(self).items() if key != "drift"}
+
     def parameters(self) -> dict[str, Any]:
         """What the suite's $PARAMETERs stand for: each threshold by its key, and beside each `max_X_share` its rest,
         `min_share_not_X`, which is what Great Expectations calls `mostly`."""
-        values = asdict(self)
+        values = self.thresholds()
         shares = {match[1]: values[key] for key in values if (match := _SHARE.fullmatch(key))}
         return {**values, **{f"min_share_not_{of}": round(1.0 - share, 12) for of, share in shares.items()}}
 
@@ -54,11 +87,13 @@ def read_suite(
         suite = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise ParamsError(f"{path}: must be JSON, but {error}") from error
-    faults = _suite_faults(suite, tables, parameters, asdict(contract))
+    faults = _suite_faults(suite, tables, parameters, contract.thresholds())
     if faults:
         raise ParamsError(f"{path}: the suite of expectations is not well formed: " + "; ".join(faults))
     return {
-        table: [{**each, "notes": _with_limits(each["notes"], parameters, asdict(contract))} for each in expectations]
+        table: [
+            {**each, "notes": _with_limits(each["notes"], parameters, contract.thresholds())} for each in expectations
+        ]
         for table, expectations in suite.items()
     }
 

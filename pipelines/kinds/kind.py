@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import numpy as np
 from numpy.typing import NDArray
 
 from ddpm_core.errors import ParamsError
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from pipelines.kinds.manifest import Manifest, Row
     from pipelines.kinds.partitioned import PartitionPlan
     from pipelines.kinds.prepared import Prepared
-    from pipelines.kinds.split import SplitConfig
     from pipelines.report.parts.files import ReportInput
     from pipelines.report.parts.section import Section
     from pipelines.serving.base.serving import Serving
@@ -57,6 +57,7 @@ class Sections:
     augment: Any
     evaluate: Any
     gate: Any
+    split: Any
 
 
 class Kind(ABC):
@@ -76,11 +77,11 @@ class Kind(ABC):
         """The type of a row of the manifest: `Row` and the columns that this kind adds."""
 
     @abstractmethod
-    def prepare(self, source: Any, split: "SplitConfig", folder: Path, root: Path, workers: int) -> "Prepared":
+    def prepare(self, source: Any, split: Any, folder: Path, root: Path, workers: int) -> "Prepared":
         """Read the source below the project's `root`, write to `folder` what can be used, and say what became of each
         datum. `workers` processes may decode."""
 
-    def partition_plan(self, source: Any, root: Path, mean: int) -> "PartitionPlan":
+    def partition_plan(self, source: Any, split: Any, root: Path, mean: int) -> "PartitionPlan":
         """The source cut into partitions of `mean` data on the average, for `partition.examples`."""
         raise ParamsError(
             f"partition.examples: must be null for kind {self.name}, whose data are prepared in one piece, got {mean}"
@@ -93,6 +94,35 @@ class Kind(ABC):
     def data_set_columns(self, rows: Sequence[Any]) -> Mapping[str, Any]:
         """What the contract looks at of all rows of the manifest together: more columns of its table `data_set`."""
         return {}
+
+    def row_columns(self, rows: Sequence[Any]) -> Sequence[Mapping[str, Any]]:
+        """What the contract looks at of each row beside the others: more columns of its table of the data."""
+        return [{}] * len(rows)
+
+    def near_duplicates(self, rows: Sequence[Any]) -> Sequence[Sequence[Any]]:
+        """The rows of each group of near duplicates, where this kind looks for any."""
+        return []
+
+    def shown(self, x: NDArray[Any], spec: DataSpec) -> bytes | None:
+        """Some data beside each other as a PNG, in the order in which they are given, for people who look at what the
+        contract says of them. x: [n, *shape], as data are kept. None: such data have no picture."""
+        return None
+
+    # ---- drift from the data that were accepted last (pipelines/validation)
+
+    def drift_values(self, rows: Sequence[Any]) -> Mapping[str, Sequence[float]]:
+        """Numbers of each row by names in plain words, whose distributions are compared; none, if a kind names none."""
+        return {}
+
+    def drift_features(self, x: NDArray[Any]) -> NDArray[np.float32]:
+        """Few numbers for each datum, whose distribution is compared. x: [n, *shape], as data are kept.
+
+        Means of at most 64 parts of the last axis of each channel, if a kind says nothing else.
+        """
+        flat = x.reshape(len(x), -1, x.shape[-1]).astype(np.float32)
+        parts = np.linspace(0, flat.shape[2], 1 + min(flat.shape[2], max(1, 64 // flat.shape[1]))).astype(int)
+        means = np.add.reduceat(flat, parts[:-1], axis=2) / np.diff(parts)
+        return means.reshape(len(x), -1).astype(np.float32)
 
     # ---- stage shard
 

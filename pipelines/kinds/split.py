@@ -19,6 +19,13 @@ class SplitConfig(Config):
     __checks__: ClassVar[Checks] = {"seed": not_negative, "test_fraction": open_fraction}
 
 
+@dataclass(frozen=True)
+class PictureSplit(SplitConfig):
+    """`together`: near duplicates lie on one side. `ignore`: they are not looked for."""
+
+    near_duplicates: Literal["together", "ignore"]
+
+
 def split_of(content_sha256: str, config: SplitConfig) -> SplitName:
     """The side of a datum, by SHA-256(seed, digest of its content) alone.
 

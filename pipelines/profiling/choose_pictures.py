@@ -15,7 +15,7 @@ _CLASS_LEAST = 10  # pictures of a class, or folders are no classes
 _EPOCHS = 200  # a picture is not shown more often: with more a network learns pictures by heart
 _OF_A_CLUSTER = 60  # training pictures, at least on average
 _MIRROR_LIMIT = 0.02  # the energy distance below which mirror images pass as pictures of the same data
-_LIMITS = {"quarantined": 0.02, "copies": 0.02, "flat": 0.01, "imbalance": 20.0}
+_LIMITS = {"quarantined": 0.02, "copies": 0.02, "near_duplicates": 0.05, "flat": 0.01, "imbalance": 20.0}
 _TRAIN_LEAST, _TEST_LEAST = 64, 16
 
 
@@ -104,7 +104,7 @@ def _found(seen: PictureProfile) -> Iterator[str]:
     if seen.exact_copies:
         yield f"{seen.exact_copies:.1%} are exact copies of another picture"
     if seen.near:
-        yield f"{len(seen.near)} pairs look nearly the same, by a difference hash of 64 bits"
+        yield f"{seen.near:.1%} are near duplicates of another picture, by a perceptual hash"
 
 
 def _label_value(seen: PictureProfile, labels: str) -> str | None:
@@ -265,10 +265,10 @@ def _warnings(seen: PictureProfile, labels: str, train: int, test: int, side: in
             "allows 2 % (contract.max_quarantined_share): remove them or raise it. The first: "
             f"{broken[0].name}: {broken[0].reason}"
         )
-    if seen.near:
+    if seen.near > _LIMITS["near_duplicates"]:
         yield (
-            f"{len(seen.near)} pairs of near copies may lie on both sides of the split, which makes a model look "
-            "better than it is: keep one of each"
+            f"{seen.near:.1%} of the pictures are near duplicates of another. They lie on one side of the split, so "
+            "less is left to judge with than their number says, and the model learns them sooner: keep one of each"
         )
     if labels == "none" and len(seen.classes) >= 2:
         key, value = seen.given.label_key, _label_value(seen, "folders")

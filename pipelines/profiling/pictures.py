@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from ddpm_core.errors import DataError
 from ddpm_core.metrics.energy import cross_means, row_means
 from pipelines.kinds.pictures.rows.decode import decode
+from pipelines.kinds.pictures.rows.likeness import fingerprint, near_duplicates
+from pipelines.kinds.pictures.rows.prepare import pixels_digest
 from pipelines.kinds.pictures.rows.rules import File, Found, Member, Rules
-from pipelines.profiling.hashes import difference_hash, near_copies
 from pipelines.profiling.picture_sources import ENDINGS, Recognised, recognised
 
 Pixels = NDArray[np.uint8]
@@ -101,13 +102,10 @@ class PictureProfile:
         return float((self.thumbs.max(axis=(1, 2, 3)) == self.thumbs.min(axis=(1, 2, 3))).mean())
 
     @cached_property
-    def near(self) -> list[tuple[int, int]]:
-        """Pairs of pictures that look nearly the same, without those that are exactly the same."""
-        distinct = [pair for pair in near_copies(difference_hash(self.grey)) if not self._same(*pair)]
-        return distinct
-
-    def _same(self, a: int, b: int) -> bool:
-        return bool((self.thumbs[a] == self.thumbs[b]).all())
+    def near(self) -> float:
+        """The share of pictures that are near duplicates of another one before, as stage prepare will find them."""
+        groups = near_duplicates({pixels_digest(thumb): fingerprint(thumb) for thumb in self.thumbs})
+        return (len(groups) - len(set(groups.values()))) / len(self.thumbs)
 
     @cached_property
     def grey(self) -> NDArray[np.float32]:

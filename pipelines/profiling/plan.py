@@ -46,6 +46,15 @@ class Plan:
 def plan_of(data: Path, folder: Path, wanted: str | None = None) -> Plan:
     """Look at the data; DataError where they are none that we know. `wanted` names a preset for one's own pictures."""
     _check_place(data, folder)
+    return _planned(data, folder, wanted)
+
+
+def params_of(data: Path) -> "Params":
+    """The parameters that fit the data, for who wants to read them and make no project."""
+    return _checked(_planned(data, data.resolve(), None).params)
+
+
+def _planned(data: Path, folder: Path, wanted: str | None) -> Plan:
     preset = None if wanted is None else own_preset(wanted)
     if preset is not None and preset.set is not None:
         of_set, source = choose_set.choose(preset, data.resolve(), path_from(folder, data))

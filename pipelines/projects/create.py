@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ddpm_core.errors import DdpmError, ParamsError
-from ddpm_core.files import atomic_write_bytes, atomic_write_text
+from ddpm_core.files import atomic_write_bytes, atomic_write_text, json_bytes
 from pipelines.projects.code import PACKAGES, project_graph
 from pipelines.projects.params_text import with_values
 from pipelines.projects.presets import preset
+from pipelines.validation.summary import NOTHING
 
 _HERE = Path(__file__).resolve().parent
 _HARMLESS = {".git", ".gitattributes", "LICENSE"}  # what a folder may hold before it is a project
@@ -27,6 +28,8 @@ GITIGNORE = """\
 __pycache__/
 .venv/
 """
+ACCEPTED = "accepted.json"
+NOTHING_ACCEPTED = json_bytes(NOTHING).decode()
 _DVCIGNORE = "# Files that are being written.\n.*.part\n"
 _DVC_CONFIG = "[core]\n    analytics = false\n    check_update = false\n    autostage = false\n"
 
@@ -41,6 +44,7 @@ class ProjectFiles:
     def of(cls, name: str, about: str, params: str, copied: Mapping[str, bytes] | None = None) -> "ProjectFiles":
         texts = {
             "dvc.yaml": project_graph(),
+            ACCEPTED: NOTHING_ACCEPTED,
             "prefect.yaml": _file("prefect.yaml").replace("NAME", name),
             ".dvcignore": _DVCIGNORE,
             ".gitignore": GITIGNORE,

@@ -17,6 +17,7 @@ from ddpm_core.files import atomic_write_text
 from pipelines.params import section_types
 from pipelines.parsing import dataclasses_of, hints_of, kinds_of
 from pipelines.projects.code import project_graph
+from pipelines.projects.create import ACCEPTED, NOTHING_ACCEPTED
 from pipelines.projects.params_text import read_text, written
 from pipelines.projects.presets import presets
 
@@ -64,6 +65,8 @@ def updated(folder: Path) -> Changes:
     texts = {params: (before, after)}
     if not graph.is_symlink():  # a project of an older kind, whose graph is a link into the code's folder
         texts[graph] = (graph.read_text(encoding="utf-8"), updated_graph(graph.read_text(encoding="utf-8")))
+    if not (folder / ACCEPTED).exists():
+        texts[folder / ACCEPTED] = ("", NOTHING_ACCEPTED)
     return Changes({path: pair for path, pair in texts.items() if pair[0] != pair[1]}, tuple(unknown))
 
 

@@ -62,7 +62,7 @@ def _in_partitions(params: "Params", paths: Paths, folder: Path, mean: int) -> O
 
     kind, runtime = kind_of(params.kind), params.runtime
     runner = Runner(runtime.runner, max(1, runtime.workers), paths.home)
-    plan = kind.partition_plan(params.source, paths.root, mean)
+    plan = kind.partition_plan(params.source, params.split, paths.root, mean)
     log.info(
         "found %d examples in %d partitions, %d other files left out by rule", plan.found, len(plan.parts), plan.ignored
     )

@@ -30,6 +30,7 @@ from pipelines.report.sections import (
     verdict_section,
 )
 from pipelines.report.tables import headline
+from pipelines.report.validated import validated_sections
 
 if TYPE_CHECKING:
     from pipelines.params import Params
@@ -73,6 +74,7 @@ def gather(config: ReportConfig, gate: GateConfig, verdict: Verdict, paths: Path
         measures_section(metrics, record, manifest.spec.classes),
         training_section(_columns(paths.curves), numbers.get("bits_per_dim"), samples),
         data_section(manifest, kind.data_facts(given), contract),
+        *validated_sections(paths.validation),
         card_section(config, record),
         provenance_section(record, paths),
     ]

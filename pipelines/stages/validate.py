@@ -4,14 +4,14 @@ import logging
 import shutil
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import cache, partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ddpm_core.errors import ContractFailed
-from ddpm_core.files import atomic_write_json, sha256_bytes, sha256_file
+from ddpm_core.files import atomic_folder, atomic_write_json, sha256_bytes, sha256_file
 from pipelines.contract.config import ContractConfig, read_suite
 from pipelines.contract.expectations import Table, judge
 from pipelines.kinds import kind_of
@@ -19,6 +19,11 @@ from pipelines.kinds.manifest import Manifest, Row, read_manifest, stored_bytes
 from pipelines.kinds.quarantine import read_quarantine
 from pipelines.paths import Paths
 from pipelines.runtime.progress import tracked
+from pipelines.validation import drift
+from pipelines.validation.compare import farthest
+from pipelines.validation.examples import write_examples, write_page
+from pipelines.validation.files import DRIFT, SUMMARY
+from pipelines.validation.summary import DataSummary, read_summary, sample_of, summary_of, write_summary
 
 if TYPE_CHECKING:
     from pipelines.params import Params
@@ -26,9 +31,12 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+_DRIFT_MEND = "; if the data are as they should be from now on, `ddpm data accept` makes them the measure of drift"
+
 
 def run(params: "Params", paths: Paths, tracker: "Tracker") -> None:
-    """Judge the manifest, write out/contract.json (and a copy to the logs) and Data Docs; raise on a breach."""
+    """Judge the manifest, write out/contract.json (and a copy to the logs), out/validation and Data Docs; raise on a
+    breach."""
     contract: ContractConfig = params.contract
     manifest = read_manifest(paths.manifest)
     tables = _tables(manifest, paths.prepared, read_quarantine(paths.quarantine))
@@ -39,7 +47,11 @@ def run(params: "Params", paths: Paths, tracker: "Tracker") -> None:
     }
     suite_path = paths.suite(manifest.spec.kind)
     suite = read_suite(suite_path, tuple(tables), parameters, contract)
+    suite |= read_suite(drift.SUITE, (drift.TABLE,), parameters, contract)
     shutil.rmtree(paths.data_docs, ignore_errors=True)
+    whole = replace(manifest, rows=_whole(manifest, tables[manifest.spec.kind]))
+    accepted, now = read_summary(paths.accepted), summary_of(whole, paths.prepared) if whole.rows else None
+    tables[drift.TABLE] = drift.drift_rows(accepted, now, contract.drift) if now else []
     named_by = _named_by(manifest.spec.kind)
     findings = judge(suite, tables, named_by, parameters, contract.rows_named, paths.data_docs)
     record = {
@@ -47,14 +59,23 @@ def run(params: "Params", paths: Paths, tracker: "Tracker") -> None:
         "counts": asdict(manifest.counts),
         "classes": tables["classes"],
         "data_set": tables["data_set"][0],
-        "expectations": [asdict(finding) for finding in findings],
-        "thresholds": asdict(contract),
+        "expectations": [asdict(finding) for finding in findings if finding.table != drift.TABLE],
+        "thresholds": contract.thresholds(),
         "manifest_sha256": sha256_file(paths.manifest),
         "suite_sha256": sha256_file(suite_path),
         "great_expectations": version("great_expectations"),
     }
     atomic_write_json(paths.contract, record)
     atomic_write_json(paths.logs / "contract.json", record)
+    unlike = _unlike(accepted, now, whole) if drift.is_above(tables[drift.TABLE]) else []
+    with atomic_folder(paths.validation) as folder:
+        if now:
+            write_summary(folder / SUMMARY, now)
+        atomic_write_json(folder / DRIFT, {"accepted": accepted is not None, "measures": tables[drift.TABLE]})
+        shown = write_examples(folder, paths.prepared, whole, findings, unlike, contract.rows_named)
+    write_page(paths.data_docs, paths.validation, shown, tables[drift.TABLE])
+    if accepted is None:
+        log.info("no data were accepted yet, so drift is not judged; `ddpm data accept` makes these the measure")
     log.info("Data Docs: %s (they fetch scripts from the network when opened)", paths.data_docs / "index.html")
     for finding in findings:
         if not finding.passed and not finding.stops:
@@ -66,6 +87,7 @@ def run(params: "Params", paths: Paths, tracker: "Tracker") -> None:
             + "".join(f"  {finding.told()}\n" for finding in broken)
             + "mend or remove those files, or move the threshold in section `contract` of params.yaml; the record: "
             f"{paths.logs / 'contract.json'}"
+            + (_DRIFT_MEND if any(finding.table == drift.TABLE for finding in broken) else "")
         )
     kept = sum(finding.passed for finding in findings)
     if kept == len(findings):
@@ -77,6 +99,19 @@ def run(params: "Params", paths: Paths, tracker: "Tracker") -> None:
 # ------------------------------------------------------------------------------------------ what is looked at
 
 
+def _whole(manifest: Manifest, rows: Table) -> list[Row]:
+    """The rows whose files are what prepare wrote."""
+    return [row for row, values in zip(manifest.rows, rows, strict=True) if values["file"] == "whole"]
+
+
+def _unlike(accepted: DataSummary | None, now: DataSummary | None, manifest: Manifest) -> list[Row]:
+    """Of the rows whose features were compared, those the most unlike the accepted data first."""
+    if accepted is None or now is None or accepted.features.shape[1] != now.features.shape[1]:
+        return []
+    rows = sample_of(manifest)
+    return [rows[place] for place in farthest(now.features, accepted.features)]
+
+
 def _named_by(kind: str) -> dict[str, tuple[str, ...]]:
     """The columns that name a row of each table. The table of the data themselves has the name of their kind."""
     return {
@@ -84,6 +119,7 @@ def _named_by(kind: str) -> dict[str, tuple[str, ...]]:
         kind: ("key", "source"),
         "classes": ("class_name",),
         "data_set": ("name",),
+        drift.TABLE: drift.NAMED_BY,
     }
 
 
@@ -113,6 +149,8 @@ def _rows(manifest: Manifest, folder: Path) -> list[dict[str, Any]]:
         same = equal[values["content_sha256"]]
         values["sides"] = len({other.split for other in same})
         values["labels_of_copies"] = len({(other.label, *other.told.values()) for other in same})
+    for values, more in zip(rows, kind_of(manifest.spec.kind).row_columns(manifest.rows), strict=True):
+        values.update(more)
     return rows
 
 

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -64,7 +65,7 @@ def run(root: Path, runner: str) -> dict[str, str]:
     write(root / "raw", {f"{c}/{number:04d}.png": png(100 * number + ord(c)) for c in "ab" for number in range(40)})
     project = Project(root)
     project.paths = Paths(root.resolve(), root.resolve() / "home")
-    project.examples = 10
+    project.examples, project.split = 10, replace(project.split, near_duplicates="ignore")
     params = project.params
     params.runtime.workers, params.runtime.runner = 2, runner
     prepare.run(params, project.paths, None)  # type: ignore[arg-type]

@@ -13,12 +13,14 @@ from ddpm_core.spec import labelled
 from pipelines.kinds.facts import SourceFacts, write_facts
 from pipelines.kinds.manifest import Counts, Manifest, write_manifest
 from pipelines.kinds.pictures.reference.config import ClassifierConfig, ReferenceConfig
+from pipelines.kinds.pictures.rows.decode import encode_png
 from pipelines.kinds.pictures.rows.examples import example
 from pipelines.kinds.pictures.rows.row import PictureRow
 from pipelines.params import RuntimeConfig
 from pipelines.paths import Paths
 from pipelines.report.config import ReportConfig
 from pipelines.shards.archive import ShardConfig, write_shards
+from tests.support.drift import write_validation
 from tests.support.tiny_bundle import CLASSES, tiny_bundle
 
 SIDE = 8
@@ -70,6 +72,21 @@ class MeasuredParams:
         return {"gate": {"model_name": self.gate.model_name}}
 
 
+DRIFT_ROW = {
+    "measure": "brightness",
+    "accepted": "median 10",
+    "now": "median 20",
+    "distance": 0.4,
+    "at_least": 0.3,
+    "at_most": 0.5,
+    "warning_level": 0.2,
+    "breach_level": 0.5,
+    "above_warning": True,
+    "above_breach": False,
+}
+SHOWN = {"file": "examples_00.png", "title": "Near duplicates, group 1 of 1", "names": ["a.png", "b <i>.png"]}
+
+
 def pictures(labels: np.ndarray, seed: int) -> np.ndarray:
     """Bright bars on noise: across, down or along the diagonal, by the label; each somewhere else."""
     rng = np.random.default_rng(seed)
@@ -102,7 +119,7 @@ def measured_project(root: Path, *, labelled_data: bool = True, train: int = 240
             name = CLASSES[label] if labelled_data else ""
             of_file = {"path": "a.png", "source": "a.png", "sha256": "0", "source_sha256": "0", "content_sha256": "0"}
             grey = {"mean": float(image.mean()), "std": float(image.std()), "min": 0, "max": 255}
-            size = {"width": SIDE, "height": SIDE, "mode": "L"}
+            size = {"width": SIDE, "height": SIDE, "mode": "L", "found_width": SIDE, "found_height": SIDE, "group": ""}
             of_class = {"label": label, "class_name": name}
             rows.append(PictureRow(key=key, split=split, **of_file, **of_class, **size, **grey))  # type: ignore[arg-type]
     write_shards(paths.shards, spec, splits, ShardConfig(100, 50, 1000))
@@ -120,6 +137,7 @@ def measured_project(root: Path, *, labelled_data: bool = True, train: int = 240
         {"table": "data_set", "says": "no a|b", "found": "found 2", "passed": False, "severity": "warning"},
     ]
     paths.contract.write_text(json.dumps({"passed": True, "expectations": found}))
+    write_validation(paths.validation, [DRIFT_ROW], [SHOWN], encode_png(images[0]))
     lines = [f"{step},{1 / (1 + step)},{2.0},{1e-3},\n" for step in range(1, 30)]
     paths.curves.write_text("step,loss,grad_norm,lr,loss_band_1\n" + "".join(lines))
     tiny_bundle(paths.bundle, spec=spec, conditional=labelled_data)

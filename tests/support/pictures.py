@@ -17,11 +17,12 @@ from pipelines.kinds.pictures.contract.config import PicturesContract
 from pipelines.kinds.pictures.rows.rules import Rules
 from pipelines.kinds.pictures.sources import ImageFolder
 from pipelines.kinds.quarantine import read_quarantine
-from pipelines.kinds.split import SplitConfig
+from pipelines.kinds.split import PictureSplit
 from pipelines.partitions.config import PartitionConfig
 from pipelines.paths import Paths
 from pipelines.shards.archive import ShardConfig
 from pipelines.stages import prepare, shard, validate
+from tests.support.drift import DRIFT
 
 RULES = Rules(
     size=(8, 8),
@@ -55,10 +56,12 @@ CONTRACT = PicturesContract(
     max_class_imbalance=100.0,
     max_quarantined_share=0.5,
     max_duplicate_share=0.5,
+    max_near_duplicate_share=0.5,
     max_flat_share=0.5,
     min_mean_level=0.0,
     max_mean_level=255.0,
     rows_named=3,
+    drift=DRIFT,
 )
 SHARDS = ShardConfig(examples_per_shard=20, examples_per_block=6, shuffle_examples=1000)
 SUITE = Path(__file__).parents[2] / "pipelines" / "kinds" / "pictures" / "contract" / "suite.json"
@@ -106,7 +109,7 @@ class Project:
     def __init__(self, root: Path, **source: Any) -> None:
         self.paths = Paths.of(root)
         self.source: Any = replace(FOLDER, **source)
-        self.split = SplitConfig(seed=0, test_fraction=0.25)
+        self.split = PictureSplit(seed=0, test_fraction=0.25, near_duplicates="together")
         self.contract = CONTRACT
         self.examples: int | None = None
         self.shards = SHARDS

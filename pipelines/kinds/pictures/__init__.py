@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from ddpm_core.spec import DataSpec
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from pipelines.kinds.manifest import Manifest, Row
     from pipelines.kinds.partitioned import PartitionPlan
     from pipelines.kinds.prepared import Prepared
-    from pipelines.kinds.split import SplitConfig
     from pipelines.report.parts.files import ReportInput
     from pipelines.report.parts.section import Section
     from pipelines.serving.base.serving import Serving
@@ -36,9 +36,16 @@ class Pictures(Kind):
         from pipelines.kinds.pictures.reference.config import ReferenceConfig
         from pipelines.kinds.pictures.sources import SourceConfig
         from pipelines.kinds.pictures.training.config import AugmentConfig
+        from pipelines.kinds.split import PictureSplit
 
         return Sections(
-            SourceConfig, PicturesContract, ReferenceConfig, AugmentConfig, PictureEvaluateConfig, PictureGate
+            source=SourceConfig,
+            split=PictureSplit,
+            contract=PicturesContract,
+            reference=ReferenceConfig,
+            augment=AugmentConfig,
+            evaluate=PictureEvaluateConfig,
+            gate=PictureGate,
         )
 
     def row_type(self) -> type["Row"]:
@@ -46,15 +53,15 @@ class Pictures(Kind):
 
         return PictureRow
 
-    def prepare(self, source: Any, split: "SplitConfig", folder: Path, root: Path, workers: int) -> "Prepared":
+    def prepare(self, source: Any, split: Any, folder: Path, root: Path, workers: int) -> "Prepared":
         from pipelines.kinds.pictures.rows.prepare import prepare
 
         return prepare(source, split, folder, root, workers)
 
-    def partition_plan(self, source: Any, root: Path, mean: int) -> "PartitionPlan":
+    def partition_plan(self, source: Any, split: Any, root: Path, mean: int) -> "PartitionPlan":
         from pipelines.kinds.pictures.rows.partition import partition_plan
 
-        return partition_plan(source, root, mean)
+        return partition_plan(source, split, root, mean)
 
     def suite_parameters(self, spec: DataSpec) -> Mapping[str, Any]:
         _, height, width = spec.shape
@@ -71,6 +78,31 @@ class Pictures(Kind):
         from pipelines.kinds.pictures.reference.grouping import grouped
 
         return grouped(manifest, folder, manifest.spec.about[CLUSTERS])
+
+    def row_columns(self, rows: Sequence[Any]) -> Sequence[Mapping[str, Any]]:
+        from pipelines.kinds.pictures.rows.groups import row_columns
+
+        return row_columns(rows)
+
+    def near_duplicates(self, rows: Sequence[Any]) -> Sequence[Sequence[Any]]:
+        from pipelines.kinds.pictures.rows.groups import groups_of
+
+        return groups_of(rows)
+
+    def shown(self, x: NDArray[Any], spec: DataSpec) -> bytes | None:
+        from pipelines.kinds.pictures.rows.decode import grid
+
+        return grid(x, 10, 2)
+
+    def drift_values(self, rows: Sequence[Any]) -> Mapping[str, Sequence[float]]:
+        from pipelines.kinds.pictures.rows.groups import drift_values
+
+        return drift_values(rows)
+
+    def drift_features(self, x: NDArray[Any]) -> NDArray[np.float32]:
+        from pipelines.kinds.pictures.rows.groups import drift_features
+
+        return drift_features(x)
 
     def examples(self, folder: Path, rows: Sequence[Any], spec: DataSpec) -> Iterator["Example"]:
         from pipelines.kinds.pictures.rows.examples import examples

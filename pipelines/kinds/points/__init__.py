@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from pipelines.evaluation.reference import RealData
     from pipelines.kinds.manifest import Row
     from pipelines.kinds.prepared import Prepared
-    from pipelines.kinds.split import SplitConfig
     from pipelines.report.parts.files import ReportInput
     from pipelines.report.parts.section import Section
     from pipelines.serving.base.serving import Serving
@@ -34,9 +33,16 @@ class Points(Kind):
         from pipelines.kinds.points.reference.config import ReferenceConfig
         from pipelines.kinds.points.sources import SourceConfig
         from pipelines.kinds.points.training import AugmentConfig
+        from pipelines.kinds.split import SplitConfig
 
         return Sections(
-            SourceConfig, PointsContract, ReferenceConfig, AugmentConfig, PointsEvaluateConfig, LikenessGate
+            SourceConfig,
+            PointsContract,
+            ReferenceConfig,
+            AugmentConfig,
+            PointsEvaluateConfig,
+            LikenessGate,
+            SplitConfig,
         )
 
     def row_type(self) -> type["Row"]:
@@ -44,10 +50,13 @@ class Points(Kind):
 
         return PointRow
 
-    def prepare(self, source: Any, split: "SplitConfig", folder: Path, root: Path, workers: int) -> "Prepared":
+    def prepare(self, source: Any, split: Any, folder: Path, root: Path, workers: int) -> "Prepared":
         from pipelines.kinds.points.rows.prepare import prepare
 
         return prepare(source, split, folder, root)
+
+    def drift_values(self, rows: Sequence[Any]) -> Mapping[str, Sequence[float]]:
+        return {"x": [row.x for row in rows], "y": [row.y for row in rows]}
 
     def examples(self, folder: Path, rows: Sequence[Any], spec: DataSpec) -> Iterator["Example"]:
         from pipelines.kinds.points.rows.examples import examples

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from pipelines.kinds.advice import Advice, Judged
     from pipelines.kinds.manifest import Row
     from pipelines.kinds.prepared import Prepared
-    from pipelines.kinds.split import SplitConfig
     from pipelines.report.parts.files import ReportInput
     from pipelines.report.parts.section import Section
     from pipelines.serving.base.serving import Serving
@@ -34,15 +33,18 @@ class Series(Kind):
         from pipelines.kinds.series.reference.config import ReferenceConfig
         from pipelines.kinds.series.sources import SourceConfig
         from pipelines.kinds.series.training import AugmentConfig
+        from pipelines.kinds.split import SplitConfig
 
-        return Sections(SourceConfig, SeriesContract, ReferenceConfig, AugmentConfig, SeriesEvaluateConfig, SeriesGate)
+        return Sections(
+            SourceConfig, SeriesContract, ReferenceConfig, AugmentConfig, SeriesEvaluateConfig, SeriesGate, SplitConfig
+        )
 
     def row_type(self) -> type["Row"]:
         from pipelines.kinds.series.rows.row import WindowRow
 
         return WindowRow
 
-    def prepare(self, source: Any, split: "SplitConfig", folder: Path, root: Path, workers: int) -> "Prepared":
+    def prepare(self, source: Any, split: Any, folder: Path, root: Path, workers: int) -> "Prepared":
         from pipelines.kinds.series.rows.prepare import prepare
 
         return prepare(source, split, folder, root)
@@ -51,6 +53,12 @@ class Series(Kind):
         from pipelines.kinds.series.rows.rules import data_set_columns
 
         return data_set_columns(rows)
+
+    def drift_values(self, rows: Sequence[Any]) -> Mapping[str, Sequence[float]]:
+        return {
+            "share of values that are missing": [row.missing for row in rows],
+            "largest deviation from the mean": [row.deviations for row in rows],
+        }
 
     def examples(self, folder: Path, rows: Sequence[Any], spec: DataSpec) -> Iterator["Example"]:
         from pipelines.kinds.series.rows.examples import examples

@@ -12,6 +12,7 @@ from pipelines.kinds.pictures.rows.row import PictureRow
 ROW = PictureRow(
     key="k", path="0/k.png", label=0, class_name="猫", split="train", sha256="a" * 64, source_sha256="b" * 64,
     content_sha256="c" * 64, source="x\n.png", width=4, height=4, mode="L", mean=1.5, std=0.25, min=0, max=255,
+    found_width=9, found_height=7, group="",
 )  # fmt: skip
 MANIFEST = Manifest([ROW], labelled((1, 4, 4), (-1.0, 1.0), 256, ("猫",)), Counts(3, 1, 2))
 

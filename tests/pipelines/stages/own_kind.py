@@ -95,7 +95,7 @@ class Waves(Kind):
     name = "waves"
 
     def sections(self) -> Sections:
-        return Sections(Sines, ContractConfig, NoKeys, NoKeys, EvaluateConfig, GateConfig)
+        return Sections(Sines, ContractConfig, NoKeys, NoKeys, EvaluateConfig, GateConfig, SplitConfig)
 
     def row_type(self) -> type[Row]:
         return Row

@@ -26,6 +26,7 @@ from pipelines.shards.archive import ShardConfig, read_split
 from pipelines.stages import evaluate, export, gate, prepare, reference, report, shard, train, validate
 from pipelines.tracking.tracker import NullTracker
 from tests.pipelines.stages.own_kind import SUITE, NoKeys, Sines, Waves
+from tests.support.drift import DRIFT
 from tests.support.imports import ROOT
 from tests.support.measured import GATE
 from tests.support.small_training import Params, params
@@ -48,7 +49,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Any:
         kind="waves",
         source=Sines("sines", "nowhere", 600),
         split=SplitConfig(0, 0.3),
-        contract=ContractConfig(100.0, 0.2, 0.5, 3),
+        contract=ContractConfig(100.0, 0.2, 0.5, 3, DRIFT),
         shard=ShardConfig(200, 50, 1000),
         reference=NoKeys(),
         export=ExportConfig(20, 1e-4, 4, 0.01, None, "last"),

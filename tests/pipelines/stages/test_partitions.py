@@ -38,7 +38,7 @@ def project_of(root: Path, pictures: dict[str, bytes], mean: int | None = MEAN) 
     write(root / "raw", pictures)
     project = Project(root)
     project.paths = Paths(root.resolve(), root.resolve() / "home")
-    project.examples = mean
+    project.examples, project.split = mean, replace(project.split, near_duplicates="ignore")
     return project
 
 
@@ -300,7 +300,21 @@ def test_rows_are_read_by_place_and_by_slice(tmp_path: Path) -> None:
 def test_a_kind_without_partitions_says_so() -> None:
     assert isinstance(kind_of("series"), Series)
     with pytest.raises(ParamsError, match=r"partition\.examples: must be null for kind series"):
-        kind_of("series").partition_plan(None, Path(), 10)
+        kind_of("series").partition_plan(None, None, Path(), 10)
+
+
+@pytest.mark.parametrize(
+    ("source", "near_duplicates", "key"),
+    [({}, "together", r"split\.near_duplicates"), ({"labels": "none", "clusters": 4}, "ignore", r"source\.clusters")],
+)
+def test_what_depends_on_all_data_is_refused_in_partitions(
+    tmp_path: Path, source: dict[str, Any], near_duplicates: str, key: str
+) -> None:
+    project = project_of(tmp_path, files())
+    project.source = replace(project.source, **source)
+    project.split = replace(project.split, near_duplicates=near_duplicates)
+    with pytest.raises(ParamsError, match=rf"{key}: must be .* in partitions \(partition\.examples: 10\)"):
+        project.prepare()
 
 
 @dataclass(frozen=True)

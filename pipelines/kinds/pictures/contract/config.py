@@ -18,6 +18,7 @@ class PicturesContract(ContractConfig):
     min_test_images: int
     min_train_images_per_class: int
     min_test_images_per_class: int
+    max_near_duplicate_share: float
     max_flat_share: float
     min_mean_level: float
     max_mean_level: float
@@ -28,6 +29,7 @@ class PicturesContract(ContractConfig):
         "min_test_images": not_negative,
         "min_train_images_per_class": not_negative,
         "min_test_images_per_class": not_negative,
+        "max_near_duplicate_share": fraction,
         "max_flat_share": fraction,
         "min_mean_level": _level,
         "max_mean_level": _level,

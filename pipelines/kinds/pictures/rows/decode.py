@@ -76,6 +76,11 @@ _DECODER_ERRORS = (
 
 def decode(data: bytes, rules: Rules) -> Pixels:
     """A picture's file to pixels [C, H, W] of the rules' size; a DataError says why it cannot be one of the data."""
+    return decode_with_sides(data, rules)[0]
+
+
+def decode_with_sides(data: bytes, rules: Rules) -> tuple[Pixels, tuple[int, int]]:
+    """The same, and the width and the height that the picture had, upright."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a picture is taken or refused; half-words about it help nobody
         if data.startswith(_PNG):
@@ -89,7 +94,8 @@ def decode(data: bytes, rules: Rules) -> Pixels:
         except _DECODER_ERRORS as error:
             raise DataError(f"damaged {image.format}: {error or type(error).__name__}") from error
         try:
-            return _fitted(_eight_bits(_upright(image), rules), rules)
+            upright = _eight_bits(_upright(image), rules)
+            return _fitted(upright, rules), upright.size
         except _DECODER_ERRORS as error:
             raise DataError(f"cannot be converted from {image.format} mode {image.mode}: {error}") from error
 

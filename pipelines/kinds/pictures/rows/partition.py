@@ -14,6 +14,7 @@ from pipelines.kinds.pictures.rows.row import PictureRow
 from pipelines.kinds.pictures.rows.rules import Found, Listing, Rules
 from pipelines.kinds.prepared import Accepted
 from pipelines.kinds.quarantine import Rejected
+from pipelines.kinds.split import PictureSplit
 from pipelines.partitions.cut import cuts, partition_ids
 from pipelines.partitions.store import PartitionStore, code_digest
 
@@ -21,12 +22,12 @@ if TYPE_CHECKING:
     from pipelines.kinds.pictures.sources import SourceConfig
 
 
-def partition_plan(source: "SourceConfig", root: Path, mean: int) -> PartitionPlan:
+def partition_plan(source: "SourceConfig", split: PictureSplit, root: Path, mean: int) -> PartitionPlan:
     """The pictures of a source in partitions of `mean` on the average."""
     files = [*Path(__file__).parent.glob("*.py"), Path(partitioned.__file__)]
     code = code_digest(files, ("numpy", "pillow", "pyarrow"))
     rules, listing = source.rules(), source.listing(root)
-    _check_each_by_itself(rules, listing, mean)
+    _check_each_by_itself(rules, listing, split, mean)
     found = _classes_together(listing.found)
     names = [picture.name for picture in found]
     parts = cuts(names, mean)
@@ -41,16 +42,16 @@ def partition_plan(source: "SourceConfig", root: Path, mean: int) -> PartitionPl
     )
 
 
-def _check_each_by_itself(rules: Rules, listing: Listing, mean: int) -> None:
+def _check_each_by_itself(rules: Rules, listing: Listing, split: PictureSplit, mean: int) -> None:
     """What is made of one partition may depend on no other."""
     for key, asked, none in (
-        ("clusters", rules.clusters, "null"),
-        ("attributes", ", ".join(listing.attributes) or None, "{}"),
+        ("source.clusters", rules.clusters, "null"),
+        ("source.attributes", ", ".join(listing.attributes) or None, "{}"),
+        ("split.near_duplicates", split.near_duplicates if split.near_duplicates != "ignore" else None, "ignore"),
     ):
         if asked is not None:
             raise ParamsError(
-                f"source.{key}: must be {none} where data are prepared in partitions (partition.examples: {mean}), "
-                f"got {asked}"
+                f"{key}: must be {none} where data are prepared in partitions (partition.examples: {mean}), got {asked}"
             )
 
 

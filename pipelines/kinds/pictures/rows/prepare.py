@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,12 +12,19 @@ from numpy.typing import NDArray
 
 from ddpm_core.errors import DataError, ParamsError
 from ddpm_core.files import sha256_bytes
-from pipelines.kinds.pictures.rows.decode import decode, encode_png, fit_pixels, on_background, premultiplied
+from pipelines.kinds.pictures.rows.decode import (
+    decode_with_sides,
+    encode_png,
+    fit_pixels,
+    on_background,
+    premultiplied,
+)
+from pipelines.kinds.pictures.rows.likeness import fingerprint, near_duplicates
 from pipelines.kinds.pictures.rows.row import PictureRow
 from pipelines.kinds.pictures.rows.rules import MODES, File, Found, Member, Pixels, Rules
-from pipelines.kinds.prepared import Accepted, Prepared, assemble
+from pipelines.kinds.prepared import Accepted, Prepared, assemble, no_groups
 from pipelines.kinds.quarantine import Rejected
-from pipelines.kinds.split import SplitConfig
+from pipelines.kinds.split import PictureSplit
 from pipelines.runtime.progress import tracked
 from pipelines.runtime.worker_pool import Died, map_in_workers, plain
 
@@ -28,7 +36,7 @@ _CHUNK = 16  # pictures a message to a worker: fewer cost more in passing them t
 log = logging.getLogger(__name__)
 
 
-def prepare(source: "SourceConfig", split: SplitConfig, folder: Path, root: Path, workers: int) -> Prepared:
+def prepare(source: "SourceConfig", split: PictureSplit, folder: Path, root: Path, workers: int) -> Prepared:
     """Write each picture that can be used to `folder`/<label, or all>/<key>.png."""
     rules = source.rules()
     listing = source.listing(root)
@@ -47,8 +55,12 @@ def prepare(source: "SourceConfig", split: SplitConfig, folder: Path, root: Path
 
     outcomes = outcomes_of(listing.found, rules, bool(listing.classes), workers)
     outcomes = tracked(outcomes, "prepare", "pictures", total=len(listing.found))
+    look = near_duplicates if split.near_duplicates == "together" else no_groups
     spec = rules.spec(listing.classes, listing.attributes)
-    return assemble(outcomes, keep, PictureRow, spec, split, listing.empty)
+    prepared = assemble(outcomes, keep, PictureRow, spec, split, listing.empty, look)
+    groups = prepared.groups
+    rows = [replace(row, group=groups.get(row.content_sha256, "")[:16]) for row in prepared.manifest.rows]
+    return replace(prepared, manifest=replace(prepared.manifest, rows=rows))
 
 
 def outcomes_of(pictures: Sequence[Found], rules: Rules, labelled: bool, workers: int) -> Iterator[Accepted | Rejected]:
@@ -71,8 +83,9 @@ def outcome_of(found: Found, rules: Rules, labelled: bool) -> Accepted | Rejecte
             raise DataError("lies outside of the class folders")
         if isinstance(found.content, Pixels):
             levels = np.frombuffer(data, dtype=np.uint8).reshape(found.content.shape)
-            return _accepted(found, fit_pixels(levels, rules), data, rules)
-        return _accepted(found, decode(data, rules), data, rules)
+            height, width, _ = found.content.shape
+            return _accepted(found, fit_pixels(levels, rules), (width, height), data, rules)
+        return _accepted(found, *decode_with_sides(data, rules), data, rules)
     except DataError as error:
         return Rejected(found.name, str(error)) if data is None else Rejected.of(found.name, str(error), data)
 
@@ -82,7 +95,7 @@ def bytes_of(content: Pixels | File | Member, rules: Rules) -> bytes:
     return content.data if isinstance(content, Pixels) else content.read(rules.max_bytes)
 
 
-def _accepted(found: Found, pixels: NDArray[np.uint8], data: bytes, rules: Rules) -> Accepted:
+def _accepted(found: Found, pixels: NDArray[np.uint8], sides: tuple[int, int], data: bytes, rules: Rules) -> Accepted:
     seen = pixels
     spread = pixels.astype(np.float64).std()
     if rules.channels == "rgba":  # the mean is of what is seen, and flat is what is flat in each channel
@@ -96,6 +109,7 @@ def _accepted(found: Found, pixels: NDArray[np.uint8], data: bytes, rules: Rules
         source_sha256=sha256_bytes(data),
         content_sha256=pixels_digest(pixels),
         data=encode_png(pixels),
+        fingerprint=fingerprint(seen),
         told=found.told,
         columns={
             "width": pixels.shape[2],
@@ -105,6 +119,9 @@ def _accepted(found: Found, pixels: NDArray[np.uint8], data: bytes, rules: Rules
             "std": round(float(spread), 6),
             "min": int(seen.min()),
             "max": int(seen.max()),
+            "found_width": sides[0],
+            "found_height": sides[1],
+            "group": "",
         },
     )
 

@@ -16,3 +16,6 @@ class PictureRow(Row):
     std: float
     min: int
     max: int
+    found_width: int  # as its source had it, upright
+    found_height: int
+    group: str  # of near duplicates, the start of a digest; empty for a picture that has none

@@ -22,6 +22,7 @@ from pipelines.shards.archive import Example, ShardConfig, write_shards
 from pipelines.stages import evaluate, gate, reference, report
 from pipelines.tracking.tracker import NullTracker
 from tests.pipelines.kinds.series.judging import CONFIGS, GATE, TASKS, data
+from tests.support.drift import write_validation
 from tests.support.measured import RUNTIME, files_of
 from tests.support.series_bundle import series_bundle
 
@@ -41,6 +42,7 @@ def project(root: Path, task: str) -> Paths:
     write_facts(paths.source_facts, SourceFacts(model_name="ddpm-ar"))
     paths.contract.parent.mkdir(parents=True, exist_ok=True)
     paths.contract.write_text(json.dumps({"passed": True, "expectations": []}))
+    write_validation(paths.validation, [], [], b"")
     paths.curves.write_text("step,loss,grad_norm,lr\n" + "".join(f"{step},1.0,1.0,1e-3\n" for step in range(1, 9)))
     series_bundle(paths.bundle, spec)
     return paths

@@ -16,6 +16,7 @@ from pipelines.kinds.series.contract.config import SeriesContract
 from pipelines.kinds.series.rows.windows import windows
 from pipelines.kinds.series.sources.window import ForecastWindow, ImputeWindow
 from tests.pipelines.kinds.series.made import IMPUTE, SERIES, arrays, csv, hourly, prepared
+from tests.support.drift import DRIFT
 from tests.support.imports import ROOT
 
 STEPS = st.integers(1, 12)
@@ -242,7 +243,7 @@ def test_the_suite_looks_at_columns_that_there_are(tmp_path: Path) -> None:
     csv(tmp_path, hourly(60))
     made = prepared(tmp_path)
     limits: dict[str, Any] = dict.fromkeys(SeriesContract.__checks__, 1)
-    contract = SeriesContract(**limits)
+    contract = SeriesContract(**limits, drift=DRIFT)
     suite = read_suite(
         ROOT / "pipelines/kinds/series/contract/suite.json",
         ("files", "series", "classes", "data_set"),

@@ -1,0 +1,125 @@
+"""`ddpm data`: what is accepted, what is refused, and what the difference of two data sets says."""
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from ddpm_core.errors import ContractFailed
+from pipelines import cli
+from tests.support.pictures import CONTRACT, Project, file_bytes, png, write
+
+GOOD = {f"{'ab'[number % 2]}/{number}.png": png(number, side=12) for number in range(40)}
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    write(tmp_path / "raw", GOOD)
+    made = Project(tmp_path)
+    made.prepare()
+    for name in ("params.yaml", "dvc.yaml"):
+        (tmp_path / name).touch()
+    return made
+
+
+def ddpm(*words: str | Path) -> int:
+    return cli.main(["data", *map(str, words)])
+
+
+def test_validated_data_are_accepted_and_said_to_be_so(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    project.validate()
+    assert ddpm("accept", "--project", project.paths.root) == 0
+    assert project.paths.accepted.read_bytes() == (project.paths.validation / "summary.json").read_bytes()
+    assert "accepted 40 pictures" in capsys.readouterr().err
+    assert ddpm("accept", "--project", project.paths.root) == 0
+    assert "brightness          0.000" in capsys.readouterr().err  # beside those that were accepted before
+
+
+def test_what_was_not_validated_is_not_accepted(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    assert ddpm("accept", "--project", project.paths.root) == 1
+    assert "must hold validated data, but there are none; run `ddpm run`" in capsys.readouterr().err
+    project.validate()
+    (project.raw / "a" / "0.png").unlink()
+    project.prepare()
+    assert ddpm("accept", "--project", project.paths.root) == 1
+    assert "must be about the prepared data, but is about others" in capsys.readouterr().err
+    assert not project.paths.accepted.exists()
+
+
+def test_data_that_break_the_contract_are_not_accepted(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    project.contract = replace(CONTRACT, min_train_images=1000)
+    with pytest.raises(ContractFailed):
+        project.validate()
+    assert ddpm("accept", "--project", project.paths.root) == 4
+    assert "cannot be accepted: train has at least 1,000" in capsys.readouterr().err
+    assert not project.paths.accepted.exists()
+
+
+def test_two_folders_are_compared_datum_by_datum_and_as_a_whole(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    a = write(tmp_path / "a", GOOD)
+    dark = np.random.default_rng(3).integers(0, 90, (40, 12, 12, 3), dtype=np.uint8)
+    new = {f"{'ab'[n % 2]}/new <b>{n}.png": file_bytes(Image.fromarray(each), "PNG") for n, each in enumerate(dark)}
+    b = write(tmp_path / "b", {**dict(list(GOOD.items())[:10]), **new, "a/broken.png": b"none"})
+    page = tmp_path / "page.html"
+    assert ddpm("diff", a, b, "--page", page) == 0
+    text = capsys.readouterr().out
+    assert f"A  {a}: 40 pictures, 0 quarantined" in text
+    assert f"B  {b}: 50 pictures, 1 quarantined" in text
+    assert "by content, both have 10; only A 30, only B 40" in text
+    assert text.count("\nbrightness") == 1
+    html = page.read_text()
+    assert html.count("data:image/png;base64,") == 2
+    assert "new &lt;b&gt;" in html
+    assert "new <b>" not in html
+    assert ddpm("diff", a, b, "--json") == 0
+    content = json.loads(capsys.readouterr().out)
+    assert content["contents"] == {"both": 10, "only_a": 30, "only_b": 40}
+    found = {each["name"]: each for each in content["measures"]}
+    assert found["brightness"]["value"] > 0.7
+    assert found["number of examples"]["value"] == 0.0
+    assert 0 < found["features"]["interval"]["low"] < found["features"]["value"] < found["features"]["interval"]["high"]
+
+
+def test_accepted_data_are_compared_with_a_folder(
+    project: Project, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    project.validate()
+    shutil.copy(project.paths.validation / "summary.json", tmp_path / "before.json")
+    same = write(tmp_path / "same", GOOD)
+    assert ddpm("diff", tmp_path / "before.json", same) == 0
+    text = capsys.readouterr().out
+    assert "by content" not in text
+    assert "label shares        0.000" in text
+
+
+def test_what_cannot_be_compared_is_told_with_its_side(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    good = write(tmp_path / "good", GOOD)
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    table = tmp_path / "points.csv"
+    table.write_text("x,y\n" + "".join(f"{number / 7},{number % 5}\n" for number in range(60)))
+    none = tmp_path / "none.json"
+    none.write_text('{"format": 1, "data": null}')
+    bad = write(tmp_path / "bad", {"a/1.png": b"no", "b/2.png": b"neither"})
+    for words, code, told in (
+        ((tmp_path / "nothing", good), 2, "A: "),
+        ((good, tmp_path / "nothing"), 2, "must be data, a project or an accepted.json, but there is nothing"),
+        ((empty, good), 1, f"A: {empty} must hold pictures"),
+        ((good, empty), 1, f"B: {empty} must hold pictures, but no file in it"),
+        (
+            (good, bad),
+            1,
+            "must hold at least one example that can be used, but it holds none; the first: a/1.png: not a picture",
+        ),
+        ((none, good), 1, "none were accepted yet; run `ddpm data accept`"),
+    ):
+        assert ddpm("diff", *words) == code, words
+        assert told in capsys.readouterr().err, words
+    assert ddpm("diff", table, good) == 1
+    assert f"B: {good}" in capsys.readouterr().err
