@@ -105,7 +105,8 @@ def csdi(data: dict[str, np.ndarray], seconds: float, seed: int, m: int) -> Answ
     from pypots.utils.random import set_random_seed
 
     train, test = (data[name].swapaxes(1, 2) for name in ("train", "test"))
-    batch, random = 16, np.random.default_rng(seed)  # the paper's
+    batch = 16  # of the paper
+    random = np.random.default_rng(seed)
 
     def trained(updates: int) -> "tuple[CSDI, float]":
         set_random_seed(seed)

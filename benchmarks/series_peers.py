@@ -2,7 +2,7 @@
 
     make install-peers-series
     .venv/bin/python benchmarks/series_peers.py --project projects/forecast --seconds 60 --seeds 0 1 2
-    .venv/bin/python benchmarks/series_peers.py --project projects/impute --seconds 100 --windows 118 --each 10
+    .venv/bin/python benchmarks/series_peers.py --project projects/impute --seconds 40 --windows 20 --each 10 --seeds 0
 
 The project has the outputs of `ddpm run`. Ours trains as stage train does, as many steps as fit into the seconds; the
 peer trains by its own code (series_peer_sides.py). They take turns, seed by seed. Each answers the windows of the
