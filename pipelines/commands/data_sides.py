@@ -127,7 +127,7 @@ def _of_raw(letter: str, name: str, place: Path, params: "Params", folder: Path)
     source = replace(params.source, path=str(place.resolve()))
     try:
         prepared = kind.prepare(source, params.split, folder, Path(), max(1, params.runtime.workers))
-    except DataError as error:
+    except (DataError, ParamsError) as error:
         raise DataError(f"{letter}: {str(error).removeprefix('source.path: ')}") from error
     if not prepared.manifest.rows:
         first = prepared.rejected[0] if prepared.rejected else None

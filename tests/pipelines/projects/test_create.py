@@ -63,6 +63,7 @@ def test_a_new_project_outside_of_git_has_git_and_dvc_of_its_own_and_no_code(tmp
         ".git",
         ".gitignore",
         "README.md",
+        "accepted.json",
         "dvc.yaml",
         "params.yaml",
         "prefect.yaml",
