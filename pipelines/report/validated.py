@@ -11,7 +11,7 @@ _DRIFT = (
     "Distances to the data that were accepted last, from 0 (equal) to 1, with their 99 % interval. A distance warns, "
     "or breaks the contract, where all of its interval lies above the level."
 )
-_NEAR = "Pictures in reading order; their names stand above them."
+_NEAR = "Of each figure the names are in the order of its pictures, row by row."
 
 
 def validated_sections(folder: Path) -> Iterator[Section]:
