@@ -106,7 +106,12 @@ def diff(args: argparse.Namespace) -> None:
             }
             sys.stdout.write(json.dumps(content, indent=1) + "\n")
         else:
-            sys.stdout.write("\n".join(_lines(a, b, found, measures, reason)) + "\n")
+            sys.stdout.write("\n".join(map(_printable, _lines(a, b, found, measures, reason))) + "\n")
+
+
+def _printable(line: str) -> str:
+    """Names of classes come from folders: what would steer a terminal is written as \\x1b and the like."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in line)
 
 
 def _lines(

@@ -103,7 +103,7 @@ def test_what_cannot_be_compared_is_told_with_its_side(tmp_path: Path, capsys: p
     empty = tmp_path / "empty"
     empty.mkdir()
     table = tmp_path / "points.csv"
-    table.write_text("x,y\n" + "".join(f"{number / 7},{number % 5}\n" for number in range(60)))
+    table.write_text("x,y\n" + "".join(f"{number / 7},{number * number / 11}\n" for number in range(60)))
     none = tmp_path / "none.json"
     none.write_text('{"format": 1, "data": null}')
     bad = write(tmp_path / "bad", {"a/1.png": b"no", "b/2.png": b"neither"})
@@ -123,3 +123,14 @@ def test_what_cannot_be_compared_is_told_with_its_side(tmp_path: Path, capsys: p
         assert told in capsys.readouterr().err, words
     assert ddpm("diff", table, good) == 1
     assert f"B: {good}" in capsys.readouterr().err
+
+
+def test_names_that_would_steer_a_terminal_are_printed_as_text(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = {f"{name}/{number}.png": png(number) for number in range(20) for name in ("a\x1b[31m", "b\nc")}
+    folder = write(tmp_path / "odd", files)
+    assert ddpm("diff", folder, folder) == 0
+    text = capsys.readouterr().out
+    assert "\x1b" not in text
+    assert "a\\x1b[31m 50.0%, b\\nc 50.0%" in text
