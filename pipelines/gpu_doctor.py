@@ -6,31 +6,15 @@ import io
 import os
 import shutil
 import sysconfig
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
+
+from pipelines.runtime.requirement import Check, Missing, NotHere
 
 SERVE_GPU = "install the extra `serve-gpu` (make install-serve-gpu)"
 TORCH = "install a torch that is built for this GPU and driver (docs/gpu.md)"
 _DRIVER_FILES = ("libcuda.so.1", "nvcuda.dll")
 _COUNT_LIMIT = 64  # the maximum number of GPUs; a driver that reports more is not believed
-
-
-class Missing(Exception):
-    """What a check did not find."""
-
-
-class NotHere(Exception):
-    """Why a check does not apply to this installation."""
-
-
-@dataclass(frozen=True)
-class Check:
-    """A check of one requirement: `look` describes what it finds, or raises Missing."""
-
-    name: str
-    look: Callable[[], str]
-    mend: str
 
 
 def checks() -> tuple[Check, ...]:

@@ -2,18 +2,23 @@
 
 import itertools
 from collections.abc import Callable, Iterator
-from concurrent.futures import wait
+from concurrent.futures import ThreadPoolExecutor, wait
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from fastapi.testclient import TestClient
 
 from pipelines.sampling.bundle_sampler import Sampler
+from pipelines.sampling.common_calls import CommonCalls
 from pipelines.sampling.editing import Editor
 from pipelines.serving import scheduler as turns
+from pipelines.serving.app import create_app
 from pipelines.serving.scheduler import Job, Scheduler, Step
 from tests.support.rollout_bundle import conditions, rollout_bundle
+from tests.support.served import LIMITS, post
 
 SAMPLERS = ("ddim", "ancestral", "heun", "unipc_2", "dpmpp_2m")
 
@@ -118,7 +123,7 @@ def test_edits_share_the_device_too(sampler: Sampler, scheduler: Scheduler) -> N
         np.testing.assert_array_equal(one, other)
 
 
-def test_requests_may_share_the_calls_of_the_network(sampler: Sampler, tmp_path: Path) -> None:
+def test_requests_may_share_the_calls_of_the_network(sampler: Sampler) -> None:
     """Each keeps its own sampler, steps, labels and guidance; on a CPU not even the bits differ."""
     works = asked_for(sampler)
     expected = [work(alone) for work in works]
@@ -137,5 +142,17 @@ def test_requests_may_share_the_calls_of_the_network(sampler: Sampler, tmp_path:
     finally:
         scheduler.close()
     for one, other in zip(expected, found, strict=True):
-        np.testing.assert_allclose(one.astype(float), other.astype(float), atol=1)
+        np.testing.assert_array_equal(one, other)
     assert max(sizes) > 2 * 5  # more than any request asks for by itself
+
+
+def test_a_service_with_common_calls_gives_the_same_bytes(sampler: Sampler) -> None:
+    bodies = [{"seed": i, "n": 1 + i, "label": i % 3, "steps": 3 + i, "guidance": i / 2} for i in range(4)]
+    served = Sampler(sampler.bundle, "cpu")
+    app = create_app(served, replace(LIMITS, waiting=8, batch=4))
+    with TestClient(create_app(sampler, LIMITS)) as client:
+        expected = [post(client, **body).content for body in bodies]
+    with TestClient(app) as client, ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(lambda body: post(client, **body).content, bodies)) == expected
+        assert client.get("/v1/model").json()["limits"]["batch"] == 4
+        assert isinstance(served.network, CommonCalls)
