@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from ddpm_core.bundle.export_ops import TRANSLATIONS
 from ddpm_core.bundle.graph_weights import tell_places
 from ddpm_core.diffusion.noise import step_noise
 from ddpm_core.errors import ExportError
@@ -68,12 +69,14 @@ def export_onnx(net: nn.Module, spec: DataSpec, *, opset: int, graph: Graph | No
                 input_names=list(graph.inputs),
                 output_names=["out"],
                 dynamic_shapes={"x": batch, "t": batch, **told},
+                custom_translation_table=dict(TRANSLATIONS),
                 verbose=False,
             )
     except (torch.onnx.errors.OnnxExporterError, RuntimeError, ValueError, TypeError) as error:
+        first = _first(error)
         raise ExportError(
-            f"the network must be one that torch.onnx can export at opset {opset}, got {type(error).__name__}: "
-            f"{' '.join(str(error).split())[:300]}; try another export.opset"
+            f"the network must be one that torch.onnx can export at opset {opset}, got {type(first).__name__}: "
+            f"{' '.join(str(first).split())[:300]}; try another export.opset"
         ) from error
     if program is None:
         raise ExportError(f"torch.onnx made no program at opset {opset}; try another export.opset")
@@ -113,6 +116,13 @@ def assert_parity(
             )
         worst = max(worst, difference)
     return worst
+
+
+def _first(error: BaseException) -> BaseException:
+    """The error that the exporter's own ones come from."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return error
 
 
 def _part(net: nn.Module, graph: Graph) -> nn.Module:

@@ -152,8 +152,13 @@ def modulated(norm: nn.GroupNorm, x: Tensor, scale: Tensor, shift: Tensor, *, in
     """(1 + scale) norm(x) + shift, with scale and shift [B, C] of each picture.
 
     `in_one`: one pass of torch's kernel, with the batch as the channels of one picture and weights for each; a training
-    step of the default network on a CPU is 5 % faster with it.
+    step of the default network on a CPU is 5 % faster with it. The exported graph has one product and one sum over the
+    feature map: those of the norm go into scale and shift.
     """
+    if torch.compiler.is_exporting():
+        scale = 1 + scale
+        weight, bias = norm.weight * scale, norm.bias * scale + shift
+        return F.group_norm(x, norm.num_groups, eps=norm.eps) * weight[:, :, None, None] + bias[:, :, None, None]
     if not in_one:
         return norm(x) * (1 + scale[:, :, None, None]) + shift[:, :, None, None]  # type: ignore[no-any-return]
     batch, channels, height, width = x.shape
@@ -251,9 +256,9 @@ class Attention(nn.Module):
 
     def _fused(self, x: Tensor) -> Tensor:
         _, channels, height, width = x.shape
-        # [B, 3C, H, W] -> 3 x [B, heads, HW, C / heads]
-        qkv = self.qkv(x).reshape(-1, 3, self.heads, channels // self.heads, height * width)
-        q, k, v = qkv.transpose(3, 4).unbind(1)
+        # [B, 3C, H, W] -> 3 x [B, heads, HW, C / heads]; cut before it is turned, as the exported graph then turns least
+        qkv = self.qkv(x).reshape(-1, 3 * self.heads, channels // self.heads, height * width)
+        q, k, v = (part.transpose(2, 3) for part in qkv.chunk(3, dim=1))
         h = F.scaled_dot_product_attention(q, k, v).transpose(2, 3).reshape(-1, channels, height, width)
         y: Tensor = self.out(h)
         return y

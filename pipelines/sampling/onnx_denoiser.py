@@ -128,7 +128,7 @@ def _on_gpu(bundle: Bundle, device: str, threads: int, gpu: int) -> dict[str, _G
 def _opened(bundle: Bundle, threads: int) -> dict[str, _Graph]:
     """The graphs on the CPU."""
     return {
-        file: _Graph(_open(content, file, threads), file, bundle.graphs[file])
+        file: _Graph(open_graph(content, file, threads), file, bundle.graphs[file])
         for file, content in bundle.contents.items()
     }
 
@@ -183,11 +183,12 @@ def gpu_count() -> int:
 
 def run_graph(model: bytes, feeds: Mapping[str, NDArray[Any]]) -> NDArray[Any]:
     """The one output of a graph that is run once, on one thread of the CPU."""
-    found: NDArray[Any] = _open(model, "the graph", 1).run(None, dict(feeds))[0]
+    found: NDArray[Any] = open_graph(model, "the graph", 1).run(None, dict(feeds))[0]
     return found
 
 
-def _open(model: bytes, file: str, threads: int) -> onnxruntime.InferenceSession:
+def open_graph(model: bytes, file: str, threads: int) -> onnxruntime.InferenceSession:
+    """A session on the CPU, as sampling opens it."""
     try:
         return _session(model, threads, None)
     except Exception as error:  # onnxruntime's exceptions have no common class of their own
