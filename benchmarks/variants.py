@@ -86,8 +86,9 @@ def their_sides(name: str, compiled: bool) -> Iterator[tuple[str, Side]]:
         for layout in (torch.contiguous_format, torch.channels_last):
             for whole in (False, True) if compiled else (False,):
                 words = [precision, *(["channels_last"] if layout == torch.channels_last else [])]
-                yield f"diffusers, {', '.join([*words, *(['compiled'] if whole else [])])}", _theirs(
-                    name, precision, layout, whole
+                yield (
+                    f"diffusers, {', '.join([*words, *(['compiled'] if whole else [])])}",
+                    _theirs(name, precision, layout, whole),
                 )
 
 

@@ -82,9 +82,9 @@ class Kind(ABC):
         datum. `workers` processes may decode."""
 
     def partition_plan(self, source: Any, split: Any, root: Path, mean: int) -> "PartitionPlan":
-        """The source cut into partitions of `mean` data on the average, for `partition.examples`."""
+        """The source cut into partitions of `mean` data on the average, for `partition.size`."""
         raise ParamsError(
-            f"partition.examples: must be null for kind {self.name}, whose data are prepared in one piece, got {mean}"
+            f"partition.size: must be null for kind {self.name}, whose data are prepared in one piece, got {mean}"
         )
 
     def suite_parameters(self, spec: DataSpec) -> Mapping[str, Any]:

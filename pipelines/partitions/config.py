@@ -10,11 +10,6 @@ from ddpm_core.checks import Checks, Config
 class PartitionConfig(Config):
     """About how many examples are prepared, kept and packed together; null = all of them in one piece."""
 
-    examples: int | None
+    size: int | None
 
-    __checks__: ClassVar[Checks] = {"examples": (lambda v: v is None or v >= 1, "null, or at least 1")}
-
-    @property
-    def mean(self) -> int | None:
-        """How many examples a partition has on the average; None: one piece."""
-        return self.examples
+    __checks__: ClassVar[Checks] = {"size": (lambda v: v is None or v >= 1, "null, or at least 1")}

@@ -20,7 +20,10 @@ pytest.importorskip("prefect_dask", reason="prefect-dask is not installed; `make
 
 @pytest.fixture(scope="module", autouse=True)
 def server() -> Iterator[None]:
-    """One Prefect server for all tests."""
+    """One Prefect server for all tests: the one that PREFECT_API_URL names, else a temporary one."""
+    if "PREFECT_API_URL" in os.environ:
+        yield
+        return
     from prefect.testing.utilities import prefect_test_harness
 
     with prefect_test_harness(server_startup_timeout=240):

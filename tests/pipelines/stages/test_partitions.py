@@ -299,7 +299,7 @@ def test_rows_are_read_by_place_and_by_slice(tmp_path: Path) -> None:
 
 def test_a_kind_without_partitions_says_so() -> None:
     assert isinstance(kind_of("series"), Series)
-    with pytest.raises(ParamsError, match=r"partition\.examples: must be null for kind series"):
+    with pytest.raises(ParamsError, match=r"partition\.size: must be null for kind series"):
         kind_of("series").partition_plan(None, None, Path(), 10)
 
 
@@ -313,7 +313,7 @@ def test_what_depends_on_all_data_is_refused_in_partitions(
     project = project_of(tmp_path, files())
     project.source = replace(project.source, **source)
     project.split = replace(project.split, near_duplicates=near_duplicates)
-    with pytest.raises(ParamsError, match=rf"{key}: must be .* in partitions \(partition\.examples: 10\)"):
+    with pytest.raises(ParamsError, match=rf"{key}: must be .* in partitions \(partition\.size: 10\)"):
         project.prepare()
 
 

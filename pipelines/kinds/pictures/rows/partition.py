@@ -51,7 +51,7 @@ def _check_each_by_itself(rules: Rules, listing: Listing, split: PictureSplit, m
     ):
         if asked is not None:
             raise ParamsError(
-                f"{key}: must be {none} where data are prepared in partitions (partition.examples: {mean}), got {asked}"
+                f"{key}: must be {none} where data are prepared in partitions (partition.size: {mean}), got {asked}"
             )
 
 
