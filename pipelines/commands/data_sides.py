@@ -124,8 +124,8 @@ def _of_summary(name: str, place: Path) -> Side:
 
 def _of_raw(letter: str, name: str, place: Path, params: "Params", folder: Path) -> Side:
     kind = kind_of(params.kind)
-    source = replace(params.source, path=str(place.resolve()))
     try:
+        source = replace(params.source, path=str(place.resolve()))
         prepared = kind.prepare(source, params.split, folder, Path(), max(1, params.runtime.workers))
     except (DataError, ParamsError) as error:
         raise DataError(f"{letter}: {str(error).removeprefix('source.path: ')}") from error

@@ -103,7 +103,7 @@ def test_what_cannot_be_compared_is_told_with_its_side(tmp_path: Path, capsys: p
     empty = tmp_path / "empty"
     empty.mkdir()
     table = tmp_path / "points.csv"
-    table.write_text("x,y\n" + "".join(f"{number / 7},{number * number / 11}\n" for number in range(60)))
+    table.write_text("x,y\n" + "".join(f"{number / 7},{number * number / 11}\n" for number in range(400)))
     none = tmp_path / "none.json"
     none.write_text('{"format": 1, "data": null}')
     bad = write(tmp_path / "bad", {"a/1.png": b"no", "b/2.png": b"neither"})
