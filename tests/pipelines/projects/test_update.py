@@ -28,12 +28,15 @@ def keys(value: Any, way: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
 
 
 def without(text: str, ways: list[tuple[str, ...]]) -> str:
+    """The text without these keys, and without a mapping that has lost all of its own: nobody leaves an empty one."""
     whole = read_text(text)
     for *way, last in ways:
-        place: Any = whole
+        places: list[Any] = [whole]
         for key in way:
-            place = place.get(key, {})
-        place.pop(last, None)
+            places.append(places[-1].get(key, {}))
+        places[-1].pop(last, None)
+        if len(places) > 1 and not places[-1]:
+            places[-2].pop(way[-1], None)
     return written(whole)
 
 
