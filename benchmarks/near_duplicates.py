@@ -55,7 +55,7 @@ def bits_of(image: Image.Image, side: int) -> bytes:
 
 def units(bits: list[bytes]) -> NDArray[np.float64]:
     vectors = np.stack([np.frombuffer(each, dtype=np.int8).astype(np.float64) for each in bits])
-    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True))
 
 
 def main(folder: Path, side: int) -> None:
