@@ -1,6 +1,7 @@
 """Near duplicates: what a person would call the same picture is found, and what is another picture is not."""
 
 import io
+from collections.abc import Callable
 from itertools import combinations
 
 import numpy as np
@@ -12,7 +13,7 @@ from pipelines.kinds.pictures.rows import likeness
 from pipelines.kinds.pictures.rows.likeness import ALIKE, fingerprint, near_duplicates
 
 RNG = np.random.Generator(np.random.Philox(key=[5, 5]))
-COPIES = {
+COPIES: dict[str, Callable[[Image.Image], Image.Image]] = {
     "compressed": lambda image: _jpeg(image, 75),
     "smaller": lambda image: image.resize((48, 48), Image.Resampling.BICUBIC),
     "larger": lambda image: image.resize((150, 150), Image.Resampling.BICUBIC),
