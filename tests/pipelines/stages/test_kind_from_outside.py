@@ -17,6 +17,7 @@ from pipelines import kinds
 from pipelines.contract.config import ContractConfig
 from pipelines.kinds.split import SplitConfig
 from pipelines.params import load_params, section_types
+from pipelines.partitions.config import PartitionConfig
 from pipelines.paths import Paths
 from pipelines.report.config import ReportConfig
 from pipelines.sampling.bundle_sampler import Sampler
@@ -50,6 +51,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Any:
         source=Sines("sines", "nowhere", 600),
         split=SplitConfig(0, 0.3),
         contract=ContractConfig(100.0, 0.2, 0.5, 3, DRIFT),
+        partition=PartitionConfig(None),
         shard=ShardConfig(200, 50, 1000),
         reference=NoKeys(),
         export=ExportConfig(20, 1e-4, 4, 0.01, None, "last"),
