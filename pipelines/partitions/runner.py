@@ -29,7 +29,7 @@ class Runner:
     home: Path
 
     def map(self, work: Callable[[Item], Result], items: Sequence[Item], what: str) -> list[Result | Died]:
-        """The result of each item, in order; `Died` where the process that worked on it did. The function and what it
+        """The result of each item, in order; `Died` where the process that had it died. The function and what it
         takes and gives must pickle."""
         if self.name == "dask":
             return self._on_dask(work, items, what)

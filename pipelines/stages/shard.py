@@ -53,6 +53,9 @@ def _in_partitions(params: "Params", paths: Paths, manifest: Manifest) -> ShardI
         before = store.keys()
         work = PartitionShards(paths.manifest, paths.prepared, spec, params.shard, store, code_of(spec))
         results = runner.map(work, range(len(manifest.partitions)), "shard")
+        if lost := [number for number, result in enumerate(results) if isinstance(result, Died)]:
+            again = Runner("local", 1, paths.home).map(work, lost, "shard again")  # Dask loses what waited too
+            results = [again[lost.index(number)] if number in lost else each for number, each in enumerate(results)]
         listed: dict[str, list[dict[str, object]]] = {"test": [], "train": []}
         classes = 0
         for name, result in sorted(zip(manifest.partitions, results, strict=True), key=lambda each: each[0]):

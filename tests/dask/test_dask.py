@@ -43,10 +43,11 @@ def test_two_workers_give_every_result_in_order(tmp_path: Path) -> None:
     assert os.getpid() not in pids
 
 
-def test_what_kills_its_worker_costs_itself_alone(tmp_path: Path) -> None:
+def test_what_kills_its_worker_ends_as_died_and_all_else_is_there_or_to_be_done_again(tmp_path: Path) -> None:
+    """Dask suspects what waited at the same worker too; a stage does what Died once more, in processes apart."""
     results = Runner("dask", 2, tmp_path).map(eval, [DEADLY.format(n) for n in range(6)], "tests")
-    assert [isinstance(result, Died) for result in results] == [number == 3 for number in range(6)]
-    assert [result for result in results if not isinstance(result, Died)] == [0, 1, 2, 4, 5]
+    assert isinstance(results[3], Died)
+    assert all(result == number or isinstance(result, Died) for number, result in enumerate(results))
 
 
 def test_an_error_of_the_work_is_raised_here(tmp_path: Path) -> None:
