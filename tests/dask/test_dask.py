@@ -32,7 +32,6 @@ def server() -> Iterator[None]:
 
 # Work that a worker can import: the tests are no package there.
 SQUARED_BY = "({0} * {0}, __import__('os').getpid())"
-DEADLY = "{0} if {0} != 3 else __import__('os')._exit(9)"
 
 
 def test_two_workers_give_every_result_in_order(tmp_path: Path) -> None:
@@ -41,13 +40,6 @@ def test_two_workers_give_every_result_in_order(tmp_path: Path) -> None:
     assert [result[0] for result in results if not isinstance(result, Died)] == [n * n for n in range(20)]
     assert len(pids) == 2
     assert os.getpid() not in pids
-
-
-def test_what_kills_its_worker_ends_as_died_and_all_else_is_there_or_to_be_done_again(tmp_path: Path) -> None:
-    """Dask suspects what waited at the same worker too; a stage does what Died once more, in processes apart."""
-    results = Runner("dask", 2, tmp_path).map(eval, [DEADLY.format(n) for n in range(6)], "tests")
-    assert isinstance(results[3], Died)
-    assert all(result == number or isinstance(result, Died) for number, result in enumerate(results))
 
 
 def test_an_error_of_the_work_is_raised_here(tmp_path: Path) -> None:
