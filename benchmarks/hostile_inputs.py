@@ -5,13 +5,14 @@
 Each input is a real small one with some bytes changed, by its form and seed. A worker process lists it and reads every
 picture. What is counted: sources that refuse it as a whole, with a reason; pictures that are accepted; pictures that
 are refused, with a reason; and, which must be none, other exceptions, processes that died or took too long, and answers
-that grew past a limit of memory. Ctrl-C ends it early, with what was done.
+that grew past a limit of memory. Ctrl-C or SIGTERM ends it early, with what was done.
 """
 
 import argparse
 import json
 import multiprocessing
 import resource
+import signal
 import sys
 import tempfile
 import time
@@ -51,6 +52,7 @@ def one(form: str, seed: int, root: Path) -> Counter[str]:
 
 
 def worker(line: Connection) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to both
     resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
     while True:
         form, seed, folder = line.recv()
@@ -110,6 +112,8 @@ def main() -> None:
     reader = Reader()
     told: dict[str, Counter[str]] = {form: Counter() for form in FORMS}
     faults: list[str] = []
+    for number in (signal.SIGINT, signal.SIGTERM):  # a shell has Ctrl-C ignored by what runs behind it
+        signal.signal(number, signal.default_int_handler)
     with suppress(KeyboardInterrupt):  # what was done by then is told
         for number in range(args.inputs):
             form, seed = FORMS[number % len(FORMS)], args.seed + number // len(FORMS)
