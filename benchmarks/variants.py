@@ -12,6 +12,7 @@ All of them take turns in one process on one thread. The weights are random, whi
 
 import argparse
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import common
@@ -117,7 +118,7 @@ def report(network: str, batch: int, times: dict[str, common.Times]) -> str:
         [name, f"{1000 * t.median_cpu / batch:.2f}", f"{t.spread:.0%}", f"{peer / t.median_cpu:.2f}"]
         for name, t in times.items()
     ]
-    ratio, bar = peer / times[best["ours"]].median_cpu, BARS[network, batch] if (network, batch) in BARS else None
+    ratio, bar = peer / times[best["ours"]].median_cpu, BARS.get((network, batch))
     wanted = "" if bar is None else f" (wanted {bar}: {'reached' if ratio >= bar else 'missed'})"
     head = [f"{network}, batch of {batch}", "CPU ms a picture", "spread", "x diffusers at its best"]
     return f"{common.table(head, rows)}\n{best['ours']} is {ratio:.2f} x {best['diffusers']}{wanted}\n"
@@ -140,7 +141,7 @@ def main() -> None:
     sides = dict([*our_sides(args.network, args.quantised), *their_sides(args.network, args.compile)])
     for batch in args.batches:
         feeds = feeds_of(NETWORKS[args.network][1], batch, 500.0)
-        calls = {name: (lambda side=side: side(feeds)) for name, side in sides.items()}
+        calls: dict[str, Callable[[], object]] = {name: partial(side, feeds) for name, side in sides.items()}
         print(report(args.network, batch, common.interleaved(calls, args.repeats, warmups=2)), flush=True)
 
 

@@ -256,7 +256,7 @@ class Attention(nn.Module):
 
     def _fused(self, x: Tensor) -> Tensor:
         _, channels, height, width = x.shape
-        # [B, 3C, H, W] -> 3 x [B, heads, HW, C / heads]; cut before it is turned, as the exported graph then turns least
+        # [B, 3C, H, W] -> 3 x [B, heads, HW, C / heads]; cut before it is turned: an exported graph turns less
         qkv = self.qkv(x).reshape(-1, 3 * self.heads, channels // self.heads, height * width)
         q, k, v = (part.transpose(2, 3) for part in qkv.chunk(3, dim=1))
         h = F.scaled_dot_product_attention(q, k, v).transpose(2, 3).reshape(-1, channels, height, width)
