@@ -85,6 +85,7 @@ FOREIGN: dict[str, tuple[str, ...]] = {
         "ddpm_core/likelihood/nll.py",
         "ddpm_core/device.py",
         "ddpm_core/bundle/export.py",
+        "ddpm_core/bundle/export_ops.py",
         "ddpm_core/bundle/graph_weights.py",
         "ddpm_core/tensors/sampling.py",
         "ddpm_core/models/",
@@ -145,6 +146,7 @@ FOREIGN: dict[str, tuple[str, ...]] = {
     "prefect": ("pipelines/flows.py", "pipelines/partitions/dask_flow.py"),
     "prefect_dask": ("pipelines/partitions/dask_flow.py",),
     "distributed": ("pipelines/partitions/dask_flow.py",),
+    "onnxscript": ("ddpm_core/bundle/export_ops.py",),
     "onnx": (
         "ddpm_core/bundle/export.py",
         "ddpm_core/bundle/graph_weights.py",
