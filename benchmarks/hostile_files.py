@@ -21,7 +21,7 @@ from pipelines.kinds.pictures.sources import HuggingFace, ImageFolder, PictureTa
 
 _RULES: dict[str, Any] = {
     "size": 8, "channels": "rgb", "fit": "crop", "filter": "box", "background": (255, 255, 255),
-    "min_side": 4, "max_megapixels": 1.0, "max_megabytes": 1.0,
+    "min_side": 4, "max_megapixels": 1.0, "max_megabytes": 1.0, "clusters": None,
 }  # fmt: skip
 _FOLDER = ImageFolder(**_RULES, kind="image_folder", path="raw", labels="folders")
 _TABLE = PictureTable(

@@ -26,7 +26,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))  # our packages, where they a
 
 from benchmarks.hostile_files import FORMS, hostile_input
 from ddpm_core.errors import DataError
-from pipelines.kinds.pictures.rows.prepare import _outcome
+from pipelines.kinds.pictures.rows.prepare import outcome_of
 from pipelines.kinds.prepared import Accepted
 
 _SECONDS = 20  # that one input may take
@@ -42,7 +42,7 @@ def one(form: str, seed: int, root: Path) -> Counter[str]:
         return Counter(refused_whole=1 if str(error).startswith("source.") else 0)
     told: Counter[str] = Counter()
     for found in listing.found:
-        outcome = _outcome(found, source.rules(), bool(listing.classes))
+        outcome = outcome_of(found, source.rules(), bool(listing.classes))
         if isinstance(outcome, Accepted):
             told["accepted"] += 1
         elif outcome.reason:

@@ -8,7 +8,7 @@ from unittest import mock
 
 from ddpm_core.bundle.export_config import ExportConfig
 from ddpm_core.errors import GateFailed
-from pipelines.kinds.split import SplitConfig
+from pipelines.kinds.split import PictureSplit
 from pipelines.params import load_params
 from pipelines.paths import Paths
 from pipelines.shards.archive import ShardConfig
@@ -34,7 +34,8 @@ def chain(root: Path, source: Any, **training: Any) -> Paths:
         **vars(trained),
         kind="pictures",
         source=source,
-        split=SplitConfig(0, 0.4),
+        split=PictureSplit(0, 0.4, "together"),
+        partition=of.partition,
         contract=CONTRACT,
         shard=ShardConfig(200, 50, 1000),
         reference=replace(REFERENCE, classifier=replace(REFERENCE.classifier, steps=120, min_accuracy=0.5)),

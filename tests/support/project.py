@@ -128,7 +128,7 @@ def project_of(folder: Path, params: Mapping[str, Any]) -> Project:
     root = folder / "project"
     for place in ("ddpm_core", "pipelines", "infra"):
         shutil.copytree(ROOT / place, root / place, ignore=shutil.ignore_patterns("__pycache__"))
-    for place in ("dvc.yaml", ".dvcignore", ".gitignore", "pyproject.toml"):
+    for place in ("dvc.yaml", "accepted.json", ".dvcignore", ".gitignore", "pyproject.toml"):
         shutil.copyfile(ROOT / place, root / place)
     (root / "data").mkdir()
     shutil.copyfile(ROOT / "data" / ".gitignore", root / "data" / ".gitignore")

@@ -192,7 +192,7 @@ def test_levels_that_the_teacher_does_not_visit_are_refused(levels: tuple[int, .
 def test_trajectories_are_made_of_labels_alone() -> None:
     masked = replace(POINT, masked=True)
     method = TrajectoryRegression("trajectories", 10, 8, (1000, 0), "none")
-    with pytest.raises(ParamsError, match=r"diffusion.method: trajectories are made for data with a label or nothing"):
+    with pytest.raises(ParamsError, match=r"diffusion.method: trajectories are made for data with classes or nothing"):
         config(method, 0.0).build_taught(masked, Exact(), torch.float32)
 
 

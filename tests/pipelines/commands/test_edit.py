@@ -123,7 +123,7 @@ def test_a_png_says_what_made_it(folder: Path) -> None:
             "--picture: must be 8 x 8 pixels, grey, as the model",
         ),
         (["inpaint", "--picture", "colour.png", "--mask", "mask.png"], "got 8 x 8 pixels, colour; resize it"),
-        (["inpaint", "--picture", "clear.png", "--mask", "mask.png"], "got LA; save it as a PNG without transparency"),
+        (["inpaint", "--picture", "clear.png", "--mask", "mask.png"], "got LA; save it as a PNG, grey or RGB"),
         (["inpaint", "--picture", "text.png", "--mask", "mask.png"], "must be a PNG that can be read"),
         (["inpaint", "--picture", "none.png", "--mask", "mask.png"], "--picture: file not found"),
         (

@@ -197,6 +197,7 @@ def test_openapi_describes_the_request_and_its_examples_are_served(client: TestC
         "n",
         "label",
         "labels",
+        "attributes",
         "steps",
         "sampler",
         "guidance",

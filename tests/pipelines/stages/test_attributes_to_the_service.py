@@ -47,7 +47,7 @@ def _table(root: Path) -> PictureTable:
     return PictureTable(
         kind="picture_table", path="raw", table="bars.csv", picture_column="file", label_column="what", delimiter=",",
         attributes={"colour": "farbe"}, size=(WIDTH, HEIGHT), channels="rgb", fit="crop", filter="box",
-        background=(255, 255, 255), min_side=4, max_megapixels=1.0, max_megabytes=1.0,
+        background=(255, 255, 255), min_side=4, max_megapixels=1.0, max_megabytes=1.0, clusters=None,
     )  # fmt: skip
 
 

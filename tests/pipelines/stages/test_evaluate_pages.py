@@ -74,7 +74,7 @@ def test_the_markdown_twin_says_the_same_and_links_to_pictures_beside_it(reporte
     assert linked
     assert all((reported.report / name).is_file() for name in linked)
     tables = [line for line in text.splitlines() if line.startswith("|---")]
-    assert len(tables) == 9
+    assert len(tables) == 10
     assert "|\n\n|" not in text  # a blank line would end the table
 
 
