@@ -8,8 +8,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from ddpm_core.errors import DataError
-from ddpm_core.models.layers import TimeLabelNetwork, zero_init
+from ddpm_core.models.layers import zero_init
 from ddpm_core.models.s4d import S4D
+from ddpm_core.models.time_label import TimeLabelNetwork
 from ddpm_core.models.told import ASKED, CALENDAR, STATIC, UNKNOWN
 from ddpm_core.spec import DataSpec
 

@@ -1,25 +1,24 @@
 """The network of imported_unet_config.py: the parts of `unet`, with the eps, padding and time of another library."""
 
 import math
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from ddpm_core.errors import DataError, ParamsError
+from ddpm_core.errors import DataError
 from ddpm_core.models.layers import (
     Attention,
     Downsample,
     GroupNorm,
     Resample,
     ResBlock,
-    TimeLabelNetwork,
     Upsample,
     conv,
     zero_init,
 )
+from ddpm_core.models.time_label import TimeLabelNetwork
 from ddpm_core.models.unet import Stage
 
 if TYPE_CHECKING:
@@ -121,23 +120,14 @@ class ImportedUNet(TimeLabelNetwork):
                 in_block = level in self.config.resblock_levels
                 self.up.append(self._block(width, width, "up") if in_block else Upsample(width))
 
-    def embed(self, t: Tensor, label: Tensor | None, attributes: Mapping[str, Tensor] | None = None) -> Tensor:
-        """SiLU of the embedding of time and label. [B], [B] -> [B, width]"""
+    def numbers(self, t: Tensor) -> Tensor:
         config = self.config
-        numbers = waves(
+        return waves(
             (t - 1) * config.time_scale,
             self.sines,
             cosines_first=config.cosines_first,
             frequency_shift=config.frequency_shift,
         )
-        embedding: Tensor = self.time(numbers)
-        if self.label is None:
-            if label is not None:
-                raise ParamsError("this network was built without classes: it takes no label, got one")
-            return F.silu(embedding)
-        if label is None:
-            label = torch.full_like(t, self.classes, dtype=torch.int64)
-        return F.silu(embedding + self.label(label))
 
     def forward(self, x: Tensor, t: Tensor, label: Tensor | None = None) -> Tensor:
         if tuple(x.shape[1:]) != self.shape:

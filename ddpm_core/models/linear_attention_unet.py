@@ -1,6 +1,5 @@
 """The network of linear_attention_unet_config.py."""
 
-from collections.abc import Mapping
 from itertools import pairwise
 from typing import TYPE_CHECKING, cast
 
@@ -8,9 +7,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from ddpm_core.errors import DataError, ParamsError
+from ddpm_core.errors import DataError
 from ddpm_core.models.imported_unet import waves
-from ddpm_core.models.layers import TimeLabelNetwork, conv, doubled, zero_init
+from ddpm_core.models.layers import conv, doubled, zero_init
+from ddpm_core.models.time_label import TimeLabelNetwork
 
 if TYPE_CHECKING:
     from ddpm_core.models.linear_attention_unet_config import LinearAttentionUNetConfig
@@ -128,16 +128,8 @@ class LinearAttentionUNet(TimeLabelNetwork):
         self.last = block(2 * config.stem, config.stem)
         self.out = zero_init(conv(config.stem, shape[0] * (2 if learned_variance else 1), 1))
 
-    def embed(self, t: Tensor, label: Tensor | None, attributes: Mapping[str, Tensor] | None = None) -> Tensor:
-        """SiLU of the embedding of time and label. [B], [B] -> [B, width]"""
-        embedding: Tensor = self.time(waves(t - 1, self.sines, cosines_first=False, frequency_shift=1.0))
-        if self.label is None:
-            if label is not None:
-                raise ParamsError("this network was built without classes: it takes no label, got one")
-            return F.silu(embedding)
-        if label is None:
-            label = torch.full_like(t, self.classes, dtype=torch.int64)
-        return F.silu(embedding + self.label(label))
+    def numbers(self, t: Tensor) -> Tensor:
+        return waves(t - 1, self.sines, cosines_first=False, frequency_shift=1.0)
 
     def forward(self, x: Tensor, t: Tensor, label: Tensor | None = None) -> Tensor:
         if tuple(x.shape[1:]) != self.shape:

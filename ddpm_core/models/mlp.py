@@ -44,7 +44,8 @@ def _mlp(config: MLPConfig, shape: tuple[int, ...], classes: int, learned_varian
     from torch import nn
     from torch.nn import functional as F  # noqa: N812
 
-    from ddpm_core.models.layers import TimeLabelNetwork, zero_init
+    from ddpm_core.models.layers import zero_init
+    from ddpm_core.models.time_label import TimeLabelNetwork
 
     width, out_shape = config.width, (shape[0] * (2 if learned_variance else 1), *shape[1:])
 

@@ -7,7 +7,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from ddpm_core.errors import DataError
-from ddpm_core.models.layers import sinusoidal_embedding, zero_init
+from ddpm_core.models.layers import zero_init
+from ddpm_core.models.time_label import sinusoidal_embedding
 from ddpm_core.spec import DataSpec
 
 if TYPE_CHECKING:

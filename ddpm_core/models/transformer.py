@@ -83,7 +83,8 @@ def _transformer(
     from torch import nn
     from torch.nn import functional as F  # noqa: N812
 
-    from ddpm_core.models.layers import FEW, Refine, TimeLabelNetwork, attended, sinusoidal_embedding, zero_init
+    from ddpm_core.models.layers import FEW, Refine, attended, zero_init
+    from ddpm_core.models.time_label import TimeLabelNetwork, sinusoidal_embedding
 
     width, patch = config.width, config.patch
     out_channels = shape[0] * (2 if learned_variance else 1)

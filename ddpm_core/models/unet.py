@@ -15,11 +15,11 @@ from ddpm_core.models.layers import (
     Refine,
     Resample,
     ResBlock,
-    TimeLabelNetwork,
     Upsample,
     conv,
     zero_init,
 )
+from ddpm_core.models.time_label import TimeLabelNetwork
 
 if TYPE_CHECKING:
     from ddpm_core.models.unet_config import UNetConfig

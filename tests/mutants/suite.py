@@ -49,10 +49,13 @@ OWN = {
         "tests/ddpm_core/likelihood/test_terms.py",
         "tests/ddpm_core/objectives/test_elbo.py",
     ),
-    "ddpm_core/models/layers.py": (
-        "tests/ddpm_core/models/test_layers.py",
-        "tests/ddpm_core/models/test_unet.py",
-        "tests/ddpm_core/models/test_conformance.py",
+    **dict.fromkeys(
+        ("ddpm_core/models/layers.py", "ddpm_core/models/time_label.py"),
+        (
+            "tests/ddpm_core/models/test_layers.py",
+            "tests/ddpm_core/models/test_unet.py",
+            "tests/ddpm_core/models/test_conformance.py",
+        ),
     ),
     "ddpm_core/objectives/elbo.py": (
         "tests/ddpm_core/objectives/test_elbo.py",

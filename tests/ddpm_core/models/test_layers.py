@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from ddpm_core.models.layers import Attention, modulated, sinusoidal_embedding
+from ddpm_core.models.layers import Attention, modulated
+from ddpm_core.models.time_label import sinusoidal_embedding
 
 
 def test_the_sinusoidal_embedding_keeps_neighbouring_times_apart() -> None:
