@@ -1,9 +1,8 @@
 """Stages prepare and shard in partitions: the same data as in one piece, resumed, and only what changed done again."""
 
-import multiprocessing
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,40 +10,23 @@ import numpy as np
 import pytest
 
 from ddpm_core.errors import DataError, IntegrityError, ParamsError
-from ddpm_core.files import atomic_write_json, sha256_file
+from ddpm_core.files import sha256_file
 from pipelines.kinds import kind_of, partitioned
-from pipelines.kinds.manifest import Manifest, read_manifest
 from pipelines.kinds.pictures.rows import partition
 from pipelines.kinds.pictures.rows.decode import decode_png
-from pipelines.kinds.pictures.rows.rules import File, Found, Listing
+from pipelines.kinds.pictures.rows.rules import Found
 from pipelines.kinds.prepared import Accepted
 from pipelines.kinds.quarantine import Rejected
 from pipelines.kinds.series import Series
 from pipelines.partitions.runner import Runner
-from pipelines.paths import Paths
-from pipelines.shards.archive import read_index, read_split
-from pipelines.stages import prepare
-from tests.support.pictures import Project, png, write
-
-CLASSES, EACH, MEAN = "ab", 60, 10
-
-
-def files(first: int = 0, last: int = EACH) -> dict[str, bytes]:
-    return {f"{c}/{number:04d}.png": png(100 * number + ord(c)) for c in CLASSES for number in range(first, last)}
-
-
-def project_of(root: Path, pictures: dict[str, bytes], mean: int | None = MEAN) -> Project:
-    root.mkdir(exist_ok=True)
-    write(root / "raw", pictures)
-    project = Project(root)
-    project.paths = Paths(root.resolve(), root.resolve() / "home")
-    project.examples, project.split = mean, replace(project.split, near_duplicates="ignore")
-    return project
+from pipelines.shards.archive import read_split
+from tests.support.partitioned import EACH, MEAN, described, files, packed, project_of
+from tests.support.pictures import png, write
 
 
 @pytest.fixture(autouse=True)
 def here(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Partitions in this process: a worker takes a second to start. Two tests below do without."""
+    """Partitions in this process: a worker takes a second to start."""
 
     def mapped(self: Runner, work: Callable[[Any], Any], items: Any, what: str) -> list[Any]:
         return [work(item) for item in items]
@@ -64,21 +46,6 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     monkeypatch.setattr(partition, "outcome_of", noted)
     return names
-
-
-def packed(project: Project) -> dict[str, str]:
-    """The shards by name, each with its digest."""
-    atomic_write_json(project.paths.contract, {"passed": True})
-    project.shard()
-    index = read_index(project.paths.shards)
-    return {shard.name: shard.sha256 for split in index.splits for shard in index.shards(split)}
-
-
-def described(manifest: Manifest) -> set[tuple[Any, ...]]:
-    return {
-        (row.key, row.label, row.class_name, row.split, row.source, row.content_sha256, row.sha256, row.mean)
-        for row in manifest.rows
-    }
 
 
 HOSTILE = {
@@ -315,60 +282,3 @@ def test_what_depends_on_all_data_is_refused_in_partitions(
     project.split = replace(project.split, near_duplicates=near_duplicates)
     with pytest.raises(ParamsError, match=rf"{key}: must be .* in partitions \(partition\.size: 10\)"):
         project.prepare()
-
-
-@dataclass(frozen=True)
-class Deadly(File):
-    """A picture that ends every worker process that touches it."""
-
-    def read(self, limit: int) -> bytes:
-        if multiprocessing.parent_process() is not None:
-            os._exit(9)
-        return super().read(limit)
-
-
-@dataclass(frozen=True)
-class DeadlySource:
-    """A folder's pictures, one of them deadly."""
-
-    folder: Any
-    path: str = "raw"
-
-    def rules(self) -> Any:
-        return self.folder.rules()
-
-    def facts(self) -> Any:
-        return self.folder.facts()
-
-    def listing(self, root: Path) -> Listing:
-        listing = self.folder.listing(root)
-        found = [self._deadly(each) if each.name == "a/0003.png" else each for each in listing.found]
-        return Listing(found, listing.classes, listing.ignored)
-
-    def _deadly(self, found: Found) -> Found:
-        assert isinstance(found.content, File)
-        content = Deadly(found.content.path, found.content.within)
-        return Found(found.name, found.class_name, content, found.split)
-
-
-@pytest.fixture
-def in_processes(here: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.undo()
-
-
-def test_a_picture_that_kills_its_worker_costs_itself_alone(tmp_path: Path, in_processes: None) -> None:
-    project = project_of(tmp_path, files(0, 12), 1_000)
-    project.source = DeadlySource(project.source)
-    manifest = project.prepare()
-    assert (manifest.counts.accepted, manifest.counts.quarantined) == (23, 1)
-    assert project.reasons() == {"a/0003.png": "the process that decoded it died"}
-
-
-def test_workers_give_what_this_process_gives(tmp_path: Path, in_processes: None) -> None:
-    project = project_of(tmp_path, files(0, 20))
-    params = project.params
-    params.runtime.workers = 2
-    prepare.run(params, project.paths, None)  # type: ignore[arg-type]
-    rows = described(read_manifest(project.paths.manifest))
-    whole = project_of(tmp_path / "whole", files(0, 20), None)
-    assert described(whole.prepare()) == rows
