@@ -50,6 +50,8 @@ def add_to(verbs: Verbs) -> None:
 
 
 def serve(args: argparse.Namespace) -> None:
+    # pydantic would look for plugins in every package that is installed: 20 ms of a start.
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     with _without_collections():
         settings = _settings(args)
         if args.print_config:
