@@ -58,7 +58,7 @@ def pictures(rng: np.random.Generator, n: int) -> list[tuple[str, bytes]]:
 
 
 def damaged(rng: np.random.Generator, data: bytes) -> bytes:
-    """One to four changes, each at a place of its own, more often near the ends, where heads and lists are."""
+    """One to four changes, at different places, more often near the ends, where heads and lists are."""
     found = bytearray(data)
     for _ in range(int(rng.integers(1, 5))):
         if not found:

@@ -114,7 +114,7 @@ def main() -> None:
     faults: list[str] = []
     for number in (signal.SIGINT, signal.SIGTERM):  # a shell has Ctrl-C ignored by what runs behind it
         signal.signal(number, signal.default_int_handler)
-    with suppress(KeyboardInterrupt):  # what was done by then is told
+    with suppress(KeyboardInterrupt):  # the results so far are printed
         for number in range(args.inputs):
             form, seed = FORMS[number % len(FORMS)], args.seed + number // len(FORMS)
             with tempfile.TemporaryDirectory(prefix="hostile-") as folder:
