@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 from numpy.typing import NDArray
 
 from ddpm_core.checks import Config
-from ddpm_core.errors import ParamsError
+from ddpm_core.errors import DataError, ParamsError
 from ddpm_core.procedure import Rollout
 from ddpm_core.spec import LABEL, DataSpec, attribute_key
 
@@ -64,4 +64,16 @@ def check_label_alone(spec: DataSpec, network: str) -> None:
     if others or (LABEL in spec.conditions and not spec.classes):
         raise ParamsError(
             f"model.kind: {network} is told classes, as the condition `{LABEL}`, or nothing; got {others or LABEL}"
+        )
+
+
+def check_halved(spec: DataSpec, network: str, halvings: int, key: str) -> None:
+    """Refuse data that are no pictures, or whose sides a network cannot halve so often; `key` tells how often."""
+    if len(spec.shape) != 3:
+        raise DataError(f"model.kind: {network} takes pictures (channels, height, width), got {spec.shape}")
+    stride = 2**halvings
+    if any(side % stride for side in spec.shape[1:]):
+        raise ParamsError(
+            f"model: height and width must be multiples of {stride} (halved {halvings} times), got {spec.shape[1]} x "
+            f"{spec.shape[2]}; resize the pictures, or give fewer model.{key}"
         )

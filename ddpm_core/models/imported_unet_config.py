@@ -4,8 +4,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from ddpm_core.checks import Check, Checks, at_least_1, not_negative, positive
-from ddpm_core.errors import DataError, ParamsError
-from ddpm_core.models.base import NetworkConfig, check_label_alone
+from ddpm_core.models.base import NetworkConfig, check_halved, check_label_alone
 from ddpm_core.spec import DataSpec
 
 if TYPE_CHECKING:
@@ -83,21 +82,9 @@ class ImportedUNetConfig(NetworkConfig):
             lines.append(f"middle_norm_groups: must be 0 or divide {self.widths[-1]}, got {self.middle_norm_groups}")
         return lines
 
-    @property
-    def stride(self) -> int:
-        """Each side of a picture must be a multiple of this."""
-        return int(2 ** (len(self.widths) - 1))
-
     def check(self, spec: DataSpec) -> None:
-        """Requires pictures whose sides are multiples of `stride`, with a label or no condition."""
         check_label_alone(spec, self.kind)
-        if len(spec.shape) != 3:
-            raise DataError(f"model.kind: {self.kind} takes pictures (channels, height, width), got {spec.shape}")
-        if any(side % self.stride for side in spec.shape[1:]):
-            raise ParamsError(
-                f"model: height and width must be multiples of {self.stride} (halved {len(self.widths) - 1} times), "
-                f"got {spec.shape[1]} x {spec.shape[2]}; resize the pictures, or give fewer model.widths"
-            )
+        check_halved(spec, self.kind, len(self.widths) - 1, "widths")
 
     def build(self, spec: DataSpec, learned_variance: bool) -> "ImportedUNet":
         from ddpm_core.models.imported_unet import ImportedUNet

@@ -4,8 +4,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from ddpm_core.checks import Checks, at_least_1
-from ddpm_core.errors import DataError, ParamsError
-from ddpm_core.models.base import NetworkConfig, check_label_alone
+from ddpm_core.models.base import NetworkConfig, check_halved, check_label_alone
 from ddpm_core.models.imported_unet_config import LEVELS
 from ddpm_core.spec import DataSpec
 
@@ -60,21 +59,9 @@ class LinearAttentionUNetConfig(NetworkConfig):
         """Of the stem, then of what each level gives."""
         return (self.stem, *(self.channels * each for each in self.multipliers))
 
-    @property
-    def stride(self) -> int:
-        """Each side of a picture must be a multiple of this."""
-        return int(2 ** (len(self.multipliers) - 1))
-
     def check(self, spec: DataSpec) -> None:
-        """Requires pictures whose sides are multiples of `stride`, with a label or no condition."""
         check_label_alone(spec, self.kind)
-        if len(spec.shape) != 3:
-            raise DataError(f"model.kind: {self.kind} takes pictures (channels, height, width), got {spec.shape}")
-        if any(side % self.stride for side in spec.shape[1:]):
-            raise ParamsError(
-                f"model: height and width must be multiples of {self.stride} (halved {len(self.multipliers) - 1} "
-                f"times), got {spec.shape[1]} x {spec.shape[2]}; resize the pictures, or give fewer model.multipliers"
-            )
+        check_halved(spec, self.kind, len(self.multipliers) - 1, "multipliers")
 
     def build(self, spec: DataSpec, learned_variance: bool) -> "LinearAttentionUNet":
         from ddpm_core.models.linear_attention_unet import LinearAttentionUNet

@@ -3,6 +3,8 @@
 import threading
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -14,19 +16,15 @@ _GATHER = 0.002  # seconds that a call waits for others: more than a sampling lo
 _MOST = 128  # data in a call; one that asks for more has a call of its own
 
 
+@dataclass(frozen=True, eq=False)
 class _Asked:
     """What one thread asks, and its answer."""
 
-    def __init__(
-        self, x: NDArray[np.float32], t: NDArray[np.float32], cond: Mapping[str, NDArray[Any]], at: float
-    ) -> None:
-        self.x, self.t, self.cond, self.at = x, t, cond, at
-        self.out: NDArray[np.float32] | None = None
-        self.error: BaseException | None = None
-
-    @property
-    def open(self) -> bool:
-        return self.out is None and self.error is None
+    x: NDArray[np.float32]
+    t: NDArray[np.float32]
+    cond: Mapping[str, NDArray[Any]]
+    at: float
+    answer: Future[NDArray[np.float32]] = field(default_factory=Future)
 
 
 class CommonCalls:
@@ -52,17 +50,14 @@ class CommonCalls:
         with self._changed:
             self._waiting.append(asked)
             self._changed.notify_all()
-            while asked.open:
+            while not asked.answer.done():
                 if self._busy:
                     self._changed.wait()
                 elif (rest := self._seconds_to_gather()) > 0:
                     self._changed.wait(rest)
                 else:
                     self._answer_first()
-        if asked.error is not None:
-            raise asked.error
-        assert asked.out is not None
-        return asked.out
+        return asked.answer.result()
 
     def _seconds_to_gather(self) -> float:
         """How long the next call still waits for others; 0 where nobody else is expected or could join."""
@@ -102,9 +97,9 @@ def _answer(net: Net, together: list[_Asked]) -> None:
         )
     except Exception as error:  # noqa: BLE001  onnxruntime's exceptions have no common class of their own
         for each in together:
-            each.error = error
+            each.answer.set_exception(error)
         return
     start = 0
     for each in together:
-        each.out = out[start : start + len(each.x)]
+        each.answer.set_result(out[start : start + len(each.x)])
         start += len(each.x)
