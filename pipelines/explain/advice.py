@@ -2,15 +2,19 @@
 
 from collections.abc import Iterator
 
+from ddpm_core.gate.rules import RuleResult
 from pipelines.kinds.advice import Advice, Judged
 
 _FEW = 1000  # examples, below which a network of the default size learns them by heart
 _COPIES = "max_copy_excess"
 _OF_THE_MEASUREMENT = ("min_samples", _COPIES, "max_golden_difference")
+_DISTANCES = ("max_energy", "max_lost", "max_rough")  # 0 is best
 
 
 def advice(judged: Judged) -> Iterator[Advice]:
     """The most likely remedy first."""
+    if near_a_limit := any(_is_near(judged.results[key]) for key in _DISTANCES if key in judged.results):
+        yield from _against_distance(judged)
     yield from _of_the_evidence(judged)
     if judged.blocked("max_golden_difference"):
         yield Advice(
@@ -19,8 +23,17 @@ def advice(judged: Judged) -> Iterator[Advice]:
         )
     if judged.failed(_COPIES):
         yield from _against_copies(judged)
-    elif any(result.outcome == "fail" and key not in _OF_THE_MEASUREMENT for key, result in judged.results.items()):
+    elif not near_a_limit and any(
+        result.outcome == "fail" and key not in _OF_THE_MEASUREMENT for key, result in judged.results.items()
+    ):
         yield from _against_distance(judged)
+
+
+def _is_near(result: RuleResult) -> bool:
+    """Undecided so near to the limit that no more samples, but a better model would decide."""
+    if result.value is None or result.limit is None:
+        return False
+    return result.outcome == "not enough evidence" and result.value > result.limit / 2
 
 
 def _of_the_evidence(judged: Judged) -> Iterator[Advice]:

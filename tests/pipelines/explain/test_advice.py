@@ -21,7 +21,8 @@ HEAD = "steps,evaluations,images,own,judge,energy,low,high,accuracy\n"
 
 
 def judged(outcomes: dict[str, Outcome], **more: Any) -> Judged:
-    results = {key: RuleResult(key, outcome, 1.0, 0.1, "") for key, outcome in outcomes.items()}
+    value = more.pop("value", 1.0)
+    results = {key: RuleResult(key, outcome, value, 0.1, "") for key, outcome in outcomes.items()}
     given: dict[str, Any] = {"params": PARAMS, "examples": 4000, "still_falling": None, "samples": Path("none")}
     return Judged(results, **(given | more))
 
@@ -56,9 +57,19 @@ def test_a_model_that_copies_trains_less_even_if_it_is_distant_too() -> None:
 
 def test_too_little_evidence_asks_for_samples_where_there_are_more_to_be_had() -> None:
     unsure: dict[str, Outcome] = {"max_energy": "not enough evidence"}
-    assert changes(judged(unsure))[0].startswith("split.test_fraction")
+    (change,) = changes(judged(unsure, value=0.04))
+    assert change.startswith("split.test_fraction")
     fewer = replace(PARAMS, evaluate=replace(PARAMS.evaluate, n=100))
-    assert changes(judged(unsure, params=fewer))[0].startswith("evaluate.n")
+    (change,) = changes(judged(unsure, value=0.04, params=fewer))
+    assert change.startswith("evaluate.n")
+
+
+def test_what_is_undecided_near_its_limit_asks_for_a_better_model_before_more_evidence() -> None:
+    first, *rest = changes(judged({"max_lost": "not enough evidence"}, value=0.1, still_falling=0.1))
+    assert first == "train.steps: 1,000 -> 2,000"
+    assert any(change.startswith("split.test_fraction") for change in rest)
+    both = changes(judged({"max_lost": "not enough evidence", "max_accuracy_loss": "fail"}, still_falling=0.1))
+    assert both.count("train.steps: 1,000 -> 2,000") == 1
 
 
 def test_more_steps_are_advised_only_where_they_were_measured_to_be_clearly_nearer(tmp_path: Path) -> None:
