@@ -1,13 +1,14 @@
 """Forecasts beside gluonts' DeepAR, or imputation beside PyPOTS' CSDI: the same windows, the same CPU seconds.
 
     make install-peers-series
-    .venv/bin/python benchmarks/series_peers.py --project projects/forecast --seconds 60 --seeds 0 1 2
+    .venv/bin/python benchmarks/series_peers.py --project projects/forecast --seconds 60 --as-params --seeds 0 1 2
     .venv/bin/python benchmarks/series_peers.py --project projects/impute --seconds 40 --windows 20 --each 10 --seeds 0
 
-The project has the outputs of `ddpm run`. Ours trains as stage train does, as many steps as fit into the seconds; the
-peer trains by its own code (series_peer_sides.py). They take turns, seed by seed. Each answers the windows of the
-project's test, and both are judged by the project's own measures. A ratio below 1 says that ours is better. Its
-interval is over the windows (blocks that are apart in time), with the CRPS of a window averaged over the seeds.
+The project has the outputs of `ddpm run`. Ours trains as stage train does, as many steps as fit into the seconds, or,
+with --as-params, no more than params.yaml says; the peer trains by its own code (series_peer_sides.py). They take
+turns, seed by seed. Each answers the windows of the project's test, and both are judged by the project's own measures.
+A ratio below 1 says that ours is better. Its interval is over the windows (blocks that are apart in time), with the
+CRPS of a window averaged over the seeds.
 """
 
 import argparse
@@ -127,7 +128,7 @@ def _joined(windows: Floats, keys: list[str], spec: Any) -> tuple[np.datetime64,
     return starts.min().astype("datetime64[m]"), series
 
 
-def ours(test: Test, project: Path, work: Path, seconds: float, seed: int) -> Answer:
+def ours(test: Test, project: Path, work: Path, seconds: float, most: int | None, seed: int) -> Answer:
     import torch
     from quality_sides import Ours
 
@@ -143,7 +144,8 @@ def ours(test: Test, project: Path, work: Path, seconds: float, seed: int) -> An
         began = time.process_time()
         probe.step()
         each.append(time.process_time() - began)
-    its = side(round(seconds / float(np.mean(each[PROBED // 2 :]))), "ours")
+    fitting = round(seconds / float(np.mean(each[PROBED // 2 :])))
+    its = side(fitting if most is None else min(fitting, most), "ours")
     began = time.process_time()
     while not its.ended:
         its.step()
@@ -187,6 +189,7 @@ def main() -> None:
     parser.add_argument("--windows", type=int, help="judged, of each side; by default as section evaluate says")
     parser.add_argument("--each", type=int, help="samples of each window; by default as section evaluate says")
     parser.add_argument("--peer-python", type=Path, default=Path(".venv-peers-series/bin/python"))
+    parser.add_argument("--as-params", action="store_true", help="ours makes no more updates than train.steps")
     args = parser.parse_args()
 
     import torch
@@ -194,13 +197,14 @@ def main() -> None:
     torch.set_num_threads(1)
     given = {"n": args.windows, "samples_each": args.each}
     test = Test.of(args.project, {name: value for name, value in given.items() if value is not None})
+    most = test.params.train.steps if args.as_params else None
     ratios: dict[str, list[Any]] = {"ours": [], "peer": []}
     rows = []
     for seed in args.seeds:
         for name in ("ours", "peer"):
             with tempfile.TemporaryDirectory() as place:
                 if name == "ours":
-                    its = ours(test, args.project, Path(place), args.seconds, seed)
+                    its = ours(test, args.project, Path(place), args.seconds, most, seed)
                 else:
                     its = peer(test, args.peer_python.absolute(), Path(place), args.seconds, seed)
             found = test.measures(its.samples)
