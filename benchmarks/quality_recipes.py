@@ -22,6 +22,13 @@ CHANGES: dict[str, dict[str, dict[str, Any]]] = {
     "ours, fp32": {"train": {"precision": "fp32"}},
 }
 ABLATION = tuple(name for name in CHANGES if name not in (OURS, "ours, without labels"))
+BRIEF = {"warmup_steps": 30, "ema_decay": 0.98}
+CHANGES |= {
+    "ours, planned for 200 updates": {"train": {"steps": 200, **BRIEF}},
+    "ours, planned for 240 updates": {"train": {"steps": 240, **BRIEF}},
+    "ours, refine 16, planned for 200 updates": {"model": {"refine": 16}, "train": {"steps": 200, **BRIEF}},
+}
+"""Beside the choices taken back: trainings that anneal early, and the branch at full size."""
 
 
 def diffusers_network(side: int, widths: tuple[int, ...], attends: tuple[int, ...], **more: Any) -> dict[str, Any]:

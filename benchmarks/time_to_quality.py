@@ -249,8 +249,9 @@ def main() -> int:
     if not args.page:
         if args.state is None:
             parser.error("--state: name a folder for what is not done, or give --page")
-        for peer in ("diffusers", "denoising-diffusion-pytorch"):
-            common.needs(peer)
+        if any(name in PEERS for name in args.sides):
+            for peer in ("diffusers", "denoising-diffusion-pytorch"):
+                common.needs(peer)
         print(common.machine("torch", "diffusers", "denoising-diffusion-pytorch"))
         print("all sides are done" if race(args) else "more to come: run it again")
     rows = results.read(args.csv)
