@@ -95,7 +95,7 @@ def race(args: argparse.Namespace) -> bool:
     from pipelines.shards.archive import read_split
 
     torch.set_num_threads(int(common.os.environ["OMP_NUM_THREADS"]))
-    images = read_split(args.project / "data" / "shards", "train").images
+    images = read_split(args.project / "data" / "shards", "train").x
     began, scale = time.monotonic(), Scale(args.project)
     entries = [Entry(name, args.project, args.state, images) for name in args.sides]
     while True:
