@@ -1,4 +1,4 @@
-"""docs/configuration.md names every key that the code knows, with what the code allows."""
+"""docs/configuration.md names every key that the code knows, with what the code allows and the comments say."""
 
 import importlib.util
 import re
@@ -35,8 +35,8 @@ def test_every_key_of_params_yaml_has_its_row() -> None:
             assert key in rows, f"{key}: run `make docs`"
 
 
-def test_page_allows_what_the_code_allows() -> None:
-    assert allowed(PAGE) == allowed(generator().page()), "run `make docs`"
+def test_page_says_what_the_code_allows_and_what_the_comments_say() -> None:
+    assert generator().page().splitlines() == PAGE.splitlines(), "run `make docs`"
 
 
 def test_comments_are_joined_and_nested_keys_are_dotted() -> None:
