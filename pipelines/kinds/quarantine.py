@@ -46,7 +46,8 @@ def write_quarantine(folder: Path, rejected: Sequence[Rejected]) -> None:
 
 def read_quarantine(folder: Path) -> list[dict[str, Any]]:
     """The lines that `write_quarantine` wrote."""
-    return [json.loads(line) for line in (folder / _LINES).read_text(encoding="utf-8").splitlines()]
+    lines = (folder / _LINES).read_bytes().splitlines()  # of text they would end at U+2028 and the like too
+    return [json.loads(line) for line in lines]
 
 
 def shown_name(name: str) -> str:
