@@ -21,6 +21,8 @@ from pipelines.partitions.store import PartitionStore, code_digest
 if TYPE_CHECKING:
     from pipelines.kinds.pictures.sources import SourceConfig
 
+Seen = tuple[str | None, str]  # the digest of a picture's bytes, or why they cannot be read
+
 
 def partition_plan(source: "SourceConfig", split: PictureSplit, root: Path, mean: int) -> PartitionPlan:
     """The pictures of a source in partitions of `mean` on the average."""
@@ -67,18 +69,20 @@ class PicturePartition:
     code: str
 
     def __call__(self, pictures: Sequence[Found]) -> str:
-        digests = [self._digest(found) for found in pictures]
-        key = self._key(pictures, digests)
+        seen = [self._seen(found) for found in pictures]
+        key = self._key(pictures, seen)
         key = f"{key}-alone" if self.alone else key  # of what a worker died on: the next run tries it again
         if self.store.find(key) is None:
             with self.store.adding(key) as folder:
-                write_partition(folder, self._unchanged(pictures, digests), PictureRow, ".png")
+                write_partition(folder, self._unchanged(pictures, seen), PictureRow, ".png")
         return key
 
-    def _unchanged(self, pictures: Sequence[Found], digests: Sequence[str | None]) -> Iterator[Accepted | Rejected]:
-        """What becomes of each picture, if its bytes are still those that the key was made of."""
-        for outcome, before in zip(self._outcomes(pictures), digests, strict=True):
-            if None not in (outcome.source_sha256, before) and outcome.source_sha256 != before:
+    def _unchanged(self, pictures: Sequence[Found], seen: Sequence[Seen]) -> Iterator[Accepted | Rejected]:
+        """What becomes of each picture, if its bytes are still those that the key was made of. A disk that failed once
+        would else be remembered for ever."""
+        for outcome, (before, _) in zip(self._outcomes(pictures), seen, strict=True):
+            its_worker_died = self.alone and outcome.source_sha256 is None
+            if outcome.source_sha256 != before and not its_worker_died:
                 raise DataError(f"source.path: {outcome.name} changed while it was read; run prepare again")
             yield outcome
 
@@ -87,24 +91,24 @@ class PicturePartition:
             return outcomes_of(pictures, self.rules, self.labelled, workers=1)
         return (outcome_of(found, self.rules, self.labelled) for found in pictures)
 
-    def _digest(self, found: Found) -> str | None:
-        """Of a picture's bytes; None where they cannot be read."""
+    def _seen(self, found: Found) -> Seen:
         try:
-            return sha256_bytes(bytes_of(found.content, self.rules))
-        except DataError:
-            return None
+            return sha256_bytes(bytes_of(found.content, self.rules)), ""
+        except DataError as error:
+            return None, str(error)
 
-    def _key(self, pictures: Sequence[Found], digests: Sequence[str | None]) -> str:
+    def _key(self, pictures: Sequence[Found], seen: Sequence[Seen]) -> str:
         described = [
-            (found.name, found.class_name, found.split, getattr(found.content, "shape", None), digest)
-            for found, digest in zip(pictures, digests, strict=True)
+            (found.name, found.class_name, found.split, getattr(found.content, "shape", None), *each)
+            for found, each in zip(pictures, seen, strict=True)
         ]
         return sha256_bytes(json_bytes([self.code, repr(self.rules), self.labelled, described]))
 
 
 def _classes_together(found: Sequence[Found]) -> Sequence[Found]:
     """By the place in their class, where names begin with the class: else a partition would hold one class alone."""
-    if all(_place_in_class(picture) != picture.name for picture in found):
+    labelled = [picture for picture in found if picture.class_name is not None]
+    if labelled and all(_place_in_class(picture) != picture.name for picture in labelled):
         return sorted(found, key=lambda picture: (_place_in_class(picture), picture.name))
     return found
 
