@@ -72,6 +72,7 @@ def read_sides(a: str, b: str) -> Iterator[tuple[Side, Side]]:
     """Raw data are prepared in a folder that is removed: by the source of the other side's project if it is one, else
     by what `ddpm init --data` would choose for the first of them."""
     params = next((_params(Path(each)) for each in (a, b) if _is_project(Path(each))), None)
+    of_project = params is not None
     with ExitStack() as stack:
         sides = []
         for letter, text in (("A", a), ("B", b)):
@@ -85,7 +86,7 @@ def read_sides(a: str, b: str) -> Iterator[tuple[Side, Side]]:
             else:
                 params = params or _chosen(letter, place)
                 scratch = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-                sides.append(_of_raw(letter, text, place, params, scratch))
+                sides.append(_of_raw(letter, text, _with_source_at(params, place, of_project), scratch))
         yield sides[0], sides[1]
 
 
@@ -108,6 +109,21 @@ def _chosen(letter: str, place: Path) -> "Params":
         raise DataError(f"{letter}: {str(error).removeprefix('--data: ')}") from error
 
 
+def _with_source_at(params: "Params", place: Path, of_project: bool) -> "Params":
+    """A table of pictures may be given by its file. Where no project says how the data are read, a folder around the
+    folder of the classes stands for that one, as for `ddpm init`."""
+    from pipelines.kinds.pictures.sources.picture_rules import PictureRules
+    from pipelines.kinds.pictures.sources.picture_table import PictureTable
+    from pipelines.profiling.pictures import inner_folder
+
+    source, place = params.source, place.resolve()
+    if isinstance(source, PictureRules) and not of_project:
+        place = inner_folder(place)
+    if isinstance(source, PictureTable) and place.is_file():
+        return replace(params, source=replace(source, path=str(place.parent), table=place.name))
+    return replace(params, source=replace(source, path=str(place)))
+
+
 def _of_project(name: str, paths: Paths) -> Side:
     if not paths.manifest.is_file():
         raise DataError(f"{name}: must be a project with prepared data, but there are none; run `ddpm prepare` in it")
@@ -122,11 +138,10 @@ def _of_summary(name: str, place: Path) -> Side:
     return Side(name, summary)
 
 
-def _of_raw(letter: str, name: str, place: Path, params: "Params", folder: Path) -> Side:
+def _of_raw(letter: str, name: str, params: "Params", folder: Path) -> Side:
     kind = kind_of(params.kind)
     try:
-        source = replace(params.source, path=str(place.resolve()))
-        prepared = kind.prepare(source, params.split, folder, Path(), max(1, params.runtime.workers))
+        prepared = kind.prepare(params.source, params.split, folder, Path(), max(1, params.runtime.workers))
     except (DataError, ParamsError) as error:
         raise DataError(f"{letter}: {str(error).removeprefix('source.path: ')}") from error
     if not prepared.manifest.rows:

@@ -140,7 +140,7 @@ def profile(path: Path) -> PictureProfile:
 
 
 def profile_if_pictures(path: Path) -> PictureProfile | None:
-    place = _inner(path.absolute())
+    place = inner_folder(path.absolute())
     scratch = tempfile.TemporaryDirectory(prefix="ddpm-init-")
     given = recognised(place, Path(scratch.name))
     return None if given is None else _profile(path, given, scratch)
@@ -194,7 +194,7 @@ def _profile(path: Path, given: Recognised, scratch: "tempfile.TemporaryDirector
     )
 
 
-def _inner(path: Path) -> Path:
+def inner_folder(path: Path) -> Path:
     """A folder that holds nothing but one folder of folders stands for that one."""
     while path.is_dir():
         entries = [entry for entry in path.iterdir() if not entry.name.startswith(".")]

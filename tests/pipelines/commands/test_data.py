@@ -134,3 +134,23 @@ def test_names_that_would_steer_a_terminal_are_printed_as_text(
     text = capsys.readouterr().out
     assert "\x1b" not in text
     assert "a\\x1b[31m 50.0%, b\\nc 50.0%" in text
+
+
+def test_raw_data_are_read_where_init_would_read_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A folder around the folder of the classes, and tables given by their file, whatever it is called."""
+    for side, table in (("a", "old.csv"), ("b", "new.csv")):
+        write(tmp_path / side / "pets", GOOD)
+        rows = "".join(f"pets/{name},{name[0]}\n" for name in GOOD)
+        write(tmp_path / f"{side} table", {table: f"file,label\n{rows}".encode(), **_below("pets", GOOD)})
+    assert ddpm("diff", tmp_path / "a", tmp_path / "b") == 0
+    folders = capsys.readouterr().out
+    assert ddpm("diff", tmp_path / "a table" / "old.csv", tmp_path / "b table" / "new.csv") == 0
+    tables = capsys.readouterr().out
+    assert ddpm("diff", tmp_path / "b" / "pets", tmp_path / "a") == 0
+    for text in (folders, tables, capsys.readouterr().out):
+        assert "by content, both have 40; only A 0, only B 0" in text
+        assert "label shares        0.000     [0.000, 0.339]  a 50.0%, b 50.0%" in text
+
+
+def _below(folder: str, files: dict[str, bytes]) -> dict[str, bytes]:
+    return {f"{folder}/{name}": data for name, data in files.items()}
