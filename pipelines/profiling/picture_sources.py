@@ -111,10 +111,11 @@ def _of_hugging_face(path: Path) -> Recognised | None:
 
 
 def _of_columns(file: ArrowFile, path: Path) -> Recognised | None:
-    image = next((name for name in file.schema.names if _holds_bytes(file.schema.field(name).type)), None)
+    columns = [name for name in file.schema.names if file.schema.names.count(name) == 1]
+    image = next((name for name in columns if _holds_bytes(file.schema.field(name).type)), None)
     if image is None:
         return None
-    labels = [name for name in file.schema.names if name != image and is_label(file.schema.field(name).type)]
+    labels = [name for name in columns if name != image and is_label(file.schema.field(name).type)]
     label = next((name for name in labels if file.names(name)), None) or _label_of(labels)
     source = HuggingFace(
         **_RULES,

@@ -118,7 +118,7 @@ def profile(path: Path) -> TableProfile:
         from pipelines.kinds.series.sources.parquet_files import parquet_lines
 
         header, lines = parquet_lines(first)
-        rows = [cells for _, _, cells in itertools.islice(lines, _LOOKED_AT)]
+        rows = [[_plain(cell) for cell in cells] for _, _, cells in itertools.islice(lines, _LOOKED_AT)]
         delimiter, missing = ",", ()
     else:
         delimiter, header, rows, missing = _csv(first)
@@ -131,6 +131,11 @@ def profile(path: Path) -> TableProfile:
     return TableProfile(path, endings, delimiter, columns, rows, missing)
 
 
+def _plain(cell: Any) -> Any:
+    """Lists and structs as text: they are neither numbers nor times, and cannot be counted."""
+    return repr(cell) if isinstance(cell, list | dict) else cell
+
+
 def _csv(file: Path) -> tuple[str, list[str], list[list[Any]], tuple[str, ...]]:
     with file.open("rb") as stream:
         lines = [line.rstrip(b"\r\n") for line in itertools.islice(stream, _LOOKED_AT) if line.strip()]
@@ -138,7 +143,13 @@ def _csv(file: Path) -> tuple[str, list[str], list[list[Any]], tuple[str, ...]]:
         raise DataError(f"--data: {file} must hold a header and rows, but it is empty")
     lines[0] = lines[0].removeprefix(b"\xef\xbb\xbf")
     delimiter = max(_DELIMITERS, key=lambda each: _fits(lines[:200], each))
-    header = cells_of(lines[0], delimiter)
+    try:
+        header = cells_of(lines[0], delimiter)
+    except DataError as error:
+        raise DataError(
+            f"--data: {file} must begin with the names of its columns in UTF-8, but its first line is {error}; save it "
+            "as UTF-8 (of a spreadsheet: `CSV UTF-8`)"
+        ) from error
     if all(_is_number(cell) for cell in header):
         raise DataError(
             f"--data: {file} must begin with the names of its columns, but its first line holds numbers alone"

@@ -1,5 +1,6 @@
 """Makes a folder a project: writes its files, and starts git and DVC there where there are none."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -42,10 +43,11 @@ class ProjectFiles:
 
     @classmethod
     def of(cls, name: str, about: str, params: str, copied: Mapping[str, bytes] | None = None) -> "ProjectFiles":
+        quoted = json.dumps(name, ensure_ascii=False)  # `cats #1` and `2026` are names too
         texts = {
             "dvc.yaml": project_graph(),
             ACCEPTED: NOTHING_ACCEPTED,
-            "prefect.yaml": _file("prefect.yaml").replace("NAME", name),
+            "prefect.yaml": _file("prefect.yaml").replace("NAME", quoted),
             ".dvcignore": _DVCIGNORE,
             ".gitignore": GITIGNORE,
             "README.md": _file("readme.jinja").replace("{{ name }}", name).replace("{{ about }}", about),

@@ -88,6 +88,12 @@ def test_data_are_taken_for_what_they_are_and_the_plan_reads_them(
     assert (seen.usable, seen.classes) == (40, {"cat": 20, "dog": 20})
 
 
+def test_a_column_that_comes_twice_is_not_chosen(tmp_path: Path) -> None:
+    table = pa.table({"picture": files(), "kind": ["cat", "dog"] * 20, "other": range(40)})
+    save_parquet(tmp_path / "pets" / "a.parquet", table.append_column("other", table.column("other")))
+    assert profile(tmp_path / "pets").classes == {"cat": 20, "dog": 20}
+
+
 def test_a_relative_path_is_from_the_working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     data("tar", tmp_path)
     monkeypatch.chdir(tmp_path)

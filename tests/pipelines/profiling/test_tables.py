@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from ddpm_core.errors import DataError
@@ -124,12 +126,19 @@ def test_points_without_classes_missing_numbers_and_copies_move_the_limits(tmp_p
         ("# a comment\na,b\n1,2\n", "take out lines of comments"),
         ("1,2\n3,4\n", "its first line holds numbers alone"),
         ("", "it is empty"),
+        ("größe,x\n1,2\n", r"t\.csv must begin with the names of its columns in UTF-8, but its first line is not"),
     ],
 )
 def test_a_table_that_cannot_be_read_is_told(text: str, message: str, tmp_path: Path) -> None:
-    (tmp_path / "t.csv").write_text(text)
+    (tmp_path / "t.csv").write_text(text, encoding="latin-1")
     with pytest.raises(DataError, match=message):
         profile(tmp_path / "t.csv")
+
+
+def test_lists_in_a_parquet_file_are_no_numbers(tmp_path: Path) -> None:
+    rows = [{"x": i / 7, "y": i % 5 / 3, "tags": [i], "of": {"id": i}} for i in range(200)]
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "p.parquet")
+    assert [column.name for column in profile(tmp_path / "p.parquet").numbers] == ["x", "y"]
 
 
 def test_a_table_of_words_is_neither(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import yaml
 
 from ddpm_core.errors import ParamsError
 from pipelines import cli
@@ -75,6 +76,14 @@ def test_a_new_project_outside_of_git_has_git_and_dvc_of_its_own_and_no_code(tmp
         file.name for file in (ROOT / ".dvc" / "plots").iterdir()
     }
     assert DvcRepo(folder).order() == ["code", *STAGES]
+
+
+@pytest.mark.parametrize(
+    "name", ["cats", "cats: the best", "cats #1", "2026", "yes", "@home", "'tis", 'say "x"', "猫 🐈"]
+)
+def test_a_deployment_has_the_name_of_the_folder_whatever_it_is(name: str) -> None:
+    text = ProjectFiles.of(name, "pictures", "kind: pictures\n").files["prefect.yaml"]
+    assert yaml.safe_load(text)["name"] == name
 
 
 def test_below_a_working_tree_git_is_that_one_and_dvc_is_without_git_where_it_ignores_the_folder(

@@ -109,9 +109,11 @@ class ArrowFile:
     features: dict[str, Any]
 
     def column(self, name: str, key: str, fits: Callable[[Any], bool], must: str) -> None:
-        """DataError where there is no such column, or one of another type."""
+        """DataError where there is no such column, or more than one, or one of another type."""
         if name not in self.schema.names:
             raise DataError(f"{key}: must be a column of {self.path}, got {name!r}; it has {self.schema.names}")
+        if (times := self.schema.names.count(name)) > 1:
+            raise DataError(f"{key}: must be one column of {self.path}, got {name!r}, which comes {times} times")
         found = self.schema.field(name).type
         if not fits(found):
             raise DataError(f"{key}: must be a column of {must}, got {name!r} of type {found} in {self.path}")

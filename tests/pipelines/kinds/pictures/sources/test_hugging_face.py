@@ -75,6 +75,22 @@ def test_a_path_in_place_of_bytes_is_followed_inside_of_the_folder_only(tmp_path
     assert project.reasons()["data/a.parquet:2"].startswith("a path that leads out of source.path")
 
 
+@pytest.mark.parametrize("twice", ["image", "label"])
+def test_a_column_that_comes_twice_is_told(tmp_path: Path, twice: str) -> None:
+    """Arrow allows two columns of one name, as a join of tables leaves them; which is meant nobody knows."""
+    table = hugging_face_table([(png(1), 0)], NAMES)
+    save_parquet(tmp_path / "raw" / "a.parquet", table.append_column(twice, table.column(twice)))
+    with pytest.raises(
+        DataError, match=rf"source\.{twice}_column: must be one column of .*, got '{twice}', .* comes 2 times"
+    ):
+        HUGGING_FACE.listing(tmp_path)
+    save_parquet(
+        tmp_path / "raw" / "a.parquet",
+        table.append_column("more", table.column(0)).append_column("more", table.column(0)),
+    )
+    assert len(HUGGING_FACE.listing(tmp_path).found) == 1
+
+
 def test_files_that_name_other_classes_are_refused(tmp_path: Path) -> None:
     save_parquet(tmp_path / "raw" / "a.parquet", hugging_face_table([(png(1), 0)], NAMES))
     save_parquet(tmp_path / "raw" / "b.parquet", hugging_face_table([(png(1), 0)], NAMES[::-1]))
