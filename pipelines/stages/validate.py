@@ -65,14 +65,14 @@ def run(params: "Params", paths: Paths, tracker: "Tracker") -> None:
         "suite_sha256": sha256_file(suite_path),
         "great_expectations": version("great_expectations"),
     }
-    atomic_write_json(paths.contract, record)
-    atomic_write_json(paths.logs / "contract.json", record)
     unlike = _unlike(accepted, now, whole) if drift.is_above(tables[drift.TABLE]) else []
     with atomic_folder(paths.validation) as folder:
         if now:
             write_summary(folder / SUMMARY, now)
         atomic_write_json(folder / DRIFT, {"accepted": accepted is not None, "measures": tables[drift.TABLE]})
         shown = write_examples(folder, paths.prepared, whole, findings, unlike, contract.rows_named)
+    atomic_write_json(paths.contract, record)  # the last: where it is about some data, out/validation is too
+    atomic_write_json(paths.logs / "contract.json", record)
     write_page(paths.data_docs, paths.validation, shown, tables[drift.TABLE])
     if accepted is None:
         log.info("no data were accepted yet, so drift is not judged; `ddpm data accept` makes these the measure")

@@ -11,6 +11,7 @@ from PIL import Image
 
 from ddpm_core.errors import ContractFailed
 from pipelines import cli
+from pipelines.stages import validate
 from tests.support.pictures import CONTRACT, Project, file_bytes, png, write
 
 GOOD = {f"{'ab'[number % 2]}/{number}.png": png(number, side=12) for number in range(40)}
@@ -48,6 +49,23 @@ def test_what_was_not_validated_is_not_accepted(project: Project, capsys: pytest
     assert ddpm("accept", "--project", project.paths.root) == 1
     assert "must be about the prepared data, but is about others" in capsys.readouterr().err
     assert not project.paths.accepted.exists()
+
+
+def test_data_whose_validation_was_stopped_half_way_are_not_accepted_as_those_before(
+    project: Project, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project.validate()
+    (project.raw / "a" / "0.png").unlink()
+    project.prepare()
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(validate, "write_examples", _stopped)
+        project.validate()
+    assert ddpm("accept", "--project", project.paths.root) == 1
+    assert "must be about the prepared data, but is about others" in capsys.readouterr().err
+
+
+def _stopped(*_given: object) -> None:
+    raise KeyboardInterrupt
 
 
 def test_data_that_break_the_contract_are_not_accepted(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
