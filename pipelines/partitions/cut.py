@@ -16,7 +16,7 @@ def cuts(names: Sequence[str], mean: int) -> list[slice]:
     wherever it lies, changes the partition it falls into and no other.
     """
     hashes = np.array([_hash(name) for name in names], dtype=np.uint64)
-    starts = sorted({0, *np.flatnonzero(_least_within(hashes, mean // 2)).tolist()})
+    starts = sorted({0, *np.flatnonzero(_least_within(hashes, min(mean // 2, len(names)))).tolist()})
     return [slice(start, end) for start, end in zip(starts, [*starts[1:], len(names)], strict=True) if end > start]
 
 

@@ -55,3 +55,9 @@ def test_a_partition_keeps_its_name_when_others_come_and_names_are_unique() -> N
     after = partition_ids(grown, cuts(grown, MEAN))
     assert len(set(before) & set(after)) >= len(before) - 2
     assert len(set(partition_ids(["a"] * 4, cuts(["a"] * 4, 2)))) == len(cuts(["a"] * 4, 2))
+
+
+def test_a_mean_beyond_all_names_costs_no_memory_of_its_size() -> None:
+    names = [f"{number}.png" for number in range(50)]
+    assert cuts(names, 10**30) == cuts(names, 100)
+    assert len(cuts(names, 10**30)) <= 2
