@@ -1,6 +1,7 @@
 """Which source of pictures some data are, where their path and first bytes can tell."""
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path, PurePosixPath
@@ -159,12 +160,14 @@ def _of_table(path: Path) -> Recognised | None:
 
 
 def _rows(path: Path, lines: list[bytes], delimiter: str) -> Iterator[dict[str, Any]]:
-    if path.suffix.lower() in JSON:
-        yield from map(object_of, lines)
-        return
-    header = cells_of(lines[0].removeprefix(b"\xef\xbb\xbf").rstrip(b"\r\n"), delimiter) if lines else []
-    for line in lines[1:]:
-        yield dict(zip(header, cells_of(line.rstrip(b"\r\n"), delimiter), strict=False))
+    """Those that can be read; stage prepare says of the others why not."""
+    is_csv = path.suffix.lower() in CSV
+    header = cells_of(lines[0].removeprefix(b"\xef\xbb\xbf").rstrip(b"\r\n"), delimiter) if is_csv and lines else []
+    for line in lines[1:] if is_csv else lines:
+        with suppress(DataError):
+            cells = cells_of(line.rstrip(b"\r\n"), delimiter) if is_csv else []
+            if len(cells) == len(header):
+                yield dict(zip(header, cells, strict=True)) if is_csv else object_of(line)
 
 
 def _is_picture(cell: Any) -> bool:

@@ -57,9 +57,10 @@ def test_data_whose_validation_was_stopped_half_way_are_not_accepted_as_those_be
     project.validate()
     (project.raw / "a" / "0.png").unlink()
     project.prepare()
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patch:
         patch.setattr(validate, "write_examples", _stopped)
-        project.validate()
+        with pytest.raises(KeyboardInterrupt):
+            project.validate()
     assert ddpm("accept", "--project", project.paths.root) == 1
     assert "must be about the prepared data, but is about others" in capsys.readouterr().err
 

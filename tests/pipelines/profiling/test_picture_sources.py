@@ -88,6 +88,17 @@ def test_data_are_taken_for_what_they_are_and_the_plan_reads_them(
     assert (seen.usable, seen.classes) == (40, {"cat": 20, "dog": 20})
 
 
+@pytest.mark.parametrize("broken", ["2.png,gr\xfcn", "2.png", "2.png,a,b", '2.png,"cat'])
+def test_a_broken_row_does_not_hide_what_a_table_is(tmp_path: Path, broken: str) -> None:
+    """It will be in the quarantine; the others say that these are pictures."""
+    pictures = {f"{n}.png": picture for n, picture in enumerate(files())}
+    lines = ["image,label", *(f"{name},{('cat', 'dog')[n % 2]}" for n, name in enumerate(pictures))]
+    lines[3] = broken
+    write(tmp_path / "pets", {**pictures, "all.csv": "\n".join(lines).encode("latin-1")})
+    seen = profile(tmp_path / "pets" / "all.csv")
+    assert (seen.given.kind, seen.given.label_value, seen.classes) == ("picture_table", "label", {"cat": 19, "dog": 20})
+
+
 def test_a_column_that_comes_twice_is_not_chosen(tmp_path: Path) -> None:
     table = pa.table({"picture": files(), "kind": ["cat", "dog"] * 20, "other": range(40)})
     save_parquet(tmp_path / "pets" / "a.parquet", table.append_column("other", table.column("other")))

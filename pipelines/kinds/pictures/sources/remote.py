@@ -3,6 +3,7 @@
 DVC cannot watch a URL, so it watches a record: a small JSON file with the URL and the SHA-256 that its bytes must have.
 """
 
+import errno
 import hashlib
 import json
 import shutil
@@ -136,6 +137,8 @@ def _copy(url: str, folder: Path, most: int) -> None:
     except DataError:
         raise
     except Exception as error:  # every fsspec implementation raises errors of its own
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):  # of the disk here
+            raise
         raise Unreachable(f"source.path: {url} must be readable, but: {error!r}") from error
     changed = sorted(name for name in {*files, *after} if _version(files.get(name)) != _version(after.get(name)))
     if changed:

@@ -1,5 +1,6 @@
 """Pictures behind a URL: copied once under their digest, refused where the bytes are others or change under way."""
 
+import errno
 import json
 from collections.abc import Iterator
 from dataclasses import replace
@@ -10,7 +11,7 @@ import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
 from ddpm_core.errors import DataError, ParamsError, Unreachable
-from pipelines.kinds.pictures.sources import Remote
+from pipelines.kinds.pictures.sources import Remote, remote
 from pipelines.kinds.pictures.sources.remote import fetch
 from tests.support.picture_sources import TABLE
 from tests.support.pictures import FOLDER, Project, png
@@ -54,6 +55,18 @@ def test_the_digest_must_be_told_and_the_message_has_it(tmp_path: Path) -> None:
     record(tmp_path)
     with pytest.raises(DataError, match=f'if {URL} is as it should be now, add "sha256": "{digest(tmp_path)}"'):
         SOURCE.listing(tmp_path)
+
+
+def test_a_full_disk_is_no_fault_of_the_url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is unreachable is tried again, and a disk stays full."""
+
+    def full(*_given: Any) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(remote, "_copy_file", full)
+    with pytest.raises(OSError, match="No space left on device") as raised:
+        digest(tmp_path)
+    assert raised.value.filename == str(tmp_path / "elsewhere" / "fetched")
 
 
 def test_other_bytes_than_the_record_says_are_refused(tmp_path: Path, system: MemoryFileSystem) -> None:
