@@ -1,6 +1,7 @@
 """Reading what the stages before the report left: out/samples and the files beside it."""
 
 import csv
+import io
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -28,7 +29,7 @@ def read_json(path: Path) -> Any:
 
 def read_table(path: Path) -> TableRows:
     """The rows of a CSV file."""
-    return list(csv.DictReader(read_bytes(path).decode().splitlines()))
+    return list(csv.DictReader(io.StringIO(read_bytes(path).decode(), newline="")))
 
 
 @dataclass(frozen=True)
