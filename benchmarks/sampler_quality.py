@@ -87,10 +87,11 @@ class Judge:
         self._spec, reference = read_index(paths.shards).spec, read_reference(paths.reference)
         facts, self._device = reference.content, torch.device("cpu")
         self._draws = load_params(paths.params).evaluate.floor_draws
-        self._extractor = open_extractors(
-            reference.files, facts["classifier"]["used"], facts["efficientnet_side"], self._spec, self._device
-        )[-1]
+        used, side = facts["classifier"]["used"], facts["efficientnet_side"]
         self._classifier = classifier_extractor(reference.files[CLASSIFIER_NAME], self._spec, self._device)
+        self._extractor = (
+            self._classifier if used else open_extractors(reference.files, used, side, self._spec, self._device)[-1]
+        )
         self._real, _ = real_features(reference, self._extractor.name)
         test = ImageSplit.of(read_split(paths.shards, "test"), self._spec)
         self.n = len(test.images) if n is None else n
