@@ -23,12 +23,12 @@ CHANGES: dict[str, dict[str, dict[str, Any]]] = {
 }
 ABLATION = tuple(name for name in CHANGES if name not in (OURS, "ours, without labels"))
 BRIEF = {"warmup_steps": 30, "ema_decay": 0.98}
-CHANGES |= {
+PLANNED: dict[str, dict[str, dict[str, Any]]] = {
     "ours, planned for 200 updates": {"train": {"steps": 200, **BRIEF}},
     "ours, planned for 240 updates": {"train": {"steps": 240, **BRIEF}},
     "ours, refine 16, planned for 200 updates": {"model": {"refine": 16}, "train": {"steps": 200, **BRIEF}},
 }
-"""Beside the choices taken back: trainings that anneal early, and the branch at full size."""
+"""Trainings that anneal early, and one with the branch at full size."""
 
 
 def diffusers_network(side: int, widths: tuple[int, ...], attends: tuple[int, ...], **more: Any) -> dict[str, Any]:
@@ -96,11 +96,11 @@ TRIES = tuple(
     tuple(name for name in PEERS if name.startswith(f"{peer}, tuned")) for peer in ("diffusers", "denoising-diffusion")
 )
 """Of each of these groups the one that is nearest when all were judged once goes on, and the others stop."""
-NAMES = (*CHANGES, *PEERS)
+NAMES = (*CHANGES, *PLANNED, *PEERS)
 
 
 def build(name: str, project: Path, folder: Path, images: Any) -> Side:
-    if name in CHANGES:
-        return Ours(project, folder, CHANGES[name])
+    if name not in PEERS:
+        return Ours(project, folder, (CHANGES | PLANNED)[name])
     kind, recipe = PEERS[name]
     return kind(recipe, images)

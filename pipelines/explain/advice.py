@@ -13,7 +13,9 @@ _DISTANCES = ("max_energy", "max_lost", "max_rough")  # 0 is best
 
 def advice(judged: Judged) -> Iterator[Advice]:
     """The most likely remedy first."""
-    if near_a_limit := any(_is_near(judged.results[key]) for key in _DISTANCES if key in judged.results):
+    copies = judged.failed(_COPIES)  # then the other remedies would make it worse
+    near = not copies and any(_is_near(judged.results[key]) for key in _DISTANCES if key in judged.results)
+    if near:
         yield from _against_distance(judged)
     yield from _of_the_evidence(judged)
     if judged.blocked("max_golden_difference"):
@@ -21,16 +23,16 @@ def advice(judged: Judged) -> Iterator[Advice]:
             "dvc repro --force export",
             "the bundle answers otherwise here than where it was exported: other versions or another machine",
         )
-    if judged.failed(_COPIES):
+    if copies:
         yield from _against_copies(judged)
-    elif not near_a_limit and any(
+    elif not near and any(
         result.outcome == "fail" and key not in _OF_THE_MEASUREMENT for key, result in judged.results.items()
     ):
         yield from _against_distance(judged)
 
 
 def _is_near(result: RuleResult) -> bool:
-    """Undecided so near to the limit that no more samples, but a better model would decide."""
+    """Undecided, and so near to its limit that a better model would decide it and more samples would not."""
     if result.value is None or result.limit is None:
         return False
     return result.outcome == "not enough evidence" and result.value > result.limit / 2

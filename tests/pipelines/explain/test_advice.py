@@ -68,6 +68,9 @@ def test_what_is_undecided_near_its_limit_asks_for_a_better_model_before_more_ev
     first, *rest = changes(judged({"max_lost": "not enough evidence"}, value=0.1, still_falling=0.1))
     assert first == "train.steps: 1,000 -> 2,000"
     assert any(change.startswith("split.test_fraction") for change in rest)
+    copies = changes(judged({"max_lost": "not enough evidence", "max_copy_excess": "fail"}, still_falling=0.1))
+    assert "train.steps: 1,000 -> 500" in copies
+    assert "train.steps: 1,000 -> 2,000" not in copies
     both = changes(judged({"max_lost": "not enough evidence", "max_accuracy_loss": "fail"}, still_falling=0.1))
     assert both.count("train.steps: 1,000 -> 2,000") == 1
 

@@ -1,4 +1,4 @@
-"""The sampler over bundles of data that have no levels and are told another condition than a label."""
+"""The sampler over bundles of data that have no levels and have another condition than a label."""
 
 from dataclasses import replace
 from pathlib import Path
