@@ -101,7 +101,7 @@ install-peers: ## make .venv-peers: all of install-dev, and the implementations 
 
 install-peers-series: install-dev ## make .venv-peers-series: PyPOTS and gluonts, which need other versions than we have
 	@test -d $(VENV_PEERS_SERIES) || $(PYTHON) -m venv $(VENV_PEERS_SERIES)
-	@$(VENV_PEERS_SERIES)/bin/python -m pip install --quiet --require-hashes -r requirements-peers-series.lock
+	@$(VENV_PEERS_SERIES)/bin/python -m pip install --quiet --no-deps --require-hashes -r requirements-peers-series.lock
 
 install-mutmut: install-dev ## mutmut, in a corner of .venv where it meets no other package
 	@$(BIN)/python -m pip --version > /dev/null 2>&1 || $(BIN)/python -m ensurepip > /dev/null

@@ -97,7 +97,8 @@ def install(venv: Path, lock: str) -> None:
             say("uv could not install it; trying pip")
             uv = None
     if uv is None:
-        call([str(python), "-m", "pip", "install", "--quiet", "--require-hashes", "-r", lock])
+        # the lock is whole; pip's own search for versions fails where a package asks for an extra of a locked one
+        call([str(python), "-m", "pip", "install", "--quiet", "--no-deps", "--require-hashes", "-r", lock])
         project = [str(python), "-m", "pip", "install", "--quiet"]
     call([*project, "--no-deps", "--no-build-isolation", "-e", "."])
     (venv / STAMP).write_text(digest(Path(lock)) + "\n", encoding="utf-8")

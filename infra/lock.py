@@ -44,8 +44,7 @@ def main() -> int:
 
 
 def compile_lock(uv: str, wanted: list[str], lock: str, *, upgrade: bool) -> None:
-    command = [uv, "pip", "compile", "--quiet", "--universal", "--generate-hashes"]
-    command += ["--no-strip-extras", "--python-version", "3.11"]  # pip needs an extra pinned by its own name
+    command = [uv, "pip", "compile", "--quiet", "--universal", "--generate-hashes", "--python-version", "3.11"]
     command += [*wanted, "--output-file", lock, *(["--upgrade"] if upgrade else [])]
     subprocess.run(command, check=True, env={**os.environ, "UV_CUSTOM_COMPILE_COMMAND": "make lock"})
 

@@ -78,6 +78,22 @@ def test_environment_without_pip_is_given_it(
     assert called == [["-m", "ensurepip"], ["-m", "pip"], ["-m", "pip"]]
 
 
+def test_pip_looks_for_no_versions_beside_the_lock(
+    install: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """With hashes it stops at an extra of a locked package as soon as that has a newer release."""
+    import venv
+
+    venv.create(tmp_path / "venv", with_pip=False)
+    called: list[list[str]] = []
+    monkeypatch.setattr(install, "call", called.append)
+    monkeypatch.setattr(install, "bootstrap_uv", lambda *_: None)
+    install.install(tmp_path / "venv", "requirements-serve.lock")
+    locked = [command for command in called if "--require-hashes" in command]
+    assert len(locked) == 1
+    assert "--no-deps" in locked[0]
+
+
 def test_locks_agree_and_name_no_host() -> None:
     dev = versions("requirements-dev.lock")
     for lock in LOCKS:
