@@ -1,20 +1,33 @@
 """Clients of `ddpm serve` for the benchmarks of load: what they ask, how often, and how long they wait."""
 
+import contextlib
 import http.client
 import itertools
 import json
 import multiprocessing as mp
+import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 SHORT = {"steps": 5, "sampler": "ddim", "guidance": 0}
 LONG = {"n": 8, "steps": 1000, "sampler": "ddim", "guidance": 0}
+
+
+STALL = 0.01  # seconds that a process which asks for the processor must wait for it
+
+
+class Answer(NamedTuple):
+    """Status 0: the connection broke. `due` is when the request was to be sent, by `time.perf_counter`."""
+
+    status: int
+    seconds: float
+    due: float
 
 
 class Client:
@@ -65,9 +78,9 @@ def capacity(url: str, seconds: float) -> float:
     return next(done) / seconds
 
 
-def offered(url: str, rate: float, seconds: float, clients: int) -> list[tuple[int, float]]:
-    """(status, seconds) of requests that come evenly, whether those before are answered or not."""
-    began, number, found = time.perf_counter(), itertools.count(), []
+def offered(url: str, rate: float, seconds: float, clients: int) -> list[Answer]:
+    """To requests that come evenly, whether those before are answered or not."""
+    began, number, found = time.perf_counter(), itertools.count(), list[Answer]()
 
     def ask(_: int) -> None:
         client = Client(url)
@@ -75,7 +88,7 @@ def offered(url: str, rate: float, seconds: float, clients: int) -> list[tuple[i
             due = began + at
             time.sleep(max(0.0, due - time.perf_counter()))
             status, _, _ = client.post(**SHORT)
-            found.append((status, time.perf_counter() - due))
+            found.append(Answer(status, time.perf_counter() - due, due))
 
     with ThreadPoolExecutor(clients) as pool:
         list(pool.map(ask, range(clients)))
@@ -88,8 +101,8 @@ def resident(pid: int) -> float:
     return pages * 4096 / 1e6
 
 
-def probe(url: str, pipe: Connection) -> None:
-    """Ask for /health/ready ten times a second until told to stop."""
+def probe(pipe: Connection, url: str) -> None:
+    """Ask for /health/ready ten times a second until told to stop; send how long each answer took."""
     waits: list[float] = []
     host = urlsplit(url).netloc
     while not pipe.poll(0.1):
@@ -102,15 +115,36 @@ def probe(url: str, pipe: Connection) -> None:
     pipe.send(waits)
 
 
+def watch_stalls(pipe: Connection) -> None:
+    """Sleep 5 ms again and again, with the highest priority that is allowed; send when it woke up `STALL` too late, and
+    by how much. What is late here is the machine, or others on it, and not the server."""
+    with contextlib.suppress(OSError):
+        os.nice(-20)
+    stalls: list[tuple[float, float]] = []
+    while not pipe.poll():
+        began = time.perf_counter()
+        time.sleep(0.005)
+        now = time.perf_counter()
+        if (late := now - began - 0.005) > STALL:
+            stalls.append((now, late))
+    pipe.send(stalls)
+
+
 @contextmanager
-def probed(url: str) -> Iterator[list[float]]:
-    waits: list[float] = []
+def watched(watch: Callable[..., None], *given: Any) -> Iterator[list[Any]]:
+    """What a process of its own finds in the meantime; it is in the list afterwards."""
+    found: list[Any] = []
     ours, theirs = mp.Pipe()
-    process = mp.get_context("spawn").Process(target=probe, args=(url, theirs))
+    process = mp.get_context("spawn").Process(target=watch, args=(theirs, *given))
     process.start()
     try:
-        yield waits
+        yield found
     finally:
         ours.send(None)
-        waits += ours.recv()
+        found += ours.recv()
         process.join()
+
+
+def stolen() -> float:
+    """Seconds that the host took from all processors of this machine so far (Linux)."""
+    return int(Path("/proc/stat").read_text().split()[8]) / os.sysconf("SC_CLK_TCK")

@@ -2,7 +2,8 @@
 
     python benchmarks/serve_load.py --bundle out/bundle --mode soak --seconds 1200
 
-soak          even arrivals at 80 % of capacity: errors, how long requests take beside an idle server, memory
+soak          even arrivals at 80 % of capacity: errors, how long requests take beside an idle server, memory, and
+              what the machine did: a process of high priority notes when it gets no processor in time
 overload      ten times as many as can be served: statuses, goodput, how quickly refusals and /health answer
 mixed         a request of 5 steps, alone and beside some of 1,000 steps
 disconnects   clients that leave in the middle: is their place free a step later?
@@ -27,8 +28,24 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import numpy as np
 from common import machine
-from serve_clients import LONG, SHORT, Client, alone, capacity, offered, probed, quantile, resident
+from serve_clients import (
+    LONG,
+    SHORT,
+    STALL,
+    Answer,
+    Client,
+    alone,
+    capacity,
+    offered,
+    probe,
+    quantile,
+    resident,
+    stolen,
+    watch_stalls,
+    watched,
+)
 from serve_throughput import cpu_seconds, served
 
 MIXED = [("ddim", 1), ("ancestral", 3), ("heun", 2), ("unipc_2", 6), ("dpmpp_2m", 4)]
@@ -46,17 +63,20 @@ def soak(url: str, pid: int, args: argparse.Namespace) -> None:
 
     watcher = threading.Thread(target=watch)
     watcher.start()
-    with probed(url) as health:
+    before = stolen()
+    with watched(probe, url) as health, watched(watch_stalls) as stalls:
         found = offered(url, rate, args.seconds, 32)
+    taken = stolen() - before
     over.set()
     watcher.join()
-    took = [seconds for status, seconds in found if status == 200]
+    took = [each.seconds for each in found if each.status == 200]
     say_statuses(found)
     say(
         "a request alone",
         f"{ms(statistics.median(idle))} in the median, {ms(quantile(idle, 0.99))} at the 99th percentile",
     )
     say(f"at {rate:.1f} requests/s", f"{ms(statistics.median(took))}, {ms(quantile(took, 0.99))}")
+    say_stalls(stalls, taken, found)
     say("memory", f"{memory[len(memory) // 5]:.0f} MB after a fifth of the time, {memory[-1]:.0f} MB at the end")
     say("/health/ready", f"{ms(max(health))} at most")
 
@@ -64,14 +84,15 @@ def soak(url: str, pid: int, args: argparse.Namespace) -> None:
 def overload(url: str, pid: int, args: argparse.Namespace) -> None:
     peak = capacity(url, 5)
     spent = cpu_seconds(pid)
-    with probed(url) as health:
+    with watched(probe, url) as health:
         found = offered(url, 10 * peak, args.seconds, 96)
-    good = sum(status == 200 for status, _ in found) / args.seconds
+    good = sum(each.status == 200 for each in found) / args.seconds
     say_statuses(found)
     say("offered", f"{len(found) / args.seconds:.0f} requests/s for {args.seconds:.0f} s, {10 * peak:.0f} were meant")
     say("goodput", f"{good:.1f} requests/s, {100 * good / peak:.0f} % of {peak:.1f}")
     say(
-        "refusals", f"{ms(quantile([s for status, s in found if status != 200] or [0.0], 0.99))} at the 99th percentile"
+        "refusals",
+        f"{ms(quantile([each.seconds for each in found if each.status != 200] or [0.0], 0.99))} at the 99th percentile",
     )
     say("/health/ready", f"{ms(quantile(health, 0.99))} at the 99th percentile, {ms(max(health))} at most")
     say("the server", f"{(cpu_seconds(pid) - spent) / args.seconds:.2f} processors")
@@ -106,7 +127,7 @@ def mixed(url: str, pid: int, args: argparse.Namespace) -> None:
 
 def disconnects(url: str, pid: int, args: argparse.Namespace) -> None:
     """The server has two places: what is not freed is seen by a 429."""
-    dice, kept, found = random.Random(0), Client(url), []
+    dice, kept, found = random.Random(0), Client(url), list[Answer]()
     idle = statistics.median(alone(url))
     end = time.perf_counter() + args.seconds
     for number in range(args.count):
@@ -120,15 +141,16 @@ def disconnects(url: str, pid: int, args: argparse.Namespace) -> None:
             connection.close()
         time.sleep(args.step)
         status, _, seconds = kept.post(**SHORT, seed=number)
-        found.append((status, seconds))
+        found.append(Answer(status, seconds, 0.0))
     say_statuses(found)
     say("clients that left", f"{2 * len(found)}, two at a time; a step of theirs takes less than {ms(args.step)}")
-    say("a request after them", f"{ms(statistics.median(s for _, s in found))} in the median, alone {ms(idle)}")
+    say(
+        "a request after them",
+        f"{ms(statistics.median(each.seconds for each in found))} in the median, alone {ms(idle)}",
+    )
 
 
 def bytes_alone_and_together(url: str, pid: int, args: argparse.Namespace) -> None:
-    import numpy as np
-
     from pipelines.sampling.bundle_sampler import Sampler
 
     sampler = Sampler.open(args.bundle, "cpu")
@@ -170,8 +192,26 @@ def say(what: str, found: str) -> None:
     print(f"| {what} | {found} |", flush=True)
 
 
-def say_statuses(found: list[tuple[int, float]]) -> None:
-    counts = Counter(status for status, _ in found)
+def say_stalls(stalls: list[tuple[float, float]], taken: float, found: list[Answer]) -> None:
+    """And the answers to requests that no stall can have touched: none in the second before they were due or after."""
+    say(
+        "the machine",
+        f"{len(stalls)} stalls of more than {ms(STALL)}, {sum(late for _, late in stalls):.1f} s together, "
+        f"{ms(max((late for _, late in stalls), default=0.0))} at most; {taken:.1f} s taken by the host",
+    )
+    ends = np.sort([at for at, _ in stalls]) if stalls else np.array([-np.inf])
+    due = np.array([each.due for each in found])
+    before = ends[np.maximum(np.searchsorted(ends, due) - 1, 0)]
+    after = ends[np.minimum(np.searchsorted(ends, due), len(ends) - 1)]
+    apart = (np.abs(due - before) > 1) & (np.abs(due - after) > 1)
+    rest = [each for each, is_apart in zip(found, apart, strict=True) if is_apart]
+    took = [each.seconds for each in rest if each.status == 200] or [0.0]
+    say("a second from any stall", f"{ms(statistics.median(took))}, {ms(quantile(took, 0.99))}")
+    say_statuses(rest)
+
+
+def say_statuses(found: list[Answer]) -> None:
+    counts = Counter(each.status for each in found)
     say("answers", ", ".join(f"{count:,} x {status or 'broken'}" for status, count in sorted(counts.items())))
 
 

@@ -5,42 +5,22 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 
 from ddpm_core.errors import DdpmError
-from pipelines.commands import (
-    bundle,
-    code,
-    compare,
-    data,
-    distil,
-    doctor,
-    edit,
-    explain,
-    flow,
-    history,
-    import_model,
-    init,
-    keys,
-    nll,
-    page,
-    params,
-    promote,
-    rollback,
-    run,
-    sample,
-    series,
-    serve,
-    stages,
-    tune,
-    ui,
-    variants,
-)
 from pipelines.runtime.disk import told
 from pipelines.runtime.environment import quieten
 from pipelines.runtime.lifetime import end_quickly, end_with_owner
 from pipelines.runtime.signals import Terminated, ending_on_sigterm
 
 log = logging.getLogger(__name__)
+
+MODULES = (
+    *("run", "flow", "stages", "code", "params", "sample", "edit", "series", "nll", "tune", "distil", "variants"),
+    *("compare", "serve", "page", "import_model", "bundle", "promote", "rollback", "history", "explain", "data", "ui"),
+    *("init", "keys", "doctor"),
+)
+"""Of `pipelines.commands`, in the order of the help."""
 
 _RESUMES = "; what was written is complete, run again to resume"
 
@@ -66,8 +46,8 @@ class _Parser(argparse.ArgumentParser):
         )
 
 
-def parser() -> argparse.ArgumentParser:
-    """The parser of the command line."""
+def parser(module: str | None = None) -> argparse.ArgumentParser:
+    """The parser of the command line; that of the verbs of one module is made sooner."""
     top = _Parser(
         prog="ddpm",
         description="Diffusion models: from data to a judged, exported and served model.",
@@ -76,35 +56,8 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_shared(suppress=False)
     verbs = top.add_subparsers(dest="verb", metavar="VERB", required=True, parser_class=_Parser)
-    for command in (
-        run,
-        flow,
-        stages,
-        code,
-        params,
-        sample,
-        edit,
-        series,
-        nll,
-        tune,
-        distil,
-        variants,
-        compare,
-        serve,
-        page,
-        import_model,
-        bundle,
-        promote,
-        rollback,
-        history,
-        explain,
-        data,
-        ui,
-        init,
-        keys,
-        doctor,
-    ):
-        command.add_to(verbs)
+    for name in MODULES if module is None else (module,):
+        import_module(f"pipelines.commands.{name}").add_to(verbs)
     for verb in dict.fromkeys(verbs.choices.values()):
         verb.add_shared(suppress=True)
     return top
@@ -113,7 +66,8 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; an expected error is one message and its own exit code."""
     end_quickly()
-    args = parser().parse_args(argv)
+    argv = sys.argv[1:] if argv is None else argv
+    args = parser(argv[0] if argv and argv[0] in MODULES else None).parse_args(argv)
     after = getattr(args, "when_stopped", _RESUMES)
     quieten()
     configure_logging(quiet=args.quiet, debug=args.debug)

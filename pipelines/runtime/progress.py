@@ -9,15 +9,22 @@ import sys
 import time
 from collections.abc import Iterable, Iterator
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from tqdm import tqdm
+if TYPE_CHECKING:
+    from tqdm import tqdm
 
 Item = TypeVar("Item")
 
 EVERY_S = 30.0
 
 log = logging.getLogger(__name__)
+
+
+def _bar(**options: Any) -> "tqdm[Any]":
+    from tqdm import tqdm  # the service shows no bar, and starts sooner without it
+
+    return tqdm(**options)
 
 
 class Progress:
@@ -33,7 +40,7 @@ class Progress:
         self._lines = not quiet
         if not quiet and sys.stderr.isatty():
             self._lines = False
-            self._bar = tqdm(total=total, initial=done, desc=what, unit=f" {unit}", leave=leave)
+            self._bar = _bar(total=total, initial=done, desc=what, unit=f" {unit}", leave=leave)
         self._began = self._told = _now()
 
     def __enter__(self) -> "Progress":

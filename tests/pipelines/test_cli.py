@@ -1,5 +1,6 @@
 """The command line: quick help, one message for a foreseen fault, its own exit code, verbs that find the project."""
 
+import argparse
 import subprocess
 import sys
 from pathlib import Path
@@ -68,6 +69,16 @@ def test_every_stage_is_a_verb_with_help(capsys: pytest.CaptureFixture[str]) -> 
     text = cli.parser().format_help()
     for stage in stages.STAGES:
         assert stage in text
+
+
+def test_a_verb_alone_takes_what_it_takes_beside_all_others() -> None:
+    def verbs(of: argparse.ArgumentParser) -> dict[str, str]:
+        choices = next(each.choices for each in of._actions if each.dest == "verb")
+        return {name: verb.format_help() for name, verb in dict(choices or {}).items()}
+
+    alone = [verbs(cli.parser(module)) for module in cli.MODULES]
+    assert {name: text for each in alone for name, text in each.items()} == verbs(cli.parser())
+    assert sum(map(len, alone)) == len(verbs(cli.parser()))
 
 
 def test_no_project_is_told(

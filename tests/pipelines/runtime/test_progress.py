@@ -75,7 +75,7 @@ def test_on_a_terminal_there_is_a_bar_and_no_line(
 ) -> None:
     screen = Stream(terminal=True)
     monkeypatch.setattr("sys.stderr", screen)
-    monkeypatch.setattr(progress, "tqdm", partial(tqdm, disable=False))  # the tests' environment turns bars off
+    monkeypatch.setattr("tqdm.tqdm", partial(tqdm, disable=False))  # the tests' environment turns bars off
     with Progress(10, "sample", "steps") as bar:
         clock.seconds = 100.0
         bar.update(10)
