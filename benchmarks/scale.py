@@ -45,7 +45,11 @@ from pipelines.kinds.split import PictureSplit  # noqa: E402
 from pipelines.params import parse, read_yaml  # noqa: E402
 
 SIDE, CLASSES = 28, 10
-COLUMNS = {"width": SIDE, "height": SIDE, "mode": "L", "mean": 127.5, "std": 60.25, "min": 0, "max": 255}
+COLUMNS = {
+    **{"width": SIDE, "height": SIDE, "mode": "L", "mean": 127.5, "std": 60.25, "min": 0, "max": 255},
+    **{"found_width": SIDE, "found_height": SIDE, "group": ""},
+}
+FREQUENCIES = 144  # of a grey picture's fingerprint
 SOURCE = {
     "kind": "image_folder",
     "labels": "folders",
@@ -57,6 +61,7 @@ SOURCE = {
     "min_side": 8,
     "max_megapixels": 1.0,
     "max_megabytes": 1.0,
+    "clusters": None,
 }
 
 
@@ -130,7 +135,7 @@ def main_process(pictures: int, mean: int) -> dict[str, object]:
         maker.join()
         (root / "prepared").mkdir()
         counts, _ = counted(parts.values())
-        split = PictureSplit(seed=0, test_fraction=0.2, near_duplicates="ignore")
+        split = PictureSplit(seed=0, test_fraction=0.2, near_duplicates="together")
         assemble(parts, root / "prepared", root / "manifest.parquet", PictureRow, plan, counts, split)
     used = resource.getrusage(resource.RUSAGE_SELF)
     return {
@@ -143,11 +148,14 @@ def main_process(pictures: int, mean: int) -> dict[str, object]:
 
 
 def make_results(plan: PartitionPlan, parts: dict[str, Path]) -> None:
-    """Finished partitions with digests drawn at random."""
+    """Finished partitions with digests and fingerprints drawn at random."""
+    drawn = os.urandom
     for part, place in zip(plan.parts, parts.values(), strict=True):
         place.mkdir(parents=True)
         outcomes = (
-            Accepted(each.name, each.class_name, None, os.urandom(32).hex(), os.urandom(32).hex(), b"", COLUMNS)
+            Accepted(
+                each.name, each.class_name, None, os.urandom(32).hex(), os.urandom(32).hex(), b"", COLUMNS, {}, drawn()
+            )
             for each in part
         )
         write_partition(place, outcomes, PictureRow, ".png")

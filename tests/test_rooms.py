@@ -178,6 +178,7 @@ FOREIGN: dict[str, tuple[str, ...]] = {
     "pyarrow": (
         "pipelines/kinds/manifest.py",
         "pipelines/kinds/partitioned.py",
+        "pipelines/kinds/together.py",
         "pipelines/kinds/pictures/sources/arrow_cells.py",
         "pipelines/kinds/series/sources/parquet_files.py",
         "pipelines/kinds/series/serving/outputs.py",

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _METADATA_KEY = b"ddpm"
-_TOLD = "told"
+TOLD = "told"  # the start of the names of attributes' columns
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,8 +40,8 @@ class Row:
 
     def plain(self) -> dict[str, Any]:
         """All by name, each attribute under `told.NAME`."""
-        values = {each.name: getattr(self, each.name) for each in fields(self) if each.name != _TOLD}
-        return {**values, **{f"{_TOLD}.{name}": value for name, value in self.told.items()}}
+        values = {each.name: getattr(self, each.name) for each in fields(self) if each.name != TOLD}
+        return {**values, **{f"{TOLD}.{name}": value for name, value in self.told.items()}}
 
 
 @dataclass(frozen=True)
@@ -94,8 +94,8 @@ def schema_of(
     }
     if partitions:
         metadata["partitions"] = list(partitions)
-    columns = {each.name: types[each.type] for each in fields(row_type) if each.name != _TOLD}  # type: ignore[index]
-    columns |= {f"{_TOLD}.{name}": pa.int64() for name in spec.attributes}
+    columns = {each.name: types[each.type] for each in fields(row_type) if each.name != TOLD}  # type: ignore[index]
+    columns |= {f"{TOLD}.{name}": pa.int64() for name in spec.attributes}
     return pa.schema(
         [pa.field(name, type_, nullable=False) for name, type_ in columns.items()],
         metadata={_METADATA_KEY: json_bytes(metadata)},
@@ -130,9 +130,9 @@ def read_manifest(path: Path) -> Manifest:
 
 def _gathered(row: Mapping[str, Any]) -> dict[str, Any]:
     """The inverse of `Row.plain`."""
-    start = f"{_TOLD}."
+    start = f"{TOLD}."
     told = {name.removeprefix(start): value for name, value in row.items() if name.startswith(start)}
-    return {**{name: value for name, value in row.items() if not name.startswith(start)}, _TOLD: told}
+    return {**{name: value for name, value in row.items() if not name.startswith(start)}, TOLD: told}
 
 
 class _Groups(Sequence[Any]):
@@ -163,7 +163,9 @@ class _Groups(Sequence[Any]):
         import pyarrow.parquet as pq
 
         with pq.ParquetFile(self._path) as file:
-            return [self._row_type(**_gathered(row)) for row in file.read_row_group(number).to_pylist()]
+            rows = file.read_row_group(number).to_pylist()
+        told = bool(rows) and any(name.startswith(f"{TOLD}.") for name in rows[0])
+        return [self._row_type(**(_gathered(row) if told else row)) for row in rows]
 
 
 def read_partition(path: Path, number: int, row_type: type[Row]) -> list[Any]:

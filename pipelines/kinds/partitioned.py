@@ -6,8 +6,8 @@ A finished partition is a folder of three files:
     rows.parquet     what is known of each: the manifest's columns, and where its file begins in the tar
     rejected.jsonl   what could not be used and why
 
-Only keys (a copy's number), sides (equal contents lie on one) and labels depend on other partitions. They are found
-from digests, in arrays of numbers, so that memory grows with 100 bytes a datum and not with its row.
+Only keys (a copy's number), sides (equal contents and near duplicates lie on one), groups of near duplicates and labels
+depend on other partitions (together.py).
 """
 
 import base64
@@ -19,21 +19,21 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from numpy.typing import NDArray
 
 from ddpm_core.files import atomic_path, sha256_bytes
 from ddpm_core.spec import DataSpec
-from pipelines.kinds.manifest import Counts, Row, schema_of
+from pipelines.kinds.manifest import TOLD, Counts, Row, schema_of
 from pipelines.kinds.prepared import Accepted
 from pipelines.kinds.quarantine import KEPT_FILES, Rejected
-from pipelines.kinds.split import SplitConfig, split_of
+from pipelines.kinds.split import SplitConfig
+from pipelines.kinds.together import Alike, Together, together
 from pipelines.partitions.store import PartitionStore, place_file
 
 DATA, ROWS, REJECTED = "data.tar", "rows.parquet", "rejected.jsonl"
 _OWN = ("source", "class_name", "side", "source_sha256", "content_sha256", "sha256")
+_GROUP = "group"  # the column of near duplicates, of the kinds that look for any
 _COPIES = 20  # of what a partition refused, at most so many are kept for the quarantine
 _HEADER = 512  # bytes before a member's data in a tar
 
@@ -53,12 +53,20 @@ class PartitionPlan:
     found: int
     ignored: int
     empty_folders: tuple[str, ...]
+    alike: Alike | None = None  # None: near duplicates are not looked for
 
 
-def write_partition(folder: Path, outcomes: Iterable[Accepted | Rejected], row_type: type[Row], ending: str) -> None:
+def write_partition(
+    folder: Path,
+    outcomes: Iterable[Accepted | Rejected],
+    row_type: type[Row],
+    ending: str,
+    attributes: Sequence[str] = (),
+) -> None:
     """The files of one partition; `data` of what was accepted are bytes."""
-    added = _added(row_type)
-    columns: dict[str, list[Any]] = {name: [] for name in (*_OWN, "start", "size", *added)}
+    types = {**dict.fromkeys(_OWN, str), "start": int, "size": int, "fingerprint": bytes, **_added(row_type)}
+    types |= dict.fromkeys((f"{TOLD}.{name}" for name in attributes), str)
+    columns: dict[str, list[Any]] = {name: [] for name in types}
     copies = 0
     with (
         tarfile.open(folder / DATA, "w", format=tarfile.USTAR_FORMAT) as tar,
@@ -83,12 +91,13 @@ def write_partition(folder: Path, outcomes: Iterable[Accepted | Rejected], row_t
                 "sha256": sha256_bytes(outcome.data),
                 "start": start,
                 "size": info.size,
+                "fingerprint": outcome.fingerprint,
                 **outcome.columns,
+                **{f"{TOLD}.{name}": outcome.told.get(name, "") for name in attributes},
             }
             for name, values in columns.items():
                 values.append(row[name])
-    types = {**dict.fromkeys(_OWN, str), "start": int, "size": int, **added}
-    arrow = {str: pa.string(), int: pa.int64(), float: pa.float64()}
+    arrow = {str: pa.string(), int: pa.int64(), float: pa.float64(), bytes: pa.binary()}
     table = pa.table({name: pa.array(values, type=arrow[types[name]]) for name, values in columns.items()})
     pq.write_table(table, folder / ROWS, compression="zstd")
 
@@ -114,60 +123,40 @@ def assemble(
     The rows of a partition are in the order of their keys, which is no order of classes.
     """
     filled = [name for name, place in parts.items() if pq.read_metadata(place / ROWS).num_rows]
-    copies, train = _of_all([parts[name] for name in filled], config)
+    known = together([parts[name] / ROWS for name in filled], config, plan.alike)
     schema = schema_of(row_type, plan.spec, counts, plan.empty_folders, filled)
     begin = 0
     with atomic_path(manifest) as temporary, pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
         for name in filled:
             place_file(parts[name] / DATA, folder / f"{name}.tar")
             table = pq.read_table(parts[name] / ROWS)
-            own = slice(begin, begin + len(table))
-            begin += len(table)
-            writer.write_table(_final(name, table, copies[own], train[own], schema, plan.spec))
+            end = begin + len(table)
+            writer.write_table(_final(name, table, known.part(begin, end), schema, plan.spec))
+            begin = end
 
 
-def _of_all(places: Sequence[Path], config: SplitConfig) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """Of each datum: how many with its key came before it, and whether it is one of the training split."""
-    keys, contents, train = [], [], []
-    for place in places:
-        table = pq.read_table(place / ROWS, columns=["source_sha256", "content_sha256", "side"]).to_pydict()
-        keys.append(np.frombuffer(bytes.fromhex("".join(each[:16] for each in table["source_sha256"])), ">u8"))
-        contents.append(np.frombuffer(bytes.fromhex("".join(table["content_sha256"])), "S32"))
-        sides = zip(table["side"], table["content_sha256"], strict=True)
-        train.append(np.array([(side or split_of(digest, config)) == "train" for side, digest in sides]))
-    if not places:
-        return np.zeros(0, np.int64), np.zeros(0, np.bool_)
-    _, group = np.unique(np.concatenate(contents), return_inverse=True)
-    in_train = np.zeros(group.max() + 1, np.bool_)
-    np.logical_or.at(in_train, group, np.concatenate(train))
-    return _earlier(np.concatenate(keys)), in_train[group]
-
-
-def _earlier(values: NDArray[Any]) -> NDArray[np.int64]:
-    """How many equal values stand before each."""
-    order = np.argsort(values, kind="stable")
-    ordered = values[order]
-    first = np.concatenate([[True], ordered[1:] != ordered[:-1]])
-    places = np.arange(len(values))
-    earlier = np.empty(len(values), np.int64)
-    earlier[order] = places - np.maximum.accumulate(np.where(first, places, 0))
-    return earlier
-
-
-def _final(
-    name: str, table: pa.Table, copies: NDArray[np.int64], train: NDArray[np.bool_], schema: pa.Schema, spec: DataSpec
-) -> pa.Table:
+def _final(name: str, table: pa.Table, known: Together, schema: pa.Schema, spec: DataSpec) -> pa.Table:
     """The rows of one partition as the manifest has them."""
     columns = table.to_pydict()
     digests = columns["source_sha256"]
-    labels = {class_name: label for label, class_name in enumerate(spec.classes)}
-    columns["key"] = [f"{each[:16]}-{n}" if n else each[:16] for each, n in zip(digests, copies.tolist(), strict=True)]
+    copies = zip(digests, known.copies.tolist(), strict=True)
+    columns["key"] = [f"{each[:16]}-{n}" if n else each[:16] for each, n in copies]
     places = zip(columns["start"], columns["size"], strict=True)
     columns["path"] = [f"{name}.tar#{start}+{size}" for start, size in places]
-    columns["label"] = [labels[each] if each else -1 for each in columns["class_name"]]
-    columns["split"] = ["train" if each else "test" for each in train.tolist()]
+    columns["label"] = _numbered(columns["class_name"], spec.classes)
+    for attribute, of in spec.attributes.items():
+        columns[f"{TOLD}.{attribute}"] = _numbered(columns[f"{TOLD}.{attribute}"], of.classes)
+    columns["split"] = ["train" if each else "test" for each in known.train.tolist()]
+    if _GROUP in schema.names:
+        columns[_GROUP] = [each.decode() for each in known.group.tolist()]
     found = pa.table({field.name: pa.array(columns[field.name], type=field.type) for field in schema}, schema=schema)
     return found.sort_by("key")
+
+
+def _numbered(names: Sequence[str], classes: Sequence[str]) -> list[int]:
+    """The number of each class, -1 for an empty name."""
+    numbers = {"": -1, **{name: number for number, name in enumerate(classes)}}
+    return [numbers[name] for name in names]
 
 
 def _added(row_type: type[Row]) -> dict[str, type]:

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -73,6 +74,7 @@ def _in_partitions(params: "Params", paths: Paths, folder: Path, mean: int) -> O
             keys.append(plan.work(store, True)(part) if isinstance(key, Died) else key)
         log.info("%d of %d partitions were done before", len(before & set(keys)), len(keys))
         used.update(keys)
+        plan = replace(plan, parts=())  # the pictures' names, of which there may be very many
         parts = {name: store.folder / key for name, key in zip(plan.ids, keys, strict=True)}
         counts, rejected = counted(parts.values())
         _check_some(params, counts, rejected)

@@ -83,6 +83,12 @@ def png(seed: int, side: int = 12, channels: int = 3) -> bytes:
     return file_bytes(Image.fromarray(noise(seed, side, channels)), "PNG")
 
 
+def brighter(data: bytes, by: int) -> bytes:
+    """The same picture with another file and other pixels."""
+    levels = np.asarray(Image.open(io.BytesIO(data))).astype(np.int64)
+    return file_bytes(Image.fromarray((levels * (100 - by) // 100 + by).astype(np.uint8)), "PNG")
+
+
 def bomb(side: int) -> bytes:
     """A PNG of a few bytes whose head promises side x side pixels."""
 
@@ -131,9 +137,13 @@ class Project:
             runtime=SimpleNamespace(workers=0, runner="local"),
         )
 
+    @property
+    def manifest(self) -> Manifest:
+        return read_manifest(self.paths.manifest)
+
     def prepare(self) -> Manifest:
         prepare.run(self.params, self.paths, None)  # type: ignore[arg-type]
-        return read_manifest(self.paths.manifest)
+        return self.manifest
 
     def validate(self) -> None:
         validate.run(self.params, self.paths, None)  # type: ignore[arg-type]

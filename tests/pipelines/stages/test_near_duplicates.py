@@ -1,6 +1,5 @@
 """Near duplicates and drift through stages prepare and validate: sides, the contract, what is shown and recorded."""
 
-import io
 import json
 import shutil
 from dataclasses import replace
@@ -13,17 +12,11 @@ from PIL import Image
 from ddpm_core.errors import ContractFailed, IntegrityError
 from pipelines.kinds.manifest import Manifest, read_manifest, write_manifest
 from pipelines.kinds.split import PictureSplit, split_of
-from tests.support.pictures import CONTRACT, Project, file_bytes, png, write
+from tests.support.pictures import CONTRACT, Project, brighter, file_bytes, png, write
 
 GOOD = {
     f"{name}/{number}.png": png(10 * number + index, side=8) for index, name in enumerate("ab") for number in range(12)
 }
-
-
-def brighter(data: bytes, by: int) -> bytes:
-    """The same picture with another file and other pixels."""
-    levels = np.asarray(Image.open(io.BytesIO(data))).astype(np.int64)
-    return file_bytes(Image.fromarray((levels * (100 - by) // 100 + by).astype(np.uint8)), "PNG")
 
 
 COPIES = {f"{name[0]}/copy {name[2:]}": brighter(GOOD[name], 7) for name in list(GOOD)[:8]}

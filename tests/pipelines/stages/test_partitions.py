@@ -270,15 +270,8 @@ def test_a_kind_without_partitions_says_so() -> None:
         kind_of("series").partition_plan(None, None, Path(), 10)
 
 
-@pytest.mark.parametrize(
-    ("source", "near_duplicates", "key"),
-    [({}, "together", r"split\.near_duplicates"), ({"labels": "none", "clusters": 4}, "ignore", r"source\.clusters")],
-)
-def test_what_depends_on_all_data_is_refused_in_partitions(
-    tmp_path: Path, source: dict[str, Any], near_duplicates: str, key: str
-) -> None:
+def test_clusters_are_of_all_pictures_so_partitions_refuse_them(tmp_path: Path) -> None:
     project = project_of(tmp_path, files())
-    project.source = replace(project.source, **source)
-    project.split = replace(project.split, near_duplicates=near_duplicates)
-    with pytest.raises(ParamsError, match=rf"{key}: must be .* in partitions \(partition\.size: 10\)"):
+    project.source = replace(project.source, labels="none", clusters=4)
+    with pytest.raises(ParamsError, match=r"source\.clusters: must be null .* \(partition\.size: 10\), got 4"):
         project.prepare()

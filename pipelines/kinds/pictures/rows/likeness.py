@@ -64,18 +64,30 @@ def near_duplicates(fingerprints: Mapping[str, bytes]) -> dict[str, str]:
     Near duplicates of near duplicates belong to one group. Its name is the least digest in it, so a group changes its
     name only by a near duplicate that comes or goes.
     """
-    names = sorted(name for name, bits in fingerprints.items() if bits)
-    if len(names) < 2:
+    names = sorted(fingerprints)
+    if not names:
         return {}
-    vectors = np.stack([np.frombuffer(fingerprints[name], dtype=np.int8) for name in names])
-    first = _first_alike(vectors)
-    counts = np.bincount(first, minlength=len(names))
+    longest = max(1, *map(len, fingerprints.values()))
+    first = first_alike(np.array([fingerprints[name] for name in names], dtype=f"S{longest}"))
+    counts = np.bincount(first)
     return {name: names[root] for name, root in zip(names, first, strict=True) if counts[root] > 1}
+
+
+def first_alike(fingerprints: NDArray[np.bytes_]) -> NDArray[np.int64]:
+    """For each the place of the first that a chain of near duplicates connects it to; its own where there is none.
+
+    They are all of one length or empty. An empty one, filled up with zeros, is like none. [n]
+    """
+    vectors = np.ascontiguousarray(fingerprints).view(np.int8).reshape(len(fingerprints), -1)
+    first, looked_at = np.arange(len(vectors)), np.flatnonzero(vectors.any(axis=1))
+    if len(looked_at) > 1:
+        first[looked_at] = looked_at[_first_alike(vectors[looked_at])]
+    return first
 
 
 def _first_alike(vectors: NDArray[np.int8]) -> NDArray[np.int64]:
     """For each row the first of those that a chain of near duplicates connects it to. [n]"""
-    lengths = np.sqrt(np.square(vectors.astype(np.float32)).sum(axis=1, dtype=np.float64))
+    lengths = np.sqrt(np.einsum("nd,nd->n", vectors, vectors, dtype=np.int32).astype(np.float64))
     words = _words(vectors)
     first = np.arange(len(vectors))
     while True:

@@ -9,9 +9,10 @@ from ddpm_core.errors import DataError, ParamsError
 from ddpm_core.files import json_bytes, sha256_bytes
 from pipelines.kinds import partitioned
 from pipelines.kinds.partitioned import PartitionPlan, write_partition
+from pipelines.kinds.pictures.rows.likeness import first_alike
 from pipelines.kinds.pictures.rows.prepare import bytes_of, outcome_of, outcomes_of
 from pipelines.kinds.pictures.rows.row import PictureRow
-from pipelines.kinds.pictures.rows.rules import Found, Listing, Rules
+from pipelines.kinds.pictures.rows.rules import Found, Rules
 from pipelines.kinds.prepared import Accepted
 from pipelines.kinds.quarantine import Rejected
 from pipelines.kinds.split import PictureSplit
@@ -29,32 +30,25 @@ def partition_plan(source: "SourceConfig", split: PictureSplit, root: Path, mean
     files = [*Path(__file__).parent.glob("*.py"), Path(partitioned.__file__)]
     code = code_digest(files, ("numpy", "pillow", "pyarrow"))
     rules, listing = source.rules(), source.listing(root)
-    _check_each_by_itself(rules, listing, split, mean)
+    if rules.clusters is not None:
+        raise ParamsError(
+            f"source.clusters: must be null where data are prepared in partitions (partition.size: {mean}), got "
+            f"{rules.clusters}; clusters are of all pictures together"
+        )
     found = _classes_together(listing.found)
+    labelled, attributes = bool(listing.classes), tuple(listing.attributes)  # `work` shall not hold the listing
     names = [picture.name for picture in found]
     parts = cuts(names, mean)
     return PartitionPlan(
         ids=partition_ids(names, parts),
         parts=[found[part] for part in parts],
-        work=lambda store, alone: PicturePartition(rules, bool(listing.classes), store, alone, code),
-        spec=rules.spec(listing.classes),
+        work=lambda store, alone: PicturePartition(rules, labelled, attributes, store, alone, code),
+        spec=rules.spec(listing.classes, listing.attributes),
         found=len(found),
         ignored=listing.ignored,
         empty_folders=listing.empty,
+        alike=first_alike if split.near_duplicates == "together" else None,
     )
-
-
-def _check_each_by_itself(rules: Rules, listing: Listing, split: PictureSplit, mean: int) -> None:
-    """What is made of one partition may depend on no other."""
-    for key, asked, none in (
-        ("source.clusters", rules.clusters, "null"),
-        ("source.attributes", ", ".join(listing.attributes) or None, "{}"),
-        ("split.near_duplicates", split.near_duplicates if split.near_duplicates != "ignore" else None, "ignore"),
-    ):
-        if asked is not None:
-            raise ParamsError(
-                f"{key}: must be {none} where data are prepared in partitions (partition.size: {mean}), got {asked}"
-            )
 
 
 @dataclass(frozen=True)
@@ -64,6 +58,7 @@ class PicturePartition:
 
     rules: Rules
     labelled: bool
+    attributes: tuple[str, ...]
     store: PartitionStore
     alone: bool
     code: str
@@ -74,7 +69,7 @@ class PicturePartition:
         key = f"{key}-alone" if self.alone else key  # of what a worker died on: the next run tries it again
         if self.store.find(key) is None:
             with self.store.adding(key) as folder:
-                write_partition(folder, self._unchanged(pictures, seen), PictureRow, ".png")
+                write_partition(folder, self._unchanged(pictures, seen), PictureRow, ".png", self.attributes)
         return key
 
     def _unchanged(self, pictures: Sequence[Found], seen: Sequence[Seen]) -> Iterator[Accepted | Rejected]:
@@ -99,10 +94,10 @@ class PicturePartition:
 
     def _key(self, pictures: Sequence[Found], seen: Sequence[Seen]) -> str:
         described = [
-            (found.name, found.class_name, found.split, getattr(found.content, "shape", None), *each)
+            (found.name, found.class_name, found.split, dict(found.told), getattr(found.content, "shape", None), *each)
             for found, each in zip(pictures, seen, strict=True)
         ]
-        return sha256_bytes(json_bytes([self.code, repr(self.rules), self.labelled, described]))
+        return sha256_bytes(json_bytes([self.code, repr(self.rules), self.labelled, self.attributes, described]))
 
 
 def _classes_together(found: Sequence[Found]) -> Sequence[Found]:
