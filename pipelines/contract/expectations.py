@@ -11,7 +11,8 @@ from typing import Any
 from ddpm_core.errors import ParamsError
 from pipelines.contract.config import identity
 
-Table = Sequence[Mapping[str, Any]]
+Table = Sequence[Mapping[str, Any]] | Mapping[str, Sequence[Any]]
+"""Rows, or columns by name."""
 
 
 @dataclass(frozen=True)
@@ -63,10 +64,11 @@ def judge(
     source = context.data_sources.add_pandas("data")
     findings = []
     for table, expectations in suite.items():
-        if not tables[table]:  # no rows: nothing can break
+        frame = pd.DataFrame(tables[table])
+        if frame.empty:  # no rows: nothing can break
             findings += [_finding(table, each, parameters, [], None, rows_named) for each in expectations]
             continue
-        results = _run(context, source, table, expectations, pd.DataFrame(tables[table]), named_by[table], parameters)
+        results = _run(context, source, table, expectations, frame, named_by[table], parameters)
         for each in expectations:
             result = results.get(identity(each))
             if result is None:  # Great Expectations leaves out what it does not know, with a line in its log

@@ -95,9 +95,9 @@ class Kind(ABC):
         """What the contract looks at of all rows of the manifest together: more columns of its table `data_set`."""
         return {}
 
-    def row_columns(self, rows: Sequence[Any]) -> Sequence[Mapping[str, Any]]:
-        """What the contract looks at of each row beside the others: more columns of its table of the data."""
-        return [{}] * len(rows)
+    def row_columns(self, rows: Sequence[Any]) -> Mapping[str, Sequence[Any]]:
+        """What the contract looks at of each row beside the others: more columns of its table of the data, by name."""
+        return {}
 
     def near_duplicates(self, rows: Sequence[Any]) -> Sequence[Sequence[Any]]:
         """The rows of each group of near duplicates, where this kind looks for any."""
@@ -110,7 +110,7 @@ class Kind(ABC):
 
     # ---- drift from the data that were accepted last (pipelines/validation)
 
-    def drift_values(self, rows: Sequence[Any]) -> Mapping[str, Sequence[float]]:
+    def drift_values(self, rows: Sequence[Any]) -> Mapping[str, Sequence[float] | NDArray[np.float64]]:
         """Numbers of each row by names in plain words, whose distributions are compared; none, if a kind names none."""
         return {}
 

@@ -2,28 +2,24 @@
 
 import logging
 import shutil
-from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
-from functools import cache, partial
 from importlib.metadata import version
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ddpm_core.errors import ContractFailed
-from ddpm_core.files import atomic_folder, atomic_write_json, sha256_bytes, sha256_file
+from ddpm_core.files import atomic_folder, atomic_write_json, sha256_file
 from pipelines.contract.config import ContractConfig, read_suite
-from pipelines.contract.expectations import Table, judge
+from pipelines.contract.expectations import judge
 from pipelines.kinds import kind_of
-from pipelines.kinds.manifest import Manifest, Row, read_manifest, stored_bytes
+from pipelines.kinds.manifest import Manifest, Row, read_manifest
 from pipelines.kinds.quarantine import read_quarantine
 from pipelines.paths import Paths
-from pipelines.runtime.progress import tracked
 from pipelines.validation import drift
 from pipelines.validation.compare import farthest
 from pipelines.validation.examples import write_examples, write_page
 from pipelines.validation.files import DRIFT, SUMMARY
 from pipelines.validation.summary import DataSummary, read_summary, sample_of, summary_of, write_summary
+from pipelines.validation.tables import WHOLE, Kept, tables_of
 
 if TYPE_CHECKING:
     from pipelines.params import Params
@@ -39,20 +35,21 @@ def run(params: "Params", paths: Paths, tracker: "Tracker") -> None:
     breach."""
     contract: ContractConfig = params.contract
     manifest = read_manifest(paths.manifest)
-    tables = _tables(manifest, paths.prepared, read_quarantine(paths.quarantine))
     parameters = {
         **contract.parameters(),
         "labels": list(range(len(manifest.spec.classes))) or [-1],
         **kind_of(manifest.spec.kind).suite_parameters(manifest.spec),
     }
+    named_by = _named_by(manifest.spec.kind)
     suite_path = paths.suite(manifest.spec.kind)
-    suite = read_suite(suite_path, tuple(tables), parameters, contract)
+    suite = read_suite(suite_path, tuple(name for name in named_by if name != drift.TABLE), parameters, contract)
     suite |= read_suite(drift.SUITE, (drift.TABLE,), parameters, contract)
+    data, quarantined = manifest.spec.kind, read_quarantine(paths.quarantine)
+    tables = tables_of(manifest, paths.prepared, quarantined, suite[data], named_by[data])
     shutil.rmtree(paths.data_docs, ignore_errors=True)
-    whole = replace(manifest, rows=_whole(manifest, tables[manifest.spec.kind]))
+    whole = replace(manifest, rows=Kept(manifest.rows, [state == WHOLE for state in tables[data]["file"]]))
     accepted, now = read_summary(paths.accepted), summary_of(whole, paths.prepared) if whole.rows else None
     tables[drift.TABLE] = drift.drift_rows(accepted, now, contract.drift) if now else []
-    named_by = _named_by(manifest.spec.kind)
     findings = judge(suite, tables, named_by, parameters, contract.rows_named, paths.data_docs)
     record = {
         "passed": not any(finding.stops for finding in findings),
@@ -99,11 +96,6 @@ def run(params: "Params", paths: Paths, tracker: "Tracker") -> None:
 # ------------------------------------------------------------------------------------------ what is looked at
 
 
-def _whole(manifest: Manifest, rows: Table) -> list[Row]:
-    """The rows whose files are what prepare wrote."""
-    return [row for row, values in zip(manifest.rows, rows, strict=True) if values["file"] == "whole"]
-
-
 def _unlike(accepted: DataSummary | None, now: DataSummary | None, manifest: Manifest) -> list[Row]:
     """Of the rows whose features were compared, those the most unlike the accepted data first."""
     if accepted is None or now is None or accepted.features.shape[1] != now.features.shape[1]:
@@ -120,78 +112,4 @@ def _named_by(kind: str) -> dict[str, tuple[str, ...]]:
         "classes": ("class_name",),
         "data_set": ("name",),
         drift.TABLE: drift.NAMED_BY,
-    }
-
-
-def _tables(manifest: Manifest, folder: Path, quarantined: Sequence[Mapping[str, Any]]) -> dict[str, Table]:
-    files = [{"source": row.source, "reason": "", "accepted": True} for row in manifest.rows]
-    files += [{"source": line["source"], "reason": line["reason"], "accepted": False} for line in quarantined]
-    return {
-        "files": files,
-        manifest.spec.kind: _rows(manifest, folder),
-        "classes": _classes(manifest),
-        "data_set": [_data_set(manifest, len(quarantined))],
-    }
-
-
-def _rows(manifest: Manifest, folder: Path) -> list[dict[str, Any]]:
-    """The manifest's rows, each with the state of its file and what it has in common with others."""
-    digest_of = cache(partial(_digest, folder))
-    equal: dict[str, list[Row]] = defaultdict(list)
-    rows = []
-    for row in tracked(manifest.rows, "validate", "examples", total=len(manifest.rows)):
-        same = equal[row.content_sha256]
-        digest = _digest(folder, row.path) if manifest.partitions else digest_of(row.path)
-        state = ("whole" if digest == row.sha256 else "changed") if digest else "missing"
-        rows.append({**row.plain(), "file": state, "earlier_copies": len(same)})
-        same.append(row)
-    for values in rows:
-        same = equal[values["content_sha256"]]
-        values["sides"] = len({other.split for other in same})
-        values["labels_of_copies"] = len({(other.label, *other.told.values()) for other in same})
-    for values, more in zip(rows, kind_of(manifest.spec.kind).row_columns(manifest.rows), strict=True):
-        values.update(more)
-    return rows
-
-
-def _digest(folder: Path, path: str) -> str:
-    """Of what lies at a row's path, empty where there is nothing."""
-    data = stored_bytes(folder, path)
-    return "" if data is None else sha256_bytes(data)
-
-
-def _classes(manifest: Manifest) -> list[dict[str, Any]]:
-    """Of the label, then of each attribute, whose classes are named `colour=red`."""
-    spec, rows = manifest.spec, manifest.rows
-    counted = _counted(spec.classes, [row.label for row in rows], rows, "{}")
-    for name, of in spec.attributes.items():
-        counted += _counted(of.classes, [row.told[name] for row in rows], rows, f"{name}={{}}")
-    return counted
-
-
-def _counted(names: Sequence[str], values: Sequence[int], rows: Sequence[Row], shown: str) -> list[dict[str, Any]]:
-    counts = Counter(zip(values, (row.split for row in rows), strict=True))
-    totals = [counts[number, "train"] + counts[number, "test"] for number in range(len(names))]
-    return [
-        {
-            "class_name": shown.format(name),
-            "train": counts[number, "train"],
-            "test": counts[number, "test"],
-            "times_fewer": max(totals) / max(1, totals[number]),
-        }
-        for number, name in enumerate(names)
-    ]
-
-
-def _data_set(manifest: Manifest, quarantined: int) -> dict[str, Any]:
-    counts, sides = manifest.counts, Counter(row.split for row in manifest.rows)
-    off = abs(counts.found - counts.accepted - counts.quarantined)
-    off += abs(counts.accepted - len(manifest.rows)) + abs(counts.quarantined - quarantined)
-    return {
-        "name": "data set",
-        "train": sides["train"],
-        "test": sides["test"],
-        "unaccounted": off,
-        "empty_class_folders": ", ".join(manifest.empty_folders),
-        **kind_of(manifest.spec.kind).data_set_columns(manifest.rows),
     }

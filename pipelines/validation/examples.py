@@ -35,7 +35,8 @@ def write_examples(
     most: int,
 ) -> list[Shown]:
     """PNGs and their list in `folder`: rows that break an expectation, near duplicates, and `unlike` the accepted."""
-    kind, by_key = kind_of(manifest.spec.kind), {row.key: row for row in manifest.rows}
+    kind, keys = kind_of(manifest.spec.kind), {row.get("key") for finding in findings for row in finding.rows}
+    by_key = {row.key: row for row in manifest.rows if row.key in keys} if keys else {}
     wanted: list[tuple[str, Sequence[Any]]] = []
     for finding in findings:
         broken = [by_key[row["key"]] for row in finding.rows if row.get("key") in by_key]

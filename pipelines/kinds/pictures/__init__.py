@@ -79,7 +79,7 @@ class Pictures(Kind):
 
         return grouped(manifest, folder, manifest.spec.about[CLUSTERS])
 
-    def row_columns(self, rows: Sequence[Any]) -> Sequence[Mapping[str, Any]]:
+    def row_columns(self, rows: Sequence[Any]) -> Mapping[str, Sequence[Any]]:
         from pipelines.kinds.pictures.rows.groups import row_columns
 
         return row_columns(rows)
@@ -94,7 +94,7 @@ class Pictures(Kind):
 
         return grid(x, 10, 2)
 
-    def drift_values(self, rows: Sequence[Any]) -> Mapping[str, Sequence[float]]:
+    def drift_values(self, rows: Sequence[Any]) -> Mapping[str, Sequence[float] | NDArray[np.float64]]:
         from pipelines.kinds.pictures.rows.groups import drift_values
 
         return drift_values(rows)

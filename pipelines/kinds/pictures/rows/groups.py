@@ -1,7 +1,7 @@
 """What is looked at of pictures beside each other: groups of near duplicates, and what drift is measured by."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -21,35 +21,28 @@ def groups_of(rows: Sequence[PictureRow]) -> list[list[PictureRow]]:
     return sorted(groups.values(), key=lambda group: (-len(group), group[0].group))
 
 
-def row_columns(rows: Sequence[PictureRow]) -> list[Mapping[str, Any]]:
+def row_columns(rows: Sequence[PictureRow]) -> dict[str, list[int]]:
     """`earlier_near_duplicates`: other contents of the group that come before. `near_sides` and
     `labels_of_near_duplicates`: on how many sides the group lies and how many labels it has."""
-    sides, labels = (defaultdict[str, set[Any]](set) for _ in range(2))
+    sides, labels, contents = (defaultdict[str, set[Any]](set) for _ in range(3))
     for row in rows:
-        sides[row.group].add(row.split)
-        labels[row.group].add(row.label)
-    contents: dict[str, set[str]] = defaultdict(set)
-    columns: list[Mapping[str, Any]] = []
+        if row.group:
+            sides[row.group].add(row.split)
+            labels[row.group].add(row.label)
+    earlier, of_sides, of_labels = [], [], []
     for row in rows:
-        before = contents[row.group]
-        columns.append(
-            {
-                "earlier_near_duplicates": len(before - {row.content_sha256}) if row.group else 0,
-                "near_sides": len(sides[row.group]) if row.group else 1,
-                "labels_of_near_duplicates": len(labels[row.group]) if row.group else 1,
-            }
-        )
+        before = contents[row.group] if row.group else set[str]()
+        earlier.append(len(before - {row.content_sha256}))
+        of_sides.append(len(sides[row.group]) if row.group else 1)
+        of_labels.append(len(labels[row.group]) if row.group else 1)
         before.add(row.content_sha256)
-    return columns
+    return {"earlier_near_duplicates": earlier, "near_sides": of_sides, "labels_of_near_duplicates": of_labels}
 
 
-def drift_values(rows: Sequence[PictureRow]) -> dict[str, list[float]]:
-    return {
-        "brightness": [row.mean for row in rows],
-        "contrast": [row.std for row in rows],
-        "width": [float(row.found_width) for row in rows],
-        "height": [float(row.found_height) for row in rows],
-    }
+def drift_values(rows: Sequence[PictureRow]) -> dict[str, NDArray[np.float64]]:
+    names = ("brightness", "contrast", "width", "height")
+    numbers = ((row.mean, row.std, row.found_width, row.found_height) for row in rows)
+    return dict(zip(names, np.fromiter(numbers, dtype=np.dtype((np.float64, 4)), count=len(rows)).T, strict=True))
 
 
 def drift_features(x: NDArray[np.uint8]) -> NDArray[np.float32]:
