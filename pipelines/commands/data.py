@@ -65,17 +65,17 @@ def accept(args: argparse.Namespace) -> None:
 
 def _validated(paths: "Paths") -> "DataSummary":
     """The summary that stage validate wrote of the very data that are prepared."""
-    from ddpm_core.files import sha256_file
+    from pipelines.kinds.manifest import manifest_digest
     from pipelines.validation.files import SUMMARY
     from pipelines.validation.summary import read_summary
 
     now = read_summary(paths.validation / SUMMARY)
     judged = json.loads(paths.contract.read_text(encoding="utf-8")) if paths.contract.is_file() else None
-    if now is None or judged is None or not paths.manifest.is_file():
+    if now is None or judged is None or not paths.manifest.exists():
         raise DataError(
             f"{paths.root}: must hold validated data, but there are none; run `ddpm run`, or `dvc repro validate`"
         )
-    if judged["manifest_sha256"] != sha256_file(paths.manifest):
+    if judged["manifest_sha256"] != manifest_digest(paths.manifest):
         raise DataError(
             f"{paths.contract}: must be about the prepared data, but is about others; run `dvc repro validate`"
         )

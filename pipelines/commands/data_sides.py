@@ -125,7 +125,7 @@ def _with_source_at(params: "Params", place: Path, of_project: bool) -> "Params"
 
 
 def _of_project(name: str, paths: Paths) -> Side:
-    if not paths.manifest.is_file():
+    if not paths.manifest.exists():
         raise DataError(f"{name}: must be a project with prepared data, but there are none; run `ddpm prepare` in it")
     manifest = read_manifest(paths.manifest)
     return Side(name, summary_of(manifest, paths.prepared), manifest, paths.prepared)

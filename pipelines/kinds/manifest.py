@@ -1,9 +1,12 @@
-"""The manifest: one row of a Parquet file for each datum that can be used.
+"""The manifest: one row for each datum that can be used, in a Parquet file.
 
-Where the data were prepared in partitions, each of them is a row group, and one at a time is in memory.
+Where the data were prepared in partitions, it is a folder with such a file for each of them, one of which is in memory
+at a time. What holds for all rows is in the file's metadata, or in the folder's `_ddpm.json`, so that a partition that
+did not change keeps its bytes.
 """
 
 import json
+import shutil
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
@@ -12,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ddpm_core.errors import IntegrityError
-from ddpm_core.files import atomic_path, json_bytes, sha256_bytes
+from ddpm_core.files import atomic_path, atomic_write_json, json_bytes, sha256_bytes, sha256_file
 from ddpm_core.spec import DataSpec
 from pipelines.kinds import kind_of
 
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _METADATA_KEY = b"ddpm"
+HEAD = "_ddpm.json"  # what begins with _ is no data to those who read a folder of Parquet files
 TOLD = "told"  # the start of the names of attributes' columns
 
 
@@ -73,33 +77,48 @@ def write_manifest(path: Path, manifest: Manifest) -> None:
     import pyarrow.parquet as pq
 
     row_type = kind_of(manifest.spec.kind).row_type()
-    schema = schema_of(row_type, manifest.spec, manifest.counts, manifest.empty_folders)
+    schema = schema_of(row_type, manifest.spec).with_metadata({_METADATA_KEY: json_bytes(_about(manifest))})
     rows = [row.plain() for row in manifest.rows]
     values = [pa.array([row[column.name] for row in rows], type=column.type) for column in schema]
+    if path.is_dir():  # of data in partitions
+        shutil.rmtree(path)
     with atomic_path(path) as temporary:
         pq.write_table(pa.Table.from_arrays(values, schema=schema), temporary, compression="zstd")
 
 
-def schema_of(
-    row_type: type[Row], spec: DataSpec, counts: Counts, empty_folders: Sequence[str], partitions: Sequence[str] = ()
-) -> "pa.Schema":
-    """The columns, and what a manifest says of all rows; with the name of each row group where it has partitions."""
+def _about(manifest: Manifest) -> dict[str, Any]:
+    """What holds for all rows."""
+    return {
+        "spec": manifest.spec.to_dict(),
+        "counts": asdict(manifest.counts),
+        "empty_folders": list(manifest.empty_folders),
+    }
+
+
+def write_head(folder: Path, manifest: Manifest) -> None:
+    """Beside the files of the partitions what holds for all of them; the manifest's rows are not looked at."""
+    atomic_write_json(folder / HEAD, {**_about(manifest), "partitions": list(manifest.partitions)})
+
+
+def part_file(folder: Path, partition: str) -> Path:
+    return folder / f"{partition}.parquet"
+
+
+def schema_of(row_type: type[Row], spec: DataSpec) -> "pa.Schema":
+    """The columns."""
     import pyarrow as pa
 
     types = {str: pa.string(), int: pa.int64(), float: pa.float64()}
-    metadata: dict[str, Any] = {
-        "spec": spec.to_dict(),
-        "counts": asdict(counts),
-        "empty_folders": list(empty_folders),
-    }
-    if partitions:
-        metadata["partitions"] = list(partitions)
     columns = {each.name: types[each.type] for each in fields(row_type) if each.name != TOLD}  # type: ignore[index]
     columns |= {f"{TOLD}.{name}": pa.int64() for name in spec.attributes}
-    return pa.schema(
-        [pa.field(name, type_, nullable=False) for name, type_ in columns.items()],
-        metadata={_METADATA_KEY: json_bytes(metadata)},
-    )
+    return pa.schema([pa.field(name, type_, nullable=False) for name, type_ in columns.items()])
+
+
+def manifest_digest(path: Path) -> str:
+    """Of the file, or of the names and the digests of all files in the folder."""
+    if path.is_dir():
+        return sha256_bytes(json_bytes({each.name: sha256_file(each) for each in path.iterdir()}))
+    return sha256_file(path)
 
 
 def read_manifest(path: Path) -> Manifest:
@@ -108,24 +127,30 @@ def read_manifest(path: Path) -> Manifest:
     import pyarrow.parquet as pq
 
     mend = _mending("data/manifest.parquet")
-    if not path.is_file():
-        raise IntegrityError(f"{path}: there must be a manifest, but the file is missing; {mend}")
+    if not path.exists():
+        raise IntegrityError(f"{path}: there must be a manifest, but it is missing; {mend}")
     try:
-        schema = pq.read_schema(path)
-        metadata: Mapping[str, Any] = json.loads((schema.metadata or {})[_METADATA_KEY])
-        spec = DataSpec.from_dict(metadata["spec"])
-        partitions = tuple(metadata.get("partitions", ()))
-        rows: Sequence[Any] = _Groups(path, kind_of(spec.kind).row_type())
-        rows = rows if partitions else list(rows)
+        about: Mapping[str, Any]
+        if path.is_dir():
+            about = json.loads((path / HEAD).read_bytes())
+        else:
+            about = json.loads((pq.read_schema(path).metadata or {})[_METADATA_KEY])
+        spec = DataSpec.from_dict(about["spec"])
+        row_type, partitions = kind_of(spec.kind).row_type(), tuple(about.get("partitions", ()))
+        rows: Sequence[Any]
+        rows = _Parts(path, partitions, row_type) if path.is_dir() else _read_rows(path, row_type)
+        counts = Counts(**about["counts"])
     except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
         raise IntegrityError(f"{path}: must be a manifest that prepare wrote, but {error!r}; {mend}") from error
-    return Manifest(
-        rows=rows,
-        spec=spec,
-        counts=Counts(**metadata["counts"]),
-        empty_folders=tuple(metadata.get("empty_folders", ())),
-        partitions=partitions,
-    )
+    return Manifest(rows, spec, counts, tuple(about.get("empty_folders", ())), partitions)
+
+
+def _read_rows(path: Path, row_type: type[Row]) -> list[Any]:
+    import pyarrow.parquet as pq
+
+    rows = pq.read_table(path).to_pylist()
+    told = bool(rows) and any(name.startswith(f"{TOLD}.") for name in rows[0])
+    return [row_type(**(_gathered(row) if told else row)) for row in rows]
 
 
 def _gathered(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -135,42 +160,34 @@ def _gathered(row: Mapping[str, Any]) -> dict[str, Any]:
     return {**{name: value for name, value in row.items() if not name.startswith(start)}, TOLD: told}
 
 
-class _Groups(Sequence[Any]):
-    """The rows of a manifest, of which one row group is in memory at a time."""
+class _Parts(Sequence[Any]):
+    """The rows of a manifest in partitions, of which one is in memory at a time."""
 
-    def __init__(self, path: Path, row_type: type[Row]) -> None:
+    def __init__(self, folder: Path, partitions: Sequence[str], row_type: type[Row]) -> None:
         import pyarrow.parquet as pq
 
-        self._path, self._row_type = path, row_type
-        metadata = pq.read_metadata(path)
-        self._ends = list(accumulate(metadata.row_group(n).num_rows for n in range(metadata.num_row_groups)))
+        self._folder, self._partitions, self._row_type = folder, partitions, row_type
+        self._ends = list(accumulate(pq.read_metadata(part_file(folder, name)).num_rows for name in partitions))
 
     def __len__(self) -> int:
         return self._ends[-1] if self._ends else 0
 
     def __iter__(self) -> Iterator[Any]:
-        for number in range(len(self._ends)):
-            yield from self.group(number)
+        for name in self._partitions:
+            yield from read_partition(self._folder, name, self._row_type)
 
     def __getitem__(self, index: Any) -> Any:
         if isinstance(index, slice):
             return list(islice(self, *index.indices(len(self))))
         place = range(len(self))[index]
         number = bisect_right(self._ends, place)
-        return self.group(number)[place - (self._ends[number - 1] if number else 0)]
-
-    def group(self, number: int) -> list[Any]:
-        import pyarrow.parquet as pq
-
-        with pq.ParquetFile(self._path) as file:
-            rows = file.read_row_group(number).to_pylist()
-        told = bool(rows) and any(name.startswith(f"{TOLD}.") for name in rows[0])
-        return [self._row_type(**(_gathered(row) if told else row)) for row in rows]
+        rows = read_partition(self._folder, self._partitions[number], self._row_type)
+        return rows[place - (self._ends[number - 1] if number else 0)]
 
 
-def read_partition(path: Path, number: int, row_type: type[Row]) -> list[Any]:
-    """The rows of one partition of a manifest, by its number."""
-    return _Groups(path, row_type).group(number)
+def read_partition(folder: Path, partition: str, row_type: type[Row]) -> list[Any]:
+    """The rows of one partition of a manifest."""
+    return _read_rows(part_file(folder, partition), row_type)
 
 
 def read_file(folder: Path, row: Row) -> bytes:

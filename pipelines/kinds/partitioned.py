@@ -22,9 +22,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ddpm_core.files import atomic_path, sha256_bytes
+from ddpm_core.files import atomic_folder, sha256_bytes
 from ddpm_core.spec import DataSpec
-from pipelines.kinds.manifest import TOLD, Counts, Row, schema_of
+from pipelines.kinds.manifest import TOLD, Counts, Manifest, Row, part_file, schema_of, write_head
 from pipelines.kinds.prepared import Accepted
 from pipelines.kinds.quarantine import KEPT_FILES, Rejected
 from pipelines.kinds.split import SplitConfig
@@ -118,21 +118,25 @@ def assemble(
     counts: Counts,
     config: SplitConfig,
 ) -> None:
-    """Put the partitions' data into `folder`, each as `<id>.tar`, and write the manifest, a row group a partition.
+    """Put the partitions' data into `folder`, each as `<id>.tar`, and write the manifest, a file a partition.
 
     The rows of a partition are in the order of their keys, which is no order of classes.
     """
     filled = [name for name, place in parts.items() if pq.read_metadata(place / ROWS).num_rows]
     known = together([parts[name] / ROWS for name in filled], config, plan.alike)
-    schema = schema_of(row_type, plan.spec, counts, plan.empty_folders, filled)
+    schema = schema_of(row_type, plan.spec)
     begin = 0
-    with atomic_path(manifest) as temporary, pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
+    if manifest.is_file():  # of data in one piece
+        manifest.unlink()
+    with atomic_folder(manifest) as rows:
         for name in filled:
             place_file(parts[name] / DATA, folder / f"{name}.tar")
             table = pq.read_table(parts[name] / ROWS)
             end = begin + len(table)
-            writer.write_table(_final(name, table, known.part(begin, end), schema, plan.spec))
+            final = _final(name, table, known.part(begin, end), schema, plan.spec)
+            pq.write_table(final, part_file(rows, name), compression="zstd")
             begin = end
+        write_head(rows, Manifest((), plan.spec, counts, plan.empty_folders, tuple(filled)))
 
 
 def _final(name: str, table: pa.Table, known: Together, schema: pa.Schema, spec: DataSpec) -> pa.Table:

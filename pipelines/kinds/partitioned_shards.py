@@ -25,7 +25,7 @@ class Packed:
 
 @dataclass(frozen=True)
 class PartitionShards:
-    """The work on one partition, by its number in the manifest."""
+    """The work on one partition of the manifest, by its name."""
 
     manifest: Path
     prepared: Path
@@ -34,8 +34,8 @@ class PartitionShards:
     store: PartitionStore
     code: str
 
-    def __call__(self, number: int) -> Packed:
-        rows = read_partition(self.manifest, number, kind_of(self.spec.kind).row_type())
+    def __call__(self, partition: str) -> Packed:
+        rows = read_partition(self.manifest, partition, kind_of(self.spec.kind).row_type())
         key = self._key(rows)
         if self.store.find(key) is None:
             self._pack(key, rows)

@@ -52,13 +52,13 @@ def _in_partitions(params: "Params", paths: Paths, manifest: Manifest) -> ShardI
     with open_store(paths.partitions / "shard") as (store, used), atomic_folder(paths.shards) as folder:
         before = store.keys()
         work = PartitionShards(paths.manifest, paths.prepared, spec, params.shard, store, code_of(spec))
-        results = runner.map(work, range(len(manifest.partitions)), "shard")
-        if lost := [number for number, result in enumerate(results) if isinstance(result, Died)]:
+        packed = dict(zip(manifest.partitions, runner.map(work, manifest.partitions, "shard"), strict=True))
+        if lost := [name for name, result in packed.items() if isinstance(result, Died)]:
             again = Runner("local", 1, paths.home).map(work, lost, "shard again")  # Dask loses what waited too
-            results = [again[lost.index(number)] if number in lost else each for number, each in enumerate(results)]
+            packed.update(zip(lost, again, strict=True))
         listed: dict[str, list[dict[str, object]]] = {"test": [], "train": []}
         classes = 0
-        for name, result in sorted(zip(manifest.partitions, results, strict=True), key=lambda each: each[0]):
+        for name, result in sorted(packed.items()):
             if isinstance(result, Died):
                 raise IntegrityError(
                     f"partition {name}: the process that packed it died (exit code {result.exit_code})"
@@ -71,9 +71,9 @@ def _in_partitions(params: "Params", paths: Paths, manifest: Manifest) -> ShardI
                     place_file(store.folder / result.key / shard["name"], folder / own)
                     listed[split].append({**shard, "name": own})
         write_index(folder, spec, params.shard, listed)
-        log.info("%d of %d partitions were packed before", len(before & used), len(results))
+        log.info("%d of %d partitions were packed before", len(before & used), len(packed))
     index = read_index(paths.shards)
-    _warn_of_classes_apart(index, classes / len(results))
+    _warn_of_classes_apart(index, classes / len(packed))
     return index
 
 

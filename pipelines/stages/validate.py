@@ -11,7 +11,7 @@ from ddpm_core.files import atomic_folder, atomic_write_json, sha256_file
 from pipelines.contract.config import ContractConfig, read_suite
 from pipelines.contract.expectations import judge
 from pipelines.kinds import kind_of
-from pipelines.kinds.manifest import Manifest, Row, read_manifest
+from pipelines.kinds.manifest import Manifest, Row, manifest_digest, read_manifest
 from pipelines.kinds.quarantine import read_quarantine
 from pipelines.paths import Paths
 from pipelines.validation import drift
@@ -58,7 +58,7 @@ def run(params: "Params", paths: Paths, tracker: "Tracker") -> None:
         "data_set": tables["data_set"][0],
         "expectations": [asdict(finding) for finding in findings if finding.table != drift.TABLE],
         "thresholds": contract.thresholds(),
-        "manifest_sha256": sha256_file(paths.manifest),
+        "manifest_sha256": manifest_digest(paths.manifest),
         "suite_sha256": sha256_file(suite_path),
         "great_expectations": version("great_expectations"),
     }

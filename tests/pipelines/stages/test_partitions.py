@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from ddpm_core.errors import DataError, IntegrityError, ParamsError
 from ddpm_core.files import sha256_file
 from pipelines.kinds import kind_of, partitioned
+from pipelines.kinds.manifest import manifest_digest, part_file, read_manifest, read_partition
 from pipelines.kinds.pictures.rows import partition
 from pipelines.kinds.pictures.rows.decode import decode_png
 from pipelines.kinds.pictures.rows.rules import Found
@@ -21,7 +23,7 @@ from pipelines.kinds.series import Series
 from pipelines.partitions.runner import Runner
 from pipelines.shards.archive import read_split
 from tests.support.partitioned import EACH, MEAN, described, files, packed, project_of
-from tests.support.pictures import png, write
+from tests.support.pictures import Project, png, write
 
 
 @pytest.fixture(autouse=True)
@@ -99,19 +101,21 @@ def test_every_example_is_in_a_shard_of_its_split(tmp_path: Path) -> None:
 
 
 def test_classes_mix_in_every_partition(tmp_path: Path) -> None:
-    manifest = project_of(tmp_path, files()).prepare()
-    rows: Any = manifest.rows
-    groups = [{row.label for row in rows.group(number)} for number in range(len(manifest.partitions))]
+    project = project_of(tmp_path, files())
+    manifest = project.prepare()
+    row_type = kind_of("pictures").row_type()
+    parts = [read_partition(project.paths.manifest, name, row_type) for name in manifest.partitions]
+    groups = [{row.label for row in rows} for rows in parts]
     assert groups.count({0, 1}) >= len(groups) - 2
 
 
 def test_twice_the_same_bytes_and_nothing_decoded_again(tmp_path: Path, decoded: list[str]) -> None:
     project = project_of(tmp_path, files())
     project.prepare()
-    shards, before = packed(project), sha256_file(project.paths.manifest)
+    shards, before = packed(project), manifest_digest(project.paths.manifest)
     assert len(decoded) == 2 * EACH
     project.prepare()
-    assert (packed(project), sha256_file(project.paths.manifest)) == (shards, before)
+    assert (packed(project), manifest_digest(project.paths.manifest)) == (shards, before)
     assert len(decoded) == 2 * EACH
 
 
@@ -120,19 +124,20 @@ def test_a_store_of_its_own_gives_the_same_bytes(tmp_path: Path) -> None:
     one.prepare()
     two.prepare()
     assert packed(one) == packed(two)
-    assert sha256_file(one.paths.manifest) == sha256_file(two.paths.manifest)
+    assert manifest_digest(one.paths.manifest) == manifest_digest(two.paths.manifest)
 
 
 def test_new_pictures_change_only_the_shards_they_fall_into(tmp_path: Path, decoded: list[str]) -> None:
     project = project_of(tmp_path, files())
     project.prepare()
-    before = packed(project)
+    before, rows = packed(project), written(project)
     write(project.raw, files(EACH, EACH + 3))
     decoded.clear()
     project.prepare()
     after = packed(project)
     kept = set(before.items()) & set(after.items())
     assert len(kept) >= len(before) - 4
+    assert len(set(rows.items()) - set(written(project).items())) <= 3  # two partitions and what holds for all
     assert len(decoded) < 4 * MEAN
     fresh = project_of(tmp_path / "fresh", files(0, EACH + 3))
     fresh.prepare()
@@ -161,7 +166,7 @@ def test_a_run_that_was_interrupted_goes_on_where_it_was(
     monkeypatch.setattr(partition, "write_partition", whole)
     project.prepare()
     assert len(decoded) == 2 * EACH > finished
-    assert sha256_file(project.paths.manifest) == sha256_file(undisturbed.paths.manifest)
+    assert manifest_digest(project.paths.manifest) == manifest_digest(undisturbed.paths.manifest)
 
 
 def test_a_picture_of_new_bytes_under_an_old_name_is_seen(tmp_path: Path, decoded: list[str]) -> None:
@@ -186,6 +191,35 @@ def test_a_picture_that_moves_to_another_class_has_its_label_in_the_shard(tmp_pa
     assert packed(project) != before
     read = read_split(project.paths.shards, row.split)
     assert read.cond["label"][read.keys.index(row.key)] == 1
+
+
+def test_pieces_and_partitions_take_each_others_place(tmp_path: Path) -> None:
+    project, rows = project_of(tmp_path, files(0, 20)), []
+    for mean in (MEAN, None, MEAN):
+        project.examples = mean
+        manifest = project.prepare()
+        assert bool(manifest.partitions) == (mean is not None) == project.paths.manifest.is_dir()
+        rows.append(described(manifest))
+    assert rows[0] == rows[1] == rows[2]
+
+
+def test_a_manifest_without_one_of_its_files_is_told(tmp_path: Path) -> None:
+    project = project_of(tmp_path, files(0, 20))
+    name = project.prepare().partitions[0]
+    part_file(project.paths.manifest, name).unlink()
+    with pytest.raises(IntegrityError, match=rf"must be a manifest that prepare wrote, but .*{name}"):
+        read_manifest(project.paths.manifest)
+
+
+def test_other_programs_read_the_folder_as_one_table(tmp_path: Path) -> None:
+    project = project_of(tmp_path, files(0, 20))
+    keys = [row.key for row in project.prepare().rows]
+    assert sorted(pq.read_table(project.paths.manifest)["key"].to_pylist()) == sorted(keys)
+
+
+def written(project: Project) -> dict[str, str]:
+    """The manifest's files, each with its digest."""
+    return {place.name: sha256_file(place) for place in project.paths.manifest.iterdir()}
 
 
 def test_rules_that_change_make_all_anew(tmp_path: Path, decoded: list[str]) -> None:
