@@ -117,7 +117,7 @@ def _transformer(
             in_products = self.training and not h.is_cuda and h.shape[1] <= FEW
             a = attended(self.qkv(modulated(h, shift, scale)), config.heads, in_products=in_products)
             h = h + weight * self.dropout(self.out(a))
-            inner = F.gelu(self.first(modulated(h, inner_shift, inner_scale)), approximate="tanh")
+            inner = F.gelu(self.first(modulated(h, inner_shift, inner_scale)))
             y: Tensor = h + inner_weight * self.dropout(self.second(inner))
             return y
 
