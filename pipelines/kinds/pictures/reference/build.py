@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ddpm_core.metrics.frechet import RealFeatures, distance, gaussian_of, subset_floor
+from ddpm_core.metrics.frechet import Gaussian, Moments, RealFeatures, distance, gaussian_of, subset_floor
 from ddpm_core.metrics.labels import as_many_like, asked_labels
 from ddpm_core.metrics.metric import rounded
 from ddpm_core.spec import DataSpec
@@ -34,6 +34,7 @@ log = logging.getLogger(__name__)
 Look = Callable[[NDArray[np.uint8], str], Features]
 
 _FLOOR_DRAWS, _FLOOR_SEED = 5, 0
+BLOCK = 10_000  # training images whose features are held at once
 
 
 def build(data: RealData) -> tuple[dict[str, Any], dict[str, bytes]]:
@@ -91,13 +92,26 @@ def _real(
     The Gaussian is of all that it looked at.
     """
     if whole:
-        features = look(train.images, "train").features
-        gaussian, kept = gaussian_of(features), features[rows]
+        gaussian, kept = gaussian_and_rows(lambda images: look(images, "train").features, train.images, rows)
     else:
         kept = look(train.images[rows], "train").features
         gaussian = gaussian_of(kept)
     test_seen = look(test.images, "test")
     return RealFeatures(gaussian, kept, train.labels[rows], test_seen.features, test.labels), test_seen.logits
+
+
+def gaussian_and_rows(
+    features_of: Callable[[NDArray[np.uint8]], NDArray[np.float32]], images: NDArray[np.uint8], rows: NDArray[np.int64]
+) -> tuple[Gaussian, NDArray[np.float32]]:
+    """The Gaussian of the features of all images, and the features of these rows. No more than a block is held."""
+    seen = features_of(images[:BLOCK])
+    moments, kept = Moments(seen.shape[1]), np.empty((len(rows), seen.shape[1]), seen.dtype)
+    for start in range(0, len(images), BLOCK):
+        seen = features_of(images[start : start + BLOCK]) if start else seen
+        moments.update(seen)
+        within = (rows >= start) & (rows < start + BLOCK)
+        kept[within] = seen[rows[within] - start]
+    return moments.gaussian(), kept
 
 
 def _classifier(
