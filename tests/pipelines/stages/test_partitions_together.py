@@ -1,5 +1,6 @@
 """What depends on all pictures, near duplicates and attributes, is the same in partitions as in one piece."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -47,6 +48,19 @@ def test_near_duplicates_have_the_groups_and_sides_of_one_piece(tmp_path: Path) 
     for row in many.rows:
         sides.setdefault(row.group, set()).add(row.split)
     assert all(len(each) == 1 for group, each in sides.items() if group)
+
+
+def test_the_contract_finds_what_it_finds_in_one_piece(tmp_path: Path) -> None:
+    """Copies of near duplicates too, of which those of one content can lie between those of another."""
+    copies = {f"{name[0]}/6{name[3:]}": data for name, data in (ALONE | LIKE).items() if name[2] in "89"}
+    found = []
+    for mean in (None, 4):
+        project = prepared(tmp_path / str(mean), ALONE | LIKE | copies, mean)
+        project.contract = replace(project.contract, max_near_duplicate_share=0.0)
+        project.validate()
+        judged = json.loads(project.paths.contract.read_bytes())["expectations"]
+        found.append([(each["column"], each["found"], each["breaches"]) for each in judged])
+    assert found[1] == found[0]
 
 
 def test_ignored_near_duplicates_have_no_group(tmp_path: Path) -> None:

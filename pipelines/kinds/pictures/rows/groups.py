@@ -22,20 +22,21 @@ def groups_of(rows: Sequence[PictureRow]) -> list[list[PictureRow]]:
 
 
 def row_columns(rows: Sequence[PictureRow]) -> dict[str, list[int]]:
-    """`earlier_near_duplicates`: other contents of the group that come before. `near_sides` and
-    `labels_of_near_duplicates`: on how many sides the group lies and how many labels it has."""
+    """`earlier_near_duplicates`: other contents of the group that come before, in the order of keys, which rows in
+    partitions do not have. `near_sides` and `labels_of_near_duplicates`: on how many sides the group lies and how many
+    labels it has."""
     sides, labels, contents = (defaultdict[str, set[Any]](set) for _ in range(3))
-    for row in rows:
+    grouped: list[tuple[str, int, str, str]] = []
+    for place, row in enumerate(rows):
         if row.group:
             sides[row.group].add(row.split)
             labels[row.group].add(row.label)
-    earlier, of_sides, of_labels = [], [], []
-    for row in rows:
-        before = contents[row.group] if row.group else set[str]()
-        earlier.append(len(before - {row.content_sha256}))
-        of_sides.append(len(sides[row.group]) if row.group else 1)
-        of_labels.append(len(labels[row.group]) if row.group else 1)
-        before.add(row.content_sha256)
+            grouped.append((row.key, place, row.group, row.content_sha256))
+    earlier, of_sides, of_labels = [0] * len(rows), [1] * len(rows), [1] * len(rows)
+    for _, place, group, content in sorted(grouped):
+        earlier[place] = len(contents[group] - {content})
+        of_sides[place], of_labels[place] = len(sides[group]), len(labels[group])
+        contents[group].add(content)
     return {"earlier_near_duplicates": earlier, "near_sides": of_sides, "labels_of_near_duplicates": of_labels}
 
 
