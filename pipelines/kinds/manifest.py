@@ -9,6 +9,7 @@ import json
 import shutil
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
 from itertools import accumulate, islice
 from pathlib import Path
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _METADATA_KEY = b"ddpm"
+_PLACE = "data/manifest.parquet"
 HEAD = "_ddpm.json"  # what begins with _ is no data to those who read a folder of Parquet files
 TOLD = "told"  # the start of the names of attributes' columns
 
@@ -117,19 +119,18 @@ def schema_of(row_type: type[Row], spec: DataSpec) -> "pa.Schema":
 def manifest_digest(path: Path) -> str:
     """Of the file, or of the names and the digests of all files in the folder."""
     if path.is_dir():
-        return sha256_bytes(json_bytes({each.name: sha256_file(each) for each in path.iterdir()}))
+        found = {each.relative_to(path).as_posix(): each for each in path.rglob("*") if each.is_file()}
+        return sha256_bytes(json_bytes({name: sha256_file(each) for name, each in found.items()}))
     return sha256_file(path)
 
 
 def read_manifest(path: Path) -> Manifest:
     """Read a manifest that `write_manifest` wrote; its rows are of the type of the kind that its spec names."""
-    import pyarrow as pa
     import pyarrow.parquet as pq
 
-    mend = _mending("data/manifest.parquet")
     if not path.exists():
-        raise IntegrityError(f"{path}: there must be a manifest, but it is missing; {mend}")
-    try:
+        raise IntegrityError(f"{path}: there must be a manifest, but it is missing; {_mending(_PLACE)}")
+    with _reading(path):
         about: Mapping[str, Any]
         if path.is_dir():
             about = json.loads((path / HEAD).read_bytes())
@@ -139,10 +140,19 @@ def read_manifest(path: Path) -> Manifest:
         row_type, partitions = kind_of(spec.kind).row_type(), tuple(about.get("partitions", ()))
         rows: Sequence[Any]
         rows = _Parts(path, partitions, row_type) if path.is_dir() else _read_rows(path, row_type)
-        counts = Counts(**about["counts"])
-    except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
-        raise IntegrityError(f"{path}: must be a manifest that prepare wrote, but {error!r}; {mend}") from error
-    return Manifest(rows, spec, counts, tuple(about.get("empty_folders", ())), partitions)
+        return Manifest(rows, spec, Counts(**about["counts"]), tuple(about.get("empty_folders", ())), partitions)
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """Whatever cannot be read from `path` as an error that says how to mend it."""
+    import pyarrow as pa
+
+    try:
+        yield
+    except (pa.ArrowException, OSError, KeyError, TypeError, ValueError, RecursionError) as error:
+        text = f"{path}: must be a manifest that prepare wrote, but {error!r}; {_mending(_PLACE)}"
+        raise IntegrityError(text) from error
 
 
 def _read_rows(path: Path, row_type: type[Row]) -> list[Any]:
@@ -187,7 +197,9 @@ class _Parts(Sequence[Any]):
 
 def read_partition(folder: Path, partition: str, row_type: type[Row]) -> list[Any]:
     """The rows of one partition of a manifest."""
-    return _read_rows(part_file(folder, partition), row_type)
+    path = part_file(folder, partition)
+    with _reading(path):
+        return _read_rows(path, row_type)
 
 
 def read_file(folder: Path, row: Row) -> bytes:

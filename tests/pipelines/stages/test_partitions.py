@@ -1,5 +1,6 @@
 """Stages prepare and shard in partitions: the same data as in one piece, resumed, and only what changed done again."""
 
+import json
 import os
 from collections.abc import Callable
 from dataclasses import replace
@@ -13,7 +14,7 @@ import pytest
 from ddpm_core.errors import DataError, IntegrityError, ParamsError
 from ddpm_core.files import sha256_file
 from pipelines.kinds import kind_of, partitioned
-from pipelines.kinds.manifest import manifest_digest, part_file, read_manifest, read_partition
+from pipelines.kinds.manifest import HEAD, manifest_digest, part_file, read_manifest, read_partition
 from pipelines.kinds.pictures.rows import partition
 from pipelines.kinds.pictures.rows.decode import decode_png
 from pipelines.kinds.pictures.rows.rules import Found
@@ -209,6 +210,51 @@ def test_a_manifest_without_one_of_its_files_is_told(tmp_path: Path) -> None:
     part_file(project.paths.manifest, name).unlink()
     with pytest.raises(IntegrityError, match=rf"must be a manifest that prepare wrote, but .*{name}"):
         read_manifest(project.paths.manifest)
+
+
+def damaged(place: Path) -> None:
+    data = place.read_bytes()
+    place.write_bytes(data[:60] + bytes(100) + data[160:])
+
+
+def without_labels(place: Path) -> None:
+    pq.write_table(pq.read_table(place).drop_columns(["label"]), place)
+
+
+@pytest.mark.parametrize("harm", [damaged, without_labels])
+def test_a_file_of_a_manifest_that_is_not_what_prepare_wrote_is_told(
+    tmp_path: Path, harm: Callable[[Path], None]
+) -> None:
+    project = project_of(tmp_path, files(0, 20))
+    name = project.prepare().partitions[0]
+    harm(part_file(project.paths.manifest, name))
+    for stage in (project.validate, lambda: packed(project)):
+        with pytest.raises(IntegrityError, match=rf"{name}.parquet: must be a manifest that prepare wrote"):
+            stage()
+
+
+@pytest.mark.parametrize("head", ["[" * 100_000, '{"spec": SPEC, "counts": COUNTS, "empty_folders": null}'])
+def test_what_holds_for_all_rows_of_a_manifest_must_be_what_prepare_wrote(tmp_path: Path, head: str) -> None:
+    project = project_of(tmp_path, files(0, 5))
+    project.prepare()
+    place = project.paths.manifest / HEAD
+    about = json.loads(place.read_bytes())
+    for name in ("spec", "counts"):
+        head = head.replace(name.upper(), json.dumps(about[name]))
+    place.write_text(head)
+    with pytest.raises(IntegrityError, match="must be a manifest that prepare wrote"):
+        read_manifest(project.paths.manifest)
+
+
+def test_a_folder_in_the_folder_of_a_manifest_counts_by_its_files(tmp_path: Path) -> None:
+    project = project_of(tmp_path, files(0, 5))
+    project.prepare()
+    before = manifest_digest(project.paths.manifest)
+    inner = project.paths.manifest / ".ipynb_checkpoints"
+    inner.mkdir()
+    assert manifest_digest(project.paths.manifest) == before
+    (inner / "1").touch()
+    assert manifest_digest(project.paths.manifest) != before
 
 
 def test_other_programs_read_the_folder_as_one_table(tmp_path: Path) -> None:
