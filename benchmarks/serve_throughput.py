@@ -33,7 +33,7 @@ def served(bundle: Path, options: list[str], clients: int) -> Iterator[tuple[str
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [sys.executable, "-m", "pipelines.cli", "--quiet", "serve", "--bundle", str(bundle), "--device", "cpu"]
+    command = [sys.executable, "-m", "pipelines.cli", "serve", "--quiet", "--bundle", str(bundle), "--device", "cpu"]
     process = subprocess.Popen([*command, "--port", str(port), "--queue", str(clients), *options])
     url = f"http://127.0.0.1:{port}"
     try:
