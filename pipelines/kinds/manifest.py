@@ -129,7 +129,7 @@ def read_manifest(path: Path) -> Manifest:
     import pyarrow.parquet as pq
 
     if not path.exists():
-        raise IntegrityError(f"{path}: there must be a manifest, but it is missing; {_mending(_PLACE)}")
+        raise IntegrityError(f"{path}: there must be a manifest, but the file is missing; {_mending(_PLACE)}")
     with _reading(path):
         about: Mapping[str, Any]
         if path.is_dir():

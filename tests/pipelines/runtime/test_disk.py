@@ -55,7 +55,7 @@ def test_command_line_tells_what_the_disk_refuses_in_one_line(
     monkeypatch.setattr(
         parser, "parse_args", lambda argv: Namespace(verb="doctor", action=refused, quiet=False, debug=False)
     )
-    monkeypatch.setattr(cli, "parser", lambda: parser)
+    monkeypatch.setattr(cli, "parser", lambda module: parser)
     assert cli.main(["doctor"]) == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("ddpm doctor: /project/out/weights.safetensors: must be read or written, but: No space left")
