@@ -288,6 +288,7 @@ def test_a_finished_partition_that_was_damaged_is_made_anew(tmp_path: Path) -> N
         place.write_bytes(bytes(data))
     project.prepare()
     assert packed(project) == before
+    assert {name: sha256_file(project.paths.shards / name) for name in before} == before  # and not the index alone
 
 
 def test_the_store_keeps_what_is_used_and_nothing_else(tmp_path: Path) -> None:
