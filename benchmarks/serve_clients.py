@@ -132,7 +132,7 @@ def watch_stalls(pipe: Connection) -> None:
 
 @contextmanager
 def watched(watch: Callable[..., None], *given: Any) -> Iterator[list[Any]]:
-    """What a process of its own finds in the meantime; it is in the list afterwards."""
+    """Run `watch` in another process during the block; the list is filled with its findings at the end."""
     found: list[Any] = []
     ours, theirs = mp.Pipe()
     process = mp.get_context("spawn").Process(target=watch, args=(theirs, *given))

@@ -19,7 +19,7 @@ COLUMNS = ("source_sha256", "content_sha256", "side", "fingerprint")
 _SIDES = {"": 0, "test": 1, "train": 2}
 
 Alike = Callable[[NDArray[np.bytes_]], NDArray[np.int64]]
-"""Of fingerprints, for each the place of the first that it is a near duplicate of, its own where there is none."""
+"""From fingerprints to groups: for each fingerprint the index of the first one in its group of near duplicates."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,7 +28,7 @@ class Together:
 
     copies: NDArray[np.int64]  # how many with its key came before it
     train: NDArray[np.bool_]  # whether it is one of the training split
-    group: NDArray[np.bytes_]  # of near duplicates: the start of the least digest in it, empty where there is none
+    group: NDArray[np.bytes_]  # the name of its group of near duplicates, empty if it has none
 
     def part(self, begin: int, end: int) -> "Together":
         return Together(self.copies[begin:end], self.train[begin:end], self.group[begin:end])

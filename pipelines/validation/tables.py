@@ -1,9 +1,10 @@
 """The tables that the contract judges: files, the data themselves, classes, and the data set as a whole.
 
-A manifest in partitions is read a row group at a time, and of its rows only the columns that the suite names are kept.
+A manifest in partitions is read one partition at a time, and only the columns that the suite names are kept.
 """
 
 import json
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache, partial
@@ -76,11 +77,7 @@ def _rows(
     columns: dict[str, list[Any]] = {name: [] for name in named_by}
     state: list[str] = []
     contents, sides, labels = [], [], []
-    known: dict[Any, Any] = {}  # each text that names no row is kept once
-
-    def once(value: Any) -> Any:
-        return known.setdefault(value, value) if isinstance(value, str) else value
-
+    numbers: dict[tuple[int, ...], int] = {}  # of each different label and attributes
     for row in tracked(manifest.rows, "validate", "examples", total=len(manifest.rows)):
         digest = digest_of(row.path)
         state.append((WHOLE if digest == row.sha256 else "changed") if digest else "missing")
@@ -88,10 +85,10 @@ def _rows(
             if name in named_by:
                 columns[name].append(value)
             elif asked(name):
-                columns.setdefault(name, []).append(once(value))
+                columns.setdefault(name, []).append(sys.intern(value) if isinstance(value, str) else value)
         contents.append(row.content_sha256.encode())
         sides.append(row.split)
-        labels.append(known.setdefault(("labels", row.label, *row.told.values()), len(known)))
+        labels.append(numbers.setdefault((row.label, *row.told.values()), len(numbers)))
     more = {} if not contents else _of_copies(np.array(contents), np.unique(sides, return_inverse=True)[1], labels)
     more |= kind_of(manifest.spec.kind).row_columns(manifest.rows)
     return {**columns, "file": state, **{name: values for name, values in more.items() if asked(name)}}
@@ -102,8 +99,8 @@ def _of_copies(contents: NDArray[Any], sides: Any, labels: Any) -> dict[str, Any
     content = np.unique(contents, return_inverse=True)[1]
 
     def different(values: NDArray[np.int64]) -> NDArray[np.int64]:
-        pairs = np.unique(np.stack([content, values]), axis=1)
-        return np.bincount(pairs[0])[content]
+        base = values.max() + 1
+        return np.bincount(np.unique(content * base + values) // base)[content]
 
     return {
         "earlier_copies": earlier(content),

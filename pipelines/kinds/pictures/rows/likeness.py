@@ -74,9 +74,9 @@ def near_duplicates(fingerprints: Mapping[str, bytes]) -> dict[str, str]:
 
 
 def first_alike(fingerprints: NDArray[np.bytes_]) -> NDArray[np.int64]:
-    """For each the place of the first that a chain of near duplicates connects it to; its own where there is none.
+    """For each fingerprint the index of the first one in its group of near duplicates; alone, its own index. [n]
 
-    They are all of one length or empty. An empty one, filled up with zeros, is like none. [n]
+    All have one length, or are empty. An empty fingerprint (numpy fills it with zeros) is like no other.
     """
     vectors = np.ascontiguousarray(fingerprints).view(np.int8).reshape(len(fingerprints), -1)
     first, looked_at = np.arange(len(vectors)), np.flatnonzero(vectors.any(axis=1))
