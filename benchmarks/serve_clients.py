@@ -19,6 +19,7 @@ SHORT = {"steps": 5, "sampler": "ddim", "guidance": 0}
 LONG = {"n": 8, "steps": 1000, "sampler": "ddim", "guidance": 0}
 
 
+STEP_TOTALS = ("ddpm_step_duration_seconds_count ", "ddpm_step_duration_seconds_sum ")  # in the order of the metrics
 STALL = 0.01  # seconds that a process which asks for the processor must wait for it
 
 
@@ -130,13 +131,32 @@ def watch_stalls(pipe: Connection) -> None:
     pipe.send(stalls)
 
 
+def watch_steps(pipe: Connection, url: str) -> None:
+    """Once a second until told to stop, what the server's metrics say: (when, seconds in steps, steps) so far."""
+    client = http.client.HTTPConnection(urlsplit(url).netloc, timeout=60)
+    read: list[tuple[float, float, float]] = []
+    while not pipe.poll(1.0):
+        client.request("GET", "/metrics")
+        text = client.getresponse().read().decode()
+        told = [float(line.split()[1]) for line in text.splitlines() if line.startswith(STEP_TOTALS)]
+        read.append((time.perf_counter(), *reversed(told)))
+    pipe.send(read)
+
+
+def _started(pipe: Connection, watch: Callable[..., None], given: tuple[Any, ...]) -> None:
+    pipe.send(None)
+    watch(pipe, *given)
+
+
 @contextmanager
 def watched(watch: Callable[..., None], *given: Any) -> Iterator[list[Any]]:
-    """Run `watch` in another process during the block; the list is filled with its findings at the end."""
+    """Run `watch` in another process during the block, which begins when its start is over and takes no processor any
+    more; the list is filled with its findings at the end."""
     found: list[Any] = []
     ours, theirs = mp.Pipe()
-    process = mp.get_context("spawn").Process(target=watch, args=(theirs, *given))
+    process = mp.get_context("spawn").Process(target=_started, args=(theirs, watch, given))
     process.start()
+    ours.recv()
     try:
         yield found
     finally:

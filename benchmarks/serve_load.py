@@ -44,6 +44,7 @@ from serve_clients import (
     resident,
     stolen,
     watch_stalls,
+    watch_steps,
     watched,
 )
 from serve_throughput import cpu_seconds, served
@@ -53,7 +54,7 @@ MIXED = [("ddim", 1), ("ancestral", 3), ("heun", 2), ("unipc_2", 6), ("dpmpp_2m"
 
 def soak(url: str, pid: int, args: argparse.Namespace) -> None:
     idle = alone(url)
-    rate = 0.8 * capacity(url, 5)
+    rate = 0.8 * capacity(url, args.seconds / 20)
     memory: list[float] = []
     over = threading.Event()
 
@@ -64,7 +65,7 @@ def soak(url: str, pid: int, args: argparse.Namespace) -> None:
     watcher = threading.Thread(target=watch)
     watcher.start()
     before = stolen()
-    with watched(probe, url) as health, watched(watch_stalls) as stalls:
+    with watched(probe, url) as health, watched(watch_stalls) as stalls, watched(watch_steps, url) as steps:
         found = offered(url, rate, args.seconds, 32)
     taken = stolen() - before
     over.set()
@@ -77,6 +78,7 @@ def soak(url: str, pid: int, args: argparse.Namespace) -> None:
     )
     say(f"at {rate:.1f} requests/s", f"{ms(statistics.median(took))}, {ms(quantile(took, 0.99))}")
     say_stalls(stalls, taken, found)
+    say_steps(steps, found)
     say("memory", f"{memory[len(memory) // 5]:.0f} MB after a fifth of the time, {memory[-1]:.0f} MB at the end")
     say("/health/ready", f"{ms(max(health))} at most")
 
@@ -208,6 +210,22 @@ def say_stalls(stalls: list[tuple[float, float]], taken: float, found: list[Answ
     took = [each.seconds for each in rest if each.status == 200] or [0.0]
     say("a second from any stall", f"{ms(statistics.median(took))}, {ms(quantile(took, 0.99))}")
     say_statuses(rest)
+
+
+def say_steps(read: list[tuple[float, float, float]], found: list[Answer]) -> None:
+    """How long a step of the server took in each second, in those of the slowest answers too: whether the processor
+    itself was slower then."""
+    when, seconds, count = np.array(read).T
+    took = np.diff(seconds) / np.maximum(1, np.diff(count))
+    ends = np.array([each.due + each.seconds for each in found])
+    inside = (ends > when[0]) & (ends < when[-1])
+    beside = took[np.searchsorted(when, ends[inside]) - 1]
+    waits = np.array([each.seconds for each in found])[inside]
+    slowest = waits >= np.quantile(waits, 0.99)
+    parts = (np.median(took), took.max(), np.median(beside[slowest]), np.median(beside[~slowest]))
+    median, most, slow, rest = (f"{1000 * part:.2f} ms" for part in parts)
+    say("a step, by seconds", f"{median} in the median, {most} at most")
+    say("a step beside answers", f"{slow} beside the slowest 1 %, {rest} beside the others")
 
 
 def say_statuses(found: list[Answer]) -> None:
