@@ -110,18 +110,12 @@ def _chosen(letter: str, place: Path) -> "Params":
 
 
 def _with_source_at(params: "Params", place: Path, of_project: bool) -> "Params":
-    """A table of pictures may be given by its file. Where no project says how the data are read, a folder around the
-    folder of the classes stands for that one, as for `ddpm init`."""
-    from pipelines.kinds.pictures.sources.picture_rules import PictureRules
-    from pipelines.kinds.pictures.sources.picture_table import PictureTable
+    """Where no project says how the data are read, a folder around the folder of the classes stands for that one, as
+    for `ddpm init`."""
     from pipelines.profiling.pictures import inner_folder
 
-    source, place = params.source, place.resolve()
-    if isinstance(source, PictureRules) and not of_project:
-        place = inner_folder(place)
-    if isinstance(source, PictureTable) and place.is_file():
-        return replace(params, source=replace(source, path=str(place.parent), table=place.name))
-    return replace(params, source=replace(source, path=str(place)))
+    place = place.resolve() if of_project else inner_folder(place.resolve())
+    return replace(params, source=kind_of(params.kind).source_at(params.source, place))
 
 
 def _of_project(name: str, paths: Paths) -> Side:

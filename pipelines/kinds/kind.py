@@ -6,7 +6,7 @@ Each method imports what it needs when it is called, so that a stage loads only 
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -80,6 +80,10 @@ class Kind(ABC):
     def prepare(self, source: Any, split: Any, folder: Path, root: Path, workers: int) -> "Prepared":
         """Read the source below the project's `root`, write to `folder` what can be used, and say what became of each
         datum. `workers` processes may decode."""
+
+    def source_at(self, source: Any, place: Path) -> Any:
+        """The same source with its data at another place, a folder or a file."""
+        return replace(source, path=str(place))
 
     def partition_plan(self, source: Any, split: Any, root: Path, mean: int) -> "PartitionPlan":
         """The source cut into partitions of `mean` data on the average, for `partition.size`."""

@@ -1,6 +1,7 @@
 """Pictures: labelled or not, from folders, archives and data sets."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -57,6 +58,13 @@ class Pictures(Kind):
         from pipelines.kinds.pictures.rows.prepare import prepare
 
         return prepare(source, split, folder, root, workers)
+
+    def source_at(self, source: Any, place: Path) -> Any:
+        from pipelines.kinds.pictures.sources.picture_table import PictureTable
+
+        if isinstance(source, PictureTable) and place.is_file():
+            return replace(source, path=str(place.parent), table=place.name)
+        return super().source_at(source, place)
 
     def partition_plan(self, source: Any, split: Any, root: Path, mean: int) -> "PartitionPlan":
         from pipelines.kinds.pictures.rows.partition import partition_plan
