@@ -10,6 +10,7 @@ from torch.nn import functional as F  # noqa: N812
 Resample = Literal["down", "up", "none"]
 M = TypeVar("M", bound=nn.Module)
 FEW = 1024  # pixels or patches in attention: 32 x 32
+AT_ONCE = 4 * 2**20  # bytes of the weights of attention
 
 
 def zero_init(module: M) -> M:
@@ -152,7 +153,7 @@ class ResBlock(nn.Module):
         e = self.embed(embedding)  # UNet applies the SiLU before it once for all blocks
         if self.scale_shift:
             # Nichol & Dhariwal 2021, section 3: AdaGN(h, e) = e_scale GroupNorm(h) + e_shift.
-            h = modulated(self.norm2, h, *e.chunk(2, dim=1), in_one=self.training and not h.is_cuda)
+            h = modulated(self.norm2, h, *e.chunk(2, dim=1), in_one=not h.is_cuda)
         else:
             h = self.norm2(h + e[:, :, None, None])
         y: Tensor = self.skip(resampled(x, self.resample)) + self.conv2(self.dropout(F.silu(h)))
@@ -162,23 +163,34 @@ class ResBlock(nn.Module):
 def weighed(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     """softmax(q k^T / sqrt(d)) v in separate products, in q's type even under autocast. [B heads, N, d] -> the same
 
-    torch's softmax sums in float32 and gives bfloat16, so no N x N matrix is converted.
+    torch's softmax sums in float32 and gives bfloat16, so no N x N matrix is converted. Without gradients the weights
+    are made in parts that stay in the cache.
     """
+    number = len(q) if torch.is_grad_enabled() else max(1, AT_ONCE // (q.shape[1] ** 2 * q.element_size()))
     with torch.autocast(q.device.type, enabled=False):
-        weights = torch.softmax(torch.bmm(q * q.shape[2] ** -0.5, k.transpose(1, 2)), dim=2)
-        return torch.bmm(weights, v)
+        if number >= len(q):
+            return _weighed(q, k, v)
+        parts = (slice(start, start + number) for start in range(0, len(q), number))
+        return torch.cat([_weighed(q[part], k[part], v[part]) for part in parts])
 
 
-def attended(rows: Tensor, heads: int, *, in_products: bool) -> Tensor:
-    """Attention among the rows of each datum; a row is its query, key and value. [B, N, 3C] -> [B, N, C]
+def _weighed(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    weights = torch.softmax(torch.bmm(q * q.shape[2] ** -0.5, k.transpose(1, 2)), dim=2)
+    return torch.bmm(weights, v)
 
-    `in_products`: the faster way in training on a CPU, for up to FEW rows.
-    """
+
+def goes_in_products(x: Tensor, count: int) -> bool:
+    """Whether attention among `count` rows is products of its own: on a CPU, where torch's fused kernel is slower."""
+    return count <= FEW and not x.is_cuda and not torch.compiler.is_exporting()
+
+
+def attended(rows: Tensor, heads: int) -> Tensor:
+    """Attention among the rows of each datum; a row is its query, key and value. [B, N, 3C] -> [B, N, C]"""
     batch, count, channels = rows.shape
     width = channels // (3 * heads)
     # -> 3 x [B, heads, N, C / heads]
     apart = rows.view(batch, count, 3, heads, width).permute(2, 0, 3, 1, 4)
-    if in_products:
+    if goes_in_products(rows, count):
         q, k, v = apart.reshape(3, batch * heads, count, width).unbind(0)
         h = weighed(q, k, v).view(batch, heads, count, width)
     else:
@@ -190,8 +202,8 @@ def attended(rows: Tensor, heads: int, *, in_products: bool) -> Tensor:
 class Attention(nn.Module):
     """Self-attention over all pixels; the output projection starts at zero.
 
-    In training on a CPU it uses matrix products if the N x N weights are few: the backward passes of the fused kernel
-    and of 1 x 1 convolutions are slow there. benchmarks/RESULTS.md has the times.
+    On a CPU it uses matrix products if the N x N weights are few: the fused kernel and the backward passes of 1 x 1
+    convolutions are slow there. benchmarks/RESULTS.md has the times.
     """
 
     def __init__(self, channels: int, *, heads: int, groups: int) -> None:
@@ -203,8 +215,8 @@ class Attention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         h = self.norm(x)
-        few = x.shape[2] * x.shape[3] <= FEW
-        y: Tensor = x + (self._in_products(h) if self.training and few and not x.is_cuda else self._fused(h))
+        count = x.shape[2] * x.shape[3]
+        y: Tensor = x + (self._in_products(h) if goes_in_products(x, count) else self._fused(h))
         return y
 
     def _fused(self, x: Tensor) -> Tensor:
@@ -218,7 +230,7 @@ class Attention(nn.Module):
 
     def _in_products(self, x: Tensor) -> Tensor:
         rows = F.linear(x.flatten(2).transpose(1, 2), self.qkv.weight.flatten(1), self.qkv.bias)
-        h = attended(rows, self.heads, in_products=True)
+        h = attended(rows, self.heads)
         return F.linear(h, self.out.weight.flatten(1), self.out.bias).transpose(1, 2).reshape(x.shape)
 
 

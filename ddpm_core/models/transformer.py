@@ -83,7 +83,7 @@ def _transformer(
     from torch import nn
     from torch.nn import functional as F  # noqa: N812
 
-    from ddpm_core.models.layers import FEW, Refine, attended, zero_init
+    from ddpm_core.models.layers import Refine, attended, zero_init
     from ddpm_core.models.time_label import TimeLabelNetwork, sinusoidal_embedding
 
     width, patch = config.width, config.patch
@@ -114,8 +114,7 @@ def _transformer(
 
         def forward(self, h: "Tensor", embedding: "Tensor") -> "Tensor":
             shift, scale, weight, inner_shift, inner_scale, inner_weight = self.modulation(embedding).chunk(6, dim=2)
-            in_products = self.training and not h.is_cuda and h.shape[1] <= FEW
-            a = attended(self.qkv(modulated(h, shift, scale)), config.heads, in_products=in_products)
+            a = attended(self.qkv(modulated(h, shift, scale)), config.heads)
             h = h + weight * self.dropout(self.out(a))
             inner = F.gelu(self.first(modulated(h, inner_shift, inner_scale)))
             y: Tensor = h + inner_weight * self.dropout(self.second(inner))

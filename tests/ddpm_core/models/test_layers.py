@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from ddpm_core.models import layers
 from ddpm_core.models.layers import Attention, modulated
 from ddpm_core.models.time_label import sinusoidal_embedding
 
@@ -31,18 +32,19 @@ def test_the_sinusoidal_embedding_goes_from_1_to_a_ten_thousandth() -> None:
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16], ids=str)
 @pytest.mark.parametrize("shape", [(7, 7), (4, 6), (1, 1)])
 def test_attention_in_products_is_the_fused_one_and_so_are_its_gradients(
-    dtype: torch.dtype, shape: tuple[int, int]
+    monkeypatch: pytest.MonkeyPatch, dtype: torch.dtype, shape: tuple[int, int]
 ) -> None:
     torch.manual_seed(0)
     attention = Attention(24, heads=3, groups=4).double()
     nn.init.normal_(attention.out.weight, std=0.2)
     x, upstream = torch.randn((2, 5, 24, *shape), dtype=torch.float64)
     answers = []
-    for training in (False, True):
-        attention.train(training).zero_grad(set_to_none=True)
-        attention.to(torch.float64 if not training or dtype == torch.float64 else torch.float32)
+    for rows in (0, layers.FEW):  # up to so many in products
+        monkeypatch.setattr(layers, "FEW", rows)
+        attention.zero_grad(set_to_none=True)
+        attention.to(torch.float64 if not rows or dtype == torch.float64 else torch.float32)
         given = x.to(attention.out.weight.dtype, copy=True).requires_grad_()
-        with torch.autocast("cpu", torch.bfloat16, enabled=training and dtype == torch.bfloat16):
+        with torch.autocast("cpu", torch.bfloat16, enabled=rows > 0 and dtype == torch.bfloat16):
             out = attention(given)
         assert out.dtype == given.dtype
         out.backward(upstream.to(out.dtype))
@@ -59,22 +61,31 @@ def test_the_gradient_of_attention_in_products_is_that_of_small_differences() ->
     assert torch.autograd.gradcheck(attention, torch.randn((2, 8, 2, 3), dtype=torch.float64).requires_grad_())
 
 
+@pytest.mark.parametrize("at_once", [1, 500, 10**6])
+def test_attention_without_gradients_has_the_same_bits_in_parts(monkeypatch: pytest.MonkeyPatch, at_once: int) -> None:
+    monkeypatch.setattr(layers, "AT_ONCE", at_once)
+    q, k, v = torch.randn((3, 7, 6, 4), generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        in_parts = layers.weighed(q, k, v)
+    assert torch.equal(in_parts, layers.weighed(q, k, v))
+
+
+@pytest.mark.parametrize("training", [False, True])
 @pytest.mark.parametrize(("side", "fused"), [(32, False), (33, True)])
 def test_attention_over_many_pixels_is_always_the_fused_one(
-    monkeypatch: pytest.MonkeyPatch, side: int, fused: bool
+    monkeypatch: pytest.MonkeyPatch, side: int, fused: bool, training: bool
 ) -> None:
     def no_softmax(*_arguments: Any, **_options: Any) -> None:
         raise NotImplementedError
 
     monkeypatch.setattr(torch, "softmax", no_softmax)
-    attention = Attention(2, heads=1, groups=1)
+    attention = Attention(2, heads=1, groups=1).train(training)
     x = torch.zeros(1, 2, side, side)
-    assert attention.eval()(x).shape == x.shape
     if fused:
-        assert attention.train()(x).shape == x.shape
+        assert attention(x).shape == x.shape
     else:
         with pytest.raises(NotImplementedError):
-            attention.train()(x)
+            attention(x)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from ddpm_core.errors import DataError, ParamsError
+from ddpm_core.models import layers
 from ddpm_core.models.layers import attended
 from ddpm_core.models.transformer import TransformerConfig
 from ddpm_core.spec import labelled
@@ -148,13 +149,14 @@ def test_a_network_kept_before_there_was_refine_has_none() -> None:
     assert TransformerConfig(**TransformerConfig.read({**TINY, "refine": 16})).refine == 16
 
 
-@pytest.mark.parametrize("in_products", [False, True])
-def test_attention_is_the_formula(in_products: bool) -> None:
+@pytest.mark.parametrize("most", [0, 5])
+def test_attention_is_the_formula(monkeypatch: pytest.MonkeyPatch, most: int) -> None:
+    monkeypatch.setattr(layers, "FEW", most)  # rows in products of our own
     rows = torch.randn(2, 5, 3 * 8, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
     q, k, v = rows.view(2, 5, 3, 2, 4).unbind(2)
     weights = torch.softmax(torch.einsum("bnhd,bmhd->bhnm", q, k) / 2.0, dim=-1)
     expected = torch.einsum("bhnm,bmhd->bnhd", weights, v).flatten(2)
-    torch.testing.assert_close(attended(rows, 2, in_products=in_products), expected, rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(attended(rows, 2), expected, rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize(
