@@ -23,10 +23,13 @@ CHANGES: dict[str, dict[str, dict[str, Any]]] = {
 }
 ABLATION = tuple(name for name in CHANGES if name not in (OURS, "ours, without labels"))
 BRIEF = {"warmup_steps": 30, "ema_decay": 0.98}
+LONGER = {"lr": 1.4e-3, "warmup_steps": 50, "ema_decay": 0.985}  # of more and smaller batches
 PLANNED: dict[str, dict[str, dict[str, Any]]] = {
     "ours, planned for 200 updates": {"train": {"steps": 200, **BRIEF}},
     "ours, planned for 240 updates": {"train": {"steps": 240, **BRIEF}},
     "ours, refine 16, planned for 200 updates": {"model": {"refine": 16}, "train": {"steps": 200, **BRIEF}},
+    "ours, batches of 32, planned for 380 updates": {"train": {"batch_size": 32, "steps": 380, **BRIEF, **LONGER}},
+    "ours, batches of 16, planned for 560 updates": {"train": {"batch_size": 16, "steps": 560, **BRIEF, **LONGER}},
 }
 """Trainings that anneal early, and one with the branch at full size."""
 
@@ -99,8 +102,9 @@ TRIES = tuple(
 NAMES = (*CHANGES, *PLANNED, *PEERS)
 
 
-def build(name: str, project: Path, folder: Path, images: Any) -> Side:
+def build(name: str, project: Path, folder: Path, images: Any, seed: int) -> Side:
     if name not in PEERS:
-        return Ours(project, folder, (CHANGES | PLANNED)[name])
+        changes = (CHANGES | PLANNED)[name]
+        return Ours(project, folder, {**changes, "train": {**changes.get("train", {}), "seed": seed}})
     kind, recipe = PEERS[name]
     return kind(recipe, images)

@@ -47,12 +47,12 @@ FACTOR = 1.65  # of the others: each time a side is judged lies so much later th
 class Entry:
     """A side, its clocks, and when it is judged next."""
 
-    def __init__(self, name: str, project: Path, state: Path, images: Any) -> None:
+    def __init__(self, name: str, project: Path, state: Path, images: Any, seed: int) -> None:
         self.name, self.folder = name, state / name.replace(",", "").replace(" ", "-")
         self.folder.mkdir(parents=True, exist_ok=True)
         self.clock = {"cpu": 0.0, "wall": 0.0, "pictures": 0}
-        torch.manual_seed(0)
-        self.side: Side = build(name, project, self.folder, images)
+        torch.manual_seed(seed)
+        self.side: Side = build(name, project, self.folder, images, seed)
         if (self.folder / "clock.json").is_file():
             self.clock = json.loads((self.folder / "clock.json").read_text(encoding="utf-8"))
             self.side.load(self.folder)
@@ -97,7 +97,7 @@ def race(args: argparse.Namespace) -> bool:
     torch.set_num_threads(int(common.os.environ["OMP_NUM_THREADS"]))
     images = read_split(args.project / "data" / "shards", "train").x
     began, scale = time.monotonic(), Scale(args.project)
-    entries = [Entry(name, args.project, args.state, images) for name in args.sides]
+    entries = [Entry(name, args.project, args.state, images, args.seed) for name in args.sides]
     while True:
         rows = results.read(args.csv)
         running = [entry for entry in entries if not is_done(entry.name, rows, entry.clock["cpu"], entry.side.ended)]
@@ -240,6 +240,9 @@ def main() -> int:
     parser.add_argument("--project", type=Path, default=Path(), help="with out/reference and data/shards")
     parser.add_argument("--state", type=Path, help="where trainings lie that are not done")
     parser.add_argument("--sides", nargs="+", choices=NAMES, default=NAMES)
+    parser.add_argument(
+        "--seed", type=int, default=0, help="of the trainings; give each a --state and --csv of its own"
+    )
     parser.add_argument("--seconds", type=float, default=float("inf"), help="take no turn after so many")
     parser.add_argument("--pause", type=Path, default=Path("pause"), help="take no turn while this file is there")
     parser.add_argument("--page", action="store_true", help="train nothing")

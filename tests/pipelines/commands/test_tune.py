@@ -117,11 +117,3 @@ def test_a_mapping_on_one_line_is_written_on_one_line() -> None:
 def test_options_out_of_range_are_told(option: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["tune-sampler", "--evaluations", "5", option]) == 2
     assert option.partition("=")[0] in capsys.readouterr().err
-
-
-@pytest.mark.parametrize("levels", ["1000,500", "500,1000,0", "a,0", "0", ""])
-def test_levels_of_a_student_are_told(levels: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    out = str(tmp_path / "out")
-    command = ["--project", str(ROOT), "distil", "--teacher", str(tmp_path), "--out", out, "--levels", levels]
-    assert main(command) == 2
-    assert "--levels" in capsys.readouterr().err
