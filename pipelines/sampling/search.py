@@ -69,7 +69,7 @@ def search(start: Choice, model: Model, evaluations: int, score: Score, seconds:
     until = monotonic() + seconds
     seen = {begun: score(begun)}
     best, varied_since = begun, 0
-    coordinates = (_levels, _samplers, _weights, _intervals)
+    coordinates = (_weights, _intervals, _samplers, _levels)  # the fewest candidates first
     while varied_since < len(coordinates):
         for vary in coordinates:
             before = best
