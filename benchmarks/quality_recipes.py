@@ -28,8 +28,8 @@ PLANNED: dict[str, dict[str, dict[str, Any]]] = {
     "ours, planned for 200 updates": {"train": {"steps": 200, **BRIEF}},
     "ours, planned for 240 updates": {"train": {"steps": 240, **BRIEF}},
     "ours, refine 16, planned for 200 updates": {"model": {"refine": 16}, "train": {"steps": 200, **BRIEF}},
-    "ours, batches of 32, planned for 380 updates": {"train": {"batch_size": 32, "steps": 380, **BRIEF, **LONGER}},
-    "ours, batches of 16, planned for 560 updates": {"train": {"batch_size": 16, "steps": 560, **BRIEF, **LONGER}},
+    "ours, batches of 32, planned for 380 updates": {"train": {"batch_size": 32, "steps": 380, **LONGER}},
+    "ours, batches of 16, planned for 560 updates": {"train": {"batch_size": 16, "steps": 560, **LONGER}},
 }
 """Trainings that anneal early, and one with the branch at full size."""
 

@@ -156,6 +156,7 @@ def watched(watch: Callable[..., None], *given: Any) -> Iterator[list[Any]]:
     ours, theirs = mp.Pipe()
     process = mp.get_context("spawn").Process(target=_started, args=(theirs, watch, given))
     process.start()
+    theirs.close()  # so that its end is seen here
     ours.recv()
     try:
         yield found

@@ -3,7 +3,8 @@
     python benchmarks/serve_load.py --bundle out/bundle --mode soak --seconds 1200
 
 soak          even arrivals at 80 % of capacity: errors, how long requests take beside an idle server, memory, and
-              what the machine did: a process of high priority notes when it gets no processor in time
+              what the machine did: a process of high priority notes when it gets no processor in time, and the
+              server's metrics say how long a step took in each second
 overload      ten times as many as can be served: statuses, goodput, how quickly refusals and /health answer
 mixed         a request of 5 steps, alone and beside some of 1,000 steps
 disconnects   clients that leave in the middle: is their place free a step later?

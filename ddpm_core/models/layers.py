@@ -153,7 +153,7 @@ class ResBlock(nn.Module):
         e = self.embed(embedding)  # UNet applies the SiLU before it once for all blocks
         if self.scale_shift:
             # Nichol & Dhariwal 2021, section 3: AdaGN(h, e) = e_scale GroupNorm(h) + e_shift.
-            h = modulated(self.norm2, h, *e.chunk(2, dim=1), in_one=not h.is_cuda)
+            h = modulated(self.norm2, h, *e.chunk(2, dim=1), in_one=h.device.type == "cpu")
         else:
             h = self.norm2(h + e[:, :, None, None])
         y: Tensor = self.skip(resampled(x, self.resample)) + self.conv2(self.dropout(F.silu(h)))
@@ -181,7 +181,7 @@ def _weighed(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
 
 def goes_in_products(x: Tensor, count: int) -> bool:
     """Whether attention among `count` rows is products of its own: on a CPU, where torch's fused kernel is slower."""
-    return count <= FEW and not x.is_cuda and not torch.compiler.is_exporting()
+    return count <= FEW and x.device.type == "cpu" and not torch.compiler.is_exporting()
 
 
 def attended(rows: Tensor, heads: int) -> Tensor:
@@ -196,7 +196,7 @@ def attended(rows: Tensor, heads: int) -> Tensor:
     else:
         q, k, v = apart.unbind(0)
         h = F.scaled_dot_product_attention(q, k, v)
-    return h.transpose(1, 2).reshape(batch, count, -1)
+    return h.transpose(1, 2).reshape(batch, count, heads * width)
 
 
 class Attention(nn.Module):

@@ -73,7 +73,7 @@ class TrajectoryRegression(Config):
 
 @dataclass(frozen=True)
 class DistillationConfig(BaseObjectiveConfig):
-    """The squared error from the answers of a frozen teacher, with the teacher's guidance baked in."""
+    """The squared error from the answers of a frozen teacher, with guidance in its answers."""
 
     kind: Literal["distillation"]
     teacher: TeacherConfig

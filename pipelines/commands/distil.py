@@ -89,7 +89,7 @@ def add_to(verbs: Verbs) -> None:
     verb.add_argument("--updates", type=int, help="of the weights (default: guidance 100, trajectories 250)")
     verb.add_argument("--lr", type=float, help="learning rate (default: guidance 7e-4, trajectories 1e-3)")
     verb.add_argument("--ema", type=float, help="decay of the averages (default: guidance 0.97, trajectories 0.975)")
-    verb.add_argument("--trajectories", type=int, default=4096, metavar="N", help="of the teacher (default: 4096)")
+    verb.add_argument("--trajectories", type=int, default=3072, metavar="N", help="of the teacher (default: 3072)")
     verb.add_argument("--teacher-steps", type=int, default=8, metavar="K", help="of a trajectory (default: 8)")
     verb.add_argument("--seed", type=int, default=0, help="of data order, levels and noise (default: 0)")
     verb.add_argument("--no-judge", action="store_true", help="train and export alone")

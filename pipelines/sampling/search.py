@@ -1,6 +1,6 @@
 """A search for how a bundle samples best within so many network evaluations: coordinate descent on a score.
 
-One choice at a time is varied (the sampler, its levels, the weight of guidance, the interval of guidance), all else is
+One choice at a time is varied (the weight of guidance, its interval, the sampler, its levels), all else is
 kept, and the best of the candidates is taken; the search ends when no choice can be bettered, or the time is over.
 """
 
@@ -69,7 +69,7 @@ def search(start: Choice, model: Model, evaluations: int, score: Score, seconds:
     until = monotonic() + seconds
     seen = {begun: score(begun)}
     best, varied_since = begun, 0
-    coordinates = (_weights, _intervals, _samplers, _levels)  # the fewest candidates first
+    coordinates = (_weights, _intervals, _samplers, _levels)  # guidance first: it changes most
     while varied_since < len(coordinates):
         for vary in coordinates:
             before = best

@@ -71,6 +71,13 @@ def test_attention_without_gradients_has_the_same_bits_in_parts(monkeypatch: pyt
 
 
 @pytest.mark.parametrize("training", [False, True])
+def test_attention_answers_no_pictures_and_the_shapes_of_the_meta_device(training: bool) -> None:
+    attention = Attention(8, heads=2, groups=2).train(training)
+    assert attention(torch.zeros(0, 8, 3, 4)).shape == (0, 8, 3, 4)
+    assert attention.to("meta")(torch.zeros(2, 8, 3, 4, device="meta")).shape == (2, 8, 3, 4)
+
+
+@pytest.mark.parametrize("training", [False, True])
 @pytest.mark.parametrize(("side", "fused"), [(32, False), (33, True)])
 def test_attention_over_many_pixels_is_always_the_fused_one(
     monkeypatch: pytest.MonkeyPatch, side: int, fused: bool, training: bool

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from ddpm_core.errors import DeviceError
+from ddpm_core.models.layers import Attention
 from ddpm_core.objectives.batch import Batch
 from ddpm_core.training import compiled
 from ddpm_core.training.compiled import (
@@ -54,6 +55,21 @@ def test_operations_are_those_of_the_layers_for_forward_and_twice_for_backward()
 
     forward = 2 * (5 * 3 * 9 * 16) + 2 * (80 * 7)
     assert operations(Two, Batch(torch.ones(2, 3, 4, 4), {}), 8) == 3 * 8 * forward
+
+
+def test_operations_of_attention_are_those_of_its_products() -> None:
+    """8 channels and 12 pixels: the maps before and after, q k^T, and the weights with v."""
+
+    class Attends(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.attention = Attention(8, heads=2, groups=2)
+
+        def forward(self, x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
+            return self.attention(x)
+
+    forward = 2 * 12 * 8 * (3 * 8 + 8) + 2 * 2 * 12 * 12 * 8
+    assert operations(Attends, Batch(torch.ones(2, 8, 3, 4), {}), 8) == 3 * 8 * forward
 
 
 @pytest.mark.parametrize("device", [tiny.CPU, CUDA], ids=str)
