@@ -23,15 +23,15 @@ CHANGES: dict[str, dict[str, dict[str, Any]]] = {
 }
 ABLATION = tuple(name for name in CHANGES if name not in (OURS, "ours, without labels"))
 BRIEF = {"warmup_steps": 30, "ema_decay": 0.98}
-LONGER = {"lr": 1.4e-3, "warmup_steps": 50, "ema_decay": 0.985}  # of more and smaller batches
+SMALL_BATCHES = {"lr": 1.4e-3, "warmup_steps": 50, "ema_decay": 0.985}
 PLANNED: dict[str, dict[str, dict[str, Any]]] = {
     "ours, planned for 200 updates": {"train": {"steps": 200, **BRIEF}},
     "ours, planned for 240 updates": {"train": {"steps": 240, **BRIEF}},
     "ours, refine 16, planned for 200 updates": {"model": {"refine": 16}, "train": {"steps": 200, **BRIEF}},
-    "ours, batches of 32, planned for 380 updates": {"train": {"batch_size": 32, "steps": 380, **LONGER}},
-    "ours, batches of 16, planned for 560 updates": {"train": {"batch_size": 16, "steps": 560, **LONGER}},
+    "ours, batches of 32, planned for 380 updates": {"train": {"batch_size": 32, "steps": 380, **SMALL_BATCHES}},
+    "ours, batches of 16, planned for 560 updates": {"train": {"batch_size": 16, "steps": 560, **SMALL_BATCHES}},
 }
-"""Trainings that anneal early, and one with the branch at full size."""
+"""Trainings whose rate falls to 0 early, also with the branch at full size and with smaller batches."""
 
 
 def diffusers_network(side: int, widths: tuple[int, ...], attends: tuple[int, ...], **more: Any) -> dict[str, Any]:

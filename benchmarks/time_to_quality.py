@@ -240,9 +240,7 @@ def main() -> int:
     parser.add_argument("--project", type=Path, default=Path(), help="with out/reference and data/shards")
     parser.add_argument("--state", type=Path, help="where trainings lie that are not done")
     parser.add_argument("--sides", nargs="+", choices=NAMES, default=NAMES)
-    parser.add_argument(
-        "--seed", type=int, default=0, help="of the trainings; give each a --state and --csv of its own"
-    )
+    parser.add_argument("--seed", type=int, default=0, help="of the trainings; use another --state and --csv for each")
     parser.add_argument("--seconds", type=float, default=float("inf"), help="take no turn after so many")
     parser.add_argument("--pause", type=Path, default=Path("pause"), help="take no turn while this file is there")
     parser.add_argument("--page", action="store_true", help="train nothing")

@@ -39,7 +39,7 @@ def test_attention_in_products_is_the_fused_one_and_so_are_its_gradients(
     nn.init.normal_(attention.out.weight, std=0.2)
     x, upstream = torch.randn((2, 5, 24, *shape), dtype=torch.float64)
     answers = []
-    for rows in (0, layers.FEW):  # up to so many in products
+    for rows in (0, layers.FEW):  # attention among at most this many pixels uses matrix products
         monkeypatch.setattr(layers, "FEW", rows)
         attention.zero_grad(set_to_none=True)
         attention.to(torch.float64 if not rows or dtype == torch.float64 else torch.float32)
