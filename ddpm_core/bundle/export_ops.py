@@ -16,17 +16,28 @@ op: Any = opset18
 def group_norm(
     x: Any, groups: int, weight: Any = None, bias: Any = None, eps: float = 1e-5, _cudnn: bool = True
 ) -> Any:
-    """By InstanceNormalization: of the channels themselves where each is a group, else of groups as channels."""
+    """By InstanceNormalization: of the channels themselves where each is a group, else of groups as channels.
+
+    Then BatchNormalization with mean 0 and variance 1 scales and shifts the channels in one pass.
+    """
     channels, sides = x.shape[1], x.shape[2:]
     if groups == channels and weight is not None and bias is not None and sides:
         return op.InstanceNormalization(x, weight, bias, epsilon=eps)
-    one, zero = op.Constant(value_floats=[1.0] * groups), op.Constant(value_floats=[0.0] * groups)
     rows = op.Reshape(x, op.Constant(value_ints=[0, groups, -1]))
-    y = op.Reshape(op.InstanceNormalization(rows, one, zero, epsilon=eps), _shape_of(x))
-    of_channels = op.Constant(value_ints=[channels] + [1] * len(sides))
-    if weight is not None:
-        y = op.Mul(y, op.Reshape(weight, of_channels))
-    return y if bias is None else op.Add(y, op.Reshape(bias, of_channels))
+    y = op.Reshape(op.InstanceNormalization(rows, _ones(groups), _zeros(groups), epsilon=eps), _shape_of(x))
+    if weight is None and bias is None:
+        return y
+    weight = _ones(channels) if weight is None else weight
+    bias = _zeros(channels) if bias is None else bias
+    return op.BatchNormalization(y, weight, bias, _zeros(channels), _ones(channels), epsilon=0.0)
+
+
+def _ones(count: int) -> Any:
+    return op.Constant(value_floats=[1.0] * count)
+
+
+def _zeros(count: int) -> Any:
+    return op.Constant(value_floats=[0.0] * count)
 
 
 def _shape_of(x: Any) -> Any:

@@ -71,14 +71,17 @@ def test_a_unet_asks_for_no_shape_and_scales_a_norm_once() -> None:
     assert count["Shape"] == count["Slice"] == count["Squeeze"] == 0
     assert count["Softmax"] > 0
     assert _largest_products(nodes) == count["InstanceNormalization"]
+    assert count["BatchNormalization"] > 0
 
 
 def _largest_products(nodes: Any) -> int:
-    """Products that follow a normalisation in its own shape: one of each."""
+    """Scales that follow a normalisation in its own shape, by a product or with a shift in one pass: one of each."""
     after = {node.output[0] for node in nodes if node.op_type == "InstanceNormalization"}
     after |= {node.output[0] for node in nodes if node.op_type == "Reshape" and node.input[0] in after}
-    scaled = {node.output[0] for node in nodes if node.op_type == "Mul" and after & set(node.input)}
+    scales = ("Mul", "BatchNormalization")
+    scaled = {node.output[0] for node in nodes if node.op_type in scales and after & set(node.input)}
     moved = {node.output[0] for node in nodes if node.op_type == "Add" and scaled & set(node.input)}
+    moved |= {node.output[0] for node in nodes if node.op_type == "BatchNormalization"}
     again = [node for node in nodes if node.op_type == "Mul" and moved & set(node.input)]
     sigmoids = {node.output[0] for node in nodes if node.op_type == "Sigmoid"}
     return len(scaled) + sum(not sigmoids & set(node.input) for node in again)
