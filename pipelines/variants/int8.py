@@ -7,7 +7,7 @@ works on x is quantised: the layers of the time and the conditions are small, an
 import contextlib
 import logging
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -69,7 +69,7 @@ class Quantiser:
         if not self.work:
             raise ExportError("int8: the network must have a convolution or a product with weights, got none")
 
-    def int8(self, names: Iterable[str]) -> bytes:
+    def int8(self, names: Collection[str]) -> bytes:
         with _quiet():
             quantiser = QDQQuantizer(
                 onnx.load_from_string(self._prepared),
@@ -85,6 +85,7 @@ class Quantiser:
             )
             quantiser.quantize_model()
         model = quantiser.model.model
+        _read_exactly(model.graph, set(names))
         # The table of weights that an export writes there names float32 tensors that are gone.
         del model.metadata_props[:]
         model.doc_string, model.producer_name, model.producer_version = "", "ddpm", ""
@@ -147,6 +148,19 @@ def _named(model: bytes) -> bytes:
     for number, node in enumerate(content.graph.node):
         node.name = node.name or f"node/{number}"
     return bytes(content.SerializeToString(deterministic=True))
+
+
+def _read_exactly(graph: Any, names: set[str]) -> None:
+    """What a node in int8 reads in 8 bits, the others read as it was: the quantiser gives all of them the 8 bits."""
+    made_by = {output: node for node in graph.node for output in node.output}
+    for node in graph.node:
+        for place, name in enumerate(node.input if node.name not in names else ()):
+            source = made_by.get(name)
+            if source is None or source.op_type != "DequantizeLinear" or source.input[0] not in made_by:
+                continue
+            exact = made_by[source.input[0]].input[0]
+            if exact not in made_by or made_by[exact].name not in names:
+                node.input[place] = exact
 
 
 def _candidates(model: Any) -> dict[str, int]:

@@ -14,7 +14,7 @@ from pipelines.shards.archive import Split
 from pipelines.variants.build import int8_bundle
 from pipelines.variants.int8 import Quantiser, int8_within
 from pipelines.variants.parity import answers, errors
-from pipelines.variants.probes import probes_of
+from pipelines.variants.probes import Probe, probes_of
 from tests.support.tiny_bundle import tiny_bundle, tiny_sample_config, tiny_spec
 
 
@@ -68,6 +68,33 @@ def test_a_narrow_limit_keeps_the_layer_that_costs_most_error_for_its_work(probe
     made = int8_within(bundle.model, calibration, probes, max(wide.errors) * 0.999)
     assert made.kept == (worst,)
     assert max(made.errors) < max(wide.errors)
+
+
+def test_who_computes_in_float32_reads_what_was_not_rounded() -> None:
+    """h is read by a convolution in int8, with small answers, and by a sum that must not see the 8 bits."""
+    model, x = _with_residual(1e-3), np.random.default_rng(0).normal(size=(4, 3, 8, 8)).astype(np.float32)
+    probes = [Probe(1, 1.0, {"x": x})]
+    quantiser = Quantiser(model, probes)
+    (difference,) = errors(answers(quantiser.int8(list(quantiser.work)), probes), answers(model, probes), probes)
+    assert 0 < difference < 1e-3
+    assert np.ptp(2 * x) / 255 > 0.02  # a step of h in 8 bits, whose root mean square is 0.3 of it
+
+
+def _with_residual(size: float) -> bytes:
+    import onnx
+    from onnx import helper, numpy_helper
+
+    weight = np.random.default_rng(1).normal(size=(3, 3, 3, 3)).astype(np.float32) * np.float32(size)
+    nodes = [
+        helper.make_node("Add", ["x", "x"], ["h"]),
+        helper.make_node("Conv", ["h", "weight", "bias"], ["branch"], pads=[1, 1, 1, 1]),
+        helper.make_node("Add", ["h", "branch"], ["out"]),
+    ]
+    tables = [numpy_helper.from_array(weight, "weight"), numpy_helper.from_array(np.zeros(3, np.float32), "bias")]
+    ends = [helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, ["n", 3, 8, 8]) for name in ("x", "out")]
+    graph = helper.make_graph(nodes, "residual", ends[:1], ends[1:], tables)
+    opsets = [helper.make_opsetid("", 20)]
+    return bytes(helper.make_model(graph, opset_imports=opsets, ir_version=10).SerializeToString())
 
 
 def test_a_limit_that_no_layer_meets_is_refused(probed: Any) -> None:
