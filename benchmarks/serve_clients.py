@@ -7,6 +7,7 @@ import json
 import multiprocessing as mp
 import os
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -64,19 +65,20 @@ def alone(url: str, count: int = 30) -> list[float]:
     return [client.post(**SHORT, seed=i)[2] for i in range(count)]
 
 
-def capacity(url: str, seconds: float) -> float:
-    """Short requests a second where four clients ask one after another."""
-    end, done = time.perf_counter() + seconds, itertools.count()
+def capacity(url: str, seconds: float) -> list[float]:
+    """Short requests a second, in each of the seconds while four clients ask one after another."""
+    began, ends = time.perf_counter(), list[float]()
 
     def ask(number: int) -> None:
         client = Client(url)
-        while time.perf_counter() < end:
+        while time.perf_counter() - began < seconds:
             if client.post(**SHORT, seed=number)[0] == 200:
-                next(done)
+                ends.append(time.perf_counter() - began)
 
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(ask, range(4)))
-    return next(done) / seconds
+    counts = Counter(int(end) for end in ends)
+    return [float(counts[second]) for second in range(int(seconds))]
 
 
 def offered(url: str, rate: float, seconds: float, clients: int) -> list[Answer]:

@@ -180,7 +180,7 @@ def _weighed(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
 
 
 def goes_in_products(x: Tensor, count: int) -> bool:
-    """Whether attention among `count` rows is products of its own: on a CPU, where torch's fused kernel is slower."""
+    """Whether attention among `count` rows is matrix products: on a CPU, where torch's fused kernel is slower."""
     return count <= FEW and x.device.type == "cpu" and not torch.compiler.is_exporting()
 
 

@@ -105,22 +105,15 @@ def int8_within(model: bytes, calibration: Sequence[Probe], probes: Sequence[Pro
         for name, work in quantiser.work.items()
     ]
     order = [each.name for each in sorted(layers, key=lambda each: -(each.error**2) / each.work)]
-    fewest, most = 0, len(order) - 1
-    found = _with_kept(quantiser, order, most, probes, wanted)
-    if max(found.errors) > limit:
-        raise ExportError(
-            f"int8: must have an error of at most {limit:g} at every level, got {max(found.errors):.3g} with a single "
-            "layer quantised; give a larger --limit"
-        )
-    while fewest < most:
-        middle = (fewest + most) // 2
-        tried = _with_kept(quantiser, order, middle, probes, wanted)
-        if max(tried.errors) <= limit:
-            found, most = tried, middle
-        else:
-            fewest = middle + 1
-    log.info("int8: %d of %d layers, error at most %.3g", len(found.quantised), len(order), max(found.errors))
-    return found
+    for count in range(len(order)):  # fewer need not mean more error, so each number is tried
+        found = _with_kept(quantiser, order, count, probes, wanted)
+        if max(found.errors) <= limit:
+            log.info("int8: %d of %d layers, error at most %.3g", len(found.quantised), len(order), max(found.errors))
+            return found
+    raise ExportError(
+        f"int8: must have an error of at most {limit:g} at every level, got {max(found.errors):.3g} with a single "
+        "layer quantised; give a larger --limit"
+    )
 
 
 def _with_kept(
