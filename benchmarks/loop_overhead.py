@@ -2,8 +2,9 @@
 
     python benchmarks/loop_overhead.py --bundle out/bundle
 
-`alone` is measured with a network that answers at once, so that only the loop's own work remains: the difference of
-plans of 10 and of 110 steps. `beside` is measured with the network running between the steps, which empties the caches.
+What a step costs and what is done once a request are told apart by a short and a long plan. `alone` is measured with a
+network that answers at once, so that only the loop's own work remains. `beside` is measured with the network running
+between the steps, which empties the caches.
 """
 
 import argparse
@@ -44,45 +45,59 @@ def seconds_of(run: Callable[[], object]) -> float:
     return time.thread_time() - began
 
 
-def beside(sampler: Sampler, net: Timed, recipe: Recipe, n: int, repeats: int) -> tuple[float, float]:
-    """Seconds a step of the network, and of the loop beside it."""
-    networks, loops = list[float](), list[float]()
+def split(recipes: tuple[Recipe, Recipe], seconds: tuple[float, float]) -> tuple[float, float]:
+    """Seconds a step, and once, by those of a short and a long plan."""
+    short, long = recipes
+    step = (seconds[1] - seconds[0]) / (long.rows - short.rows)
+    return step, seconds[0] - step * short.rows
+
+
+def beside(
+    sampler: Sampler, net: Timed, recipes: tuple[Recipe, Recipe], n: int, repeats: int
+) -> tuple[float, tuple[float, float]]:
+    """Seconds a step of the network, and of the loop beside it by step and once: medians."""
     net.runs = True
-    for _ in range(repeats):
-        net.seconds = 0.0
-        taken = seconds_of(lambda: sampler.sample(recipe, range(n)))
-        networks.append(net.seconds / recipe.rows)
-        loops.append(taken / recipe.rows - networks[-1])
-    return median(networks), median(loops)
+    networks, loops = list[float](), list[float]()
+    for recipe in recipes:
+        spent, rest = list[float](), list[float]()
+        for _ in range(repeats):
+            net.seconds = 0.0
+            taken = seconds_of(partial(sampler.sample, recipe, range(n)))
+            spent.append(net.seconds / recipe.rows)
+            rest.append(taken - net.seconds)
+        networks.append(median(spent))
+        loops.append(median(rest))
+    return median(networks), split(recipes, (loops[0], loops[1]))
 
 
 def alone(sampler: Sampler, net: Timed, recipes: tuple[Recipe, Recipe], n: int, repeats: int) -> tuple[float, float]:
-    """Seconds a step of the loop, and of what is done once, by a short and a long plan: the best of the repeats."""
+    """Seconds a step of the loop and once, without the network: the best of the repeats."""
     net.runs = False
     short, long = (min(seconds_of(partial(sampler.sample, each, range(n))) for _ in range(repeats)) for each in recipes)
-    step = (long - short) / (recipes[1].rows - recipes[0].rows)
-    return step, short - step * recipes[0].rows
+    return split(recipes, (short, long))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--bundle", type=Path, required=True)
-    parser.add_argument("--steps", type=int, default=10, help="beside the network")
+    parser.add_argument("--steps", type=int, default=60, help="of the long plan beside the network")
     parser.add_argument("--repeats", type=int, default=9, help="beside the network")
     args = parser.parse_args()
     sampler = Sampler.open(args.bundle, "cpu")
     net = sampler._net = Timed(sampler.network)
     rows = []
     for kind in SAMPLERS:
-        recipe = sampler.recipe(kind, args.steps, 0.0)
-        plans = sampler.recipe(kind, 10, 0.0), sampler.recipe(kind, 110, 0.0)
+        short, middle, long = (sampler.recipe(kind, steps, 0.0) for steps in (10, args.steps, 110))
         for n in (1, 16):
-            network, loop = beside(sampler, net, recipe, n, args.repeats)
-            step, once = alone(sampler, net, plans, n, 30)
-            shares = [f"{1e6 * each:.0f} µs, {100 * each / network:.2f} %" for each in (step, loop)]
-            rows.append([kind, str(n), f"{1e3 * network:.2f} ms", *shares, f"{1e6 * once:.0f} µs"])
+            network, found = beside(sampler, net, (short, middle), n, args.repeats)
+            each = [alone(sampler, net, (short, long), n, 30), found]
+            steps = [f"{1e6 * step:.0f} µs, {100 * step / network:.2f} %" for step, _ in each]
+            rows.append(
+                [kind, str(n), f"{1e3 * network:.2f} ms", *steps, *(f"{1e6 * once:.0f} µs" for _, once in each)]
+            )
     print(machine("onnxruntime-gpu", "numpy"))
-    print(table(["sampler", "batch", "network", "loop alone", "loop beside it", "once a request"], rows))
+    head = ["sampler", "batch", "network", "loop alone", "loop beside it", "once a request, alone", "beside it"]
+    print(table(head, rows))
 
 
 if __name__ == "__main__":
