@@ -23,9 +23,13 @@ EVALUATIONS, LOOK, BATCH = 25, 128, 64
 
 
 class Scale:
-    """Samples of a side and what they score: a look at 128, and as many as the test split has where it is near."""
+    """Samples of a side and what they score: a look at 128, and as many as the test split has where it is near.
 
-    def __init__(self, project: Path) -> None:
+    `evaluations` of the network a picture are for sides without labels; those with labels sample as params.yaml says.
+    """
+
+    def __init__(self, project: Path, evaluations: int = EVALUATIONS) -> None:
+        self._evaluations = evaluations
         paths = Paths.of(project)
         self._sample, self._spec = load_params(paths.params).sample, read_index(paths.shards).spec
         self._look, self._whole = (Judge(project, n, 0, any_label=True) for n in (LOOK, None))
@@ -41,7 +45,7 @@ class Scale:
             scores = self._whole.measures(np.concatenate([images, self._images(side, LOOK, n)]))
         if not side.conditional:
             del scores["accuracy_asked"]
-        return {"n": n, "evaluations": EVALUATIONS, **scores}
+        return {"n": n, "evaluations": self._evaluations, **scores}
 
     def _as_of_all(self, scores: dict[str, float]) -> dict[str, float]:
         """The ratios with the distance that the look would have at all n: less what real digits' own grows by."""
@@ -72,7 +76,7 @@ class Scale:
                 rescale=guidance.rescale,
             )
         else:
-            sampler, denoise = replace(sampler, steps=EVALUATIONS), bind(net, {}, side.sampled_in)
+            sampler, denoise = replace(sampler, steps=self._evaluations), bind(net, {}, side.sampled_in)
         plan = sampler.plan(schedule, "fixed_small")
         shape = (spec.channels, *(length + 2 * side.padding for length in spec.shape[1:]))
 

@@ -94,7 +94,6 @@ def race(args: argparse.Namespace) -> bool:
 
     from pipelines.shards.archive import read_split
 
-    torch.set_num_threads(int(common.os.environ["OMP_NUM_THREADS"]))
     images = read_split(args.project / "data" / "shards", "train").x
     began, scale = time.monotonic(), Scale(args.project)
     entries = [Entry(name, args.project, args.state, images, args.seed) for name in args.sides]
@@ -112,17 +111,34 @@ def race(args: argparse.Namespace) -> bool:
             entry.save()
             row = judged(entry, scale)
             results.append(args.csv, COLUMNS, row)
-            print(", ".join(f"{name} {results.shown(row[name])}" for name in COLUMNS if name in row), flush=True)
+            say(row)
             entry.due = next_due(entry.name, entry.clock["cpu"])
     for entry in running:
         entry.save()
     return not running
 
 
-def judged(entry: Entry, scale: Any) -> dict[str, Any]:
+def judged_again(args: argparse.Namespace) -> None:
+    """Print what each side scores where it stands, by each number of evaluations."""
+    from quality_judge import Scale
+
+    from pipelines.shards.archive import read_split
+
+    images = read_split(args.project / "data" / "shards", "train").x
+    for name in args.sides:
+        entry = Entry(name, args.project, args.state, images, args.seed)
+        for evaluations in args.again:
+            say(judged(entry, Scale(args.project, evaluations), float("inf")))
+
+
+def say(row: dict[str, Any]) -> None:
+    print(", ".join(f"{name} {results.shown(row[name])}" for name in COLUMNS if name in row), flush=True)
+
+
+def judged(entry: Entry, scale: Any, near: float = NEAR) -> dict[str, Any]:
     clock = entry.clock
     row = {"side": entry.name, "updates": entry.side.updates, "pictures": clock["pictures"]}
-    return {**row, "cpu_seconds": clock["cpu"], "wall_seconds": clock["wall"], **scale.judge(entry.side, NEAR)}
+    return {**row, "cpu_seconds": clock["cpu"], "wall_seconds": clock["wall"], **scale.judge(entry.side, near)}
 
 
 def is_done(name: str, rows: list[dict[str, str]], cpu: float, ended: bool) -> bool:
@@ -244,6 +260,9 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=float("inf"), help="take no turn after so many")
     parser.add_argument("--pause", type=Path, default=Path("pause"), help="take no turn while this file is there")
     parser.add_argument("--page", action="store_true", help="train nothing")
+    parser.add_argument(
+        "--again", type=int, nargs="+", help="train nothing, judge all samples of --state by so many evaluations each"
+    )
     parser.add_argument("--csv", type=Path, default=HERE / "time_to_quality.csv")
     parser.add_argument("--images", type=Path, default=HERE.parent / "docs" / "images", help="where pictures go")
     args = parser.parse_args()
@@ -254,6 +273,10 @@ def main() -> int:
             for peer in ("diffusers", "denoising-diffusion-pytorch"):
                 common.needs(peer)
         print(common.machine("torch", "diffusers", "denoising-diffusion-pytorch"))
+        torch.set_num_threads(int(common.os.environ["OMP_NUM_THREADS"]))
+        if args.again:
+            judged_again(args)
+            return 0
         print("all sides are done" if race(args) else "more to come: run it again")
     rows = results.read(args.csv)
     for file, names in PLOTS.items():
