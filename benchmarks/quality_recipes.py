@@ -29,9 +29,13 @@ PLANNED: dict[str, dict[str, dict[str, Any]]] = {
     "ours, planned for 240 updates": {"train": {"steps": 240, **BRIEF}},
     "ours, refine 16, planned for 200 updates": {"model": {"refine": 16}, "train": {"steps": 200, **BRIEF}},
     "ours, batches of 32, planned for 380 updates": {"train": {"batch_size": 32, "steps": 380, **SMALL_BATCHES}},
+    "ours, one block, batches of 32, planned for 480 updates": {
+        "model": {"blocks": 1},
+        "train": {"batch_size": 32, "steps": 480, **SMALL_BATCHES},
+    },
     "ours, batches of 16, planned for 560 updates": {"train": {"batch_size": 16, "steps": 560, **SMALL_BATCHES}},
 }
-"""Trainings whose rate falls to 0 early, also with the branch at full size and with smaller batches."""
+"""Trainings whose rate falls to 0 early, also with the branch at full size, smaller batches or fewer blocks."""
 
 
 def diffusers_network(side: int, widths: tuple[int, ...], attends: tuple[int, ...], **more: Any) -> dict[str, Any]:
