@@ -21,6 +21,7 @@ from pipelines.sampling.bundle_sampler import Sampler
 from pipelines.sampling.onnx_denoiser import Net
 from pipelines.sampling.recipe import Recipe
 
+SHORT = 10  # steps
 SAMPLERS = ("unipc_2", "ddim", "dpmpp_2m", "ancestral")
 
 
@@ -57,17 +58,14 @@ def beside(
 ) -> tuple[float, tuple[float, float]]:
     """Seconds a step of the network, and of the loop beside it by step and once: medians."""
     net.runs = True
-    networks, loops = list[float](), list[float]()
-    for recipe in recipes:
-        spent, rest = list[float](), list[float]()
-        for _ in range(repeats):
+    network, loops = list[float](), (list[float](), list[float]())
+    for _ in range(repeats):
+        for recipe, loop in zip(recipes, loops, strict=True):
             net.seconds = 0.0
             taken = seconds_of(partial(sampler.sample, recipe, range(n)))
-            spent.append(net.seconds / recipe.rows)
-            rest.append(taken - net.seconds)
-        networks.append(median(spent))
-        loops.append(median(rest))
-    return median(networks), split(recipes, (loops[0], loops[1]))
+            network.append(net.seconds / recipe.rows)
+            loop.append(taken - net.seconds)
+    return median(network), split(recipes, (median(loops[0]), median(loops[1])))
 
 
 def alone(sampler: Sampler, net: Timed, recipes: tuple[Recipe, Recipe], n: int, repeats: int) -> tuple[float, float]:
@@ -83,20 +81,21 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=60, help="of the long plan beside the network")
     parser.add_argument("--repeats", type=int, default=9, help="beside the network")
     args = parser.parse_args()
+    if args.steps <= SHORT:
+        parser.error(f"--steps: must be above {SHORT}, the steps of the short plan, got {args.steps}")
     sampler = Sampler.open(args.bundle, "cpu")
     net = sampler._net = Timed(sampler.network)
     rows = []
     for kind in SAMPLERS:
-        short, middle, long = (sampler.recipe(kind, steps, 0.0) for steps in (10, args.steps, 110))
+        short, middle, long = (sampler.recipe(kind, steps, 0.0) for steps in (SHORT, args.steps, 110))
         for n in (1, 16):
             network, found = beside(sampler, net, (short, middle), n, args.repeats)
             each = [alone(sampler, net, (short, long), n, 30), found]
             steps = [f"{1e6 * step:.0f} µs, {100 * step / network:.2f} %" for step, _ in each]
-            rows.append(
-                [kind, str(n), f"{1e3 * network:.2f} ms", *steps, *(f"{1e6 * once:.0f} µs" for _, once in each)]
-            )
+            once = [f"{1e6 * seconds:.0f} µs" for _, seconds in each]
+            rows.append([kind, str(n), f"{1e3 * network:.2f} ms", *steps, *once])
     print(machine("onnxruntime-gpu", "numpy"))
-    head = ["sampler", "batch", "network", "loop alone", "loop beside it", "once a request, alone", "beside it"]
+    head = ["sampler", "batch", "network", "loop alone", "loop beside it", "once, alone", "once, beside it"]
     print(table(head, rows))
 
 

@@ -29,7 +29,7 @@ class Scale:
     """
 
     def __init__(self, project: Path, evaluations: int = EVALUATIONS) -> None:
-        self._evaluations = evaluations
+        self._steps, self._rows = evaluations, 0
         paths = Paths.of(project)
         self._sample, self._spec = load_params(paths.params).sample, read_index(paths.shards).spec
         self._look, self._whole = (Judge(project, n, 0, any_label=True) for n in (LOOK, None))
@@ -38,14 +38,15 @@ class Scale:
 
     def judge(self, side: Side, near: float) -> dict[str, Any]:
         """Scores, and n: all samples are made where the look gives a ratio below `near`."""
-        images, n = self._images(side, 0, LOOK), LOOK
+        self._rows, n = 0, LOOK
+        images = self._images(side, 0, LOOK)
         scores = self._as_of_all(self._look.measures(images))
         if scores["ratio_train"] < near:
             n = self._whole.n
             scores = self._whole.measures(np.concatenate([images, self._images(side, LOOK, n)]))
         if not side.conditional:
             del scores["accuracy_asked"]
-        return {"n": n, "evaluations": self._evaluations, **scores}
+        return {"n": n, "evaluations": round(self._rows / n), **scores}
 
     def _as_of_all(self, scores: dict[str, float]) -> dict[str, float]:
         """The ratios with the distance that the look would have at all n: less what real digits' own grows by."""
@@ -58,8 +59,14 @@ class Scale:
 
     def _images(self, side: Side, start: int, stop: int) -> Any:
         net = side.average
+        counting = net.register_forward_hook(self._count)
         parts = [range(first, min(first + BATCH, stop)) for first in range(start, stop, BATCH)]
-        return np.concatenate([self._part(side, net, seeds) for seeds in parts])
+        images = np.concatenate([self._part(side, net, seeds) for seeds in parts])
+        counting.remove()
+        return images
+
+    def _count(self, _net: Any, _given: Any, out: Tensor) -> None:
+        self._rows += len(out)
 
     def _part(self, side: Side, net: Any, seeds: range) -> Any:
         spec, schedule, sampler = self._spec, side.parameterisation.schedule, self._sample.sampler
@@ -76,7 +83,7 @@ class Scale:
                 rescale=guidance.rescale,
             )
         else:
-            sampler, denoise = replace(sampler, steps=self._evaluations), bind(net, {}, side.sampled_in)
+            sampler, denoise = replace(sampler, steps=self._steps), bind(net, {}, side.sampled_in)
         plan = sampler.plan(schedule, "fixed_small")
         shape = (spec.channels, *(length + 2 * side.padding for length in spec.shape[1:]))
 

@@ -2,13 +2,14 @@
 
     .venv-peers/bin/python benchmarks/time_to_quality.py --state /tmp/ttq --seconds 600    # again, until all are done
     .venv-peers/bin/python benchmarks/time_to_quality.py --page                            # the table and the picture
+    .venv-peers/bin/python benchmarks/time_to_quality.py --state /tmp/ttq --sides SIDE --again 10 25 50   # evaluations
 
 One process, one thread. The sides take turns, always the one that has had the fewest CPU seconds. Each is judged at
 times that grow as a geometric series, by its averaged weights, which its clock does not count: as many samples as the
-test split has, by the sampler of params.yaml with 25 evaluations of the network a picture, scored by the project's
-own reference. A look at 128 of them comes first, and the others are made where that lies near the limit. A peer is
-stopped at 5 times our seconds, ours with one choice taken back at 3 times. A side's state lies in --state, its curve
-in the CSV, so a run that was ended goes on where it stood.
+test split has, by the sampler of params.yaml (without labels with 25 evaluations of the network a picture), scored by
+the project's own reference. A look at 128 of them comes first, and the others are made where that lies near the limit.
+A peer is stopped at 5 times our seconds, ours with one choice taken back at 3 times. A side's state lies in --state,
+its curve in the CSV, so a run that was ended goes on where it stood.
 """
 
 import argparse
@@ -92,11 +93,7 @@ def race(args: argparse.Namespace) -> bool:
     """Let the sides take turns while there is time; whether all are done."""
     from quality_judge import Scale
 
-    from pipelines.shards.archive import read_split
-
-    images = read_split(args.project / "data" / "shards", "train").x
-    began, scale = time.monotonic(), Scale(args.project)
-    entries = [Entry(name, args.project, args.state, images, args.seed) for name in args.sides]
+    began, scale, entries = time.monotonic(), Scale(args.project), opened(args)
     while True:
         rows = results.read(args.csv)
         running = [entry for entry in entries if not is_done(entry.name, rows, entry.clock["cpu"], entry.side.ended)]
@@ -122,13 +119,19 @@ def judged_again(args: argparse.Namespace) -> None:
     """Print what each side scores where it stands, by each number of evaluations."""
     from quality_judge import Scale
 
+    entries, scales = opened(args), [Scale(args.project, evaluations) for evaluations in args.again]
+    for entry in entries:
+        if entry.side.conditional or not entry.clock["cpu"]:
+            raise SystemExit(f"--again: needs a side without labels that was trained in --state, got {entry.name!r}")
+        for scale in scales:
+            say(judged(entry, scale, float("inf")))
+
+
+def opened(args: argparse.Namespace) -> list[Entry]:
     from pipelines.shards.archive import read_split
 
     images = read_split(args.project / "data" / "shards", "train").x
-    for name in args.sides:
-        entry = Entry(name, args.project, args.state, images, args.seed)
-        for evaluations in args.again:
-            say(judged(entry, Scale(args.project, evaluations), float("inf")))
+    return [Entry(name, args.project, args.state, images, args.seed) for name in args.sides]
 
 
 def say(row: dict[str, Any]) -> None:

@@ -105,7 +105,7 @@ def int8_within(model: bytes, calibration: Sequence[Probe], probes: Sequence[Pro
         for name, work in quantiser.work.items()
     ]
     order = [each.name for each in sorted(layers, key=lambda each: -(each.error**2) / each.work)]
-    for count in range(len(order)):  # fewer need not mean more error, so each number is tried
+    for count in range(len(order)):  # the error does not always fall as more stay in float32
         found = _with_kept(quantiser, order, count, probes, wanted)
         if max(found.errors) <= limit:
             log.info("int8: %d of %d layers, error at most %.3g", len(found.quantised), len(order), max(found.errors))
@@ -144,16 +144,21 @@ def _named(model: bytes) -> bytes:
 
 
 def _read_exactly(graph: Any, names: set[str]) -> None:
-    """What a node in int8 reads in 8 bits, the others read as it was: the quantiser gives all of them the 8 bits."""
+    """Let nodes in float32 read what was not rounded: the quantiser gives the 8 bits to all that read a tensor.
+
+    What a node in int8 writes has 8 bits alone, so it stays rounded for all.
+    """
     made_by = {output: node for node in graph.node for output in node.output}
+    exact: dict[str, str] = {}  # by the name of its rounded copy
     for node in graph.node:
-        for place, name in enumerate(node.input if node.name not in names else ()):
-            source = made_by.get(name)
-            if source is None or source.op_type != "DequantizeLinear" or source.input[0] not in made_by:
-                continue
-            exact = made_by[source.input[0]].input[0]
-            if exact not in made_by or made_by[exact].name not in names:
-                node.input[place] = exact
+        rounding = made_by.get(node.input[0]) if node.op_type == "DequantizeLinear" else None
+        if rounding is not None:  # weights are rounded by no node
+            source = made_by.get(rounding.input[0])
+            if source is None or source.name not in names:
+                exact[node.output[0]] = rounding.input[0]
+    for node in graph.node:
+        if node.name not in names:
+            node.input[:] = [exact.get(name, name) for name in node.input]
 
 
 def _candidates(model: Any) -> dict[str, int]:

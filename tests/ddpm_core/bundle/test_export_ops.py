@@ -31,6 +31,7 @@ class Forms(nn.Module):
         x = x + 0.001 * t[:, None, None, None]
         norms = [F.group_norm(x, groups, self.weight, self.bias, 1e-3) for groups in (1, 2, 4)]
         norms += [F.group_norm(x, 4), F.group_norm(x, 2, self.weight), F.group_norm(x.flatten(2), 2).view_as(x)]
+        norms += [F.group_norm(x, 2, bias=self.bias), F.group_norm(x.flatten(2), 2, self.weight, self.bias).view_as(x)]
         q, k, v = (part.view(-1, 2, 2, 36).transpose(2, 3) for part in (x, x.sin(), x.cos()))
         mixed = [
             F.scaled_dot_product_attention(q, k, v),

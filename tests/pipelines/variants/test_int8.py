@@ -11,8 +11,9 @@ from ddpm_core.bundle.format import read_bundle
 from ddpm_core.errors import DataError, ExportError, IntegrityError, ParamsError
 from pipelines.sampling.bundle_sampler import Sampler
 from pipelines.shards.archive import Split
+from pipelines.variants import int8
 from pipelines.variants.build import int8_bundle
-from pipelines.variants.int8 import Quantiser, int8_within
+from pipelines.variants.int8 import Quantised, Quantiser, int8_within
 from pipelines.variants.parity import answers, errors
 from pipelines.variants.probes import Probe, probes_of
 from tests.support.tiny_bundle import tiny_bundle, tiny_sample_config, tiny_spec
@@ -72,23 +73,58 @@ def test_a_narrow_limit_keeps_the_layer_that_costs_most_error_for_its_work(probe
 
 def test_who_computes_in_float32_reads_what_was_not_rounded() -> None:
     """h is read by a convolution in int8, with small answers, and by a sum that must not see the 8 bits."""
-    model, x = _with_residual(1e-3), np.random.default_rng(0).normal(size=(4, 3, 8, 8)).astype(np.float32)
-    probes = [Probe(1, 1.0, {"x": x})]
+    model, probes = _with_residual(1e-3), _probes_of_residual()
     quantiser = Quantiser(model, probes)
     (difference,) = errors(answers(quantiser.int8(list(quantiser.work)), probes), answers(model, probes), probes)
-    assert 0 < difference < 1e-3
-    assert np.ptp(2 * x) / 255 > 0.02  # a step of h in 8 bits, whose root mean square is 0.3 of it
+    h = 2 * probes[0].feeds["x"]
+    assert 0 < difference < 0.1 * _step(h) / 12**0.5  # as large as rounding h to 8 bits would make it
 
 
-def _with_residual(size: float) -> bytes:
+def test_a_layer_in_int8_reads_the_input_rounded_and_is_read_rounded_itself() -> None:
+    import onnx
+
+    quantiser = Quantiser(_with_residual(1.0, twice=False), _probes_of_residual())
+    nodes = {node.name: node for node in onnx.load_from_string(quantiser.int8(list(quantiser.work))).graph.node}
+    made_by = {output: node for node in nodes.values() for output in node.output}
+    layer, total = nodes["layer"], nodes["total"]
+    assert [made_by[name].op_type for name in layer.input] == ["DequantizeLinear"] * 3
+    assert total.input[0] == "x"  # which the layer reads too
+    assert made_by[made_by[total.input[1]].input[0]].input[0] == layer.output[0]
+
+
+def test_the_fewest_layers_stay_in_float32_where_the_error_does_not_fall_with_each(
+    probed: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundle, calibration, probes = probed
+    found = {
+        count: Quantised(b"", (), ("",) * count, (error,)) for count, error in enumerate([0.3, 0.1, 0.3, 0.3, 0.1, 0.1])
+    }
+    monkeypatch.setattr(Quantiser, "int8", lambda *_: bundle.model)
+    monkeypatch.setattr(int8, "_candidates", lambda _: dict.fromkeys("abcdef", 1))
+    monkeypatch.setattr(int8, "_with_kept", lambda _quantiser, _order, count, *_: found[count])
+    assert int8_within(bundle.model, calibration, probes, 0.2) is found[1]
+
+
+def _probes_of_residual() -> list[Probe]:
+    return [Probe(1, 1.0, {"x": np.random.default_rng(0).normal(size=(4, 3, 8, 8)).astype(np.float32)})]
+
+
+def _step(values: Any) -> float:
+    """Of 8 bits over the range of the values."""
+    return float(np.ptp(values)) / 255
+
+
+def _with_residual(size: float, twice: bool = True) -> bytes:
+    """out = h + convolution(h), where h is 2 x or x itself."""
     import onnx
     from onnx import helper, numpy_helper
 
     weight = np.random.default_rng(1).normal(size=(3, 3, 3, 3)).astype(np.float32) * np.float32(size)
+    h = "h" if twice else "x"
     nodes = [
-        helper.make_node("Add", ["x", "x"], ["h"]),
-        helper.make_node("Conv", ["h", "weight", "bias"], ["branch"], pads=[1, 1, 1, 1]),
-        helper.make_node("Add", ["h", "branch"], ["out"]),
+        *([helper.make_node("Add", ["x", "x"], ["h"])] if twice else []),
+        helper.make_node("Conv", [h, "weight", "bias"], ["branch"], "layer", pads=[1, 1, 1, 1]),
+        helper.make_node("Add", [h, "branch"], ["out"], "total"),
     ]
     tables = [numpy_helper.from_array(weight, "weight"), numpy_helper.from_array(np.zeros(3, np.float32), "bias")]
     ends = [helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, ["n", 3, 8, 8]) for name in ("x", "out")]
