@@ -67,18 +67,20 @@ def test_attention_that_has_no_form_here_is_refused_by_name() -> None:
 def test_a_unet_asks_for_no_shape_and_scales_a_norm_once() -> None:
     import onnx
 
-    nodes = onnx.load_from_string(export_onnx(tiny_unet(tiny_spec()), tiny_spec(), opset=20)).graph.node
+    graph = onnx.load_from_string(export_onnx(tiny_unet(tiny_spec()), tiny_spec(), opset=20)).graph
+    nodes, weights = graph.node, {each.name for each in graph.initializer}
     count = Counter(node.op_type for node in nodes)
     assert count["Shape"] == count["Slice"] == count["Squeeze"] == 0
     assert count["Softmax"] > 0
     assert _largest_products(nodes) == count["InstanceNormalization"]
+    products = [node for node in nodes if node.op_type == "Mul" and _normalised(nodes) & set(node.input)]
+    assert not any(weights & set(node.input) for node in products)  # weights scale and shift in one pass
     assert count["BatchNormalization"] > 0
 
 
 def _largest_products(nodes: Any) -> int:
     """Scales that follow a normalisation in its own shape, by a product or with a shift in one pass: one of each."""
-    after = {node.output[0] for node in nodes if node.op_type == "InstanceNormalization"}
-    after |= {node.output[0] for node in nodes if node.op_type == "Reshape" and node.input[0] in after}
+    after = _normalised(nodes)
     scales = ("Mul", "BatchNormalization")
     scaled = {node.output[0] for node in nodes if node.op_type in scales and after & set(node.input)}
     moved = {node.output[0] for node in nodes if node.op_type == "Add" and scaled & set(node.input)}
@@ -86,3 +88,9 @@ def _largest_products(nodes: Any) -> int:
     again = [node for node in nodes if node.op_type == "Mul" and moved & set(node.input)]
     sigmoids = {node.output[0] for node in nodes if node.op_type == "Sigmoid"}
     return len(scaled) + sum(not sigmoids & set(node.input) for node in again)
+
+
+def _normalised(nodes: Any) -> set[str]:
+    """What normalisations write, and the same in its own shape."""
+    found = {node.output[0] for node in nodes if node.op_type == "InstanceNormalization"}
+    return found | {node.output[0] for node in nodes if node.op_type == "Reshape" and node.input[0] in found}
