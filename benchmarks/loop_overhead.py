@@ -2,9 +2,9 @@
 
     python benchmarks/loop_overhead.py --bundle out/bundle
 
-What a step costs and what is done once a request are told apart by a short and a long plan. `alone` is measured with a
-network that answers at once, so that only the loop's own work remains. `beside` is measured with the network running
-between the steps, which empties the caches.
+A short and a long plan separate the time of a step from what is done once a request. `alone` is measured with a network
+that answers at once, so that only the loop's own work remains. `beside` is measured with the network running between
+the steps, which empties the caches.
 """
 
 import argparse
@@ -47,7 +47,7 @@ def seconds_of(run: Callable[[], object]) -> float:
 
 
 def split(recipes: tuple[Recipe, Recipe], seconds: tuple[float, float]) -> tuple[float, float]:
-    """Seconds a step, and once, by those of a short and a long plan."""
+    """Seconds a step, and once a request, from those of a short and a long plan."""
     short, long = recipes
     step = (seconds[1] - seconds[0]) / (long.rows - short.rows)
     return step, seconds[0] - step * short.rows
@@ -56,7 +56,7 @@ def split(recipes: tuple[Recipe, Recipe], seconds: tuple[float, float]) -> tuple
 def beside(
     sampler: Sampler, net: Timed, recipes: tuple[Recipe, Recipe], n: int, repeats: int
 ) -> tuple[float, tuple[float, float]]:
-    """Seconds a step of the network, and of the loop beside it by step and once: medians."""
+    """Seconds a step of the network, and of the loop beside it: a step, and once a request. Medians."""
     net.runs = True
     network, loops = list[float](), (list[float](), list[float]())
     for _ in range(repeats):
@@ -69,7 +69,7 @@ def beside(
 
 
 def alone(sampler: Sampler, net: Timed, recipes: tuple[Recipe, Recipe], n: int, repeats: int) -> tuple[float, float]:
-    """Seconds a step of the loop and once, without the network: the best of the repeats."""
+    """Seconds of the loop without the network: a step, and once a request. The best of the repeats."""
     net.runs = False
     short, long = (min(seconds_of(partial(sampler.sample, each, range(n))) for _ in range(repeats)) for each in recipes)
     return split(recipes, (short, long))

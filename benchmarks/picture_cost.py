@@ -4,7 +4,7 @@
 
 The first sample of each sets up and is not counted. The ratio is to the first bundle, by turns. With --diffusers, in
 the environment of `make install-peers`, the network of diffusers that came nearest in five times our training
-(time_to_quality.py) takes part, with random weights, by its own DPM-Solver++ in 25 steps, as it was judged.
+(time_to_quality.py) takes part, with random weights, by its own DPM-Solver++ in 25 steps.
 """
 
 import argparse

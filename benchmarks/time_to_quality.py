@@ -264,7 +264,10 @@ def main() -> int:
     parser.add_argument("--pause", type=Path, default=Path("pause"), help="take no turn while this file is there")
     parser.add_argument("--page", action="store_true", help="train nothing")
     parser.add_argument(
-        "--again", type=int, nargs="+", help="train nothing, judge all samples of --state by so many evaluations each"
+        "--again",
+        type=int,
+        nargs="+",
+        help="train nothing; judge the sides as trained, by so many evaluations each",
     )
     parser.add_argument("--csv", type=Path, default=HERE / "time_to_quality.csv")
     parser.add_argument("--images", type=Path, default=HERE.parent / "docs" / "images", help="where pictures go")
