@@ -7,6 +7,10 @@ from typing import ClassVar, Literal
 from ddpm_core.checks import Checks, Config, not_negative, open_fraction
 
 SplitName = Literal["train", "test"]
+SIDES: dict[str, SplitName] = {
+    "train": "train", "test": "test", "validation": "test", "valid": "test", "val": "test", "dev": "test",
+}  # fmt: skip
+"""The side of data that lie in a file or folder of such a name, where a source goes by names."""
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,8 @@ def choose(seen: PictureProfile, path: str, device: str, wanted: OwnPreset | Non
         labels, why_labels = _labels_of(wanted, labels, why_labels)
     n = seen.usable
     fraction = 0.2 if 0.2 * n >= _MANY_TEST else 0.3
-    test = round(fraction * n)
+    split = seen.split if labels == "folders" else None  # the folders' own
+    test = round(fraction * n) if split is None else round(split.held_out * seen.usable_share)
     train = n - test
     grey = seen.coloured < 0.01
     preset = wanted or (None if grey else own_preset("small-colour" if labels == "none" else "small-colour-labels"))
@@ -49,7 +50,8 @@ def choose(seen: PictureProfile, path: str, device: str, wanted: OwnPreset | Non
         Choice("source.channels", "grey" if grey else "rgb", f"{seen.coloured:.0%} of the pictures have colour"),
         Choice("source.clusters", clusters, _words_of_clusters(clusters)),
         *(_fit(seen) if size == side else ()),
-        Choice("split.test_fraction", fraction, f"about {test} pictures to judge with, {train} to learn from"),
+        Choice("split.test_fraction", fraction, f"about {test} pictures to judge with, {train} to learn from"
+               + (", as their folders say; the share itself is not used" if split else "")),
         *_contract(seen, labels),
         Choice("model.multipliers", [1, 2] if side <= 32 else [1, 2, 2]),
         Choice("model.attention_levels", [1] if side <= 32 else [2]),
@@ -97,7 +99,11 @@ def _found(seen: PictureProfile) -> Iterator[str]:
     if seen.classes:
         sizes = sorted(seen.classes.values())
         word = "folders" if seen.given.kind == "image_folder" else "labels"
+        word = "classes of folders in them" if seen.split is not None else word
         yield f"{len(sizes)} {word} of {sizes[0]} to {sizes[-1]} pictures, {seen.outside} pictures outside of them"
+    if seen.split is not None:
+        told = ", ".join(f"{name} ({count})" for name, count in seen.split.sides.items())
+        yield f"the folders {told} are the sides of a split, not classes"
     if seen.refused:
         shown = "; ".join(f"{each.name}: {each.reason}" for each in seen.refused[:3])
         yield f"{len(seen.refused)} of {seen.looked} files cannot be used ({shown})"
@@ -111,12 +117,19 @@ def _label_value(seen: PictureProfile, labels: str) -> str | None:
     """What section source says where there are labels, and where there are none."""
     if labels == "none":
         return seen.given.without_labels
-    return "folders" if seen.given.kind == "image_folder" else seen.given.label_value
+    if seen.given.kind == "image_folder":
+        return "folders" if seen.split is None else "split_folders"
+    return seen.given.label_value
 
 
 def _labels(seen: PictureProfile) -> tuple[str, str]:
     """`folders` stands for labels of any source."""
     word = "folders" if seen.given.kind == "image_folder" else "labels"
+    if len(seen.classes) < 2 and seen.split is not None:
+        return (
+            "none",
+            f"the folders {seen.split.names} are the sides of a split, and no folders of classes repeat in them",
+        )
     if len(seen.classes) < 2:
         return "none", "there are no class folders" if word == "folders" else "there are not two labels or more"
     all_of_them = len(seen.classes)
@@ -269,6 +282,11 @@ def _warnings(seen: PictureProfile, labels: str, train: int, test: int, side: in
         yield (
             f"{seen.near:.1%} of the pictures are near duplicates of another. They lie on one side of the split, so "
             "less is left to judge with than their number says, and the model learns them sooner: keep one of each"
+        )
+    if seen.split is not None and labels == "none":
+        yield (
+            f"the folders {seen.split.names} look like a split, but it is not kept: without classes pictures are held out "
+            "by section split. Give every one of them the same sub-folders of classes, or give train alone"
         )
     if labels == "none" and len(seen.classes) >= 2:
         key, value = seen.given.label_key, _label_value(seen, "folders")

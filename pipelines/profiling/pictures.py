@@ -20,6 +20,7 @@ from pipelines.kinds.pictures.rows.likeness import fingerprint, near_duplicates
 from pipelines.kinds.pictures.rows.prepare import pixels_digest
 from pipelines.kinds.pictures.rows.rules import File, Found, Member, Rules
 from pipelines.profiling.picture_sources import ENDINGS, Recognised, recognised
+from pipelines.profiling.split_folders import SplitFolders, split_folders
 
 Pixels = NDArray[np.uint8]
 
@@ -54,6 +55,7 @@ class PictureProfile:
     files: int
     looked: int
     refused: tuple[Refused, ...]
+    split: SplitFolders | None  # where the folders directly below are no classes but train, test and the like
     sides: NDArray[np.int64]  # [n, 2]: width and height as the files have them
     thumbs: Pixels  # [n, 3, 64, 64]
     grain: float  # share of pixels that differ from their right neighbour by one level or more, at the final size
@@ -148,12 +150,16 @@ def profile_if_pictures(path: Path) -> PictureProfile | None:
 
 def _profile(path: Path, given: Recognised, scratch: "tempfile.TemporaryDirectory[str]") -> PictureProfile:
     listing = given.listing(Path(scratch.name))
+    split: SplitFolders | None = None
     if given.kind == "image_folder":
         named = [found for found in listing.found if found.name.lower().endswith(ENDINGS)]
+        split = split_folders([found.name for found in named])
         folders: Counter[str] = Counter(PurePosixPath(found.name).parts[0] for found in named if "/" in found.name)
     else:
         named = list(listing.found)
         folders = Counter(found.class_name for found in named if found.class_name is not None)
+    if split is not None:
+        folders = Counter(split.classes)
     looked, refused, sides, thumbs, contents = 0, [], [], [], []
     megapixels, began = 0.0, time.perf_counter()
     for found in _drawn(listing.found):
@@ -186,6 +192,7 @@ def _profile(path: Path, given: Recognised, scratch: "tempfile.TemporaryDirector
         files=len(listing.found),
         looked=looked,
         refused=tuple(refused),
+        split=split,
         sides=np.array(sides, dtype=np.int64),
         thumbs=np.stack(thumbs),
         grain=_grain(contents, sides),

@@ -133,3 +133,32 @@ def test_a_folder_without_a_readable_picture_is_refused_with_the_reasons(tmp_pat
     (tmp_path / "a.png").write_bytes(b"no picture")
     with pytest.raises(DataError, match=r"none of 1 files could be: not a picture"):
         profile(tmp_path)
+
+
+@pytest.mark.parametrize("names", [("train", "val", "test"), ("Train", "dev")])
+def test_folders_of_a_split_are_no_classes_and_keep_their_sides(names: tuple[str, ...], tmp_path: Path) -> None:
+    for name in names:
+        for kind in ("cat", "dog"):
+            save(tmp_path / name / kind, blobs(20))
+    chosen = chosen_for(tmp_path)
+    held = 40 * (len(names) - 1)
+    assert (chosen.train_count, chosen.test_count) == (40, held)
+    assert values(chosen)["source.labels"] == "split_folders"
+    assert chosen.about.endswith("in 2 classes")
+    why = next(each.why for each in chosen.choices if each.key == "split.test_fraction")
+    assert "the share itself is not used" in why
+    assert any("the folders" in line and "are the sides of a split" in line for line in chosen.found)
+
+
+def test_folders_of_a_split_without_classes_in_them_are_no_classes_either(tmp_path: Path) -> None:
+    for name in ("train", "test"):
+        save(tmp_path / name, blobs(40))
+    chosen = chosen_for(tmp_path)
+    assert values(chosen)["source.labels"] == "none"
+    assert any("train" in line and "it is not kept" in line for line in chosen.warnings)
+
+
+def test_classes_that_are_called_like_a_side_beside_others_are_classes(tmp_path: Path) -> None:
+    for name in ("train", "bus"):
+        save(tmp_path / name, blobs(40))
+    assert values(chosen_for(tmp_path))["source.labels"] == "folders"

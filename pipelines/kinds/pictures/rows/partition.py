@@ -109,5 +109,8 @@ def _classes_together(found: Sequence[Found]) -> Sequence[Found]:
 
 
 def _place_in_class(picture: Found) -> str:
-    """`2026-11/1.png` of `cat/2026-11/1.png`."""
-    return picture.name.removeprefix(f"{picture.class_name}/") if picture.class_name is not None else picture.name
+    """`2026-11/1.png` of `cat/2026-11/1.png`, and of `train/cat/2026-11/1.png`."""
+    if picture.class_name is None:
+        return picture.name
+    head, found, place = picture.name.partition(f"{picture.class_name}/")
+    return place if found and (not head or head.endswith("/")) else picture.name

@@ -25,9 +25,7 @@ from pipelines.kinds.pictures.sources.attributes import columns_by_name, needs_l
 from pipelines.kinds.pictures.sources.contents import Refused, label_text, listing_of, stamp_of
 from pipelines.kinds.pictures.sources.picture_rules import PictureRules, text, text_or_none
 from pipelines.kinds.quarantine import shown_name
-from pipelines.kinds.split import SplitName
-
-_SPLITS: dict[str, SplitName] = {"train": "train", "test": "test", "validation": "test", "valid": "test", "val": "test"}
+from pipelines.kinds.split import SIDES, SplitName
 
 
 Names = dict[str | None, tuple[str, ...] | None]
@@ -206,6 +204,6 @@ def _json(path: Path) -> dict[str, Any]:
 def _split_of(path: Path) -> SplitName | None:
     """By the file's name up to the first - or ., or by its folder's."""
     for name in (path.name.replace(".", "-").split("-")[0], path.parent.name):
-        if name.lower() in _SPLITS:
-            return _SPLITS[name.lower()]
+        if name.lower() in SIDES:
+            return SIDES[name.lower()]
     return None

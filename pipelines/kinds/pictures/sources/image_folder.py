@@ -1,4 +1,4 @@
-"""Pictures of one's own: a folder, a zip or a tar, a sub-folder a class, or all in one without labels."""
+"""Pictures of one's own: a folder, a zip or a tar; a sub-folder a class, the same in folders a split, or no labels."""
 
 import os
 import re
@@ -15,6 +15,7 @@ from pipelines.kinds.pictures.rows.rules import File, Found, Listing, Member, is
 from pipelines.kinds.pictures.sources.picture_rules import PictureRules
 from pipelines.kinds.pictures.sources.tar_files import ENDINGS, is_tar, read_tar
 from pipelines.kinds.quarantine import shown_name
+from pipelines.kinds.split import SIDES
 
 Entry = tuple[tuple[str, ...], File | Member]  # the parts of a name below the folder, and where the bytes are
 
@@ -25,7 +26,7 @@ class ImageFolder(PictureRules):
 
     kind: Literal["image_folder"]
     path: str
-    labels: Literal["folders", "none"]
+    labels: Literal["folders", "split_folders", "none"]
 
     __checks__: ClassVar[Checks] = {
         "path": (lambda v: bool(v.strip()), "the path of a folder, a zip or a tar"),
@@ -50,21 +51,39 @@ class ImageFolder(PictureRules):
         kept = sorted((entry for entry in entries if not is_ignored(entry[0])), key=lambda entry: _order(entry[0]))
         if not kept:
             raise DataError(f"source.path: {place} must hold pictures, but no file in it is to be looked at")
-        labelled = self.labels == "folders"
-        if labelled and all(len(parts) == 1 for parts, _ in kept):
+        if self.labels == "folders" and all(len(parts) == 1 for parts, _ in kept):
             raise DataError(_without_folders(place, kept))
-        found = [
-            Found(
-                name=shown_name("/".join(parts)),
-                class_name=shown_name(parts[0]) if labelled and len(parts) > 1 else None,
-                content=content,
-                split=None,
-            )
-            for parts, content in kept
-        ]
+        if self.labels == "split_folders":
+            _check_splits(place, kept)
+        found = [self._found(parts, content) for parts, content in kept]
         classes = {picture.class_name for picture in found if picture.class_name is not None}
+        labelled = self.labels == "folders"
         empty = {shown_name(name) for name in folders if labelled and not is_ignored((name,))} - classes
         return Listing(found, tuple(sorted(classes)), len(entries) - len(kept), tuple(sorted(empty)))
+
+    def _found(self, parts: tuple[str, ...], content: File | Member) -> Found:
+        depth = {"none": None, "folders": 0, "split_folders": 1}[self.labels]  # at which the class stands
+        side = SIDES.get(parts[0].lower()) if depth == 1 and len(parts) > 1 else None
+        labelled = depth is not None and len(parts) > depth + 1 and (depth == 0 or side is not None)
+        return Found(
+            name=shown_name("/".join(parts)),
+            class_name=shown_name(parts[depth]) if labelled and depth is not None else None,
+            content=content,
+            split=side,
+        )
+
+
+def _check_splits(place: Path, kept: Sequence[Entry]) -> None:
+    """Both sides must be there; what lies outside of them and of their class folders ends in the quarantine."""
+    sides = {SIDES.get(parts[0].lower()) for parts, _ in kept if len(parts) > 2}
+    if missing := [side for side in ("train", "test") if side not in sides]:
+        names = (
+            "train" if missing == ["train"] else f"one of {', '.join(SIDES)}" if len(missing) == 2 else "test or val"
+        )
+        raise DataError(
+            f"source.labels: split_folders needs folders of classes in a folder {names} of {place}, but there are none; "
+            "set `labels: folders` if the folders there are classes themselves"
+        )
 
 
 def without_ending(name: str) -> str:

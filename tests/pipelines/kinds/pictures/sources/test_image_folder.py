@@ -198,3 +198,26 @@ def test_a_source_without_pictures_is_told(tmp_path: Path, files: dict[str, byte
 def test_values_out_of_range_are_refused(field: str, value: object, message: str) -> None:
     with pytest.raises(ParamsError, match=message):
         replace(FOLDER, **{field: value})  # type: ignore[arg-type]
+
+
+def test_the_folders_of_a_split_say_the_side_and_those_in_them_the_class(tmp_path: Path) -> None:
+    kept = ["train/cat/1.png", "train/dog/2.png", "val/cat/3.png", "Test/dog/deep/4.png"]
+    write(tmp_path / "raw", dict.fromkeys([*kept, "train/5.png", "more/cat/6.png", "7.png"], b""))
+    listing = replace(FOLDER, labels="split_folders").listing(tmp_path)
+    assert listing.classes == ("cat", "dog")
+    assert [(each.name, each.class_name, each.split) for each in listing.found] == [
+        ("7.png", None, None),
+        ("Test/dog/deep/4.png", "dog", "test"),
+        ("more/cat/6.png", None, None),
+        ("train/5.png", None, "train"),
+        ("train/cat/1.png", "cat", "train"),
+        ("train/dog/2.png", "dog", "train"),
+        ("val/cat/3.png", "cat", "test"),
+    ]
+
+
+@pytest.mark.parametrize(("names", "said"), [(("cat/1.png",), "one of train"), (("train/cat/1.png",), "test or val")])
+def test_a_split_without_both_sides_is_refused(names: tuple[str, ...], said: str, tmp_path: Path) -> None:
+    write(tmp_path / "raw", dict.fromkeys(names, b""))
+    with pytest.raises(DataError, match=f"split_folders needs folders of classes in a folder {said}"):
+        replace(FOLDER, labels="split_folders").listing(tmp_path)
