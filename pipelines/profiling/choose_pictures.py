@@ -119,7 +119,8 @@ def _label_value(seen: PictureProfile, labels: str) -> str | None:
         return seen.given.without_labels
     if seen.given.kind == "image_folder":
         return "folders" if seen.split is None else "split_folders"
-    return seen.given.label_value
+    value: str | None = seen.given.label_value
+    return value
 
 
 def _labels(seen: PictureProfile) -> tuple[str, str]:
@@ -285,8 +286,8 @@ def _warnings(seen: PictureProfile, labels: str, train: int, test: int, side: in
         )
     if seen.split is not None and labels == "none":
         yield (
-            f"the folders {seen.split.names} look like a split, but it is not kept: without classes pictures are held out "
-            "by section split. Give every one of them the same sub-folders of classes, or give train alone"
+            f"the folders {seen.split.names} look like a split, but it is not kept: without classes pictures are held "
+            "out by section split. Give every one of them the same sub-folders of classes, or give train alone"
         )
     if labels == "none" and len(seen.classes) >= 2:
         key, value = seen.given.label_key, _label_value(seen, "folders")

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 from ddpm_core.errors import DataError
 from pipelines.profiling.choice import Choice, Chosen, source_text
+from pipelines.profiling.columns import left_out, nearly_numbers, unread_times
 from pipelines.profiling.tables import TableProfile
 
 _LEAST, _GATE_NEEDS = 85, 100
@@ -21,8 +22,10 @@ def choose(table: TableProfile, path: str) -> Chosen:
         raise DataError(
             f"--data: {table.path} must have a column of times, or two columns of numbers, got the columns "
             f"{', '.join(column.name for column in table.columns)[:200]}; {len(numbers)} of them hold numbers that vary"
+            f"{unread_times(table)}" + "".join(f". {each}" for each in nearly_numbers(table, numbers))
         )
     n, (x, y) = len(table.rows), numbers[:2]
+    used = (x, y, label.name if label else None)
     train = round(0.75 * n)
     batch = min(256, 2 ** int(math.log2(max(2, train))))
     choices = [
@@ -33,6 +36,7 @@ def choose(table: TableProfile, path: str) -> Chosen:
             "source.class_column", label.name if label else None, f"{label.distinct} different words" if label else ""
         ),
         Choice("source.delimiter", table.delimiter),
+        Choice("source.decimal", table.decimal, "numbers have a decimal comma" if table.decimal == "," else ""),
         Choice("train.batch_size", batch, f"{train} points to learn from" if batch < 256 else ""),
         Choice("reference.control_points", min(500, n - train)),
         *_contract(table, x, y),
@@ -49,13 +53,19 @@ def choose(table: TableProfile, path: str) -> Chosen:
         found=(
             f"a table of {n:,} rows without times, cells separated by {table.delimiter!r}: points",
             f"columns of numbers that vary: {', '.join(numbers)}",
+            *([f"columns left out: {others}"] if (others := left_out(table, used)) else []),
         ),
-        warnings=tuple(_warnings(numbers, n)),
+        warnings=(*nearly_numbers(table, used), *_warnings(numbers, n), *_of_times(table)),
         choices=tuple(choices),
         train_count=train,
         test_count=n - train,
         prepare_seconds=1.0,
     )
+
+
+def _of_times(table: TableProfile) -> Iterator[str]:
+    if text := unread_times(table):
+        yield f"it is taken as points, for no column holds times{text}"
 
 
 def _contract(table: TableProfile, x: str, y: str) -> Iterator[Choice]:

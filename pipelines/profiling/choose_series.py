@@ -16,11 +16,13 @@ from pipelines.kinds.series.sources.found import Found
 from pipelines.kinds.series.sources.parquet_files import ParquetFiles
 from pipelines.kinds.series.sources.window import ForecastWindow
 from pipelines.profiling.choice import Choice, Chosen, source_text
+from pipelines.profiling.columns import left_out, nearly_numbers, wild_values
 from pipelines.profiling.tables import Column, TableProfile
+from pipelines.profiling.time_formats import example
 
 _WINDOWS_MOST, _WINDOWS_ENOUGH, _GATE_NEEDS, _TRAIN_LEAST = 2_000, 200, 100, 64
 _SEASONS_TOLD = (8, 4, 3, 2, 1)
-_OF_TEXT = ("delimiter", "time_format", "missing")
+_OF_TEXT = ("delimiter", "decimal", "time_format", "missing")
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,12 @@ def choose(table: TableProfile, path: str) -> Chosen:
     if time is None:
         raise DataError(f"--data: {table.path} must have a column of times to be series")
     names, values = table.names, [column.name for column in table.numbers if column is not table.names]
+    used = (time.name, *values, names.name if names else None)
+    if not values:
+        raise DataError(
+            f"--data: {table.path} must have a column of numbers that vary beside its times {time.name!r}; the others: "
+            f"{left_out(table, used) or 'none'}" + "".join(f". {each}" for each in nearly_numbers(table, used))
+        )
     source = _source(table, time, values)
     found = source.listing(Path())
     gridded = on_grid(found, None, None)
@@ -72,8 +80,8 @@ def choose(table: TableProfile, path: str) -> Chosen:
     batch = min(64, 2 ** int(math.log2(max(2, train))))
     csv_keys = [] if table.is_parquet else [
         Choice("source.delimiter", table.delimiter),
-        Choice("source.time_format", time.time_format,
-               f"times such as {found.times[0]:%Y-%m-%d %H:%M} are written so" if time.time_format else ""),
+        Choice("source.decimal", table.decimal, "numbers have a decimal comma" if table.decimal == "," else ""),
+        Choice("source.time_format", time.written.pattern, _time_words(table, time)),
         Choice("source.missing", list(table.missing), "words for a missing number" if table.missing else ""),
     ]  # fmt: skip
     choices = [
@@ -102,13 +110,39 @@ def choose(table: TableProfile, path: str) -> Chosen:
         about=f"series of {len(values)} columns, a value every {frequency.text}, forecast {spans.horizon} steps ahead",
         template="forecast",
         source=_parquet(source_text("series")) if table.is_parquet else source_text("series"),
-        found=tuple(_found(table, found, gridded)),
-        warnings=tuple(_warnings(train, test, found)),
+        found=(
+            *_found(table, found, gridded),
+            *([f"columns left out: {others}"] if (others := left_out(table, used)) else []),
+        ),
+        warnings=(
+            *_of_times(table, time),
+            *nearly_numbers(table, used),
+            *wild_values(table, values, names.name if names else None),
+            *_warnings(train, test, found),
+        ),
         choices=tuple(choices),
         train_count=train,
         test_count=test,
         prepare_seconds=1.0,
     )
+
+
+def _time_words(table: TableProfile, time: Column) -> str:
+    """What one of the cells is read as, and why so."""
+    shown = example(table.cells(time.name), time.written.pattern)
+    if time.written.pattern is None or shown is None:
+        return ""
+    return f"{shown[0]!r} is {shown[1]:%Y-%m-%d %H:%M}" + (f", {time.written.why}" if time.written.why else "")
+
+
+def _of_times(table: TableProfile, time: Column) -> Iterator[str]:
+    if time.written.other is not None:
+        shown = example(table.cells(time.name), time.written.pattern)
+        yield (
+            f"the times may be written as {time.written.pattern} or as {time.written.other}, and nothing decides: "
+            + (f"{shown[0]!r} is read as {shown[1]:%Y-%m-%d %H:%M}. " if shown else "")
+            + "source.time_format changes it"
+        )
 
 
 def _parquet(text: str) -> str:
@@ -129,7 +163,12 @@ def _source(table: TableProfile, time: Column, values: Sequence[str]) -> CsvFile
     if table.is_parquet:
         return ParquetFiles(kind="parquet", **shared)
     return CsvFiles(
-        kind="csv", delimiter=table.delimiter, time_format=time.time_format, missing=table.missing, **shared
+        kind="csv",
+        delimiter=table.delimiter,
+        decimal=table.decimal,
+        time_format=time.written.pattern,
+        missing=table.missing,
+        **shared,
     )
 
 

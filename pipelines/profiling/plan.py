@@ -186,10 +186,15 @@ def _prepared(params: "Params", root: Path) -> "Examples":
 
     kind = kind_of(params.kind)
     with tempfile.TemporaryDirectory() as scratch:
-        manifest = kind.prepare(params.source, params.split, Path(scratch), root, 1).manifest
+        prepared = kind.prepare(params.source, params.split, Path(scratch), root, 1)
+        manifest = prepared.manifest
         train, test = manifest.of_split("train"), manifest.of_split("test")
         if not train:
-            raise DataError("the data must hold an example to learn from, but none is left; the reasons are above")
+            first = "".join(f"; {each.name}: {each.reason}" for each in prepared.rejected[:1])
+            raise DataError(
+                f"the data must hold an example to learn from, but none is left: {len(test)} are held out to judge "
+                f"with, and {len(prepared.rejected)} cannot be used{first}"
+            )
         examples = list(kind.examples(Path(scratch), train[:_EXAMPLES], manifest.spec))
         arrays = joined(
             [{name: array[None] for name, array in each.arrays.items()} for each in examples], manifest.spec

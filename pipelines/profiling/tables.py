@@ -5,19 +5,18 @@ import itertools
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 from ddpm_core.errors import DataError
-from pipelines.kinds.csv_cells import cells_of
+from pipelines.kinds.csv_cells import Mark, cells_of, is_number, may_be_grouped
+from pipelines.profiling.time_formats import Written, of_numbers, written
 
 CSV, PARQUET = (".csv",), (".parquet", ".pq")
 _LOOKED_AT = 20_000  # rows
 _DELIMITERS = ",;\t|"
-_MISSING = ("", "NA", "N/A", "NaN", "nan", "null", "NULL", "None", "?", "-")
-_FORMATS = (None, "%Y-%m-%d %H:%M:%S", "%Y/%m/%d %H:%M", "%Y/%m/%d", "%d.%m.%Y %H:%M:%S", "%d.%m.%Y %H:%M", "%d.%m.%Y",
-            "%d/%m/%Y %H:%M", "%d/%m/%Y", "%m/%d/%Y %H:%M", "%m/%d/%Y", "%Y%m%d", "%Y-%m", "%b %Y")  # fmt: skip
+_MISSING = ("", "na", "n/a", "nan", "null", "none", "?", "-")  # in any case of letters
 _MOST = 0.95  # of the cells of a column must be numbers, or times
 _CLASSED = 0.98  # of the rows must have a class; the others go to the quarantine
 
@@ -29,7 +28,7 @@ class Column:
     name: str
     numbers: float
     times: float
-    time_format: str | None
+    written: Written  # how the times are, where there are any
     distinct: int
     filled: float
 
@@ -44,6 +43,8 @@ class TableProfile:
     columns: tuple[Column, ...]
     rows: Sequence[Sequence[Any]]  # None where nothing is
     missing: tuple[str, ...]  # words for it that occur
+    decimal: Mark  # before the decimals of its numbers
+    lines: Sequence[int]  # of each row in its file; of Parquet its number
 
     @property
     def is_parquet(self) -> bool:
@@ -63,14 +64,15 @@ class TableProfile:
         """Columns of numbers that vary, without the row numbers that some programs write first."""
         return tuple(
             each for each in self.columns
-            if each.numbers >= _MOST and each is not self.time and each.distinct > 1 and not self._counts(each)
+            if each.numbers >= _MOST and each is not self.time and each.distinct > 1 and not self.counts(each)
         )  # fmt: skip
 
-    def _counts(self, column: Column) -> bool:
+    def counts(self, column: Column) -> bool:
+        """Whether it holds the numbers of the rows."""
         if column.name.lower() not in ("", "index", "id", "no", "unnamed: 0"):
             return False
-        cells = [float(cell) for cell in self.cells(column.name) if _is_number(cell)]
-        return all(b - a == 1 for a, b in itertools.pairwise(cells))
+        cells = [float(cell) for cell in self.cells(column.name) if is_number_cell(cell, ".")]
+        return bool(cells) and all(b - a == 1 for a, b in itertools.pairwise(cells))
 
     @property
     def names(self) -> Column | None:
@@ -112,6 +114,7 @@ def is_of_tables(path: Path) -> tuple[str, ...]:
 def profile(path: Path) -> TableProfile:
     endings = is_of_tables(path)
     missing: tuple[str, ...]
+    numbers: Sequence[int]
     files = [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.suffix.lower() in endings)
     first = files[0]
     if endings == PARQUET:
@@ -119,16 +122,26 @@ def profile(path: Path) -> TableProfile:
 
         header, lines = parquet_lines(first)
         rows = [[_plain(cell) for cell in cells] for _, _, cells in itertools.islice(lines, _LOOKED_AT)]
-        delimiter, missing = ",", ()
+        delimiter, missing, numbers = ",", (), range(1, len(rows) + 1)
     else:
-        delimiter, header, rows, missing = _csv(first)
+        delimiter, header, rows, missing, numbers = _csv(first)
     if not rows:
         raise DataError(
             f"--data: {first} must begin with a line of as many names as the rows have cells, got {len(header)} in its "
             f"first line ({', '.join(header)[:80]}) and no row of so many; take out lines of comments"
         )
-    columns = tuple(_column(name, [row[place] for row in rows]) for place, name in enumerate(header))
-    return TableProfile(path, endings, delimiter, columns, rows, missing)
+    cells = [[row[place] for row in rows] for place in range(len(header))]
+    decimal: Mark = "," if any(_has_decimal_commas(column) for column in cells) else "."
+    columns = tuple(_column(name, column, decimal) for name, column in zip(header, cells, strict=True))
+    return TableProfile(path, endings, delimiter, columns, rows, missing, decimal, numbers)
+
+
+def _has_decimal_commas(cells: Sequence[Any]) -> bool:
+    """Whether a column holds numbers by a comma alone, and not all of them may be thousands."""
+    given = [cell for cell in cells if cell is not None]
+    commas = [cell for cell in given if isinstance(cell, str) and not is_number(cell) and is_number(cell, ",")]
+    numbers = sum(is_number_cell(cell, ",") for cell in given)
+    return any(not may_be_grouped(cell) for cell in commas) and numbers >= _MOST * len(given)
 
 
 def _plain(cell: Any) -> Any:
@@ -136,9 +149,11 @@ def _plain(cell: Any) -> Any:
     return repr(cell) if isinstance(cell, list | dict) else cell
 
 
-def _csv(file: Path) -> tuple[str, list[str], list[list[Any]], tuple[str, ...]]:
+def _csv(file: Path) -> tuple[str, list[str], list[list[Any]], tuple[str, ...], list[int]]:
     with file.open("rb") as stream:
-        lines = [line.rstrip(b"\r\n") for line in itertools.islice(stream, _LOOKED_AT) if line.strip()]
+        given = list(enumerate(itertools.islice(stream, _LOOKED_AT), 1))
+    numbered = [(number, line.rstrip(b"\r\n")) for number, line in given if line.strip()]
+    lines = [line for _, line in numbered]
     if not lines:
         raise DataError(f"--data: {file} must hold a header and rows, but it is empty")
     lines[0] = lines[0].removeprefix(b"\xef\xbb\xbf")
@@ -150,21 +165,23 @@ def _csv(file: Path) -> tuple[str, list[str], list[list[Any]], tuple[str, ...]]:
             f"--data: {file} must begin with the names of its columns in UTF-8, but its first line is {error}; save it "
             "as UTF-8 (of a spreadsheet: `CSV UTF-8`)"
         ) from error
-    if all(_is_number(cell) for cell in header):
+    if all(is_number_cell(cell, ".") for cell in header):
         raise DataError(
             f"--data: {file} must begin with the names of its columns, but its first line holds numbers alone"
         )
     words: Counter[str] = Counter()
     rows: list[list[Any]] = []
-    for line in lines[1:]:
+    numbers: list[int] = []
+    for number, line in numbered[1:]:
         try:
             cells = cells_of(line, delimiter)
         except (DataError, csv.Error):
             continue
         if len(cells) == len(header):
-            words.update(cell for cell in cells if cell in _MISSING[1:])
-            rows.append([None if cell in _MISSING else cell for cell in cells])
-    return delimiter, header, rows, tuple(sorted(words))
+            words.update(cell for cell in cells if cell.lower() in _MISSING[1:])
+            rows.append([None if cell.lower() in _MISSING else cell for cell in cells])
+            numbers.append(number)
+    return delimiter, header, rows, tuple(sorted(words)), numbers
 
 
 def _fits(lines: Sequence[bytes], delimiter: str) -> tuple[float, int]:
@@ -178,43 +195,21 @@ def _fits(lines: Sequence[bytes], delimiter: str) -> tuple[float, int]:
     return (sum(each == counts[0] for each in counts) / len(counts) if counts[0] > 1 else 0.0, counts[0])
 
 
-def _column(name: str, cells: Sequence[Any]) -> Column:
+def _column(name: str, cells: Sequence[Any], decimal: Mark) -> Column:
     given = [cell for cell in cells if cell is not None]
     if not given:
-        return Column(name, 0.0, 0.0, None, 0, 0.0)
-    numbers = sum(_is_number(cell) for cell in given) / len(given)
-    times, time_format = (0.0, None) if numbers >= _MOST else _times(given)
-    return Column(name, numbers, times, time_format, len(set(given)), len(given) / len(cells))
+        return Column(name, 0.0, 0.0, Written(None, 0.0), 0, 0.0)
+    numbers = sum(is_number_cell(cell, decimal) for cell in given) / len(given)
+    form = written(given) if numbers < _MOST else of_numbers(name, given) or Written(None, 0.0)
+    return Column(name, numbers, form.share, form, len(set(given)), len(given) / len(cells))
 
 
-def _times(given: Sequence[Any]) -> tuple[float, str | None]:
-    if not isinstance(given[0], str):
-        return sum(isinstance(cell, date) for cell in given) / len(given), None
-    some = given[:: max(1, len(given) // 500)]
-    shares = {pattern: sum(_is_time(cell, pattern) for cell in some) / len(some) for pattern in _FORMATS}
-    best = max(shares, key=lambda pattern: shares[pattern])
-    return shares[best], best
-
-
-def _is_time(cell: Any, pattern: str | None) -> bool:
-    return isinstance(cell, str) and moment(cell, pattern) is not None
-
-
-def moment(cell: Any, pattern: str | None) -> datetime | None:
-    if isinstance(cell, datetime):
-        return cell
-    if isinstance(cell, date):
-        return datetime(cell.year, cell.month, cell.day)
-    try:
-        return datetime.fromisoformat(cell) if pattern is None else datetime.strptime(cell, pattern)
-    except (ValueError, TypeError):
-        return None
-
-
-def _is_number(cell: Any) -> bool:
+def is_number_cell(cell: Any, decimal: Mark) -> bool:
     if isinstance(cell, bool | date):
         return False
+    if isinstance(cell, str):
+        return is_number(cell, decimal)
     try:
-        return "_" not in str(cell) and float(cell) == float(cell)
+        return float(cell) == float(cell)
     except (ValueError, TypeError):
         return False

@@ -61,7 +61,7 @@ def test_many_series_in_a_column_of_names_at_semicolons_with_german_times(tmp_pa
     path = write_hours(tmp_path / "m.csv", 24 * 60, delimiter=";", pattern="%d.%m.%Y %H:%M", names="ABC")
     table = profile(path)
     assert table.time is not None
-    assert (table.delimiter, table.time.time_format) == (";", "%d.%m.%Y %H:%M")
+    assert (table.delimiter, table.time.written.pattern) == (";", "%d.%m.%Y %H:%M")
     assert table.names is not None
     got = values(choose_series.choose(table, "m.csv"))
     assert (got["source.series"], got["source.scaling"]) == ("meter", "each_series")
@@ -145,3 +145,106 @@ def test_a_table_of_words_is_neither(tmp_path: Path) -> None:
     path = write_points(tmp_path / "w.csv", 30, lambda i: f"n{i},{i % 3}", "name,class")
     with pytest.raises(DataError, match="two columns of numbers, got the columns name, class"):
         choose_points.choose(profile(path), "w.csv")
+
+
+def daily(path: Path, cells: Callable[[dt.datetime, float], list[str]], names: str, delimiter: str = ",") -> Path:
+    """400 days from the first of January."""
+    rows = [cells(START + dt.timedelta(days=day), 1000 + day / 4) for day in range(400)]
+    path.write_text("\n".join([names, *(delimiter.join(row) for row in rows)]) + "\n")
+    return path
+
+
+def test_decimal_commas_are_seen_beside_points_and_thousands_are_grouped(tmp_path: Path) -> None:
+    path = daily(
+        tmp_path / "m.csv",
+        lambda day, value: [f"{day:%Y-%m-%d}", f"{value:.2f}".replace(".", ","), f"{value:.2f}"],
+        "date;reading;temp",
+        ";",
+    )
+    got = values(choose_series.choose(profile(path), "m.csv"))
+    assert (got["source.values"], got["source.decimal"]) == (["reading", "temp"], ",")
+    path = daily(tmp_path / "n.csv", lambda day, value: [f"{day:%Y-%m-%d}", f'"{value:,.2f}"'], "date,sales")
+    got = values(choose_series.choose(profile(path), "n.csv"))
+    assert (got["source.values"], got["source.decimal"]) == (["sales"], ".")
+
+
+def test_every_column_left_out_is_named_with_a_cell_and_the_reason(tmp_path: Path) -> None:
+    path = daily(
+        tmp_path / "m.csv",
+        lambda day, value: [f"{day:%Y-%m-%d}", f"{value:.2f}", f'"{value:,.0f}"', "kWh", "", f"in {day:%B}"],
+        "date,load,whole,unit,gone,note",
+    )
+    chosen = choose_series.choose(profile(path), "m.csv")
+    (line,) = (line for line in chosen.found if line.startswith("columns left out"))
+    for said in ("'whole' ('1,000' in line 2", "'unit' ('kWh' in every row", "'gone' (empty", "'note' ('in January'"):
+        assert said in line
+    (line,) = (line for line in chosen.warnings if "'whole' is left out" in line)
+    assert "write it without the mark" in line
+
+
+def test_a_table_of_times_without_numbers_says_what_its_columns_hold(tmp_path: Path) -> None:
+    path = daily(tmp_path / "m.csv", lambda day, value: [f"{day:%Y-%m-%d}", f'"{value:,.0f}"'], "date,sales")
+    with pytest.raises(DataError, match=r"column of numbers that vary beside its times 'date'.*'sales'.*'1,000'"):
+        choose_series.choose(profile(path), "m.csv")
+
+
+@pytest.mark.parametrize(
+    ("hours", "pattern", "said"),
+    [(250, "%m/%d/%Y %H:%M", "4 different gaps, and so 1"), (250, "%d/%m/%Y %H:%M", "4 different gaps, and so 1")],
+)
+def test_times_that_may_be_read_day_or_month_first_are_read_as_they_are_regular(
+    hours: int, pattern: str, said: str, tmp_path: Path
+) -> None:
+    chosen = choose_series.choose(profile(write_hours(tmp_path / "load.csv", hours, pattern=pattern)), "load.csv")
+    assert values(chosen)["source.time_format"] == pattern
+    assert said in next(each.why for each in chosen.choices if each.key == "source.time_format")
+    assert not any("nothing decides" in line for line in chosen.warnings)
+
+
+def test_times_that_fit_both_ways_are_said_to_be_a_guess(tmp_path: Path) -> None:
+    days = [f"{day:02d}/{day:02d}/{year}" for year in range(1900, 2020) for day in (1,)]
+    path = tmp_path / "years.csv"
+    path.write_text("\n".join(["date,v", *(f"{day},{place % 7}" for place, day in enumerate(days))]) + "\n")
+    chosen = choose_series.choose(profile(path), "years.csv")
+    (line,) = (line for line in chosen.warnings if "nothing decides" in line)
+    assert "source.time_format" in line
+
+
+@pytest.mark.parametrize(
+    ("name", "write", "pattern"),
+    [
+        ("timestamp", lambda day: f"{day.replace(tzinfo=dt.UTC).timestamp():.0f}", "unix_s"),
+        ("ds", lambda day: f"{1000 * day.replace(tzinfo=dt.UTC).timestamp():.0f}", "unix_ms"),
+        ("date", lambda day: f"{day:%Y%m%d}", "%Y%m%d"),
+        ("date", lambda day: f"{day:%d %b %Y}", "%d %b %Y"),
+        ("date", lambda day: f"{day:%m/%d/%Y %I:%M %p}", "%m/%d/%Y %I:%M %p"),
+    ],
+)
+def test_times_in_other_forms_are_known(
+    name: str, write: Callable[[dt.datetime], str], pattern: str, tmp_path: Path
+) -> None:
+    path = daily(tmp_path / "m.csv", lambda day, value: [write(day), f"{value}"], f"{name},sales")
+    chosen = choose_series.choose(profile(path), "m.csv")
+    got = values(chosen)
+    assert (got["source.time"], got["source.values"], got["source.time_format"]) == (name, ["sales"], pattern)
+    assert any("2023-01-01T00:00:00 to 2024-02-04" in line for line in chosen.found)
+
+
+def test_times_that_are_not_understood_are_shown_with_the_key(tmp_path: Path) -> None:
+    path = daily(tmp_path / "m.csv", lambda day, value: [f"day {day:%j}", f"{value}"], "date,sales")
+    with pytest.raises(DataError, match=r"'day 001' in column 'date' is no time.*source\.time_format"):
+        choose_points.choose(profile(path), "m.csv")
+    path = daily(tmp_path / "n.csv", lambda day, value: [f"{day:%j}", f"{value}"], "t,sales")
+    chosen = choose_points.choose(profile(path), "n.csv")
+    assert any("'001' in column 't' is no time" in line for line in chosen.warnings)
+
+
+def test_values_far_from_all_others_are_named_with_their_line(tmp_path: Path) -> None:
+    path = write_hours(tmp_path / "load.csv", 24 * 100)
+    lines = path.read_text().splitlines()
+    lines[9] = lines[9].rsplit(",", 2)[0] + ",-9999,x"
+    path.write_text("\n".join(lines) + "\n")
+    (line,) = (line for line in choose_series.choose(profile(path), "load.csv").warnings if "robust" in line)
+    assert "'load' has 1 values" in line
+    assert "'-9999' in line 10" in line
+    assert "source.missing: ['-9999']" in line

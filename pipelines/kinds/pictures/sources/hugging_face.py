@@ -27,7 +27,6 @@ from pipelines.kinds.pictures.sources.picture_rules import PictureRules, text, t
 from pipelines.kinds.quarantine import shown_name
 from pipelines.kinds.split import SIDES, SplitName
 
-
 Names = dict[str | None, tuple[str, ...] | None]
 """The names of a column's classes, where there are some; None is the column of no label."""
 

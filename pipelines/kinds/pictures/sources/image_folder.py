@@ -81,8 +81,8 @@ def _check_splits(place: Path, kept: Sequence[Entry]) -> None:
             "train" if missing == ["train"] else f"one of {', '.join(SIDES)}" if len(missing) == 2 else "test or val"
         )
         raise DataError(
-            f"source.labels: split_folders needs folders of classes in a folder {names} of {place}, but there are none; "
-            "set `labels: folders` if the folders there are classes themselves"
+            f"source.labels: split_folders needs folders of classes in a folder {names} of {place}, but there are none;"
+            " set `labels: folders` if the folders there are classes themselves"
         )
 
 

@@ -1,13 +1,13 @@
 """Points of one's own: a CSV file, or a folder of them, with a header that names the columns."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal
 
 from ddpm_core.checks import Check, Checks, Config, at_least_1, positive
 from ddpm_core.errors import DataError
-from pipelines.kinds.csv_cells import cells_of
+from pipelines.kinds.csv_cells import Mark, cells_of, no_number, number_of
 from pipelines.kinds.facts import SourceFacts, name_of
 from pipelines.kinds.points.sources.found import Found, accepted
 from pipelines.kinds.prepared import Accepted
@@ -31,6 +31,7 @@ class CsvFiles(Config):
     class_column: str | None
     classes: tuple[str, ...] | None
     delimiter: str
+    decimal: Mark
     max_rows: int
     max_megabytes: float
 
@@ -122,19 +123,17 @@ class CsvFiles(Config):
             raise DataError(f"nothing in column {self.class_column!r}")
         if class_name is not None and self.classes is not None and class_name not in self.classes:
             raise DataError(f"{class_name[:60]!r} in column {self.class_column!r} is not in source.classes")
-        return accepted(name, _number(of[self.x], self.x), _number(of[self.y], self.y), class_name)
+        return accepted(name, self._number(of, self.x), self._number(of, self.y), class_name)
+
+    def _number(self, cells: Mapping[str, str], column: str) -> float:
+        cell = cells[column]
+        if not cell:
+            raise DataError(f"nothing in column {column!r}")
+        try:
+            return number_of(cell, self.decimal)
+        except ValueError as error:
+            raise DataError(no_number(cell, column, self.decimal)) from error
 
 
 def _below(file: Path, folder: Path) -> str:
     return file.relative_to(folder).as_posix().encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-
-
-def _number(cell: str, column: str) -> float:
-    if not cell:
-        raise DataError(f"nothing in column {column!r}")
-    try:
-        if "_" in cell:  # Python's way to write 1_000, and nobody else's
-            raise ValueError(cell)
-        return float(cell)
-    except ValueError as error:
-        raise DataError(f"{cell[:60]!r} in column {column!r} is not a number") from error

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 
 from ddpm_core.errors import DataError
 
+UNIX = {"unix_s": 1, "unix_ms": 1000}
+"""Patterns of times that are counted from 1970, in UTC; and how many counts a second has."""
 Moments = NDArray[np.datetime64]  # of seconds
 
 
@@ -26,11 +28,17 @@ def zone_of(name: str) -> ZoneInfo | None:
 
 
 def parse_time(text: str, pattern: str | None) -> datetime:
-    """A time as ISO 8601 writes it, or as `datetime.strptime` reads it by a pattern; whole seconds alone."""
+    """A time as ISO 8601 writes it, as `datetime.strptime` reads it by a pattern, or counted from 1970 (`UNIX`); whole
+    seconds alone."""
     try:
-        time = datetime.fromisoformat(text) if pattern is None else datetime.strptime(text, pattern)
-    except ValueError as error:
-        wanted = "ISO 8601" if pattern is None else repr(pattern)
+        if pattern in UNIX:
+            time = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=int(text) * 1000 // UNIX[pattern])
+        else:
+            time = datetime.fromisoformat(text) if pattern is None else datetime.strptime(text, pattern)
+    except (ValueError, OverflowError) as error:
+        wanted = f"{pattern!r}, which is source.time_format"
+        if pattern is None:
+            wanted = "ISO 8601; of CSV `source.time_format` says how times are written"
         raise DataError(f"{text[:60]!r} is no time in {wanted}") from error
     if time.microsecond:
         raise DataError(f"{text[:60]!r} is no whole second, which is the finest step there is")

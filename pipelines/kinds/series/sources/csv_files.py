@@ -7,7 +7,8 @@ from typing import ClassVar, Literal
 
 from ddpm_core.checks import Checks
 from ddpm_core.errors import DataError
-from pipelines.kinds.csv_cells import cells_of
+from pipelines.kinds.csv_cells import Mark, cells_of
+from pipelines.kinds.series.rows.times import UNIX
 from pipelines.kinds.series.sources.found import Found
 from pipelines.kinds.series.sources.tables import Cell, Line, TableSource
 
@@ -18,17 +19,24 @@ class CsvFiles(TableSource):
 
     kind: Literal["csv"]
     delimiter: str
+    decimal: Mark
     time_format: str | None
     missing: tuple[str, ...]
 
     __checks__: ClassVar[Checks] = {
         **TableSource.__checks__,
         "delimiter": (lambda v: len(v) == 1 and v not in '"\r\n', "one character, and no quotation mark"),
-        "time_format": (lambda v: v is None or "%" in v, "null (ISO 8601) or a pattern such as %d.%m.%Y %H:%M"),
+        "time_format": (
+            lambda v: v is None or "%" in v or v in UNIX,
+            "null (ISO 8601), a pattern such as %d.%m.%Y %H:%M, or unix_s or unix_ms (counted from 1970 in UTC)",
+        ),
     }
 
     def pattern(self) -> str | None:
         return self.time_format
+
+    def mark(self) -> Mark:
+        return self.decimal
 
     def listing(self, root: Path) -> Found:
         return self.found(root, (".csv",), self._lines)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ddpm_core.checks import Checks, at_least_1, positive
 from ddpm_core.errors import DataError
+from pipelines.kinds.csv_cells import Mark, no_number, number_of
 from pipelines.kinds.facts import SourceFacts, name_of
 from pipelines.kinds.quarantine import Rejected
 from pipelines.kinds.series.rows.times import parse_time
@@ -49,6 +50,10 @@ class TableSource(SeriesSource):
     def pattern(self) -> str | None:
         """How a time in text is written; None is ISO 8601."""
         return None
+
+    def mark(self) -> Mark:
+        """What stands before the decimals of a number in text."""
+        return "."
 
     def faults(self) -> list[str]:
         named = [name for name in (self.series, self.variable) if name is not None]
@@ -95,6 +100,11 @@ class TableSource(SeriesSource):
                     f"source.path: {place} must have at most source.max_rows = {self.max_rows} rows; raise it, or give "
                     "fewer"
                 )
+        if rejected and not readings:
+            raise DataError(
+                f"source: {place} must have a row that can be used, but none of {len(rejected)} can; the first, "
+                f"{rejected[0].name}: {rejected[0].reason}"
+            )
         if self.variable is not None:
             columns, readings, again = widened(readings)
             rejected += again
@@ -118,7 +128,7 @@ class TableSource(SeriesSource):
             if (
                 name not in (self.time, self.series, *self.static)
                 and given
-                and 2 * sum(map(_is_number, given)) > len(given)
+                and 2 * sum(_is_number(cell, self.mark()) for cell in given) > len(given)
             ):
                 found.append(name)
         if not found:
@@ -162,8 +172,8 @@ class TableSource(SeriesSource):
             _name_in(cells, at.series, self.series),
             time,
             _name_in(cells, at.variable, self.variable),
-            [_number(cells[column], name) for name, column in at.values.items()],
-            [_number(cells[column], name) for name, column in at.static.items()],
+            [_number(cells[column], name, self.mark()) for name, column in at.values.items()],
+            [_number(cells[column], name, self.mark()) for name, column in at.static.items()],
         )
 
 
@@ -206,24 +216,24 @@ def _below(file: Path, folder: Path) -> str:
     return file.relative_to(folder).as_posix().encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
-def _is_number(cell: Cell) -> bool:
+def _is_number(cell: Cell, decimal: Mark) -> bool:
     try:
-        _number(cell, "")
+        _number(cell, "", decimal)
     except DataError:
         return False
     return True
 
 
-def _number(cell: Cell, column: str) -> float:
+def _number(cell: Cell, column: str, decimal: Mark) -> float:
     """A cell as a float64 that float32 can hold; nothing, and what is not a number by IEEE 754, as NaN."""
     if cell is None:
         return np.nan
+    if isinstance(cell, bool | date):
+        raise DataError(no_number(str(cell), column, decimal))
     try:
-        if isinstance(cell, bool | date) or (isinstance(cell, str) and "_" in cell):  # 1_000 is Python's alone
-            raise ValueError(cell)
-        value = float(cell)
+        value = number_of(cell, decimal) if isinstance(cell, str) else float(cell)
     except (ValueError, TypeError) as error:
-        raise DataError(f"{str(cell)[:60]!r} in column {column!r} is not a number") from error
+        raise DataError(no_number(str(cell), column, decimal)) from error
     if abs(value) > float(np.finfo(np.float32).max):
         raise DataError(f"{str(cell)[:60]!r} in column {column!r} must be finite as float32")
     return value

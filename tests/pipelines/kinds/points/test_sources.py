@@ -20,6 +20,7 @@ MOONS = TwoMoons("two_moons", "pipelines/kinds/points/sources/two_moons.py", 400
 def source(path: str = "data.csv", **changes: Any) -> CsvFiles:
     value = {
         "kind": "csv", "path": path, "x": "x", "y": "y", "class_column": None, "classes": None, "delimiter": ",",
+        "decimal": ".",
         "max_rows": 1000, "max_megabytes": 1.0,
     }  # fmt: skip
     return CsvFiles(**{**value, **changes})
@@ -78,6 +79,10 @@ def test_a_row_that_cannot_be_used_is_quarantined_alone_with_its_line(
 def test_empty_lines_are_no_rows_and_line_ends_and_a_byte_order_mark_do_not_matter(tmp_path: Path) -> None:
     assert used(read(tmp_path, b"\xef\xbb\xbfx,y\r\n\r\n1,2\r\n3,4")) == [(1.0, 2.0), (3.0, 4.0)]
     assert used(read(tmp_path, b"x,y\r1,2\r3,4\r")) == [(1.0, 2.0), (3.0, 4.0)]
+
+
+def test_decimal_commas(tmp_path: Path) -> None:
+    assert used(read(tmp_path, "x;y\n1,5;2\n", delimiter=";", decimal=",")) == [(1.5, 2.0)]
 
 
 def test_another_delimiter(tmp_path: Path) -> None:

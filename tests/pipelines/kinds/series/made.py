@@ -33,6 +33,7 @@ SOURCE = CsvFiles(
     max_megabytes=10.0,
     kind="csv",
     delimiter=",",
+    decimal=".",
     time_format=None,
     missing=("NA",),
 )

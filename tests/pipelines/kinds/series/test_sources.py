@@ -190,3 +190,32 @@ def test_a_series_without_a_static_value_stops_the_run(tmp_path: Path) -> None:
     csv(tmp_path, [line.replace(",30", ",") if ",y," in line else line for line in METERS], "time,meter,load,area")
     with pytest.raises(DataError, match=r"'y'.*'area'"):
         prepared(tmp_path, series="meter", static=("area",))
+
+
+def test_decimal_commas_are_read_where_the_source_says_so(tmp_path: Path) -> None:
+    csv(tmp_path, ['2024-01-01,"1,5",2.25', '2024-01-02,"1.250,5",-1', '2024-01-03,"1,5",1.250'])
+    found = replace(SOURCE, decimal=",").listing(tmp_path)
+    np.testing.assert_array_equal(found.values, [[1.5, 2.25], [1250.5, -1]])
+    (refused,) = found.rejected
+    assert refused.name == "table.csv:4"
+    assert "'1.250' in column 'b' is not a number" in refused.reason
+
+
+def test_thousands_before_decimals_are_read_and_alone_refused(tmp_path: Path) -> None:
+    csv(tmp_path, ['2024-01-01,"1,250.5",2', '2024-01-02,"1,250",2'])
+    found = replace(SOURCE, values=("a", "b")).listing(tmp_path)
+    np.testing.assert_array_equal(found.values, [[1250.5, 2]])
+    assert "write it without the mark" in found.rejected[0].reason
+
+
+def test_a_table_of_which_no_row_can_be_used_says_the_first_cell_and_the_key(tmp_path: Path) -> None:
+    csv(tmp_path, ['2024-01-01,"9,85",2', '2024-01-02,"10,1",3'])
+    with pytest.raises(DataError, match=r"none of 2 can.*table.csv:2: '9,85' in column 'a' .* `source.decimal: ','`"):
+        replace(SOURCE, values=("a", "b")).listing(tmp_path)
+
+
+def test_times_counted_from_1970_are_moments_of_utc(tmp_path: Path) -> None:
+    csv(tmp_path, ["1704067200,1,2", "soon,1,2"])
+    found = replace(SOURCE, time_format="unix_s").listing(tmp_path)
+    assert found.times[0].isoformat() == "2024-01-01T00:00:00+00:00"
+    assert "'soon' is no time in 'unix_s', which is source.time_format" in found.rejected[0].reason
