@@ -68,12 +68,18 @@ def _against_distance(judged: Judged) -> Iterator[Advice]:
     if judged.still_falling is not None:
         fell = f"the loss still fell by {judged.still_falling:.1%} in the last quarter of the updates"
         yield Advice(longer, f"{fell}; costs about twice the time of training")
+    elif judged.too_short:
+        yield Advice(
+            longer,
+            "the training was too short to tell whether the loss still falls (out/curves.csv has too few rows); costs "
+            "about twice the time of training",
+        )
     if judged.examples < _FEW:
         yield Advice(
             "more data, train.augment, or train.init_from (weights of a model of similar data)",
             f"{judged.examples:,} examples are few to learn from",
         )
-    if judged.still_falling is None:
+    if judged.still_falling is None and not judged.too_short:
         yield Advice(
             "a larger network (section model)",
             "the loss no longer falls by more than it scatters, so more updates alone may change little",

@@ -18,17 +18,21 @@ if TYPE_CHECKING:
     from pipelines.params import Params
 
 _SURE = 3.0  # standard errors
+LEAST_ROWS = 8
+"""Of the loss curve, below which nobody can tell whether it still falls."""
 
 
 def read_judged(paths: Paths, params: "Params") -> tuple[Verdict, Measurement, Judged]:
     """The verdict by today's rules, what was measured, and how the model was made."""
     found = read_own_measurement(paths)
     judged = verdict(found.metrics, found.record, params.gate)
+    losses = _losses(paths)
     return judged, found, Judged(
         results=by_key(judged, found),
         params=params,
         examples=read_index(paths.shards).count("train"),
-        still_falling=still_falling(_losses(paths)),
+        still_falling=still_falling(losses),
+        too_short=len(losses) < LEAST_ROWS,
         samples=paths.samples,
     )  # fmt: skip
 
@@ -48,14 +52,18 @@ def by_key(judged: Verdict, found: Measurement) -> dict[str, RuleResult]:
 
 
 def still_falling(losses: Sequence[float]) -> float | None:
-    """By which share the mean of the last quarter is below that of the quarter before; None within their scatter."""
+    """By which share the mean of the last quarter is below that of the quarter before; None where the line through both
+    falls by no more than the losses scatter about it, or there are too few to tell."""
     quarter = len(losses) // 4
-    if quarter < 4:
+    if len(losses) < LEAST_ROWS:
         return None
-    before, last = (np.asarray(part) for part in (losses[-2 * quarter : -quarter], losses[-quarter:]))
-    fall = before.mean() - last.mean()
-    error = np.sqrt((before.var(ddof=1) + last.var(ddof=1)) / quarter)
-    return float(fall / abs(before.mean())) if before.mean() and fall > _SURE * error else None
+    half = np.asarray(losses[-2 * quarter :])
+    x = np.arange(len(half)) - (len(half) - 1) / 2
+    slope = float((x * half).sum() / (x**2).sum())
+    residuals = half - half.mean() - slope * x
+    error = np.sqrt((residuals**2).sum() / (len(half) - 2) / (x**2).sum())
+    before, last = half[:quarter].mean(), half[quarter:].mean()
+    return float((before - last) / abs(before)) if before > last and -slope > _SURE * error else None
 
 
 def _losses(paths: Paths) -> list[float]:

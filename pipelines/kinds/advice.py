@@ -28,6 +28,8 @@ class Judged:
     """To train on."""
     still_falling: float | None
     """By which share the loss fell in the last quarter of the updates; None: not more than it scatters."""
+    too_short: bool
+    """The loss curve has too few rows to tell whether it fell."""
     samples: Path
     """out/samples, with the files that this kind writes there."""
 

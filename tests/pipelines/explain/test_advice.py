@@ -23,7 +23,9 @@ HEAD = "steps,evaluations,images,own,judge,energy,low,high,accuracy\n"
 def judged(outcomes: dict[str, Outcome], **more: Any) -> Judged:
     value = more.pop("value", 1.0)
     results = {key: RuleResult(key, outcome, value, 0.1, "") for key, outcome in outcomes.items()}
-    given: dict[str, Any] = {"params": PARAMS, "examples": 4000, "still_falling": None, "samples": Path("none")}
+    given: dict[str, Any] = {
+        "params": PARAMS, "examples": 4000, "still_falling": None, "too_short": False, "samples": Path("none"),
+    }  # fmt: skip
     return Judged(results, **(given | more))
 
 
@@ -41,6 +43,12 @@ def test_a_distant_model_trains_on_where_the_loss_still_falls_and_grows_where_it
     falls, flat = (changes(judged({"max_energy": "fail"}, still_falling=fall)) for fall in (0.1, None))
     assert falls[0] == "train.steps: 1,000 -> 2,000"
     assert flat[0].startswith("a larger network")
+
+
+def test_a_training_too_short_to_tell_goes_on_before_the_network_grows() -> None:
+    short = changes(judged({"max_energy": "fail"}, too_short=True))
+    assert short[0] == "train.steps: 1,000 -> 2,000"
+    assert not any("larger network" in change for change in short)
 
 
 def test_few_examples_ask_for_more() -> None:
@@ -111,3 +119,11 @@ def test_a_loss_falls_if_it_does_so_by_more_than_it_scatters() -> None:
     assert still_falling((1 + noise).tolist()) is None
     assert still_falling((1 + noise - np.linspace(0, 0.9, 40)).tolist()) == pytest.approx(0.42, abs=0.1)
     assert still_falling([3.0, 2.0, 1.0]) is None
+
+
+def test_a_trend_is_no_scatter() -> None:
+    falling = [0.559, 0.431, 0.351, 0.279, 0.239, 0.209, 0.196, 0.190]
+    assert still_falling(falling) == pytest.approx(0.138, abs=0.002)
+    steep = np.linspace(1, 0.2, 40) + np.random.default_rng(1).normal(0, 0.001, 40)
+    assert still_falling(steep.tolist()) is not None
+    assert still_falling(falling[:4] + [0.2] * 4) is None
