@@ -10,6 +10,9 @@ from pipelines.commands.common import Verbs, project_paths
 from pipelines.commands.sample import write
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pipelines.kinds.series.serving.files import Read
     from pipelines.kinds.series.serving.request import SeriesRequest
 
 log = logging.getLogger(__name__)
@@ -36,7 +39,7 @@ def _add_shared(verb: argparse.ArgumentParser, out: str) -> None:
     verb.add_argument("--out", default=out, help=f"a .csv, .parquet, .npz, .json or .png (default: {out})")
     verb.add_argument("--output", choices=["samples", "quantiles", "both"], help="what it holds (default: samples)")
     verb.add_argument("--quantiles", metavar="LEVELS", help="as 0.05,0.5,0.95; holds these in place of samples")
-    verb.add_argument("--time", metavar="COLUMN", help="the column of times (default: `time`, if there is one)")
+    verb.add_argument("--time", metavar="COLUMN", help="the column of times (default: source.time, or `time`)")
     verb.add_argument("--start", metavar="TIME", help="the time of the first row, where there is no column of times")
     verb.add_argument("--series", metavar="COLUMN", help="the column with the series' names, where there are several")
     verb.add_argument("--label", metavar="NAME", help="the series; `none`: one that the model does not know")
@@ -83,16 +86,25 @@ def _answer(
     from pipelines.kinds.series.serving.files import read_file
     from pipelines.sampling.bundle_sampler import Sampler
     from pipelines.sampling.parallel import sample_in_parallel
+    from pipelines.serving.base.request import InvalidRequest
     from pipelines.serving.base.serving import Samples
 
     content = read_bundle(bundle)
     serving = kind_of(content.spec.kind).serving()
     serving.check_command(verb, content.spec)
     asked["format"] = serving.format_of(out)
-    read = read_file(file, content.spec.about["columns"], args.time, args.series, args.label)
-    asked["label"] = read.series if content.spec.classes or args.series is None else None
-    request = kind.from_fields({field: read.table, **{key: value for key, value in asked.items() if value is not None}})
-    question = request.asked_of(content.spec)
+    read = _by_source(args, file, content.spec.about, last=verb == "forecast")
+    if read is None:
+        read = read_file(file, content.spec.about["columns"], args.time, args.series, args.label)
+    elif args.start is not None:
+        raise ParamsError(f"--start: must be left out, as section source says when the rows of {file} are, got it")
+    asked["label"] = read.series if content.spec.classes or read.column is None else None
+    given = {key: value for key, value in asked.items() if value is not None}
+    try:
+        request = kind.from_fields({field: read.table, **given})
+        question = request.asked_of(content.spec)
+    except InvalidRequest as error:
+        raise read.named(error, field, file) from error
     sampler = Sampler(content, args.device, args.threads)
     recipe = request.recipe_for(sampler)
     data = sample_in_parallel(
@@ -106,6 +118,22 @@ def _answer(
     )
     write(out, serving, Samples(data, question.cond, question.seeds, sampler.made_by(recipe), question.about))
     log.info("%d samples of bundle %s in %s", args.samples, content.digest[:16], out)
+
+
+def _by_source(args: argparse.Namespace, file: Path, about: "Mapping[str, Any]", *, last: bool) -> "Read | None":
+    """The file as the project reads its own; None for a bundle by its folder, or a file that is written otherwise."""
+    if args.bundle is not None:
+        return None
+    from pipelines.kinds.series.serving.by_source import read_by_source, source_for
+    from pipelines.params import load_params
+
+    try:
+        source = load_params(project_paths(args).params).source
+    except ParamsError as error:
+        log.warning("%s is read without section source, for params.yaml cannot be used: %s", file, error)
+        return None
+    fitting = source_for(source, file, about["columns"], args.time, args.series)
+    return None if fitting is None else read_by_source(fitting, about, args.label, last=last)
 
 
 def _own_options(args: argparse.Namespace) -> dict[str, Any]:

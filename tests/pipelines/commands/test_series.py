@@ -13,6 +13,9 @@ import pytest
 from fastapi.testclient import TestClient
 
 from pipelines.cli import main
+from pipelines.profiling.choice import source_text
+from pipelines.projects.params_text import with_section, with_values
+from pipelines.projects.presets import preset
 from pipelines.sampling.bundle_sampler import Sampler
 from pipelines.serving.app import create_app
 from pipelines.serving.service import Limits
@@ -169,3 +172,65 @@ def test_what_cannot_be_done_is_refused_and_nothing_written(
     assert run(bundles, bundle, *arguments) == 2
     assert said in capsys.readouterr().err
     assert sorted(file.name for file in tmp_path.iterdir()) == ["BAD", "BYTES", "FILE"]
+
+
+GERMAN = {
+    "source.time": "wann",
+    "source.delimiter": ";",
+    "source.decimal": ",",
+    "source.time_format": "%d.%m.%Y %H:%M",
+    "source.missing": ["n/a"],
+    "source.series": "zone",
+}
+
+
+@pytest.fixture
+def project(bundles: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project whose own data have German times and decimals, and a bundle of series without names."""
+    text = with_section(preset("forecast").read_text(), "source", source_text("series"))
+    root = tmp_path / "project"
+    (root / "out").mkdir(parents=True)
+    (root / "params.yaml").write_text(with_values(text, GERMAN))
+    (root / "dvc.yaml").write_text("stages: {}\n")
+    (root / "out" / "bundle").symlink_to(bundles / "forecast")
+    monkeypatch.chdir(root)
+    return tmp_path
+
+
+def german(rows: list[tuple[str, float | None, float | None]], file: Path, *, delimiter: str = ";") -> Path:
+    lines = [f"wann{delimiter}zone{delimiter}load{delimiter}temperature"]
+    for time, *values in rows:
+        when = f"{time[8:10]}.{time[5:7]}.{time[:4]} {time[11:]}"
+        cells = ["n/a" if value is None else str(value).replace(".", ",") for value in values]
+        lines.append(delimiter.join([when, "north", *cells]))
+    file.write_text("\n".join(lines) + "\n")
+    return file
+
+
+def test_a_history_is_read_as_the_project_reads_its_own_data(
+    bundles: Path, project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def forecast(file: Path, *options: str) -> bytes:
+        out = project / f"{file.stem}.json"
+        assert main(["forecast", "--history", str(file), "--samples", "3", "--out", str(out), *options]) == 0
+        return out.read_bytes()
+
+    plain = forecast(as_csv(table(), project / "plain.csv"), "--bundle", str(bundles / "forecast"))
+    assert forecast(german(table(), project / "own.csv")) == plain
+    assert forecast(german(table(), project / "tabs.csv", delimiter="\t"), "--label", "north") == plain
+    twice = german([*table(), table()[3]], project / "twice.csv")
+    assert forecast(twice) == plain
+    assert "rows left out, as in stage prepare: 1; the first: twice.csv:12" in capsys.readouterr().err
+    assert forecast(as_csv(table(), project / "iso.csv")) == plain
+
+
+def test_a_history_that_does_not_fit_is_refused_by_the_lines_of_its_file(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = german(table(), project / "own.csv")
+    file.write_text(file.read_text().replace(".01.2026", ".13.2026"))
+    assert main(["forecast", "--history", str(file)]) == 2
+    assert "own.csv:2: '01.13.2026 00:00' is no time in" in capsys.readouterr().err
+    rows = as_csv([table()[0], table()[0]], project / "plain.csv")
+    assert main(["forecast", "--history", str(rows)]) == 2
+    assert "plain.csv: line 3, column time: must be later than the time of the row before" in capsys.readouterr().err

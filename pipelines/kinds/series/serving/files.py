@@ -1,6 +1,7 @@
 """The table of `ddpm forecast` and `ddpm impute`, from a CSV or Parquet file to what a request holds."""
 
 import math
+import re
 from collections.abc import Callable, Sequence
 from datetime import date
 from pathlib import Path
@@ -9,13 +10,26 @@ from typing import Any, NamedTuple
 from ddpm_core.errors import DataError, ParamsError
 from pipelines.kinds.series.serving.table import TIME, csv_number, csv_rows, json_number
 from pipelines.kinds.series.sources.parquet_files import parquet_lines
+from pipelines.serving.base.request import InvalidRequest
 
 
 class Read(NamedTuple):
-    """Values by column, with `time` where the file has it, and the series that they are of."""
+    """Values by column, with `time` where the file has it; the series that they are of, and the column that says so;
+    and where each row stands."""
 
     table: dict[str, list[Any]]
     series: str | None
+    column: str | None
+    places: list[str]
+
+    def named(self, error: InvalidRequest, field: str, file: Path) -> ParamsError:
+        """The error of a request with this table as `field`, with places of the file in place of the table's."""
+        lines = []
+        for fault in error.faults:
+            part = re.fullmatch(rf"{field}\.(.+)\.(\d+)", fault["field"])
+            place = f"{file}: {self.places[int(part[2])]}, column {part[1]}" if part else fault["field"]
+            lines.append(f"{place}: {fault['message']}")
+        return ParamsError("; ".join(lines))
 
 
 class _Rows(NamedTuple):
@@ -40,19 +54,25 @@ def read_file(file: Path, columns: Sequence[str], time: str | None, series: str 
     if (time or TIME) in rows.header:
         place = rows.header.index(time or TIME)
         table[TIME] = [_text(rows.cells[row][place]) for row in chosen]
-    return Read(table, name)
+    return Read(table, name, series, [rows.places[row] for row in chosen])
 
 
 def _of_series(file: Path, rows: _Rows, series: str | None, label: str | None) -> tuple[Sequence[int], str | None]:
     if series is None:
         return range(len(rows.cells)), label
     names = [str(cells[rows.header.index(series)]) for cells in rows.cells]
+    label = chosen_label(file, names, label)
+    return [row for row, name in enumerate(names) if name == label], label
+
+
+def chosen_label(file: Path, names: Sequence[str], label: str | None) -> str:
+    """The series that is asked for, or the only one that there is."""
     known = sorted(set(names))
     if label is None and len(known) == 1:
-        label = known[0]
-    if label not in known:
+        return known[0]
+    if label is None or label not in known:
         raise ParamsError(f"--label: must be a series of {file}, as {', '.join(known[:10])}, got {label}")
-    return [row for row, name in enumerate(names) if name == label], label
+    return label
 
 
 def _value(file: Path, rows: _Rows, row: int, column: str) -> float | None:

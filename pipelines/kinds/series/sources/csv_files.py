@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import ClassVar, Literal
 
@@ -40,6 +41,15 @@ class CsvFiles(TableSource):
 
     def listing(self, root: Path) -> Found:
         return self.found(root, (".csv",), self._lines)
+
+    def header(self, file: Path) -> list[str]:
+        return self._lines(file)[0]
+
+    def cells(self, file: Path, column: str, rows: int) -> list[str]:
+        """What the first rows hold in a column, where they hold something."""
+        header, lines = self._lines(file)
+        place, first = header.index(column), (cells for _, _, cells in islice(lines, rows))
+        return [cells[place] for cells in first if not isinstance(cells, str) and cells[place] is not None]
 
     def _lines(self, file: Path) -> tuple[list[str], Iterator[Line]]:
         data = file.read_bytes().removeprefix(b"\xef\xbb\xbf")

@@ -19,6 +19,9 @@ class ParquetFiles(TableSource):
     def listing(self, root: Path) -> Found:
         return self.found(root, (".parquet", ".pq"), parquet_lines)
 
+    def header(self, file: Path) -> list[str]:
+        return parquet_lines(file)[0]
+
 
 def parquet_lines(file: Path) -> tuple[list[str], Iterator[tuple[int, bytes, list[Cell]]]]:
     """The names of the columns and the rows, numbered from 1."""
