@@ -19,6 +19,7 @@ import time
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import TypeVar
 
@@ -251,6 +252,15 @@ def having(name: str, value: str, *spared: int) -> Iterator[int]:
             with suppress(OSError):
                 if wanted in (entry / "environ").read_bytes().split(b"\0") and _began(int(entry.name)):
                     yield int(entry.name)
+
+
+def started(pid: int) -> datetime | None:
+    """When a process began, by this machine's clock; None where there is none, or the system does not say."""
+    with suppress(OSError, ValueError, IndexError, AttributeError):
+        ticks = int(_stat(pid)[19])
+        age = time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK")
+        return datetime.fromtimestamp(time.time() - age)
+    return None
 
 
 def main(mark: str) -> None:

@@ -1,7 +1,6 @@
 """Stage train: train the network; write its averaged weights and curves; resume after an interruption."""
 
 import csv
-import hashlib
 import io
 import json
 import logging
@@ -17,7 +16,7 @@ import torch
 from torch import nn
 
 from ddpm_core.device import describe, machine, peak_memory, set_order
-from ddpm_core.errors import DdpmError, ParamsError
+from ddpm_core.errors import DdpmError
 from ddpm_core.files import atomic_write_bytes, atomic_write_text, sha256_file
 from ddpm_core.models import ModelConfig
 from ddpm_core.objectives.base import BANDS
@@ -28,9 +27,10 @@ from ddpm_core.training.meter import Measures
 from ddpm_core.training.run_folders import RunFolders, ThreadsByStep, finish, key_of, outputs_of, start_over
 from ddpm_core.training.signals import listening
 from ddpm_core.training.trainer import StepReport, Trainer
-from pipelines.params import as_flat, read_yaml
+from pipelines.params import as_flat
 from pipelines.paths import Paths
 from pipelines.runtime.progress import Progress
+from pipelines.training.outputs import check_room, committed, link_outputs, md5_file, outputs_in, taken_from_links
 from pipelines.training.preview import Preview
 from pipelines.training.rollback_log import RollbackLog
 from pipelines.training.setup import TrainingSetup, first_examples, order_of
@@ -78,6 +78,9 @@ def run_first(
         trainer = setup.trainer(checkpoints, should_stop)
         if (before := outputs_of(folder)) is not None and committed(before, paths):
             start_over(folder)  # DVC has those outputs, so the user asked for a new training
+        elif before is not None and not checkpoints.steps() and taken_from_links(folder, before, outputs_in(paths)):
+            log.info("the training is already finished; its outputs are those that it wrote")
+            return
         resumed = trainer.resume()
         done = trainer.step == config.steps  # a finished training: its outputs are written again
         threads = (
@@ -86,6 +89,8 @@ def run_first(
             else folders.record_threads(setup.identity, trainer.step, setup.threads)
         )
         size = sum(parameter.numel() for parameter in trainer.model.parameters())
+        if not done:
+            check_room(paths, 4 * size, 1 + len(config.ema_more))
         log.info("training %s parameters on %s", f"{size:,}", setup)
         tags = {
             "git.commit": commit_of(paths.root) or "none",
@@ -124,6 +129,8 @@ def run_first(
         run_of_tracker.set_tags({f"best.{name}": str(value) for name, value in metadata.get("best", {}).items()})
         run_of_tracker.log_file(paths.curves, "curves")
         run_of_tracker.finished(sha256_file(paths.weights))
+        if trainer.step not in checkpoints.steps():
+            link_outputs(folder, outputs_in(paths))
         finish(folder, {name: md5_file(file) for name, file in outputs_in(paths).items()})
 
 
@@ -216,27 +223,7 @@ def keep_last_step(trainer: Trainer, checkpoints: Checkpoints) -> None:
     try:
         trainer.save()
     except DdpmError as error:
-        log.warning("%s; a kill before DVC has the outputs would lose the steps since the last checkpoint", error)
-
-
-def outputs_in(paths: Paths) -> dict[str, Path]:
-    """The outputs by their paths in dvc.yaml."""
-    return {file.relative_to(paths.root).as_posix(): file for file in (paths.weights, paths.curves)}
-
-
-def committed(outputs: Mapping[str, str], paths: Paths) -> bool:
-    """Whether dvc.lock names exactly these outputs, so that DVC has them."""
-    try:
-        outs = read_yaml(paths.root / "dvc.lock")["stages"]["train"]["outs"]
-        return {out["path"]: out["md5"] for out in outs} == dict(outputs)
-    except (ParamsError, KeyError, TypeError):  # no dvc.lock, or it does not name them
-        return False
-
-
-def md5_file(path: Path) -> str:
-    """A file's MD5, as in dvc.lock."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "md5").hexdigest()
+        log.warning("%s; the weights are written all the same, without it", error)
 
 
 def about(setup: TrainingSetup, threads: ThreadsByStep) -> dict[str, Any]:

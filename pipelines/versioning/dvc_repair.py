@@ -3,11 +3,12 @@
 import json
 import logging
 import os
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
 from ddpm_core.errors import TryAgain
-from pipelines.runtime.lifetime import ancestors, having
+from pipelines.runtime.lifetime import ancestors, having, started
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +37,31 @@ def mend_rwlock(root: Path) -> None:
         log.warning(
             "removed %s: it was damaged, probably by a kill in the middle of a write; no process was using it", place
         )
+
+
+def holder(root: Path) -> str:
+    """The process that has the repository locked, and since when it runs, as far as its files say so."""
+    pids = [*_in_use_by(root / ".dvc" / "tmp" / "rwlock"), *_pid_in(root / ".dvc" / "tmp" / "lock")]
+    for pid in pids:
+        since = started(pid) if pid != os.getpid() else None
+        if since is not None:
+            return f"process {pid} (since {since:%H:%M:%S})"
+    return "another DVC process"
+
+
+def _in_use_by(rwlock: Path) -> Iterator[int]:
+    """The processes in DVC's list of files in use, the writers first."""
+    with suppress(OSError, ValueError, AttributeError, TypeError, KeyError):
+        listed = json.loads(rwlock.read_bytes())
+        for each in listed.get("write", {}).values():
+            yield int(each["pid"])
+        for several in listed.get("read", {}).values():
+            yield from (int(each["pid"]) for each in several)
+
+
+def _pid_in(lock: Path) -> Iterator[int]:
+    with suppress(OSError, ValueError):
+        yield int(lock.read_text().split()[0])
 
 
 def _is_rwlock(place: Path) -> bool:

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 
 from ddpm_core.errors import DdpmError, ParamsError
 from pipelines.runtime.disk import told
-from pipelines.versioning.dvc_repair import LockBusy, mend_rwlock, set_aside
+from pipelines.versioning.dvc_repair import LockBusy, holder, mend_rwlock, set_aside
 
 T = TypeVar("T")
 
@@ -134,6 +134,7 @@ class DvcRepo:
                 try:
                     return bool(repo.reproduce(targets=[name], single_item=True, dry=dry, force=force))
                 except ReproductionError as error:
+                    _name_cache(error.__cause__, repo.cache.local.path)
                     if isinstance(error.__cause__, LockError):  # the stage is writing its outputs
                         raise error.__cause__ from error
                     raise
@@ -145,7 +146,7 @@ class DvcRepo:
         from dvc.lock import LockError
         from dvc.utils.strictyaml import YAMLSyntaxError, YAMLValidationError
 
-        end, wait = time.monotonic() + self.patience, _FIRST_WAIT
+        end, wait, told_who = time.monotonic() + self.patience, _FIRST_WAIT, False
         while True:
             mend_rwlock(self.root)
             try:
@@ -156,10 +157,12 @@ class DvcRepo:
             except LockError as error:
                 if time.monotonic() + wait > end:
                     raise LockBusy(
-                        f"another DVC process has {self.root} locked and did not release it within "
+                        f"{holder(self.root)} has {self.root} locked and did not release it within "
                         f"{self.patience:.0f} s. Wait for it and run again. DVC says: {error}"
                     ) from error
-                log.info("another DVC process has the repository locked; waiting")
+                if not told_who:
+                    told_who = True
+                    log.info("%s has %s locked; waiting at most %.0f s", holder(self.root), self.root, self.patience)
                 time.sleep(wait)
                 wait = min(2 * wait, 5.0)
 
@@ -176,8 +179,22 @@ class DvcRepo:
                 repo.close()
 
 
+def _name_cache(error: BaseException | None, cache: str) -> None:
+    """An error of the disk without a file is of a copy into DVC's cache."""
+    if isinstance(error, OSError) and error.filename is None:
+        error.filename = cache
+
+
+def _is_told(record: logging.LogRecord) -> bool:
+    """Not the traceback of an error of the disk, which is raised and told as one line."""
+    error = record.exc_info[1] if record.exc_info else None
+    return not (isinstance(error, OSError) and told(error) is not None)
+
+
 def _speak_through_us() -> None:
     """Show DVC's warnings once, in our format; hide its other messages."""
+    for name in ("dvc_data.hashfile.transfer", "dvc_objects.fs.generic"):
+        logging.getLogger(name).addFilter(_is_told)  # once, however often
     for name in ("dvc", "dvc_objects", "dvc_data"):
         logger = logging.getLogger(name)
         logger.setLevel(logging.WARNING)

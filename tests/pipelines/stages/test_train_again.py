@@ -14,6 +14,8 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 
 from ddpm_core.device import Precision
+from ddpm_core.errors import DdpmError
+from ddpm_core.training.checkpoint import Checkpoints
 from ddpm_core.training.run_folders import key_of
 from ddpm_core.training.trainer import Trainer
 from ddpm_core.training.update import Update
@@ -21,6 +23,7 @@ from pipelines.paths import Paths
 from pipelines.runtime.environment import THREADS
 from pipelines.runtime.threads import OURS
 from pipelines.stages import train
+from pipelines.training.outputs import committed, md5_file, outputs_in
 from pipelines.training.setup import training_identity
 from tests.support.augmenting import augmenting
 from tests.support.project import write_yaml
@@ -83,11 +86,40 @@ def test_a_kill_between_the_last_step_and_the_outputs_loses_no_step(
     assert paths.weights.read_bytes() == trained[0].weights.read_bytes()
 
 
+def full(*_words: Any, **_more: Any) -> None:
+    raise DdpmError("the checkpoint must be written, but: No space left on device")
+
+
+def test_weights_whose_checkpoint_found_no_room_outlive_that_dvc_removes_them(
+    trained: tuple[Paths, Recorder], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = project(tmp_path)
+    monkeypatch.setattr(Checkpoints, "_write", full)
+    train.run(params(), paths, Recorder())
+    for file in outputs_in(paths).values():
+        file.unlink()
+    monkeypatch.setattr(Trainer, "_advance", lambda *words: pytest.fail("a step was trained"))
+    train.run(params(), paths, Recorder())
+    assert paths.weights.read_bytes() == trained[0].weights.read_bytes()
+    assert paths.curves.read_bytes() == trained[0].curves.read_bytes()
+
+
+def test_no_step_is_trained_where_its_weights_would_find_no_room(
+    trained: tuple[Paths, Recorder], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = project(tmp_path)
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda place: usage._replace(free=10_000))
+    monkeypatch.setattr(Trainer, "_advance", lambda *words: pytest.fail("a step was trained"))
+    with pytest.raises(DdpmError, match=r"MB free for the weights and a checkpoint, but has 0 MB.*Nothing was trained"):
+        train.run(params(), paths, Recorder())
+
+
 def test_a_training_that_dvc_has_is_begun_anew_when_it_is_run_again(
     trained: tuple[Paths, Recorder], tmp_path: Path
 ) -> None:
     paths, again = copied(trained, tmp_path), Recorder()
-    outs = [{"path": name, "md5": train.md5_file(file)} for name, file in train.outputs_in(paths).items()]
+    outs = [{"path": name, "md5": md5_file(file)} for name, file in outputs_in(paths).items()]
     write_yaml(paths.root / "dvc.lock", {"schema": "2.0", "stages": {"train": {"outs": outs}}})
     train.run(params(), paths, again)
     assert again.tags["resumed"] == "false"
@@ -98,9 +130,9 @@ def test_a_training_that_dvc_has_is_begun_anew_when_it_is_run_again(
 @pytest.mark.parametrize("text", ["", "stages: {", "stages: {train: {outs: [{path: out/curves.csv}]}}"])
 def test_a_lock_that_names_no_outputs_has_none(tmp_path: Path, text: str) -> None:
     paths = Paths(tmp_path, tmp_path / ".ddpm")
-    assert not train.committed({}, paths)
+    assert not committed({}, paths)
     (tmp_path / "dvc.lock").write_text(text, encoding="utf-8")
-    assert not train.committed({"out/curves.csv": "a"}, paths)
+    assert not committed({"out/curves.csv": "a"}, paths)
 
 
 def test_the_key_knows_all_that_the_bits_depend_on() -> None:

@@ -1,6 +1,8 @@
 """The one module that knows DVC from inside: order, staleness, exit codes, a busy lock, and the way round."""
 
 import errno
+import itertools
+import json
 import logging
 import os
 import shutil
@@ -10,6 +12,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -121,6 +124,42 @@ def test_busy_lock_is_waited_for_and_then_told(folder: Path, monkeypatch: pytest
     with held_lock(folder), told:
         DvcRepo(folder, patience=0.0).run_stage("first")
     assert DvcRepo(folder).run_stage("first") is True
+
+
+def test_who_has_the_lock_is_said_once(
+    folder: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dvc.lock.DEFAULT_TIMEOUT", 0.06)
+    clock = SimpleNamespace(monotonic=itertools.count().__next__, sleep=lambda seconds: None)
+    monkeypatch.setattr("pipelines.versioning.dvc_repo.time", clock)
+    rwlock = folder / ".dvc" / "tmp" / "rwlock"
+    use = {"write": {str(folder / "b.txt"): {"pid": os.getppid(), "cmd": "ddpm run"}}, "read": {}}
+    with held_lock(folder), caplog.at_level("INFO"):
+        rwlock.write_text(json.dumps(use), encoding="utf-8")
+        with pytest.raises(LockBusy, match=rf"process {os.getppid()} \(since \d\d:\d\d:\d\d\) has .* locked"):
+            DvcRepo(folder, patience=5.0).run_stage("first")
+    said = [record.message for record in caplog.records if "waiting" in record.message]
+    assert len(said) == 1
+    assert said[0].startswith(f"process {os.getppid()} (since ")
+    assert said[0].endswith("waiting at most 5 s")
+
+
+def test_a_full_cache_is_one_error_that_names_it(
+    folder: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from dvc.exceptions import ReproductionError
+
+    error = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def full(*_words: object, **_more: object) -> None:
+        logging.getLogger("dvc_data.hashfile.transfer").error("failed to transfer", exc_info=error)
+        raise ReproductionError("first") from error
+
+    monkeypatch.setattr("dvc.repo.Repo.reproduce", full)
+    with pytest.raises(OSError, match="No space left") as failed:
+        DvcRepo(folder).run_stage("first")
+    assert str(failed.value.filename).startswith(str(folder / ".dvc" / "cache"))
+    assert not [record for record in caplog.records if record.exc_info]
 
 
 @pytest.mark.parametrize("damage", [b"", b'{"write": {"/a', b"[]", b"\xff\x00"])
