@@ -4,9 +4,13 @@ import argparse
 import logging
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ddpm_core.errors import ParamsError
 from pipelines.commands.common import Verbs
+
+if TYPE_CHECKING:
+    from pipelines.profiling.cost import Cost
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +60,7 @@ def init(args: argparse.Namespace) -> None:
     create(folder, files)
     from pipelines.profiling.plan import cost_of_project
 
-    sys.stdout.write(cost_of_project(folder).text())
+    _show_cost(cost_of_project(folder), folder, writes=True)
     log.info("%s: a new project from preset %s; `ddpm run --project %s` runs it", folder, args.preset, folder)
 
 
@@ -69,11 +73,25 @@ def from_data(folder: Path, data: Path, preset: str | None, *, writes: bool) -> 
     check_free(folder, files, data)
     sys.stdout.write(plan.text)
     sys.stdout.flush()
-    sys.stdout.write(plan.cost())
+    cost = plan.cost()
     if writes:
         create(folder, files)
+    _show_cost(cost, folder, writes=writes)
+    if writes:
         sys.stdout.write(f"\nWrote {folder}: {', '.join(name for name in files.files if '/' not in name)}.\n")
         sys.stdout.write(f"Next: cd {folder} && ddpm run\n")
+
+
+def _show_cost(cost: "Cost", folder: Path, *, writes: bool) -> None:
+    """Also remembers the room that a run needs, which `ddpm run` looks for."""
+    from pipelines.paths import Paths
+    from pipelines.projects.room import lack, remember
+
+    sys.stdout.write(cost.text())
+    if lacking := lack(folder, cost.disk):
+        log.warning("%s", lacking)
+    if writes:
+        remember(Paths.of(folder), cost.disk)
 
 
 def update(folder: Path, *, write: bool) -> None:

@@ -36,9 +36,12 @@ def run(args: argparse.Namespace) -> None:
     paths = project_paths(args)
     params = checked_params(paths)
     from pipelines.kinds.watched import check_watched
+    from pipelines.projects.room import lack_of_project
     from pipelines.versioning.dvc_repo import DvcRepo
 
     check_watched(params.source.path, paths.root)
+    if lacking := lack_of_project(paths):
+        log.warning("%s; the first stage that finds none stops, and what is done by then is kept", lacking)
 
     repo = DvcRepo(paths.root)
     if args.only is not None:

@@ -40,7 +40,7 @@ class Plan:
     about: str
     params: str
     text: str
-    cost: Callable[[], str]
+    cost: "Callable[[], Cost]"
 
 
 def plan_of(data: Path, folder: Path, wanted: str | None = None) -> Plan:
@@ -136,10 +136,10 @@ def _device() -> str:
     return pick_device("auto").type
 
 
-def _cost(params: "Params", chosen: Chosen, examples: "Callable[[Params], Examples]") -> str:
+def _cost(params: "Params", chosen: Chosen, examples: "Callable[[Params], Examples]") -> "Cost":
     from pipelines.profiling.cost import cost_of
 
-    return cost_of(params, *examples(params), chosen.prepare_seconds).text()
+    return cost_of(params, *examples(params), chosen.prepare_seconds)
 
 
 def _of_pictures(params: "Params", seen: "pictures.PictureProfile", chosen: Chosen) -> "Examples":

@@ -1,6 +1,8 @@
 """From data to a whole params.yaml and an estimate; what `ddpm init --data` writes and what it refuses."""
 
+import shutil
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -9,8 +11,10 @@ import pytest
 from ddpm_core.errors import DataError, ParamsError
 from pipelines import cli
 from pipelines.params import load_params, read_yaml
+from pipelines.paths import Paths
 from pipelines.profiling import plan
 from pipelines.profiling.plan import path_from, plan_of
+from pipelines.projects.room import lack_of_project
 from tests.pipelines.profiling.test_pictures import blobs, save
 from tests.pipelines.profiling.test_tables import write_hours, write_points
 from tests.support.imports import ROOT
@@ -47,7 +51,7 @@ def test_a_plan_is_a_whole_good_params_file_with_a_comment_on_every_line_that_a_
 def test_the_command_writes_a_project_for_the_data_beside_it_and_a_dry_run_writes_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(plan, "_cost", lambda *_: "\nCost\n")
+    monkeypatch.setattr(plan, "_cost", lambda *_: SimpleNamespace(text=lambda: "\nCost\n", disk=1e6))
     place, folder = data("points", tmp_path), tmp_path / "mine"
     assert cli.main(["init", str(folder), "--data", str(place), "--dry-run"]) == 0
     assert not folder.exists()
@@ -55,6 +59,12 @@ def test_the_command_writes_a_project_for_the_data_beside_it_and_a_dry_run_write
     said = capsys.readouterr().out
     assert "\nCost\n" in said
     assert read_yaml(folder / "params.yaml")["source"]["path"] == "../points.csv"
+    assert lack_of_project(Paths.of(folder)) is None
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda place: usage._replace(free=59_000))
+    assert "a run needs about 1 MB of disk, but 0 MB are free" in str(lack_of_project(Paths.of(folder)))
+    assert cli.main(["init", str(tmp_path / "other"), "--data", str(place), "--dry-run"]) == 0
+    assert "warning: a run needs about 1 MB of disk" in capsys.readouterr().err
     assert "# mine\n\nA diffusion model of points in the plane." in (folder / "README.md").read_text()
     assert cli.main(["init", str(folder), "--data", str(place)]) == 2
     assert "--update" in capsys.readouterr().err
