@@ -32,6 +32,7 @@ from prefect.states import Crashed
 from prefect.tasks import Task
 
 from ddpm_core.errors import ParamsError, StoreUnreachable, TryAgain
+from pipelines.kinds import kind_of
 from pipelines.kinds.watched import check_watched
 from pipelines.params import load_params
 from pipelines.paths import Paths
@@ -121,7 +122,9 @@ def pipeline(project: str | None = None) -> dict[str, str]:
     paths = Paths.of(Path(project) if project else Path(__file__).parent.parent)
     if not paths.params.is_file():
         raise ParamsError(f"project: must be a folder that holds params.yaml and dvc.yaml, got {project}")
-    check_watched(load_params(paths.params).source.path, paths.root)  # nothing starts on bad parameters
+    params = load_params(paths.params)  # nothing starts on bad parameters
+    check_watched(params.source.path, paths.root)
+    kind_of(params.kind).check_source(params.source, paths.root)
     with known_to_be_alive(paths.home):
         return run_all(paths)
 

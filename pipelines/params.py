@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
 
 from ddpm_core.checks import Checks, Config, at_least_1, not_negative
-from ddpm_core.errors import ParamsError
+from ddpm_core.errors import DataError, ParamsError
 from pipelines.parsing import Faults, missing, parse_value, unknown_keys
 
 if TYPE_CHECKING:
@@ -160,6 +160,7 @@ def load_params(path: Path) -> Params:
 def _judge_together(params: Params, faults: Faults) -> None:
     """What only two sections together can show."""
     _judge_objective(params, faults)
+    _judge_shape(params, faults)
     train, weight = params.train, params.sample.guidance.weight
     if weight and train.label_dropout == 0 and train.conditioning != "none" and train.init_from is None:
         faults.add(
@@ -191,6 +192,21 @@ def _judge_objective(params: Params, faults: Faults) -> None:
             "sample.guidance.weight",
             f"must be 0 for {objective.kind}, which makes a sample in one evaluation, got {sample.guidance.weight:g}",
         )
+
+
+def _judge_shape(params: Params, faults: Faults) -> None:
+    """The network beside the shape of the data, where section source says it."""
+    from pipelines.kinds import KINDS
+
+    spec = KINDS[params.kind].declared_spec(params.source)
+    if spec is None:
+        return
+    try:
+        params.model.check(spec)
+    except (ParamsError, DataError) as error:
+        key, found, text = str(error).partition(": ")
+        known = found and key.startswith("model")
+        faults.add(key if known else "model", f"{text if known else error} (the shape is that of section source)")
 
 
 def _judge_student(params: Params, faults: Faults) -> None:

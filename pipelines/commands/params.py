@@ -13,8 +13,13 @@ def add_to(verbs: Verbs) -> None:
 
 
 def show(args: argparse.Namespace) -> None:
-    params = checked_params(project_paths(args))
+    paths = project_paths(args)
+    params = checked_params(paths)
+    from pipelines.kinds import kind_of
     from pipelines.params import as_flat
+
+    if (paths.root / params.source.path).exists():
+        kind_of(params.kind).check_source(params.source, paths.root)
 
     for key, value in as_flat(params).items():
         sys.stdout.write(f"{key} = {value}\n")

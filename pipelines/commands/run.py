@@ -35,11 +35,13 @@ def run(args: argparse.Namespace) -> None:
     """Check all of params.yaml, then run the stages and promote."""
     paths = project_paths(args)
     params = checked_params(paths)
+    from pipelines.kinds import kind_of
     from pipelines.kinds.watched import check_watched
     from pipelines.projects.room import lack_of_project
     from pipelines.versioning.dvc_repo import DvcRepo
 
     check_watched(params.source.path, paths.root)
+    kind_of(params.kind).check_source(params.source, paths.root)
     if lacking := lack_of_project(paths):
         log.warning("%s; the first stage that finds none stops, and what is done by then is kept", lacking)
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from ddpm_core.errors import ParamsError
+from ddpm_core.errors import DataError, ParamsError
 from ddpm_core.spec import DataSpec, in_turn
 
 if TYPE_CHECKING:
@@ -69,6 +69,20 @@ class Kind(ABC):
     @abstractmethod
     def sections(self) -> Sections:
         """The types of its sections of params.yaml."""
+
+    def declared_spec(self, source: Any) -> DataSpec | None:
+        """The shape of the data, with no conditions, where section source says it; a network is checked against it
+        before anything starts. None: it is known once the data are prepared."""
+        return None
+
+    def check_source(self, source: Any, root: Path) -> None:
+        """Refuse keys of section source that name a file or column that the data have not: a ParamsError. It looks at
+        the beginning of a file alone. A source that can say so has `check_columns(root)`, which raises a DataError."""
+        try:
+            if hasattr(source, "check_columns"):
+                source.check_columns(root)
+        except DataError as error:
+            raise ParamsError(str(error)) from error
 
     # ---- stages prepare and validate
 

@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from ddpm_core.device import describe, machine, peak_memory, set_order
-from ddpm_core.errors import DdpmError
+from ddpm_core.errors import DdpmError, ParamsError
 from ddpm_core.files import atomic_write_bytes, atomic_write_text, sha256_file
 from ddpm_core.models import ModelConfig
 from ddpm_core.objectives.base import BANDS
@@ -27,10 +27,10 @@ from ddpm_core.training.meter import Measures
 from ddpm_core.training.run_folders import RunFolders, ThreadsByStep, finish, key_of, outputs_of, start_over
 from ddpm_core.training.signals import listening
 from ddpm_core.training.trainer import StepReport, Trainer
-from pipelines.params import as_flat
+from pipelines.params import as_flat, read_yaml
 from pipelines.paths import Paths
 from pipelines.runtime.progress import Progress
-from pipelines.training.outputs import check_room, committed, link_outputs, md5_file, outputs_in, taken_from_links
+from pipelines.training.outputs import check_room, link_outputs, md5_file, outputs_in, taken_from_links
 from pipelines.training.preview import Preview
 from pipelines.training.rollback_log import RollbackLog
 from pipelines.training.setup import TrainingSetup, first_examples, order_of
@@ -224,6 +224,15 @@ def keep_last_step(trainer: Trainer, checkpoints: Checkpoints) -> None:
         trainer.save()
     except DdpmError as error:
         log.warning("%s; the weights are written all the same, without it", error)
+
+
+def committed(outputs: Mapping[str, str], paths: Paths) -> bool:
+    """Whether dvc.lock names exactly these outputs, so that DVC has them."""
+    try:
+        outs = read_yaml(paths.root / "dvc.lock")["stages"]["train"]["outs"]
+        return {out["path"]: out["md5"] for out in outs} == dict(outputs)
+    except (ParamsError, KeyError, TypeError):  # no dvc.lock, or it does not name them
+        return False
 
 
 def about(setup: TrainingSetup, threads: ThreadsByStep) -> dict[str, Any]:

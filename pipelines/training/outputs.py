@@ -1,4 +1,4 @@
-"""The outputs of stage train: whether DVC has them, the room that they need, and a way to keep them from being lost."""
+"""The outputs of stage train: the room that they need, and how they are kept where their checkpoint found none."""
 
 import hashlib
 import os
@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from ddpm_core.errors import DdpmError, ParamsError
-from pipelines.params import read_yaml
+from ddpm_core.errors import DdpmError
 from pipelines.paths import Paths
 
 _KEPT = "outputs"
@@ -18,15 +17,6 @@ _TIMES = 4  # the size of the weights that a checkpoint has at least: they, thei
 def outputs_in(paths: Paths) -> dict[str, Path]:
     """The outputs by their paths in dvc.yaml."""
     return {file.relative_to(paths.root).as_posix(): file for file in (paths.weights, paths.curves)}
-
-
-def committed(outputs: Mapping[str, str], paths: Paths) -> bool:
-    """Whether dvc.lock names exactly these outputs, so that DVC has them."""
-    try:
-        outs = read_yaml(paths.root / "dvc.lock")["stages"]["train"]["outs"]
-        return {out["path"]: out["md5"] for out in outs} == dict(outputs)
-    except (ParamsError, KeyError, TypeError):  # no dvc.lock, or it does not name them
-        return False
 
 
 def md5_file(path: Path) -> str:

@@ -288,3 +288,18 @@ def test_runtime_ranges_hold_in_code_too() -> None:
             deterministic=True,
             tracking=True,
         )
+
+
+@pytest.mark.parametrize(
+    ("changes", "key"),
+    [
+        ({"source": {"size": 23}}, "model: height and width must be multiples of 4 .* got 23 x 23"),
+        ({"source": {"size": 30}, "model": {"multipliers": [1, 2, 2]}}, "model: .* multiples of 8"),
+    ],
+)
+def test_a_network_that_cannot_take_the_size_is_told_before_anything_starts(
+    changes: dict[str, Any], key: str, tmp_path: Path
+) -> None:
+    write_yaml(tmp_path / "params.yaml", merged(read_yaml(ROOT / "params.yaml"), changes))
+    with pytest.raises(ParamsError, match=key):
+        load_params(tmp_path / "params.yaml")

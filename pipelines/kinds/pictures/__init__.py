@@ -59,6 +59,10 @@ class Pictures(Kind):
 
         return prepare(source, split, folder, root, workers)
 
+    def declared_spec(self, source: Any) -> DataSpec | None:
+        spec: DataSpec = source.rules().spec(())
+        return spec
+
     def source_at(self, source: Any, place: Path) -> Any:
         from pipelines.kinds.pictures.sources.picture_table import PictureTable
 

@@ -23,7 +23,7 @@ from pipelines.paths import Paths
 from pipelines.runtime.environment import THREADS
 from pipelines.runtime.threads import OURS
 from pipelines.stages import train
-from pipelines.training.outputs import committed, md5_file, outputs_in
+from pipelines.training.outputs import md5_file, outputs_in
 from pipelines.training.setup import training_identity
 from tests.support.augmenting import augmenting
 from tests.support.project import write_yaml
@@ -130,9 +130,9 @@ def test_a_training_that_dvc_has_is_begun_anew_when_it_is_run_again(
 @pytest.mark.parametrize("text", ["", "stages: {", "stages: {train: {outs: [{path: out/curves.csv}]}}"])
 def test_a_lock_that_names_no_outputs_has_none(tmp_path: Path, text: str) -> None:
     paths = Paths(tmp_path, tmp_path / ".ddpm")
-    assert not committed({}, paths)
+    assert not train.committed({}, paths)
     (tmp_path / "dvc.lock").write_text(text, encoding="utf-8")
-    assert not committed({"out/curves.csv": "a"}, paths)
+    assert not train.committed({"out/curves.csv": "a"}, paths)
 
 
 def test_the_key_knows_all_that_the_bits_depend_on() -> None:

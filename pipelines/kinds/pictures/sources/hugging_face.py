@@ -56,6 +56,11 @@ class HuggingFace(PictureRules):
     def facts(self) -> SourceFacts:
         return SourceFacts(model_name=name_of(Path(self.path).name, otherwise="pictures"))
 
+    def check_columns(self, root: Path) -> None:
+        file = opened(files_of(root / self.path)[0])
+        file.column(self.image_column, "source.image_column", is_picture, "bytes, of paths or of bytes and path")
+        self._names(file)
+
     def listing(self, root: Path) -> Listing:
         place = root / self.path
         found: list[Found] = []

@@ -15,6 +15,7 @@ from pipelines.kinds.pictures.rows.rules import File, Found, Listing, lies_withi
 from pipelines.kinds.pictures.sources.arrow_cells import (
     PARQUET,
     ArrowCell,
+    ArrowFile,
     cells_by_row,
     is_attribute,
     is_label,
@@ -63,13 +64,24 @@ class PictureTable(PictureRules):
     def facts(self) -> SourceFacts:
         return SourceFacts(model_name=name_of(PurePosixPath(self.table).stem, otherwise="pictures"))
 
-    def listing(self, root: Path) -> Listing:
+    def check_columns(self, root: Path) -> None:
+        place = self._place(root)
+        if place.suffix.lower() in PARQUET:
+            self._check_parquet(opened(place))
+        elif place.suffix.lower() in CSV:
+            self._header(place, next(_lines(place), b""))
+
+    def _place(self, root: Path) -> Path:
         folder = root / self.path
-        place, within = folder / self.table, os.path.realpath(folder)
+        place = folder / self.table
         if not place.is_file():
             raise DataError(f"source.table: {place} must be a table, but the file was not found")
-        if not lies_within(os.path.realpath(place), within):
+        if not lies_within(os.path.realpath(place), os.path.realpath(folder)):
             raise DataError(f"source.table: {place} must lie in {folder}, but it is a link that leads out of it")
+        return place
+
+    def listing(self, root: Path) -> Listing:
+        place, within = self._place(root), os.path.realpath(root / self.path)
         rows = self._parquet(place, within) if place.suffix.lower() in PARQUET else self._text(place, within)
         found = [
             Found(f"{place.name}:{number}", label, content, None, told)
@@ -118,14 +130,17 @@ class PictureTable(PictureRules):
 
     def _parquet(self, place: Path, within: str) -> Iterator[Row]:
         file, stamp = opened(place), stamp_of(place)
+        self._check_parquet(file)
+        columns = [column for column in (self.label_column, *self.attributes.values()) if column is not None]
+        for row, cells in enumerate(cells_by_row(file, columns, self.picture_column)):
+            yield self._row(ArrowCell(place, within, self.picture_column, row, stamp), cells)
+
+    def _check_parquet(self, file: ArrowFile) -> None:
         file.column(self.picture_column, "source.picture_column", is_picture, "bytes, of paths or of bytes and path")
         if self.label_column is not None:
             file.column(self.label_column, "source.label_column", is_label, "text or whole numbers")
         for name, column in self.attributes.items():
             file.column(column, f"source.attributes.{name}", is_attribute, "text, whole numbers, or true and false")
-        columns = [column for column in (self.label_column, *self.attributes.values()) if column is not None]
-        for row, cells in enumerate(cells_by_row(file, columns, self.picture_column)):
-            yield self._row(ArrowCell(place, within, self.picture_column, row, stamp), cells)
 
 
 def _is_inside(name: str) -> bool:

@@ -61,6 +61,12 @@ class CsvFiles(Config):
         """Of a file nothing is known but its name, which names the model in the registry."""
         return SourceFacts(model_name=name_of(Path(self.path).stem, "points"))
 
+    def check_columns(self, root: Path) -> None:
+        file = self._files(root / self.path)[0]
+        with file.open("rb") as lines:
+            first = next((line for line in lines if line.strip()), b"")
+        self._header(file, first.removeprefix(b"\xef\xbb\xbf").rstrip(b"\r\n"))
+
     def listing(self, root: Path) -> Found:
         outcomes: list[Accepted | Rejected] = []
         for file in self._files(root / self.path):

@@ -11,7 +11,7 @@ from ddpm_core.errors import DataError
 from pipelines.kinds.csv_cells import Mark, cells_of
 from pipelines.kinds.series.rows.times import UNIX
 from pipelines.kinds.series.sources.found import Found
-from pipelines.kinds.series.sources.tables import Cell, Line, TableSource
+from pipelines.kinds.series.sources.tables import Cell, Line, TableSource, files_of
 
 
 @dataclass(frozen=True)
@@ -42,8 +42,14 @@ class CsvFiles(TableSource):
     def listing(self, root: Path) -> Found:
         return self.found(root, (".csv",), self._lines)
 
+    def check_columns(self, root: Path) -> None:
+        file = files_of(root / self.path, (".csv",))[0]
+        self.check_header(file, self.header(file))
+
     def header(self, file: Path) -> list[str]:
-        return self._lines(file)[0]
+        with file.open("rb") as lines:
+            first = next((line for line in lines if line.strip()), b"")
+        return self._names(file, first.removeprefix(b"\xef\xbb\xbf").rstrip(b"\r\n"))
 
     def cells(self, file: Path, column: str, rows: int) -> list[str]:
         """What the first rows hold in a column, where they hold something."""
@@ -54,13 +60,16 @@ class CsvFiles(TableSource):
     def _lines(self, file: Path) -> tuple[list[str], Iterator[Line]]:
         data = file.read_bytes().removeprefix(b"\xef\xbb\xbf")
         lines = ((number, line) for number, line in enumerate(data.splitlines(), 1) if line.strip())
+        header = self._names(file, next(lines, (1, b""))[1])
+        return header, ((number, line, self._row(line, len(header))) for number, line in lines)
+
+    def _names(self, file: Path, line: bytes) -> list[str]:
         try:
-            header = cells_of(next(lines, (1, b""))[1], self.delimiter)
+            return cells_of(line, self.delimiter)
         except DataError as error:
             raise DataError(
                 f"source.path: {file} must begin with the names of its columns, in UTF-8: {error}"
             ) from error
-        return header, ((number, line, self._row(line, len(header))) for number, line in lines)
 
     def _row(self, line: bytes, columns: int) -> list[Cell] | str:
         try:

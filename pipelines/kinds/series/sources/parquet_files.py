@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from ddpm_core.errors import DataError
 from pipelines.kinds.series.sources.found import Found
-from pipelines.kinds.series.sources.tables import Cell, TableSource
+from pipelines.kinds.series.sources.tables import Cell, TableSource, files_of
 
 
 @dataclass(frozen=True)
@@ -19,8 +19,18 @@ class ParquetFiles(TableSource):
     def listing(self, root: Path) -> Found:
         return self.found(root, (".parquet", ".pq"), parquet_lines)
 
+    def check_columns(self, root: Path) -> None:
+        file = files_of(root / self.path, (".parquet", ".pq"))[0]
+        self.check_header(file, self.header(file))
+
     def header(self, file: Path) -> list[str]:
-        return parquet_lines(file)[0]
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        try:
+            return list(pq.read_schema(file).names)
+        except (pa.ArrowException, OSError, ValueError) as error:
+            raise DataError(f"source.path: {file} must be a Parquet file, but {error}") from error
 
 
 def parquet_lines(file: Path) -> tuple[list[str], Iterator[tuple[int, bytes, list[Cell]]]]:

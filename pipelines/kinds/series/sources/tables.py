@@ -78,7 +78,7 @@ class TableSource(SeriesSource):
         rejected: list[Rejected] = []
         readings: list[Reading] = []
         columns: tuple[str, ...] = self.values or ()
-        for file in _files(place, endings):
+        for file in files_of(place, endings):
             if (size := file.stat().st_size) > self.max_megabytes * 1e6:
                 raise DataError(
                     f"source.path: {file} may have {self.max_megabytes:g} MB (max_megabytes), but has {size:,} bytes"
@@ -137,6 +137,10 @@ class TableSource(SeriesSource):
                 f"{', '.join(header)[:200] or 'none'}"
             )
         return tuple(found)
+
+    def check_header(self, file: Path, header: list[str]) -> None:
+        """DataError where a column that section source names is not among them."""
+        self._places(file, header, self.values or ())
 
     def _places(self, file: Path, header: list[str], columns: Sequence[str]) -> "_Places":
         def place_of(key: str, name: str) -> int:
@@ -200,7 +204,7 @@ def _table(rows: list[list[float]], columns: int) -> NDArray[np.float64]:
     return np.array(rows, dtype=np.float64).reshape(len(rows), columns)
 
 
-def _files(place: Path, endings: Sequence[str]) -> list[Path]:
+def files_of(place: Path, endings: Sequence[str]) -> list[Path]:
     """The file, or all in the folder with such an ending that are not hidden, in an order that is always the same."""
     if place.is_file():
         return [place]

@@ -11,6 +11,7 @@ import pytest
 
 from ddpm_core.errors import DataError, ParamsError
 from ddpm_core.spec import Condition
+from pipelines.kinds import kind_of
 from pipelines.kinds.series.sources import BeijingAir, ElectricityDemand, ParquetFiles
 from tests.pipelines.kinds.series.made import FORECAST, SOURCE, arrays, csv, hourly, prepared
 from tests.support.imports import ROOT
@@ -219,3 +220,11 @@ def test_times_counted_from_1970_are_moments_of_utc(tmp_path: Path) -> None:
     found = replace(SOURCE, time_format="unix_s").listing(tmp_path)
     assert found.times[0].isoformat() == "2024-01-01T00:00:00+00:00"
     assert "'soon' is no time in 'unix_s', which is source.time_format" in found.rejected[0].reason
+
+
+def test_columns_that_are_not_there_are_bad_parameters_before_anything_is_read(tmp_path: Path) -> None:
+    csv(tmp_path, hourly(3))
+    kind_of("series").check_source(SOURCE, tmp_path)
+    for key, value in (("time", "when"), ("values", ("c",)), ("series", "id")):
+        with pytest.raises(ParamsError, match=rf"source\.{key}: .* must have one column"):
+            kind_of("series").check_source(replace(SOURCE, **{key: value}), tmp_path)

@@ -7,6 +7,7 @@ import pyarrow as pa
 import pytest
 
 from ddpm_core.errors import DataError, ParamsError
+from pipelines.kinds import kind_of
 from tests.support.picture_sources import TABLE, save_parquet
 from tests.support.pictures import Project, png, write
 
@@ -111,8 +112,18 @@ def test_rows_are_read_in_any_order_and_a_changed_file_is_told(tmp_path: Path) -
 )
 def test_a_table_that_cannot_be_read_is_told(tmp_path: Path, lines: bytes, message: str) -> None:
     project = prepared(tmp_path, lines)
-    with pytest.raises(DataError, match=message):
+    of_a_column = "column" in message
+    with pytest.raises(ParamsError if of_a_column else DataError, match=message):
         project.prepare()
+    if of_a_column:
+        with pytest.raises(ParamsError, match=message):
+            kind_of("pictures").check_source(project.source, tmp_path)
+
+
+def test_a_table_that_is_not_there_is_a_bad_parameter(tmp_path: Path) -> None:
+    (tmp_path / "raw").mkdir()
+    with pytest.raises(ParamsError, match=r"source\.table: .*labels.csv must be a table, but the file was not found"):
+        kind_of("pictures").check_source(TABLE, tmp_path)
 
 
 def test_a_column_of_another_type_is_told(tmp_path: Path) -> None:
