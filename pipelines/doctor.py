@@ -3,6 +3,7 @@
 import os
 import shutil
 import sys
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
@@ -141,10 +142,24 @@ def _project(findings: Findings, start: Path) -> None:
     findings.add("stores", "DVC's cache", f"{cache} ({_size(cache)})")
     findings.add("stores", "MLflow", os.environ.get("MLFLOW_TRACKING_URI") or "sqlite in the state folder")
     findings.add("stores", "Prefect", os.environ.get("PREFECT_API_URL") or "a temporary server for each `ddpm flow`")
+    for place in (paths.root, paths.home, paths.root / ".dvc"):
+        if why := _unwritable(place):
+            findings.fault(f"{place} must be a folder that can be written, or `ddpm run` cannot start, but: {why}")
     free = shutil.disk_usage(paths.root).free / 1e9
     findings.add("stores", "free disk", f"{free:.1f} GB")
     if free < LOW_DISK_GB:
         findings.fault(f"only {free:.1f} GB of disk are free at {paths.root}; the pipeline needs {LOW_DISK_GB:.0f}")
+
+
+def _unwritable(folder: Path) -> str | None:
+    """Why no file can be made in a folder; None if one can, or it is not there."""
+    if not folder.is_dir():
+        return None
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            return None
+    except OSError as error:
+        return error.strerror or str(error)
 
 
 def _parameters(findings: Findings, paths: Paths) -> None:

@@ -260,7 +260,12 @@ def samples_rule(metrics: Numbers, gate: GateConfig, counted: str) -> RuleResult
     fewest = min(metrics["n"], metrics["n_heldout"])
     text = f"{metrics['n']:g} {counted} and {metrics['n_heldout']:g} unseen examples"
     if fewest < gate.min_samples:
-        text += f"; gate.min_samples asks for {gate.min_samples} of each: raise evaluate.n or split.test_fraction"
+        text += f"; gate.min_samples asks for {gate.min_samples} of each: "
+        text += (
+            "raise evaluate.n"
+            if counted == "samples" and metrics["n_heldout"] >= gate.min_samples
+            else "give more data, or raise split.test_fraction"
+        )
         return RuleResult(rule, "not enough evidence", fewest, gate.min_samples, text)
     return RuleResult(rule, "pass", fewest, gate.min_samples, text)
 

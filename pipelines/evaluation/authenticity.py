@@ -22,6 +22,7 @@ METRICS, RECORD, SAMPLES = "metrics.json", "record.json", "samples"
 TEACHER = "teacher"
 """In the samples of a student: the measurement of its teacher."""
 OWN, FILES, FOLLOWS = "content_sha256", "files", "follows"
+_MISSING = "run `ddpm run`, which makes or restores it"
 _MEND = "delete it and run `ddpm run`, or measure the bundle again with `ddpm evaluate --bundle`"
 
 
@@ -68,7 +69,7 @@ def check_bundle(folder: Path, digest: str, record: Path) -> None:
     """IntegrityError unless the folder holds the bundle that was measured; what is in it is not read."""
     about = folder / "bundle.json"
     if not about.is_file():
-        raise IntegrityError(f"{about}: must be the bundle that {record} is about, and there is none; {_MEND}")
+        raise IntegrityError(f"{about}: must be the bundle that {record} is about, and there is none; {_MISSING}")
     if (found := sha256_file(about)) != digest:
         raise IntegrityError(
             f"{about}: must be the bundle with the digest {digest}, which {record} is about, got {found}; run "
@@ -79,7 +80,11 @@ def check_bundle(folder: Path, digest: str, record: Path) -> None:
     if other := sorted(path for path in folder.iterdir() if path != about and path not in graphs):
         raise IntegrityError(f"{other[0]}: must be gone, for it is none of the files of this bundle; delete it")
     for graph, wanted in graphs.items():
-        came = sha256_file(graph) if graph.is_file() else "no file"
+        if not graph.is_file():
+            raise IntegrityError(
+                f"{graph}: must be there, for {about} names it, but the file was not found; {_MISSING}"
+            )
+        came = sha256_file(graph)
         if wanted != came:
             raise IntegrityError(f"{graph}: must have SHA-256 {wanted}, which {about} names, got {came}; {_MEND}")
 
@@ -114,9 +119,10 @@ def _check_samples(folder: Path, named: Mapping[str, str], record: Path, *, whol
     named = {name: sha for name, sha in named.items() if name != METRICS}
     found = dict(digests(folder))
     if whole and (other := sorted(named.keys() ^ found.keys())):
+        missing = other[0] in named
         raise IntegrityError(
-            f"{folder / other[0]}: must be {'there' if other[0] in named else 'gone'}, for {record} names the files of "
-            f"{folder.name} and {'it is' if other[0] in named else 'it is not'} among them; {_MEND}"
+            f"{folder / other[0]}: must be {'there' if missing else 'gone'}, for {record} names the files of "
+            f"{folder.name} and {'it is' if missing else 'it is not'} among them; {_MISSING if missing else _MEND}"
         )
     for name in named.keys() & found.keys():
         _same(folder / name, found[name], named[name], record)

@@ -119,10 +119,11 @@ def judged_here(gate: GateConfig, paths: Paths) -> tuple[Bundle, Measurement, Ve
             raise
         raise PromotionRefused(_differing([str(error), *differing])) from error
     if not judged.passed:
+        besides = [line for line in differing if line != dvc_lock.unfinished("gate")]  # which failed, and fails again
         raise PromotionRefused(
             f"the bundle must pass the gate, but by today's rules it does not ({judged.outcome}):\n "
             + "\n  ".join(judged.reasons)
-            + (f"\nBesides, {_differing(differing)}" if differing else "")
+            + (f"\nBesides, {_differing(besides)}" if besides else "")
         )
     differing += gate_file.differences(judged, gate, paths)
     if differing:

@@ -25,6 +25,11 @@ MEND = (
 )
 
 
+def unfinished(stage: str) -> str:
+    """The line for a stage that dvc.lock does not name."""
+    return f"{NAME}: must name stage {stage}, which has not finished here"
+
+
 def differences(paths: Paths) -> list[str]:
     """A line for each file, parameter or stage that differs from dvc.lock, with both values."""
     try:
@@ -43,7 +48,7 @@ def differences(paths: Paths) -> list[str]:
     except ParamsError as error:
         return [*found, f"{NAME}: {error}"]
     found += [f"{NAME}: must name the stages of dvc.yaml alone, got {stage!r}" for stage in held if stage not in now]
-    found += [f"{NAME}: must name stage {stage}, which has not finished here" for stage in now if stage not in held]
+    found += [unfinished(stage) for stage in now if stage not in held]
     told: set[str] = set()
     for kind in reversed(_LISTS):  # for a file that is an output and a dependency, name the stage that made it
         for stage in (name for name in now if name in held):

@@ -1,6 +1,8 @@
 """The command line: quick help, one message for a foreseen fault, its own exit code, verbs that find the project."""
 
 import argparse
+import errno
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -154,6 +156,18 @@ def test_doctor_tells_versions_devices_and_stores() -> None:
     text = examine(str(ROOT)).text()
     for word in ("versions", "devices", "stores", "python", "torch", "onnxruntime", "free disk", "missing or wrong"):
         assert word in text
+
+
+def test_doctor_tells_a_project_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_words: object, **_more: object) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    (tmp_path / "params.yaml").write_text((ROOT / "params.yaml").read_text())
+    assert examine(str(tmp_path)).faults == []
+    monkeypatch.setattr("pipelines.doctor.tempfile.TemporaryFile", refused)
+    assert any(
+        "`ddpm run` cannot start, but: Read-only file system" in fault for fault in examine(str(tmp_path)).faults
+    )
 
 
 def test_doctor_works_where_there_is_no_project(tmp_path: Path) -> None:

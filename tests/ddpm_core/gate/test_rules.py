@@ -29,7 +29,7 @@ from tests.support.judged import GATE, GOOD, OLDER, RECORD, UNSAID, energy, inte
             RECORD,
             GATE,
             "not enough evidence",
-            "raise evaluate.n or split.test_fraction",
+            "200 of each: give more data, or raise split.test_fraction",
         ),
         ("samples", without("n"), RECORD, GATE, "not measured", "no n"),
         ("energy in classifier", energy(0.08, 0.1), RECORD, GATE, "pass", "allowed 0.1"),

@@ -12,11 +12,13 @@ import pytest
 from ddpm_core.errors import DataError, IntegrityError, PromotionRefused, TrackingError
 from ddpm_core.metrics.intervals import RESAMPLING
 from pipelines.evaluation.authenticity import with_own_digest, write_measured
+from pipelines.params import read_yaml
 from pipelines.release.history import ROLLED_BACK, Event, note
 from pipelines.release.promotion import Promotion, promote
 from pipelines.tracking.mlflow_registry import Registry, Version
 from pipelines.tracking.tracker import connect, open_tracker
 from tests.support.described import described
+from tests.support.project import write_yaml
 from tests.support.tracked import GATE, GOOD, FewParams, judged_by, judged_project, lock_as_run, with_ends
 
 
@@ -83,6 +85,18 @@ def test_a_bundle_that_does_not_pass_todays_rules_is_refused(home: Path, tmp_pat
     ) as refused:
         promoted(paths, strict)
     assert refused.value.exit_code == 3
+
+
+def test_that_the_gate_failed_is_no_file_to_mend(home: Path, tmp_path: Path) -> None:
+    paths, _ = judged_project(tmp_path / "one", home)
+    lock = read_yaml(paths.root / "dvc.lock")
+    del lock["stages"]["gate"]  # DVC does not write down a stage that failed
+    write_yaml(paths.root / "dvc.lock", lock)
+    strict = FewParams(gate=dataclasses.replace(GATE, max_energy=0.035))
+    with pytest.raises(PromotionRefused, match="by today's rules it does not") as refused:
+        promoted(paths, strict)
+    assert "must be those of the last run" not in str(refused.value)
+    assert "ddpm run" not in str(refused.value)
 
 
 def test_a_record_about_another_bundle_is_refused(home: Path, tmp_path: Path) -> None:

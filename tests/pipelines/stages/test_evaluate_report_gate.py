@@ -261,7 +261,9 @@ def test_a_measurement_that_cannot_be_read_is_told(tmp_path: Path, content: str 
 
 def test_a_picture_missing_from_the_samples_is_told(bad: Paths):
     (bad.samples / "real.png").unlink()
-    with pytest.raises(IntegrityError, match=r"samples/real\.png: must be there, for .*record\.json names the files"):
+    with pytest.raises(
+        IntegrityError, match=r"samples/real\.png: must be there, for .*record\.json names the files.*run `ddpm run`"
+    ):
         report.run(MeasuredParams(), bad, NullTracker())
 
 
