@@ -57,7 +57,7 @@ test-maths: install-dev ## the quick tests of the mathematics alone (under 20 s 
 test-mutants: install-dev ## plant faults in a copy of the code and see that the tests notice (JOBS=2; FAULT=name for one)
 	$(BIN)/python tests/mutants/run.py --jobs $(JOBS) $(FAULT)
 
-test-mutmut: install-mutmut ## the same with a sample of the faults that mutmut makes of the numbers room (half an hour)
+test-mutmut: install-mutmut ## the same with a sample of the faults that mutmut makes in the mathematics (half an hour)
 	$(BIN)/python tests/mutants/general.py --jobs $(JOBS)
 
 lint: install-dev ## ruff and mypy

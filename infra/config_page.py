@@ -30,7 +30,8 @@ ddpm run: params.yaml: 2 values are not allowed; nothing was started
 ```
 
 `ddpm params` checks the file and shows every value by its dotted key. `dvc params diff` shows what changed since the
-last commit, and `dvc exp run -S train.lr=1e-3` runs with another value. Numbers follow YAML 1.2: `2e-4` is a number.
+last commit. `dvc exp run -S train.lr=1e-3` writes another value into the file and runs; it needs a commit in git, and
+`git restore params.yaml` undoes it. Numbers follow YAML 1.2: `2e-4` is a number.
 Where a section or a key is a choice, `kind` makes it, and each kind has the keys of its own table.
 
 Addresses and secrets are no parameters. They come from the environment:

@@ -10,7 +10,7 @@ log = logging.getLogger(__name__)
 
 
 def add_to(verbs: Verbs) -> None:
-    text = "register the bundle that passed the gate and make it the champion if it beats the present one"
+    text = "register the bundle that passed the gate and make it the champion if it is no worse than the present one"
     verb = verbs.add_parser("promote", help=text, description=text.capitalize() + ".")
     verb.add_argument("--again", action="store_true", help="promote it although it was rolled back; needs --why")
     verb.add_argument("--why", metavar="TEXT", help="the reason, which `ddpm history` shows")
