@@ -107,7 +107,7 @@ install-mutmut: install-dev ## mutmut, in a corner of .venv where it meets no ot
 	@$(BIN)/python -m pip --version > /dev/null 2>&1 || $(BIN)/python -m ensurepip > /dev/null
 	@test -d $(VENV)/mutmut || $(BIN)/python -m pip install --quiet --no-deps --require-hashes --target $(VENV)/mutmut -r requirements-mutmut.lock
 
-docs: install-dev ## write docs/configuration.md from the code and params.yaml
+docs: install-dev ## write docs/configuration.md, docs/commands.md and the table of docs/serving/operate.md from the code
 	$(BIN)/python infra/config_page.py
 
 lock: install-dev ## resolve the lock files anew
