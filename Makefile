@@ -78,7 +78,7 @@ serve: install ## serve the bundle over HTTP on this machine (PORT=8000, PRESET=
 page-runtime: ## install what `ddpm page` puts into its file, and what checks the page: onnxruntime-web, axe-core (needs npm)
 	npm ci --prefix infra/page --ignore-scripts --no-audit --no-fund
 
-doctor: install ## tell versions, devices, stores and what is missing
+doctor: install ## show versions, devices, stores and what is missing
 	@$(BIN)/ddpm doctor
 
 install: ## make .venv and install from the hash lock (checks Python and free disk first)

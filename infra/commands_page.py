@@ -7,8 +7,8 @@ from pipelines.cli import parser
 
 HEAD = """# Commands
 
-Every verb of `ddpm` with its options, as `ddpm VERB --help` shows them. `make docs` writes this page from the code. Options
-may come before or after the verb. The [exit codes](stages.md#exit-codes) are the same for all.
+Every verb of `ddpm` with its options, as `ddpm VERB --help` shows them. `make docs` writes this page from the
+code. Options may come before or after the verb. The [exit codes](stages.md#exit-codes) are the same for all.
 
 """
 SHARED = "for every command"

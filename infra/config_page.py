@@ -1,8 +1,8 @@
 """Write docs/configuration.md, docs/commands.md and the settings in docs/serving/operate.md: `make docs`.
 
 What a key allows comes from the dataclasses, its default from the examples, and its meaning from the comment of an
-example that has this very table, or from meanings.yaml. A comment never stands for a key of another table. The text above
-the tables is configuration_head.md.
+example that has this very table, or from meanings.yaml. A comment never stands for a key of another table. The text
+above the tables is configuration_head.md.
 """
 
 import re
