@@ -160,6 +160,8 @@ def load_params(path: Path) -> Params:
 def _judge_together(params: Params, faults: Faults) -> None:
     """What only two sections together can show."""
     _judge_objective(params, faults)
+    if params.train.compile == "always" and not params.model.compiles:
+        faults.add("train.compile", f"must be auto or never for model.kind {params.model.kind}, got always")
     train, weight = params.train, params.sample.guidance.weight
     if weight and train.label_dropout == 0 and train.conditioning != "none" and train.init_from is None:
         faults.add(

@@ -33,6 +33,7 @@ class VAEConfig(NetworkConfig):
     scale: Literal["shared", "each"]
 
     is_autoencoder: ClassVar[bool] = True
+    compiles: ClassVar[bool] = False
     __checks__: ClassVar[Checks] = {
         "latent": at_least_1,
         "channels": at_least_1,

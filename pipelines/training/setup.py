@@ -83,7 +83,7 @@ class TrainingSetup:
         model_config = _resolved(params.model, index)
         model_config.check(spec)
         setup = cls(params, paths, processes, config, index, spec, model_config, {}, 0)
-        compiled = is_compiled(config.compile, config.steps, device, setup._operations)
+        compiled = model_config.compiles and is_compiled(config.compile, config.steps, device, setup._operations)
         identity = training_identity(
             params, spec.kind, index.digest, device, precision, processes.count, compiled, model=model_config
         )

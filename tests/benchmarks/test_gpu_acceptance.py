@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from tests.support.imports import ROOT
 
@@ -112,6 +113,14 @@ def test_the_table_has_a_line_a_check_and_each_failure(script: ModuleType) -> No
     assert [line.split()[1] for line in text.splitlines() if line[:2].strip().isdigit()] == ["holds", "misses", "lacks"]
     assert "equal: must hold, got ['weight']" in text
     assert text.splitlines()[-1] == "pass: 1, fail: 1, left out: 1"
+
+
+def test_a_draw_moves_to_another_device_as_a_whole(script: ModuleType) -> None:
+    common, checks = (importlib.import_module(name) for name in ("gpu_common", "gpu_checks"))
+    spec = common.Context.of("cpu", True, None, None, False).default[1]
+    draw = common.objective_of(spec).draw(common.batch_of(spec, 4, 0), 5, 0)
+    moved = checks.moved(draw, torch.device("meta"))
+    assert {tensor.device.type for tensor in moved.tensors()} == {"meta"}
 
 
 def test_every_check_of_the_table_is_there_once_and_speed_is_last(script: ModuleType) -> None:

@@ -223,6 +223,18 @@ def test_objective_network_and_sampler_fit_one_another(
             load_params(tmp_path / "params.yaml")
 
 
+@pytest.mark.parametrize(("choice", "refused"), [("auto", False), ("never", False), ("always", True)])
+def test_a_network_that_torch_compiles_in_no_part_is_never_compiled(choice: str, refused: bool, tmp_path: Path) -> None:
+    sections = {"model": VAE, "diffusion": ELBO}
+    params = {**merged(read_yaml(ROOT / "params.yaml"), {"sample": ONE_STEP, "train": {"compile": choice}}), **sections}
+    write_yaml(tmp_path / "params.yaml", params)
+    if refused:
+        with pytest.raises(ParamsError, match=r"train\.compile: must be auto or never for model\.kind vae, got always"):
+            load_params(tmp_path / "params.yaml")
+    else:
+        load_params(tmp_path / "params.yaml")
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
