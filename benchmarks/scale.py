@@ -53,7 +53,7 @@ FREQUENCIES = 144  # of a grey picture's fingerprint
 SOURCE = {
     "kind": "image_folder",
     "labels": "folders",
-    "size": SIDE,
+    "resolution": SIDE,
     "channels": "grey",
     "fit": "crop",
     "filter": "box",
@@ -170,7 +170,7 @@ def make_project(folder: Path, source: Path, partition: int | None, workers: int
     params["source"] = {"path": os.path.relpath(source, folder), **SOURCE}
     params["runtime"] |= {"workers": workers, "tracking": False}
     if "partition" in params:
-        params["partition"]["size"] = partition
+        params["partition"]["examples"] = partition
         params["runtime"]["runner"] = runner
     with (folder / "params.yaml").open("w", encoding="utf-8") as file:
         YAML().dump(params, file)

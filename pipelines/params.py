@@ -102,6 +102,10 @@ class _View:
         return cast(Params, _View(cast(Params, self), sections))
 
 
+UNSEEN_BY_DVC = ("size", "nfiles")
+"""Keys that DVC leaves out, wherever they are, when it looks for an earlier run whose outputs it can put back."""
+
+
 def section_types(name: str) -> dict[str, Any]:
     """The type that each key of params.yaml becomes, for a kind of data by its name."""
     from ddpm_core.bundle.export_config import ExportConfig
@@ -153,8 +157,20 @@ def load_params(path: Path) -> Params:
     faults.raise_if_any(path.name, "`ddpm init . --update` shows which keys this version adds, renames and drops")
     params = Params(**sections)
     _judge_together(params, faults)
+    _judge_names(value, "", faults)
     faults.raise_if_any(path.name)
     return params
+
+
+def _judge_names(value: Any, where: str, faults: Faults) -> None:
+    """Keys that users name themselves, such as those of attributes."""
+    for key, inner in value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ():
+        name = f"{where}.{key}" if where else str(key)
+        if key in UNSEEN_BY_DVC:
+            faults.add(
+                name, f"must have another name than {key}; DVC takes runs that differ in such a key for the same"
+            )
+        _judge_names(inner, name, faults)
 
 
 def _judge_together(params: Params, faults: Faults) -> None:

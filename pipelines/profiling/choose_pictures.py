@@ -45,7 +45,7 @@ def choose(seen: PictureProfile, path: str, device: str, wanted: OwnPreset | Non
         Choice("source.path", path),
         *(Choice(f"source.{key}", value) for key, value in seen.given.keys.items()),
         Choice(f"source.{seen.given.label_key}", _label_value(seen, labels), why_labels),
-        Choice("source.size", size, why_size),
+        Choice("source.resolution", size, why_size),
         Choice("source.channels", "grey" if grey else "rgb", f"{seen.coloured:.0%} of the pictures have colour"),
         Choice("source.clusters", clusters, _words_of_clusters(clusters)),
         *(_fit(seen) if size == side else ()),

@@ -25,7 +25,7 @@ def choose(preset: OwnPreset, root: Path, path: str) -> tuple[Chosen, Torchvisio
     choices = [
         Choice("source.path", path),
         Choice("source.name", preset.set),
-        Choice("source.size", preset.size),
+        Choice("source.resolution", preset.size),
         Choice("split.test_fraction", _FRACTION),
         *of_preset(preset, preset.values),
     ]

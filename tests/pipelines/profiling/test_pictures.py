@@ -46,7 +46,7 @@ def test_a_flat_folder_of_small_colour_pictures_has_no_labels_their_size_and_the
     assert seen.coloured > 0.9
     got = values(chosen := choose(seen, "data", "cpu"))
     assert got["source.labels"] == "none"
-    assert (got["source.size"], got["source.channels"], got["model.refine"]) == (24, "rgb", 16)
+    assert (got["source.resolution"], got["source.channels"], got["model.refine"]) == (24, "rgb", 16)
     assert (got["sample.guidance.weight"], got["gate.max_accuracy_loss"]) == (0.0, None)
     assert got["split.test_fraction"] == 0.3
     assert (chosen.train_count, chosen.test_count) == (84, 36)
@@ -60,7 +60,7 @@ def test_class_folders_of_flat_grey_pictures_are_classes_and_need_no_branch_at_f
     assert seen.place == tmp_path / "inner"
     assert seen.classes == {"a": 30, "b": 30}
     got = values(choose(seen, "data", "cpu"))
-    assert (got["source.labels"], got["source.channels"], got["source.size"]) == ("folders", "grey", 28)
+    assert (got["source.labels"], got["source.channels"], got["source.resolution"]) == ("folders", "grey", 28)
     assert (got["model.refine"], got["gate.max_accuracy_loss"]) == (0, 0.05)
     assert "sample.guidance.weight" not in got
 
@@ -82,7 +82,7 @@ def test_grain_asks_for_small_last_steps_and_large_pictures_are_made_small_for_a
     seen = profile(save(tmp_path, noise))
     for device, size in (("cpu", 32), ("cuda", 64)):
         got = values(choose(seen, "data", device))
-        assert (got["source.size"], got["source.fit"]) == (size, "crop")
+        assert (got["source.resolution"], got["source.fit"]) == (size, "crop")
         assert (got["sample.sampler.spacing"], got["sample.sampler.steps"]) == ("karras", 20)
         assert size % 4 == 0
 

@@ -27,14 +27,14 @@ class EmbeddedDigits(Config):
 
     kind: Literal["embedded_digits"]
     path: str
-    size: int
+    resolution: int
     pictures_per_class: int
 
-    __checks__: ClassVar[Checks] = {"size": at_least_1, "pictures_per_class": at_least_1}
+    __checks__: ClassVar[Checks] = {"resolution": at_least_1, "pictures_per_class": at_least_1}
 
     def rules(self) -> Rules:
         return Rules(
-            size=(self.size, self.size),
+            size=(self.resolution, self.resolution),
             channels="grey",
             fit="stretch",
             filter="lanczos",

@@ -30,19 +30,19 @@ class Torchvision(Config):
     name: Literal["CIFAR10", "MNIST", "FashionMNIST"]
     download: bool
     split: Literal["official", "digest"]
-    size: int
+    resolution: int
     pictures_per_class: int | None
 
     __checks__: ClassVar[Checks] = {
         "path": (lambda v: bool(v.strip()), "the folder that torchvision calls root"),
-        "size": at_least_1,
+        "resolution": at_least_1,
         "pictures_per_class": (lambda v: v is None or v >= 1, "at least 1, or null for all"),
     }
 
     def rules(self) -> Rules:
         side = _SIDES[self.name]
         return Rules(
-            size=(self.size, self.size),
+            size=(self.resolution, self.resolution),
             channels="rgb" if self.name == "CIFAR10" else "grey",
             fit="stretch",
             filter="lanczos",
@@ -57,7 +57,8 @@ class Torchvision(Config):
             model_name=name_of(self.name, otherwise="pictures"),
             title=f"{self.name} by diffusion",
             data_licence=_LICENCES.get(self.name),
-            limits=f"It knows the pictures of {self.name}, at {self.size} x {self.size} pixels, and nothing else.",
+            limits=f"It knows the pictures of {self.name}, at {self.resolution} x {self.resolution} pixels, and "
+            "nothing else.",
         )
 
     def listing(self, root: Path) -> Listing:

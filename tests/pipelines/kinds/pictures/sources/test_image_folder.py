@@ -188,7 +188,7 @@ def test_a_source_without_pictures_is_told(tmp_path: Path, files: dict[str, byte
     ("field", "value", "message"),
     [
         ("path", " ", "path: must be the path of a folder, a zip or a tar"),
-        ("size", 0, r"size: must be at least 1, or .*, got 0"),
+        ("resolution", 0, r"resolution: must be at least 1, or .*, got 0"),
         ("background", (0, 0, 256), "background: must be three levels of 0 to 255"),
         ("min_side", 0, "min_side: must be at least 1"),
         ("max_megapixels", 0.0, "max_megapixels: must be above 0"),
