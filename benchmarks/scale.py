@@ -170,7 +170,7 @@ def make_project(folder: Path, source: Path, partition: int | None, workers: int
     params["source"] = {"path": os.path.relpath(source, folder), **SOURCE}
     params["runtime"] |= {"workers": workers, "tracking": False}
     if "partition" in params:
-        params["partition"]["examples"] = partition
+        params["partition"]["pictures"] = partition
         params["runtime"]["runner"] = runner
     with (folder / "params.yaml").open("w", encoding="utf-8") as file:
         YAML().dump(params, file)

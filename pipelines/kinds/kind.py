@@ -86,9 +86,9 @@ class Kind(ABC):
         return replace(source, path=str(place))
 
     def partition_plan(self, source: Any, split: Any, root: Path, mean: int) -> "PartitionPlan":
-        """The source cut into partitions of `mean` data on the average, for `partition.examples`."""
+        """The source cut into partitions of `mean` data on the average, for `partition.pictures`."""
         raise ParamsError(
-            f"partition.examples: must be null for kind {self.name}, whose data are prepared in one piece, got {mean}"
+            f"partition.pictures: must be null for kind {self.name}, whose data are prepared in one piece, got {mean}"
         )
 
     def suite_parameters(self, spec: DataSpec) -> Mapping[str, Any]:

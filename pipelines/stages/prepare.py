@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 def run(params: "Params", paths: Paths, tracker: "Tracker") -> None:
     """Read the source, write data/prepared, data/manifest.parquet, data/source.json and data/quarantine."""
     with atomic_folder(paths.prepared) as folder, atomic_folder(paths.quarantine) as quarantine:
-        mean = params.partition.examples
+        mean = params.partition.pictures
         outcome = _whole(params, paths, folder) if mean is None else _in_partitions(params, paths, folder, mean)
         counts, rejected, empty_folders = outcome
         write_quarantine(quarantine, rejected)

@@ -347,12 +347,12 @@ def test_rows_are_read_by_place_and_by_slice(tmp_path: Path) -> None:
 
 def test_a_kind_without_partitions_says_so() -> None:
     assert isinstance(kind_of("series"), Series)
-    with pytest.raises(ParamsError, match=r"partition\.examples: must be null for kind series"):
+    with pytest.raises(ParamsError, match=r"partition\.pictures: must be null for kind series"):
         kind_of("series").partition_plan(None, None, Path(), 10)
 
 
 def test_clusters_are_of_all_pictures_so_partitions_refuse_them(tmp_path: Path) -> None:
     project = project_of(tmp_path, files())
     project.source = replace(project.source, labels="none", clusters=4)
-    with pytest.raises(ParamsError, match=r"source\.clusters: must be null .* \(partition\.examples: 10\), got 4"):
+    with pytest.raises(ParamsError, match=r"source\.clusters: must be null .* \(partition\.pictures: 10\), got 4"):
         project.prepare()

@@ -32,7 +32,7 @@ def partition_plan(source: "SourceConfig", split: PictureSplit, root: Path, mean
     rules, listing = source.rules(), source.listing(root)
     if rules.clusters is not None:
         raise ParamsError(
-            f"source.clusters: must be null where data are prepared in partitions (partition.examples: {mean}), got "
+            f"source.clusters: must be null where data are prepared in partitions (partition.pictures: {mean}), got "
             f"{rules.clusters}; clusters are of all pictures together"
         )
     found = _classes_together(listing.found)
