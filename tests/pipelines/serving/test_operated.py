@@ -43,7 +43,13 @@ def queue_is_full(_scheduler: Scheduler, _client: str) -> None:
 
 @pytest.mark.parametrize(
     "path",
-    ["/v1/images", "/v1/images/generations", "/v1/images/edits", "/v2/models/default/infer"],
+    [
+        "/v1/images",
+        "/v1/images/interpolations",
+        "/v1/images/generations",
+        "/v1/images/edits",
+        "/v2/models/default/infer",
+    ],
 )
 def test_a_route_that_samples_refuses_with_a_full_queue_before_it_reads_and_the_log_says_so(
     sampler: Sampler, monkeypatch: pytest.MonkeyPatch, path: str
