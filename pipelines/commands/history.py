@@ -22,7 +22,7 @@ def show(args: argparse.Namespace) -> None:
     params = checked_params(paths)
     from pipelines.kinds.facts import registered_name
     from pipelines.release.history import history, table
-    from pipelines.release.store_access import store_must_answer
+    from pipelines.tracking.store_access import store_must_answer
     from pipelines.tracking.tracker import open_tracker
 
     name = registered_name(params.gate, paths)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin, get_type_h
 from ddpm_core.errors import ParamsError
 from pipelines.commands.common import Verbs, project_paths
 from pipelines.serving.ops.settings import OPTIONS, PREFIX, Settings, as_yaml, resolve
+from pipelines.tracking.aliases import CHAMPION
 
 if TYPE_CHECKING:
     from pipelines.serving.follow import Watcher
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
-_CHAMPION = "champion"
 _LIMITS: dict[str, Callable[[str], float]] = {"cost": int, "seconds": float, "body_bytes": int}
 
 
@@ -140,7 +140,7 @@ def _sources(args: argparse.Namespace, settings: Settings) -> "dict[str, Source]
             raise ParamsError(f"--model: must begin with a name of letters, digits, `.`, `_` and `-`, got {text!r}")
         if name in sources:
             raise ParamsError(f"--model: each name may be given once, got {name} twice")
-        sources[name] = _source(args, name, where or _CHAMPION)
+        sources[name] = _source(args, name, where or CHAMPION)
     return sources
 
 

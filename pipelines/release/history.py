@@ -18,7 +18,6 @@ from ddpm_core.errors import ParamsError
 if TYPE_CHECKING:
     from pipelines.tracking.mlflow_registry import Registry, Version
 
-CHAMPION, PREVIOUS, CHALLENGER = "champion", "previous", "challenger"
 PROMOTED, RESTORED, ROLLED_BACK = "promoted", "restored", "rolled back"
 LONGEST_WHY = 1000
 _PREFIX = "event."

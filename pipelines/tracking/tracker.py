@@ -17,12 +17,13 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ddpm_core.errors import Stopped, StoreUnreachable, TrackingError
+from ddpm_core.errors import Stopped, TrackingError
 from pipelines.paths import Paths
 from pipelines.tracking import stage_records as outputs
-from pipelines.tracking.journal import Event, Journal, Sink, StoreAway, StoreDown, now_ms, ship, ship_left_behind
+from pipelines.tracking.journal import Event, Journal, Sink, StoreDown, now_ms, ship, ship_left_behind
 from pipelines.tracking.run_names import described, run_name
 from pipelines.tracking.stage_records import Run, Scalar, weights_digest
+from pipelines.tracking.store_access import store_must_answer
 
 if TYPE_CHECKING:
     from pipelines.tracking.mlflow_store import MlflowStore
@@ -217,7 +218,7 @@ class MlflowTracker:
 
     def restore(self, paths: Paths) -> str:
         weights, store = weights_digest(paths), self.store()
-        try:
+        with store_must_answer():
             ship_left_behind(self._home / "spool", store)
             for name in outputs.STAGES:
                 run = JournalRun(self._home / "spool", _restoring(weights, name, outputs.digest(name, paths)))
@@ -225,14 +226,10 @@ class MlflowTracker:
                 run.end(None)
                 run.send(store)
             return store.run_id_of_weights(weights)
-        except StoreDown as error:
-            raise must_answer(error) from error
 
     def store(self) -> "MlflowStore":
-        try:
+        with store_must_answer():
             return connect(self._home)
-        except StoreDown as error:
-            raise must_answer(error) from error
 
 
 def open_tracker(enabled: bool, home: Path) -> Tracker:
@@ -265,12 +262,6 @@ def _restoring(weights: str, stage: str | None = None, digest: str = "") -> Even
     unless = {} if stage is None else {outputs.logged_tag(stage): digest}
     tags = described(weights, restored=True)
     return {"event": "open", "by": "weights", "value": weights, "time": now_ms(), "tags": tags, "unless": unless}
-
-
-def must_answer(error: StoreDown) -> TrackingError:
-    """The error of a command that needs the store; a temporary one if the store may answer later."""
-    kind = StoreUnreachable if isinstance(error, StoreAway) else TrackingError
-    return kind(f"{error} {error.mend}")
 
 
 def _tracking_off() -> TrackingError:

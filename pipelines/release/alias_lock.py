@@ -1,0 +1,14 @@
+"""Shared by promotion and rollback: one change of the registry's aliases at a time."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from pipelines.paths import Paths
+from pipelines.tracking.journal import locked
+
+
+@contextmanager
+def one_at_a_time(paths: Paths) -> Iterator[None]:
+    """Lock the aliases on this machine; changes from elsewhere are caught by the alias's compare-and-swap."""
+    with locked(paths.home / "promote.lock"):
+        yield
