@@ -9,6 +9,6 @@ from pipelines.tracking.journal import locked
 
 @contextmanager
 def one_at_a_time(paths: Paths) -> Iterator[None]:
-    """Lock the aliases on this machine; changes from elsewhere are caught by the alias's compare-and-swap."""
+    """Lock the aliases on this machine. Changes from another machine are not kept out; `Registry.move` detects most."""
     with locked(paths.home / "promote.lock"):
         yield

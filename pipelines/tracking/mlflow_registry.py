@@ -1,4 +1,4 @@
-"""MLflow's model registry: a version for each bundle, found by the bundle's digest, and aliases that move safely."""
+"""MLflow's model registry: a version for each bundle, found by the bundle's digest, and aliases."""
 
 import os
 import sys
@@ -145,13 +145,15 @@ class Registry:
             self._client.delete_model_version_tag(self.name, str(version.number), name)
 
     def move(self, alias: str, expected: Version | None, to: Version) -> bool:
-        """Move an alias to a version if it still points to the expected one; False if it was moved in the meantime."""
-        seen = None if expected is None else expected.number
-        held = self._aliases().get(alias)
-        if (None if held is None else int(held)) != seen:
+        """Move an alias to a version if it still points to the expected one; False if somebody else moved it.
+
+        MLflow has no compare-and-swap: the alias is read, set and read back. Of two movers at the same moment the last
+        one wins and the other one is told, unless the other one read back before the last one set it.
+        """
+        if self.aliases().get(alias) != (None if expected is None else expected.number):
             return False
         self.point(alias, to)
-        return True
+        return self.aliases().get(alias) == to.number
 
     def point(self, alias: str, to: Version) -> None:
         """Move an alias to a version, wherever it pointed."""

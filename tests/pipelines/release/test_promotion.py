@@ -12,7 +12,7 @@ import pytest
 from ddpm_core.errors import DataError, IntegrityError, PromotionRefused, TrackingError
 from ddpm_core.metrics.intervals import RESAMPLING
 from pipelines.evaluation.authenticity import with_own_digest, write_measured
-from pipelines.release.history import ROLLED_BACK, Event, note
+from pipelines.release.history import ROLLED_BACK, Event, events_of, note
 from pipelines.release.promotion import Promotion, promote
 from pipelines.tracking.mlflow_registry import Registry, Version
 from pipelines.tracking.tracker import connect, open_tracker
@@ -189,6 +189,26 @@ def test_a_champion_that_moved_meanwhile_is_not_written_over(
         promoted(challenger)
     assert number_of(home, "previous") is None
     assert registry.holder("champion") is not None
+
+
+def test_an_alias_that_somebody_else_moves_at_the_same_moment_is_a_lost_race(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The registry has no compare-and-swap: the alias is read before it is set, and read back after."""
+    promoted(judged_project(tmp_path / "one", home)[0])
+    challenger, _ = judged_project(tmp_path / "two", home, seed=1)
+    point = Registry.point
+
+    def then_somebody_else(self: Registry, alias: str, to: Version) -> None:
+        point(self, alias, to)
+        if alias == "champion":
+            point(self, alias, self.versions()[0])
+
+    monkeypatch.setattr(Registry, "point", then_somebody_else)
+    with pytest.raises(PromotionRefused, match=r"must not change during a promotion"):
+        promoted(challenger)
+    assert (number_of(home, "champion"), number_of(home, "previous")) == (1, None)
+    assert [event.what for event in events_of(registry_of(home).versions()[1])] == []
 
 
 def test_of_promotions_at_once_one_registers_and_the_others_find_it_done(home: Path, tmp_path: Path) -> None:
