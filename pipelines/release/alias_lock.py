@@ -9,6 +9,6 @@ from pipelines.tracking.journal import locked
 
 @contextmanager
 def one_at_a_time(paths: Paths) -> Iterator[None]:
-    """Lock the aliases on this machine. Changes from another machine are not kept out; `Registry.move` detects most."""
+    """Lock the aliases on this machine; `Registry.move_champion` detects most changes from another one."""
     with locked(paths.home / "promote.lock"):
         yield

@@ -96,7 +96,7 @@ def promote(params: "Params", paths: Paths, tracker: Tracker, again: str | None 
             )
             if overall(rules) != "pass":
                 raise PromotionRefused(_words(rules, champion, version, registry.name))
-        if not registry.move(CHAMPION, champion, version):
+        if not registry.move_champion(champion, version):
             raise PromotionRefused(
                 f"the champion of {registry.name} must not change during a promotion, but it did (it was "
                 f"{'none' if champion is None else f'version {champion.number}'}); run `ddpm promote` again to "

@@ -84,7 +84,7 @@ def roll_back(
         marks = [(version, Event.now(ROLLED_BACK, why, target.number)) for version in replaced]
         for version, mark in marks:
             note(registry, version, mark)
-        if not registry.move(CHAMPION, champion, target):
+        if not registry.move_champion(champion, target):
             for version, mark in marks:
                 for name in mark.tag():
                     registry.untag(version, name)

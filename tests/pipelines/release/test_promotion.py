@@ -179,12 +179,12 @@ def test_a_champion_that_moved_meanwhile_is_not_written_over(
     challenger, _ = judged_project(tmp_path / "two", home, seed=1)
     registry = registry_of(home)
 
-    def somebody_else_moves(self: Registry, alias: str, expected: Version | None, to: Version) -> bool:
+    def somebody_else_moves(self: Registry, expected: Version | None, to: Version) -> bool:
         self.point("champion", to)
-        return moves(self, alias, expected, to)
+        return moves(self, expected, to)
 
-    moves = Registry.move
-    monkeypatch.setattr(Registry, "move", somebody_else_moves)
+    moves = Registry.move_champion
+    monkeypatch.setattr(Registry, "move_champion", somebody_else_moves)
     with pytest.raises(PromotionRefused, match=r"must not change during a promotion.*it was version 1.*again"):
         promoted(challenger)
     assert number_of(home, "previous") is None
@@ -269,3 +269,11 @@ def test_promotion_leaves_the_process_as_it_was(home: Path, tmp_path: Path) -> N
     changed = {name for name, value in os.environ.items() if before.get(name) != value}
     assert not changed & {"MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_ID"}
     assert not mlflow.is_tracking_uri_set()
+
+
+def test_a_version_is_found_by_its_number_or_an_alias_and_others_are_not(home: Path, tmp_path: Path) -> None:
+    registry = registry_of(home)
+    assert (registry.named("1"), registry.named("champion")) == (None, None)
+    promoted(judged_project(tmp_path / "one", home)[0])
+    found = [registry.named(name) for name in ("1", "champion", "2", "0" * 32, "9" * 32, "previous")]
+    assert [version and version.number for version in found] == [1, 1, None, None, None, None]
