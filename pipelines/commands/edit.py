@@ -82,7 +82,7 @@ def edit(args: argparse.Namespace) -> None:
         raise ParamsError(f"--bundle: must be a bundle of data that can be edited, got one of {spec.kind}")
     serving.format_of(out)
     sampler = Sampler(content, args.device, args.threads)
-    attributes = attributes_typed(args.attribute, "--attribute")
+    attributes = attributes_typed(args.attribute)
     cond = conditions_asked(typed(args.label), args.n, spec, "--label", attributes, "--attribute {}")
     recipe = sampler.recipe(args.sampler, args.steps, args.guidance)
     editor = Editor(sampler, recipe, args.n, cond, progress=True)

@@ -26,7 +26,7 @@ def promote_bundle(args: argparse.Namespace) -> None:
 
     if args.why is not None and not args.again:
         raise ParamsError("--why: must come with --again, which promotes what was rolled back; add it or leave both")
-    again = required_why(args.why, "--why") if args.again else None
+    again = required_why(args.why) if args.again else None
     outcome = promote(params, paths, open_tracker(params.runtime.tracking, paths.home), again)
     if outcome.outcome == "kept back":
         raise PromotionRefused(str(outcome))

@@ -30,6 +30,6 @@ def roll_back_champion(args: argparse.Namespace) -> None:
     from pipelines.release.rollback import roll_back
     from pipelines.tracking.tracker import open_tracker
 
-    why = required_why(args.why, "--why")
+    why = required_why(args.why)
     tracker = open_tracker(params.runtime.tracking, paths.home)
     log.info("%s", roll_back(params, paths, tracker, args.version, why, again=args.again))

@@ -88,7 +88,7 @@ def sample(args: argparse.Namespace) -> None:
     if args.variant != FP32:
         log.info("variant %s: %s", choice.name, choice.reason)
     sampler = Sampler(content, args.device, args.threads)
-    attributes = attributes_typed(args.attribute, "--attribute")
+    attributes = attributes_typed(args.attribute)
     cond = conditions_asked(typed(args.label), args.n, content.spec, "--label", attributes, "--attribute {}")
     seeds = [args.seed + i for i in range(args.n)]
     recipe = sampler.recipe(args.sampler, args.steps, args.guidance)
