@@ -63,8 +63,11 @@ def _naming(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def atomic_path(path: Path) -> Iterator[Path]:
-    """A temporary path to write to; on success it is flushed and renamed to `path`, on failure removed."""
+def atomic_path(path: Path, mode: int = 0o644) -> Iterator[Path]:
+    """A temporary path to write to; on success it is flushed and renamed to `path`, on failure removed.
+
+    It never has more rights than `mode`.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
     os.close(descriptor)
@@ -74,16 +77,16 @@ def atomic_path(path: Path) -> Iterator[Path]:
             yield temporary
             with temporary.open("rb") as file:
                 os.fsync(file.fileno())
-            os.chmod(temporary, 0o644)
+            os.chmod(temporary, mode)
             os.replace(temporary, path)
             sync_folder(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
 
 
-def atomic_write_bytes(path: Path, data: bytes) -> None:
+def atomic_write_bytes(path: Path, data: bytes, mode: int = 0o644) -> None:
     """Write bytes atomically."""
-    with atomic_path(path) as temporary:
+    with atomic_path(path, mode) as temporary:
         temporary.write_bytes(data)
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from pipelines.paths import Paths
-from pipelines.tracking.journal import locked
+from pipelines.runtime.locks import locked
 
 
 @contextmanager
