@@ -51,13 +51,13 @@ def variants(args: argparse.Namespace) -> None:
     except ModuleNotFoundError as error:
         raise ParamsError(f"ddpm variants: needs the package {error.name}; install it with `make install`") from error
     from ddpm_core.bundle.format import read_bundle
-    from pipelines.shards.archive import read_split
     from pipelines.variants.index import FP32, Index, Judged, folder_of, machine
+    from pipelines.variants.probes import first_data
     from pipelines.variants.timing import milliseconds
 
     folder = Path(args.bundle) if args.bundle else paths.bundle
     bundle = read_bundle(folder)
-    data = read_split(paths.shards, "train")
+    data = first_data(paths.shards, args.calibrate + args.compare)
     made, difference = int8_bundle(bundle, data, calibrated=args.calibrate, compared=args.compare, limit=args.limit)
     made.write(folder_of(folder) / INT8)
     outcome, headline = _judged(params, paths, folder_of(folder), INT8)
