@@ -42,7 +42,8 @@ from pipelines.kinds.pictures.sources.contents import Slice  # noqa: E402
 from pipelines.kinds.pictures.sources.tar_files import TarEntry  # noqa: E402
 from pipelines.kinds.prepared import Accepted  # noqa: E402
 from pipelines.kinds.split import PictureSplit  # noqa: E402
-from pipelines.params import parse, read_yaml  # noqa: E402
+from pipelines.params import read_yaml  # noqa: E402
+from pipelines.parsing import parse  # noqa: E402
 
 SIDE, CLASSES = 28, 10
 COLUMNS = {

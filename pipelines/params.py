@@ -228,14 +228,6 @@ def _judge_student(params: Params, faults: Faults) -> None:
         faults.add("sample.sampler", f"must be the one that diffusion.method trains for, {own}, got {sample.sampler}")
 
 
-def parse(kind: Any, value: Any, where: str) -> Any:
-    """A mapping to a dataclass, or to a union of them, with the same judgement as params.yaml gets."""
-    faults = Faults()
-    config = parse_value(kind, value, "", faults)
-    faults.raise_if_any(where)
-    return config
-
-
 def read_yaml(path: Path) -> dict[str, Any]:
     """The mapping in a YAML file, read as DVC reads it (YAML 1.2: `2e-4` is a number)."""
     from ruamel.yaml import YAML

@@ -119,8 +119,7 @@ def student_params(params: "Params", teacher: "Bundle", asked: Asked) -> "Params
     from ddpm_core.samplers.config import SampleConfig
     from ddpm_core.samplers.unipc import Unipc2
     from ddpm_core.training.config import Cosine
-    from pipelines.params import parse
-    from pipelines.parsing import parse_kept
+    from pipelines.parsing import parse, parse_kept
 
     recipe, T = METHODS[asked.method], teacher.schedule.T
     levels = asked.levels or tuple(round(share * T) for share in recipe.levels)

@@ -18,11 +18,11 @@ from pipelines.params import (
     RuntimeConfig,
     as_flat,
     load_params,
-    parse,
     read_yaml,
     section_types,
     stage_sections,
 )
+from pipelines.parsing import parse
 from tests.support.imports import ROOT
 from tests.support.project import merged, write_yaml
 
