@@ -28,6 +28,7 @@ from pipelines.paths import Paths
 from pipelines.runtime.threads import in_use
 from pipelines.sampling.bundle_sampler import Sampler
 from pipelines.sampling.onnx_denoiser import Net, OnnxDenoiser
+from pipelines.sampling.onnxruntimes import installed_onnxruntimes
 
 if TYPE_CHECKING:
     from pipelines.params import Params
@@ -36,8 +37,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _PACKAGES = ("ddpm-pipeline", "torch", "onnx", "onnxscript", "numpy")
-# One of these two runs the graph, by platform.
-_RUNTIMES = ("onnxruntime-gpu", "onnxruntime")
 _CODE = ("bundle", "diffusion", "models", "objectives", "procedure.py", "samplers", "spec.py", "tensors")
 
 
@@ -189,12 +188,4 @@ def _provenance(
 
 
 def _versions() -> dict[str, str]:
-    from importlib.metadata import PackageNotFoundError
-
-    found = {name: version(name) for name in _PACKAGES}
-    for name in _RUNTIMES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found
+    return {**{name: version(name) for name in _PACKAGES}, **installed_onnxruntimes()}

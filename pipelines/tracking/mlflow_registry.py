@@ -6,7 +6,6 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as version_of_package
 from pathlib import Path
 from typing import Any, cast
@@ -16,6 +15,7 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.models import Model
 
+from pipelines.sampling.onnxruntimes import installed_onnxruntimes
 from pipelines.tracking.aliases import CHAMPION
 from pipelines.tracking.mlflow_errors import store_errors
 from pipelines.tracking.mlflow_store import MlflowStore
@@ -24,7 +24,6 @@ BUNDLE_TAG = "bundle"
 _MOST_VERSIONS = 2**31 - 1  # a database may not take a larger number in a query
 # The imports of the code beside a model; onnxruntime for the CPU, whichever build is installed here.
 _REQUIREMENTS = ("mlflow", "numpy", "onnxruntime", "pillow", "pydantic", "tqdm")
-_INSTEAD = {"onnxruntime": "onnxruntime-gpu"}
 
 
 @dataclass(frozen=True)
@@ -201,11 +200,9 @@ class Registry:
 
 
 def _installed(package: str) -> str:
-    """The installed version of a package, or of the one that replaces it."""
-    try:
-        return version_of_package(package)
-    except PackageNotFoundError:
-        return version_of_package(_INSTEAD.get(package, package))
+    """The installed version of a package; of onnxruntime, that of the build that is installed."""
+    builds = installed_onnxruntimes() if package == "onnxruntime" else {}
+    return builds.get(package) or next(iter(builds.values()), None) or version_of_package(package)
 
 
 def fetch_run(store: MlflowStore, run_id: str, folder: Path) -> Path:
