@@ -8,12 +8,13 @@ import ctypes
 import errno
 import fcntl
 import hashlib
+import io
 import json
 import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,15 @@ def sha256_file(path: Path) -> str:
 def json_bytes(value: Any) -> bytes:
     """The canonical JSON text of a value: sorted keys, no NaN, a newline at the end."""
     return (json.dumps(value, sort_keys=True, indent=1, allow_nan=False, ensure_ascii=False) + "\n").encode()
+
+
+def npz_bytes(arrays: Mapping[str, Any]) -> bytes:
+    """Arrays as an .npz; numpy gives each member one fixed date, so equal arrays have equal bytes."""
+    import numpy as np  # on demand: most commands that write files need no numpy
+
+    stream = io.BytesIO()
+    np.savez(stream, **arrays)
+    return stream.getvalue()
 
 
 def sync_folder(folder: Path) -> None:

@@ -1,6 +1,7 @@
-"""The cells of a line of CSV, for kinds of data that are tables."""
+"""Shared by kinds of data that are tables: the cells of a line of CSV, and what a file is called."""
 
 import csv
+from pathlib import Path
 
 from ddpm_core.errors import DataError
 
@@ -14,3 +15,8 @@ def cells_of(line: bytes, delimiter: str) -> list[str]:
     except csv.Error as error:
         raise DataError(f"not a row of CSV: {error}") from error
     return [cell.strip() for cell in cells]
+
+
+def path_below(file: Path, folder: Path) -> str:
+    """The path of a file below a folder, as text that can be printed whatever its bytes are."""
+    return file.relative_to(folder).as_posix().encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

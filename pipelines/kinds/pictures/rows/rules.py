@@ -80,7 +80,7 @@ class File:
             raise DataError("not a regular file")
         size = self.path.stat().st_size
         if size > limit:
-            raise DataError(_too_large(size, limit))
+            raise DataError(too_large(size, limit))
         try:
             return self.path.read_bytes()
         except OSError as error:
@@ -105,14 +105,14 @@ class Member:
         if member.flag_bits & 1:
             raise DataError("encrypted inside its zip")
         if member.file_size > limit:
-            raise DataError(_too_large(member.file_size, limit))
+            raise DataError(too_large(member.file_size, limit))
         try:
             with archive.open(member) as file:
                 data = file.read(limit + 1)
         except _ZIP_ERRORS as error:
             raise DataError(f"damaged inside its zip: {error}") from error
         if len(data) > limit:
-            raise DataError(_too_large(len(data), limit))
+            raise DataError(too_large(len(data), limit))
         return data
 
 
@@ -134,7 +134,7 @@ def _opened(path: Path, changed: int) -> zipfile.ZipFile:
     return zipfile.ZipFile(path)
 
 
-def _too_large(size: int, limit: int) -> str:
+def too_large(size: int, limit: int) -> str:
     return f"{size} bytes, more than the {limit} that max_megabytes allows"
 
 

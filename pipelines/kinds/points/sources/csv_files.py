@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 
 from ddpm_core.checks import Check, Checks, Config, at_least_1, positive
 from ddpm_core.errors import DataError
-from pipelines.kinds.csv_cells import cells_of
+from pipelines.kinds.csv_cells import cells_of, path_below
 from pipelines.kinds.facts import SourceFacts, name_of
 from pipelines.kinds.points.sources.found import Found, accepted
 from pipelines.kinds.prepared import Accepted
@@ -63,7 +63,9 @@ class CsvFiles(Config):
     def listing(self, root: Path) -> Found:
         outcomes: list[Accepted | Rejected] = []
         for file in self._files(root / self.path):
-            outcomes += self._of_file(file, file.name if file == root / self.path else _below(file, root / self.path))
+            outcomes += self._of_file(
+                file, file.name if file == root / self.path else path_below(file, root / self.path)
+            )
             if len(outcomes) > self.max_rows:
                 raise DataError(
                     f"source.path: {root / self.path} must have at most source.max_rows = {self.max_rows} rows; raise "
@@ -123,10 +125,6 @@ class CsvFiles(Config):
         if class_name is not None and self.classes is not None and class_name not in self.classes:
             raise DataError(f"{class_name[:60]!r} in column {self.class_column!r} is not in source.classes")
         return accepted(name, _number(of[self.x], self.x), _number(of[self.y], self.y), class_name)
-
-
-def _below(file: Path, folder: Path) -> str:
-    return file.relative_to(folder).as_posix().encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def _number(cell: str, column: str) -> float:

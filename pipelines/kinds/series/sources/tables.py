@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ddpm_core.checks import Checks, at_least_1, positive
 from ddpm_core.errors import DataError
+from pipelines.kinds.csv_cells import path_below
 from pipelines.kinds.facts import SourceFacts, name_of
 from pipelines.kinds.quarantine import Rejected
 from pipelines.kinds.series.rows.times import parse_time
@@ -78,7 +79,7 @@ class TableSource(SeriesSource):
                 raise DataError(
                     f"source.path: {file} may have {self.max_megabytes:g} MB (max_megabytes), but has {size:,} bytes"
                 )
-            name = file.name if file == place else _below(file, place)
+            name = file.name if file == place else path_below(file, place)
             header, lines = lines_of(file)
             rows = list(lines)
             columns = columns or self._number_columns(file, header, rows)
@@ -200,10 +201,6 @@ def _files(place: Path, endings: Sequence[str]) -> list[Path]:
         came = "none in it" if place.is_dir() else "nothing"
         raise DataError(f"source.path: {place} must be a {endings[0]} file or a folder of them, but there is {came}")
     return sorted(files, key=lambda file: file.relative_to(place).as_posix().encode("utf-8", "surrogateescape"))
-
-
-def _below(file: Path, folder: Path) -> str:
-    return file.relative_to(folder).as_posix().encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def _is_number(cell: Cell) -> bool:
