@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from ddpm_core.errors import ExportError, ParamsError
 from pipelines.commands.common import Verbs, project_paths
+from pipelines.commands.options import add_bundle, add_sampling
 
 if TYPE_CHECKING:
     from pipelines.sampling.bundle_sampler import Sampler
@@ -41,10 +42,8 @@ def add_to(verbs: Verbs) -> None:
         "as a model repository of Triton Inference Server; diffusers: a DDPMPipeline's folder",
     )
     verb.add_argument("out", metavar="OUT", help="the file to write, OUT.onnx, or the folder")
-    verb.add_argument("--bundle", metavar="FOLDER", help="the bundle (default: the one that the project just built)")
-    verb.add_argument("--sampler", metavar="KIND", help="as ddim or unipc_2; docs/samplers.md (default: the bundle's)")
-    verb.add_argument("--steps", type=int, help="steps from noise to a sample (default: the bundle's)")
-    verb.add_argument("--guidance", type=float, help="weight of classifier-free guidance, 0 = off (default: bundle's)")
+    add_bundle(verb)
+    add_sampling(verb)
     verb.add_argument(
         "--name", help=f"triton: name of the sampler; its network is NAME.network there (default: {_MODEL})"
     )

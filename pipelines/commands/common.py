@@ -19,19 +19,19 @@ def project_paths(args: argparse.Namespace) -> "Paths":
 
     if args.project is not None:
         root = Path(args.project)
-        if not _is_project(root):
+        if not is_project(root):
             raise ParamsError(f"--project {args.project}: must be a folder that holds params.yaml and dvc.yaml")
         return Paths.of(root)
     here = Path.cwd()
     for folder in (here, *here.parents):
-        if _is_project(folder):
+        if is_project(folder):
             return Paths.of(folder)
     raise ParamsError(
         f"no params.yaml beside a dvc.yaml in {here} or above it; go to the project's folder or give --project FOLDER"
     )
 
 
-def _is_project(folder: Path) -> bool:
+def is_project(folder: Path) -> bool:
     return (folder / "params.yaml").is_file() and (folder / "dvc.yaml").is_file()
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 from ddpm_core.errors import ParamsError
 from pipelines.commands.common import Verbs, checked_params, project_paths
+from pipelines.commands.options import folder_outside_stages
 
 if TYPE_CHECKING:
     from ddpm_core.bundle.format import Bundle
@@ -235,12 +236,9 @@ def asked_of(args: argparse.Namespace, paths: "Paths") -> Asked:
             raise ParamsError(f"{option}: must be at least {least}, got {value}")
     if args.guidance is not None and not 0 <= args.guidance < float("inf"):
         raise ParamsError(f"--guidance: must be at least 0 and finite, got {args.guidance}")
-    out = Path(args.out).resolve()
-    if out == paths.root or out.is_relative_to(paths.root / "out") or out.is_relative_to(paths.root / "data"):
-        raise ParamsError(f"--out: must be a folder outside the stages' own out/ and data/, got {args.out}")
     return Asked(
         teacher=Path(args.teacher).resolve(),
-        out=out,
+        out=folder_outside_stages(args.out, paths),
         method=method,
         levels=_levels(args.levels),
         updates=updates,

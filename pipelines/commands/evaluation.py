@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ddpm_core.errors import GateFailed, ParamsError
+from pipelines.commands.options import folder_outside_stages
 
 if TYPE_CHECKING:
     from pipelines.params import Params
@@ -36,9 +37,7 @@ def done_otherwise(args: argparse.Namespace, params: "Params", paths: "Paths") -
         return False
     if args.out is None:
         raise ParamsError("--bundle: needs --out FOLDER, a place for metrics.json, record.json and samples/")
-    out = Path(args.out).resolve()
-    if out == paths.root or out.is_relative_to(paths.root / "out") or out.is_relative_to(paths.root / "data"):
-        raise ParamsError(f"--out: must be a folder outside the stages' own out/ and data/, got {args.out}")
+    out = folder_outside_stages(args.out, paths)
     from pipelines.gate.record import judged_in
     from pipelines.stages.evaluate import measure_bundle
 

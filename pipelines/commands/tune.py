@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ddpm_core.errors import ParamsError
 from pipelines.commands.common import Verbs, checked_params, project_paths
+from pipelines.commands.options import add_bundle
 
 if TYPE_CHECKING:
     import numpy as np
@@ -36,7 +37,7 @@ _SHOWN = 12
 def add_to(verbs: Verbs) -> None:
     text = "find the sampler, levels and guidance that sample best within so many network evaluations"
     verb = verbs.add_parser("tune-sampler", help=text, description=text.capitalize() + ".")
-    verb.add_argument("--bundle", metavar="FOLDER", help="the bundle (default: the project's own)")
+    add_bundle(verb)
     verb.add_argument("--evaluations", type=int, required=True, metavar="N", help="most calls of the network a sample")
     verb.add_argument("--n", type=int, default=500, help="samples of each candidate (default: 500)")
     verb.add_argument("--seconds", type=float, default=600.0, help="after which the search ends (default: 600)")

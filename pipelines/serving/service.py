@@ -20,7 +20,8 @@ from pipelines.sampling.bundle_sampler import Sampler, Watch
 from pipelines.sampling.cost import seconds_an_evaluation
 from pipelines.sampling.editing import Edit, Editor
 from pipelines.sampling.recipe import Recipe
-from pipelines.serving.base.request import MOST_SAMPLES, Asked, InvalidRequest, Request
+from pipelines.serving.base.limits import MOST_SAMPLES
+from pipelines.serving.base.request import Asked, InvalidRequest, Request
 from pipelines.serving.base.serving import Samples
 from pipelines.serving.http import CLIENT_CLOSED_REQUEST, HttpError
 from pipelines.serving.ops.facts import current

@@ -13,8 +13,8 @@ from ddpm_core.spec import DataSpec
 from pipelines.sampling.bundle_sampler import Sampler
 from pipelines.sampling.recipe import Recipe
 from pipelines.serving.base.labels import LabelChoice, conditions_asked
+from pipelines.serving.base.limits import MOST_SAMPLES
 
-MOST_SAMPLES = 256
 MOST_STEPS = 10_000
 # The largest whole number that every JSON reader keeps exact.
 MOST_SEED = 2**53

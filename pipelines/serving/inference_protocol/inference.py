@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.sampling.recipe import Recipe
-from pipelines.serving.base.request import MOST_SAMPLES, MOST_SEED, Asked, InvalidRequest
+from pipelines.serving.base.limits import MOST_SAMPLES
+from pipelines.serving.base.request import MOST_SEED, Asked, InvalidRequest
 from pipelines.serving.inference_protocol.models import CHOICES, SEED, Described
 from pipelines.serving.inference_protocol.requests import Choices, InferenceRequest, Received
 from pipelines.serving.inference_protocol.tensors import Tensor, to_bytes

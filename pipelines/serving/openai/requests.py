@@ -20,8 +20,8 @@ from pipelines.sampling.bundle_sampler import Sampler
 from pipelines.sampling.editing import Edit, Editor
 from pipelines.sampling.recipe import Recipe
 from pipelines.serving.base.labels import conditions_asked, prompted
+from pipelines.serving.base.limits import MOST_SAMPLES
 from pipelines.serving.base.request import (
-    MOST_SAMPLES,
     MOST_SEED,
     MOST_STEPS,
     Asked,

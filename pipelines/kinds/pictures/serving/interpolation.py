@@ -6,7 +6,8 @@ from pydantic import ConfigDict, Field
 
 from ddpm_core.spec import DataSpec
 from pipelines.serving.base.labels import conditions_asked
-from pipelines.serving.base.request import MOST_SAMPLES, MOST_SEED, Asked, Label, Name, Request
+from pipelines.serving.base.limits import MOST_SAMPLES
+from pipelines.serving.base.request import MOST_SEED, Asked, Label, Name, Request
 
 
 class InterpolationRequest(Request):

@@ -15,7 +15,8 @@ from pipelines.kinds.series.serving.question import Question, Values, check_dist
 from pipelines.kinds.series.serving.table import TIME, Table, read_table
 from pipelines.kinds.series.serving.times import MOST_STEPS, Grid, on_grid
 from pipelines.serving.base.labels import label_of
-from pipelines.serving.base.request import MOST_SAMPLES, Asked, InvalidRequest, Label, Name, Request
+from pipelines.serving.base.limits import MOST_SAMPLES
+from pipelines.serving.base.request import Asked, InvalidRequest, Label, Name, Request
 
 _ROW = {
     "anyOf": [
