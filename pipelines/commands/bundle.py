@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ddpm_core.errors import ExportError, ParamsError
-from pipelines.commands.common import Verbs, project_paths
+from pipelines.commands.common import Verbs, project_paths, sentence
 from pipelines.commands.options import add_bundle, add_sampling
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def add_to(verbs: Verbs) -> None:
     text = (
         "write a bundle in another form: the sampler as one ONNX file, a model repository for Triton, or for diffusers"
     )
-    verb = verbs.add_parser("bundle", help=text, description=text.capitalize() + ".")
+    verb = verbs.add_parser("bundle", help=text, description=sentence(text))
     verb.add_argument(
         "form",
         choices=["onnx", "triton", "diffusers"],

@@ -1,4 +1,4 @@
-"""Shared by the commands: find the project, check its parameters."""
+"""Shared by the commands: find the project, check its parameters, say what a command does."""
 
 import argparse
 from pathlib import Path
@@ -11,6 +11,11 @@ if TYPE_CHECKING:
     from pipelines.paths import Paths
 
 Verbs = Any  # argparse's own type for this is private
+
+
+def sentence(text: str) -> str:
+    """The text of a verb as a sentence: a capital at its beginning, a full stop at its end."""
+    return text[:1].upper() + text[1:] + "."
 
 
 def project_paths(args: argparse.Namespace) -> "Paths":

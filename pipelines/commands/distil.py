@@ -10,7 +10,7 @@ from time import process_time
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from ddpm_core.errors import ParamsError
-from pipelines.commands.common import Verbs, checked_params, project_paths
+from pipelines.commands.common import Verbs, checked_params, project_paths, sentence
 from pipelines.commands.options import folder_outside_stages
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ class Asked:
 
 def add_to(verbs: Verbs) -> None:
     text = "train a student of a bundle that samples in fewer evaluations, and judge it beside its teacher"
-    verb = verbs.add_parser("distil", help=text, description=text.capitalize() + ".")
+    verb = verbs.add_parser("distil", help=text, description=sentence(text))
     verb.add_argument("--teacher", metavar="BUNDLE", required=True, help="the folder of the teacher's bundle")
     verb.add_argument(
         "--out", metavar="FOLDER", required=True, help="for bundle/, its measurement, teacher/ and compare.html"

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ddpm_core.errors import ParamsError
-from pipelines.commands.common import Verbs, project_paths
+from pipelines.commands.common import Verbs, project_paths, sentence
 from pipelines.commands.options import add_bundle, add_sampling
 from pipelines.commands.sample import write
 from pipelines.serving.base.limits import MOST_SAMPLES
@@ -23,7 +23,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
 
 def add_to(verbs: Verbs) -> None:
     text = "fill a region of a picture, vary a picture, or interpolate between two seeds, with a bundle"
-    verb = verbs.add_parser("edit", help=text, description=text.capitalize() + ".")
+    verb = verbs.add_parser("edit", help=text, description=sentence(text))
     verb.add_argument(
         "edit",
         choices=list(OPTIONS),

@@ -5,14 +5,14 @@ import json
 import logging
 import sys
 
-from pipelines.commands.common import Verbs, checked_params, project_paths
+from pipelines.commands.common import Verbs, checked_params, project_paths, sentence
 
 log = logging.getLogger(__name__)
 
 
 def add_to(verbs: Verbs) -> None:
     text = "show the registered versions: promoted and rolled back when, by whom and why"
-    verb = verbs.add_parser("history", help=text, description=text.capitalize() + ".")
+    verb = verbs.add_parser("history", help=text, description=sentence(text))
     verb.add_argument("--json", action="store_true", help="as JSON, the newest version first")
     verb.set_defaults(action=show)
 

@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from ddpm_core.errors import ParamsError
-from pipelines.commands.common import Verbs
+from pipelines.commands.common import Verbs, sentence
 
 if TYPE_CHECKING:
     from ddpm_core.samplers.config import SampleConfig
@@ -24,7 +24,7 @@ _GOLDEN_STEPS, _GOLDEN_TOLERANCE = 4, 1.0
 
 def add_to(verbs: Verbs) -> None:
     text = "make a bundle of another library's model"
-    verb = verbs.add_parser("import", help=text, description=text.capitalize() + ".")
+    verb = verbs.add_parser("import", help=text, description=sentence(text))
     verb.add_argument("path", metavar="PATH", help="a diffusers folder, or a checkpoint file")
     verb.add_argument("--out", metavar="BUNDLE", required=True, help="the folder to write")
     verb.add_argument("--layout", choices=LAYOUTS, help="whose model it is (default: diffusers for its folders)")

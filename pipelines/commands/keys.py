@@ -6,14 +6,14 @@ import sys
 from pathlib import Path
 
 from ddpm_core.errors import ParamsError
-from pipelines.commands.common import Verbs
+from pipelines.commands.common import Verbs, sentence
 
 log = logging.getLogger(__name__)
 
 
 def add_to(verbs: Verbs) -> None:
     text = "make, list and remove API keys of the service"
-    verb = verbs.add_parser("keys", help=text, description=text.capitalize() + ".")
+    verb = verbs.add_parser("keys", help=text, description=sentence(text))
     actions = verb.add_subparsers(dest="what", metavar="ACTION", required=True, parser_class=argparse.ArgumentParser)
     made = actions.add_parser("add", help="make a key and print it; only its salted hash is kept")
     made.add_argument("name", metavar="NAME", help="who will use it; it stands in the log")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from ddpm_core.errors import DataError, ParamsError
-from pipelines.commands.common import Verbs, checked_params, project_paths
+from pipelines.commands.common import Verbs, checked_params, project_paths, sentence
 
 if TYPE_CHECKING:
     from ddpm_core.likelihood.nll import Data
@@ -23,7 +23,7 @@ _LEVELS = 100
 
 def add_to(verbs: Verbs) -> None:
     text = "bits per dimension of held-out data with levels: the variational bound term by term, and its plot over t"
-    verb = verbs.add_parser("nll", help=text, description=text.capitalize() + ".")
+    verb = verbs.add_parser("nll", help=text, description=sentence(text))
     verb.add_argument("--weights", metavar="PATH", help="weights (default: those that the project just trained)")
     verb.add_argument("--split", default="test", help="of data/shards: test or train (default: test)")
     verb.add_argument("--n", type=int, default=500, help="examples, drawn from the split at random (default: 500)")

@@ -5,7 +5,7 @@ import logging
 from pathlib import Path
 
 from ddpm_core.errors import ParamsError
-from pipelines.commands.common import Verbs, project_paths
+from pipelines.commands.common import Verbs, project_paths, sentence
 from pipelines.commands.options import add_bundle
 
 log = logging.getLogger(__name__)
@@ -13,7 +13,7 @@ log = logging.getLogger(__name__)
 
 def add_to(verbs: Verbs) -> None:
     text = "write one HTML file that samples from a bundle in the browser, without a server"
-    verb = verbs.add_parser("page", help=text, description=text.capitalize() + ".")
+    verb = verbs.add_parser("page", help=text, description=sentence(text))
     verb.add_argument("out", metavar="OUT.html", help="the file to write")
     add_bundle(verb)
     verb.add_argument(

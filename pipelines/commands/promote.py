@@ -4,14 +4,14 @@ import argparse
 import logging
 
 from ddpm_core.errors import ParamsError, PromotionRefused
-from pipelines.commands.common import Verbs, checked_params, project_paths
+from pipelines.commands.common import Verbs, checked_params, project_paths, sentence
 
 log = logging.getLogger(__name__)
 
 
 def add_to(verbs: Verbs) -> None:
     text = "register the bundle that passed the gate and make it the champion if it is no worse than the present one"
-    verb = verbs.add_parser("promote", help=text, description=text.capitalize() + ".")
+    verb = verbs.add_parser("promote", help=text, description=sentence(text))
     verb.add_argument("--again", action="store_true", help="promote it although it was rolled back; needs --why")
     verb.add_argument("--why", metavar="TEXT", help="the reason, which `ddpm history` shows")
     verb.set_defaults(action=promote_bundle)

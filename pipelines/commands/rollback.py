@@ -3,14 +3,14 @@
 import argparse
 import logging
 
-from pipelines.commands.common import Verbs, checked_params, project_paths
+from pipelines.commands.common import Verbs, checked_params, project_paths, sentence
 
 log = logging.getLogger(__name__)
 
 
 def add_to(verbs: Verbs) -> None:
     text = "make an earlier version champion again; the version it replaces is not promoted again automatically"
-    verb = verbs.add_parser("rollback", help=text, description=text.capitalize() + ".")
+    verb = verbs.add_parser("rollback", help=text, description=sentence(text))
     verb.add_argument(
         "version",
         metavar="VERSION",

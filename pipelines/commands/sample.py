@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ddpm_core.errors import ParamsError
-from pipelines.commands.common import Verbs, project_paths
+from pipelines.commands.common import Verbs, project_paths, sentence
 from pipelines.commands.options import add_bundle, add_sampling
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 def add_to(verbs: Verbs) -> None:
     text = "sample from a bundle"
-    verb = verbs.add_parser("sample", help=text, description=text.capitalize() + ".")
+    verb = verbs.add_parser("sample", help=text, description=sentence(text))
     add_bundle(verb)
     verb.add_argument("--n", type=int, default=64, help="how many samples (default: 64)")
     verb.add_argument(

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ddpm_core.errors import ParamsError
-from pipelines.commands.common import Verbs, project_paths
+from pipelines.commands.common import Verbs, project_paths, sentence
 from pipelines.commands.options import add_bundle, add_sampling
 from pipelines.commands.sample import write
 from pipelines.serving.base.limits import MOST_SAMPLES
@@ -19,13 +19,13 @@ log = logging.getLogger(__name__)
 
 def add_to(verbs: Verbs) -> None:
     text = "sample how a series goes on, from a bundle of series"
-    verb = verbs.add_parser("forecast", help=text, description=text.capitalize() + ".")
+    verb = verbs.add_parser("forecast", help=text, description=sentence(text))
     verb.add_argument("--history", metavar="FILE", required=True, help="a CSV or Parquet file of what came before")
     verb.add_argument("--horizon", type=int, help="steps to sample (default: as many as the model was trained for)")
     _add_shared(verb, "forecast.csv")
     verb.set_defaults(action=forecast)
     text = "fill the gaps of a table, from a bundle of series that was trained to"
-    verb = verbs.add_parser("impute", help=text, description=text.capitalize() + ".")
+    verb = verbs.add_parser("impute", help=text, description=sentence(text))
     verb.add_argument("file", metavar="FILE", help="a CSV or Parquet file; empty cells are filled")
     _add_shared(verb, "imputed.csv")
     verb.set_defaults(action=impute)

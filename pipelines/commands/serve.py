@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin, get_type_hints
 
 from ddpm_core.errors import ParamsError
-from pipelines.commands.common import Verbs, project_paths
+from pipelines.commands.common import Verbs, project_paths, sentence
 from pipelines.serving.ops.settings import OPTIONS, PREFIX, Settings, as_yaml, resolve
 from pipelines.tracking.aliases import CHAMPION
 
@@ -32,7 +32,7 @@ _LIMITS: dict[str, Callable[[str], float]] = {"cost": int, "seconds": float, "bo
 
 def add_to(verbs: Verbs) -> None:
     text = "serve bundles over HTTP"
-    verb = verbs.add_parser("serve", help=text, description=text.capitalize() + ".")
+    verb = verbs.add_parser("serve", help=text, description=sentence(text))
     hints = get_type_hints(Settings)
     for option in OPTIONS:
         hint, default = hints[option.name], "" if option.default in (None, []) else f" ({option.default})"

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ddpm_core.errors import ParamsError
-from pipelines.commands.common import Verbs, checked_params, project_paths
+from pipelines.commands.common import Verbs, checked_params, project_paths, sentence
 from pipelines.commands.options import add_bundle
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ _SHOWN = 12
 
 def add_to(verbs: Verbs) -> None:
     text = "find the sampler, levels and guidance that sample best within so many network evaluations"
-    verb = verbs.add_parser("tune-sampler", help=text, description=text.capitalize() + ".")
+    verb = verbs.add_parser("tune-sampler", help=text, description=sentence(text))
     add_bundle(verb)
     verb.add_argument("--evaluations", type=int, required=True, metavar="N", help="most calls of the network a sample")
     verb.add_argument("--n", type=int, default=500, help="samples of each candidate (default: 500)")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ddpm_core.errors import ParamsError
-from pipelines.commands.common import Verbs, checked_params, project_paths
+from pipelines.commands.common import Verbs, checked_params, project_paths, sentence
 from pipelines.commands.options import add_bundle
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ _LIMIT = 0.006  # at this the int8 samples of the default digits are as near to 
 
 def add_to(verbs: Verbs) -> None:
     text = "make the int8 variant of a bundle, judge it and time it"
-    verb = verbs.add_parser("variants", help=text, description=text.capitalize() + ".")
+    verb = verbs.add_parser("variants", help=text, description=sentence(text))
     add_bundle(verb)
     verb.add_argument(
         "--limit",

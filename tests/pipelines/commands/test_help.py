@@ -1,10 +1,12 @@
-"""The help: an option that several commands have means the same in each."""
+"""The help: names keep their capitals; an option that several commands have means the same in each."""
 
 import argparse
 
 import pytest
 
 from pipelines.cli import parser
+
+NAMES = ("HTTP", "Prefect", "API", "MLflow", "run A", "HTML", "ONNX", "Triton")
 
 
 def verbs() -> dict[str, argparse.ArgumentParser]:
@@ -22,3 +24,15 @@ def test_an_option_of_several_commands_has_one_text(option: str) -> None:
     }
     assert len(found) >= 5
     assert len(set(found.values())) == 1, found
+
+
+def test_the_description_of_a_verb_is_a_sentence_that_keeps_the_capitals_of_names() -> None:
+    texts = [verb.description or "" for verb in verbs().values()]
+    for text in texts:
+        assert text[0].isupper(), text
+        assert text.endswith("."), text
+        assert not text.endswith(".."), text
+        for name in NAMES:
+            assert name in text or name.lower() not in text.lower().replace("onnxruntime", ""), text
+    for name in NAMES:
+        assert any(name in text for text in texts), name
