@@ -42,7 +42,7 @@ def add_to(verbs: Verbs) -> None:
     verb.add_argument("--n", type=int, default=500, help="samples of each candidate (default: 500)")
     verb.add_argument("--seconds", type=float, default=600.0, help="after which the search ends (default: 600)")
     verb.add_argument("--write", action="store_true", help="write what was found into section sample of params.yaml")
-    verb.set_defaults(action=tune)
+    verb.set_defaults(action=tune, when_stopped="; params.yaml is as it was")
 
 
 def tune(args: argparse.Namespace) -> None:
@@ -60,8 +60,11 @@ def tune(args: argparse.Namespace) -> None:
     bundle, own = bench.sampler.bundle, bench.sampler.defaults
     model = Model(bundle.schedule, bundle.variance, guides=bool(bundle.spec.null) and bundle.student is None)
     start = Choice(own.sampler, own.guidance if model.guides else replace(own.guidance, weight=0.0))
-    begun, best = search(start, model, args.evaluations, bench.score, args.seconds)
-    sys.stdout.write(bench.table(model.cost))
+    try:
+        begun, best = search(start, model, args.evaluations, bench.score, args.seconds)
+    finally:  # of a search that is stopped too
+        if bench.measured:
+            sys.stdout.write(bench.table(model.cost))
     again = {choice: bench.measure(choice, again=True) for choice in dict.fromkeys((best, begun, start))}
     sys.stdout.write(beside(again, model.cost, (best, begun, start), params.evaluate.confidence))
     if best == begun:

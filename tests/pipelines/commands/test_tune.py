@@ -12,11 +12,14 @@ from ddpm_core.metrics.intervals import Replicates
 from ddpm_core.metrics.metric import Metric
 from ddpm_core.samplers.config import GuidanceConfig, named
 from pipelines.cli import main
-from pipelines.commands.tune import beside, tuning_seeds, write
+from pipelines.commands.tune import Bench, beside, tuning_seeds, write
 from pipelines.params import load_params
 from pipelines.projects.params_text import with_mapping
+from pipelines.runtime.signals import Terminated
+from pipelines.sampling.bundle_sampler import Sampler
 from pipelines.sampling.search import Choice, Model, search
 from tests.support.imports import ROOT
+from tests.support.tiny_bundle import tiny_bundle
 
 SCHEDULE = Cosine("cosine", 1000, 0.008, 0.999, False).build()
 MODEL = Model(SCHEDULE, "fixed_small", guides=True)
@@ -111,6 +114,34 @@ def test_a_mapping_on_one_line_is_written_on_one_line() -> None:
     assert made == "sample:\n  sampler: {kind: euler, steps: 2}  # how\n  seed: 0\n"
     with pytest.raises(ParamsError, match=r"must have the mapping sample.other"):
         with_mapping(text, "sample.other", {})
+
+
+@pytest.mark.parametrize(("stop", "code"), [(KeyboardInterrupt, 130), (Terminated, 143)])
+def test_a_search_that_is_stopped_tells_what_it_measured(
+    stop: type[BaseException],
+    code: int,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    sampler = Sampler(tiny_bundle(tmp_path / "b"), "cpu")
+    config = load_params(ROOT / "params.yaml").evaluate
+    bench = Bench(None, sampler, None, None, None, config)  # type: ignore[arg-type]
+    values = iter([0.5, 0.25])
+
+    def measure(_bench: Bench, _choice: Choice) -> Metric:
+        value = next(values, None)
+        if value is None:
+            raise stop
+        return Metric("energy", "distance", "lower").measured(value)
+
+    monkeypatch.setattr(Bench, "of", lambda *words: bench)
+    monkeypatch.setattr(Bench, "measure", measure)
+    assert main(["tune-sampler", "--evaluations", "5", "--project", str(ROOT)]) == code
+    said = capsys.readouterr()
+    assert "2 candidates, best first" in said.out
+    assert [line.split()[1] for line in said.out.splitlines()[1:]] == ["0.25", "0.5"]
+    assert "; params.yaml is as it was" in said.err
 
 
 @pytest.mark.parametrize("option", ["--evaluations=0", "--n=3", "--seconds=0"])
