@@ -126,6 +126,11 @@ def student_params(params: "Params", teacher: "Bundle", asked: Asked) -> "Params
     levels = asked.levels or tuple(round(share * T) for share in recipe.levels)
     sample: SampleConfig = parse(SampleConfig, teacher.sample, "bundle.json: sample")
     weight = recipe.guidance * sample.guidance.weight if asked.guidance is None else asked.guidance
+    if teacher.student is not None and weight:
+        raise ParamsError(
+            f"--guidance: must be 0 for a teacher that is a student itself, as guidance "
+            f"{teacher.student.guidance['weight']:g} is in its answers, got {weight:g}"
+        )
     schedule: Any = getattr(params.diffusion, "schedule", None)
     if schedule is None:
         raise ParamsError(f"diffusion.kind: must be diffusion to distil, got {params.diffusion}")
