@@ -20,6 +20,7 @@ from pipelines.kinds.pictures.rows.likeness import fingerprint, near_duplicates
 from pipelines.kinds.pictures.rows.prepare import pixels_digest
 from pipelines.kinds.pictures.rows.rules import File, Found, Member, Rules
 from pipelines.profiling.picture_sources import ENDINGS, Recognised, recognised
+from pipelines.profiling.place import inner_folder
 
 Pixels = NDArray[np.uint8]
 
@@ -192,16 +193,6 @@ def _profile(path: Path, given: Recognised, scratch: "tempfile.TemporaryDirector
         seconds=seconds,
         contents=tuple(contents),
     )
-
-
-def inner_folder(path: Path) -> Path:
-    """A folder that holds nothing but one folder of folders stands for that one."""
-    while path.is_dir():
-        entries = [entry for entry in path.iterdir() if not entry.name.startswith(".")]
-        if len(entries) != 1 or not entries[0].is_dir() or not any(each.is_dir() for each in entries[0].iterdir()):
-            break
-        path = entries[0]
-    return path
 
 
 def _rules(size: int) -> Rules:

@@ -16,6 +16,7 @@ from pipelines.params import load_params
 from pipelines.profiling import choose_pictures, choose_points, choose_series, choose_set, pictures, tables
 from pipelines.profiling.choice import Chosen
 from pipelines.profiling.picture_sources import ENDINGS
+from pipelines.profiling.place import inner_folder
 from pipelines.projects.own_presets import own_preset
 from pipelines.projects.params_text import with_section, with_values
 from pipelines.projects.presets import preset
@@ -70,10 +71,11 @@ def _planned(data: Path, folder: Path, wanted: str | None) -> Plan:
             f"--data: {data} must hold pictures ({', '.join(ENDINGS)}) or tables (.csv, .parquet), but there "
             "is neither; data sets by name are in docs/data.md, examples with --preset"
         )
-    table = tables.profile(data)
-    path = path_from(folder, data)
+    place = inner_folder(data)
+    table = tables.profile(place)
+    path = path_from(folder, place)
     chosen = choose_points.choose(table, path) if table.time is None else choose_series.choose(table, path)
-    return _plan(chosen, lambda params: _of_table(params, data))
+    return _plan(chosen, lambda params: _of_table(params, place))
 
 
 def _plan(chosen: Chosen, examples: "Callable[[Params], Examples]") -> Plan:

@@ -10,6 +10,7 @@ from ddpm_core.errors import DataError, ParamsError
 from pipelines import cli
 from pipelines.params import load_params, read_yaml
 from pipelines.profiling import plan
+from pipelines.profiling.place import inner_folder
 from pipelines.profiling.plan import path_from, plan_of
 from tests.pipelines.profiling.test_pictures import blobs, save
 from tests.pipelines.profiling.test_tables import write_hours, write_points
@@ -58,6 +59,20 @@ def test_the_command_writes_a_project_for_the_data_beside_it_and_a_dry_run_write
     assert "# mine\n\nA diffusion model of points in the plane." in (folder / "README.md").read_text()
     assert cli.main(["init", str(folder), "--data", str(place)]) == 2
     assert "--update" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("kind", ["pictures", "series", "points"])
+def test_a_folder_around_the_folder_of_the_data_stands_for_that_one_whatever_they_are(
+    kind: str, tmp_path: Path
+) -> None:
+    (tmp_path / "around" / "mine").mkdir(parents=True)
+    inner = tmp_path / "around" / "mine" / "deep"
+    data(kind, inner) if kind == "pictures" else (inner.mkdir(), data(kind, inner))
+    found = plan_of(tmp_path / "around", tmp_path / "project")
+    (tmp_path / "params.yaml").write_text(found.params)
+    place = tmp_path / "project" / load_params(tmp_path / "params.yaml").source.path
+    expected = inner if kind == "pictures" else inner.parent
+    assert place.resolve() == inner_folder(tmp_path / "around") == expected
 
 
 def test_a_path_is_relative_where_data_and_project_can_be_moved_together(tmp_path: Path) -> None:
