@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from ddpm_core.errors import Stopped, TrackingError
 from pipelines.paths import Paths
+from pipelines.runtime.environment import quieten
 from pipelines.tracking import stage_records as outputs
 from pipelines.tracking.journal import Event, Journal, Sink, StoreDown, now_ms, ship, ship_left_behind
 from pipelines.tracking.run_names import described, run_name
@@ -43,9 +44,6 @@ class Tracker(Protocol):
     ) -> AbstractContextManager[Run]:
         """The run of this training: an unfinished one with the same key is continued, else a new one starts."""
 
-    def run_of(self, weights_sha256: str) -> AbstractContextManager[Run]:
-        """The newest finished run of these weights; if the store has none, a new one tagged `restored`."""
-
     def publish(self, paths: Paths, params: Any, stage: str) -> None:
         """Log the outputs of a stage to the run of the present weights; a second call changes nothing."""
 
@@ -62,9 +60,6 @@ class NullTracker:
     def training_run(
         self, key: str, params: Mapping[str, Scalar], tags: Mapping[str, str]
     ) -> AbstractContextManager[Run]:
-        return nullcontext(Run())
-
-    def run_of(self, weights_sha256: str) -> AbstractContextManager[Run]:
         return nullcontext(Run())
 
     def publish(self, paths: Paths, params: Any, stage: str) -> None:
@@ -200,14 +195,6 @@ class MlflowTracker:
         finally:
             run.close(status)
 
-    @contextmanager
-    def run_of(self, weights_sha256: str) -> Iterator[Run]:
-        run = LiveRun(self._home, _restoring(weights_sha256), self._turn, system_metrics=False)
-        try:
-            yield run
-        finally:
-            run.close(None)
-
     def publish(self, paths: Paths, params: Any, stage: str) -> None:
         weights = weights_digest(paths)
         for name in dict.fromkeys(("train", stage)):
@@ -244,9 +231,8 @@ def store_uri(home: Path) -> str:
 
 def connect(home: Path) -> "MlflowStore":
     """The store, or StoreDown within seconds. Sets MLflow to log little and not to wait minutes for a dead server."""
+    quieten()
     for name, value in {
-        "MLFLOW_DISABLE_TELEMETRY": "true",
-        "DO_NOT_TRACK": "true",
         "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
         "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
         "MLFLOW_LOGGING_LEVEL": "ERROR",
@@ -258,8 +244,8 @@ def connect(home: Path) -> "MlflowStore":
     return MlflowStore(store_uri(home), home)
 
 
-def _restoring(weights: str, stage: str | None = None, digest: str = "") -> Event:
-    unless = {} if stage is None else {outputs.logged_tag(stage): digest}
+def _restoring(weights: str, stage: str, digest: str) -> Event:
+    unless = {outputs.logged_tag(stage): digest}
     tags = described(weights, restored=True)
     return {"event": "open", "by": "weights", "value": weights, "time": now_ms(), "tags": tags, "unless": unless}
 
