@@ -44,7 +44,7 @@ METHODS = {  # few steps do as much with less guidance: with all of it samples a
 
 
 @dataclass(frozen=True)
-class Asked:
+class DistilOptions:
     """The options, checked."""
 
     teacher: Path
@@ -113,7 +113,7 @@ def distil(args: argparse.Namespace) -> None:
         _judge(params, paths, asked)
 
 
-def student_params(params: "Params", teacher: "Bundle", asked: Asked) -> "Params":
+def student_params(params: "Params", teacher: "Bundle", asked: DistilOptions) -> "Params":
     """The project's parameters, with the sections of this student in place of those of a training on data."""
     from ddpm_core.models import ModelConfig
     from ddpm_core.objectives.distillation_config import DistillationConfig, TeacherConfig
@@ -171,7 +171,7 @@ def student_params(params: "Params", teacher: "Bundle", asked: Asked) -> "Params
     )
 
 
-def _method(asked: Asked, levels: tuple[int, ...], bound: Any) -> "BakedGuidance | TrajectoryRegression":
+def _method(asked: DistilOptions, levels: tuple[int, ...], bound: Any) -> "BakedGuidance | TrajectoryRegression":
     from ddpm_core.objectives.distillation_config import BakedGuidance, TrajectoryRegression
 
     if asked.method == "guidance":
@@ -207,7 +207,7 @@ def trained(params: "Params", paths: "Paths", folder: Path, *, quiet: bool) -> "
         return export_weights(weights, folder, params.export, asdict(params.sample), setup.threads), seconds
 
 
-def _judge(params: "Params", paths: "Paths", asked: Asked) -> None:
+def _judge(params: "Params", paths: "Paths", asked: DistilOptions) -> None:
     """Measure both with the same seeds and conditions, print the verdict and the comparison, write its page."""
     from ddpm_core.files import atomic_write_text
     from pipelines.gate.record import judged_in
@@ -226,7 +226,7 @@ def _judge(params: "Params", paths: "Paths", asked: Asked) -> None:
     log.info("student (A) beside its teacher (B): %s", asked.out / "compare.html")
 
 
-def asked_of(args: argparse.Namespace, paths: "Paths") -> Asked:
+def asked_of(args: argparse.Namespace, paths: "Paths") -> DistilOptions:
     """The options; ParamsError where one cannot be."""
     method = cast(Literal["guidance", "trajectories"], args.method)
     recipe = METHODS[method]
@@ -241,7 +241,7 @@ def asked_of(args: argparse.Namespace, paths: "Paths") -> Asked:
             raise ParamsError(f"{option}: must be at least {least}, got {value}")
     if args.guidance is not None and not 0 <= args.guidance < float("inf"):
         raise ParamsError(f"--guidance: must be at least 0 and finite, got {args.guidance}")
-    return Asked(
+    return DistilOptions(
         teacher=Path(args.teacher).resolve(),
         out=folder_outside_stages(args.out, paths),
         method=method,

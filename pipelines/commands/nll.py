@@ -47,7 +47,7 @@ def add_to(verbs: Verbs) -> None:
 
 
 @dataclass(frozen=True)
-class Asked:
+class NllOptions:
     """The checked options. `levels` None means all, `some` the default number or all there are."""
 
     weights: Path
@@ -109,7 +109,7 @@ def nll(args: argparse.Namespace) -> None:
     log.info("the terms over t: %s and terms.csv beside it", asked.out / "terms.png")
 
 
-def _asked(args: argparse.Namespace, paths: "Paths") -> Asked:
+def _asked(args: argparse.Namespace, paths: "Paths") -> NllOptions:
     for option, value in (("--n", args.n), ("--probes", args.probes), ("--ode", 1 if args.ode is None else args.ode)):
         if value < 1:
             raise ParamsError(f"{option}: must be at least 1, got {value}")
@@ -122,10 +122,10 @@ def _asked(args: argparse.Namespace, paths: "Paths") -> Asked:
         levels = int(args.levels)
     weights = Path(args.weights) if args.weights else paths.weights
     out = Path(args.out) if args.out else paths.nll
-    return Asked(weights, args.split, args.n, levels, args.ode, args.probes, args.seed, out)
+    return NllOptions(weights, args.split, args.n, levels, args.ode, args.probes, args.seed, out)
 
 
-def _read(paths: "Paths", asked: Asked, spec: "DataSpec", *, device: object) -> "Data":
+def _read(paths: "Paths", asked: NllOptions, spec: "DataSpec", *, device: object) -> "Data":
     """n examples of the split that fit the network."""
     from ddpm_core.diffusion.noise import Purpose, generator
     from ddpm_core.likelihood.nll import Data

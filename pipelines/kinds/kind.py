@@ -34,7 +34,7 @@ Augment = Callable[["Arrays", int, slice], "Arrays"]
 
 
 @dataclass(frozen=True)
-class Asked:
+class SampleConditions:
     """Of which datum of the test split each sample is, [n], and what the network is told of it, by name."""
 
     rows: NDArray[Any]
@@ -195,12 +195,12 @@ class Kind(ABC):
     def make_reference(self, real: "RealData") -> tuple[dict[str, Any], dict[str, bytes]]:
         """What real data look like to its measures: what reference.json says of it, and the other files by name."""
 
-    def asked_of_test(self, test: "Split", spec: DataSpec, config: Any) -> Asked:
+    def asked_of_test(self, test: "Split", spec: DataSpec, config: Any) -> SampleConditions:
         """What samples stage evaluate makes: as the test split has its conditions, in a random order."""
         from ddpm_core.metrics.labels import asked_rows
 
         rows = asked_rows(len(test), config.samples(len(test)), config.seed)
-        return Asked(rows, {name: test.cond[name][rows] for name in spec.conditions})
+        return SampleConditions(rows, {name: test.cond[name][rows] for name in spec.conditions})
 
     @abstractmethod
     def measure(self, of: "Evaluation") -> "Measured":

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ddpm_core.spec import DataSpec
-from pipelines.kinds.kind import Asked, Augment, Kind, Sections
+from pipelines.kinds.kind import Augment, Kind, SampleConditions, Sections
 
 if TYPE_CHECKING:
     from ddpm_core.metrics.metric import Metric
@@ -159,7 +159,7 @@ class Pictures(Kind):
 
         return build(real)
 
-    def asked_of_test(self, test: "Split", spec: DataSpec, config: Any) -> Asked:
+    def asked_of_test(self, test: "Split", spec: DataSpec, config: Any) -> SampleConditions:
         """Of pseudo-classes nothing is asked: the samples are judged as they ship, each with one drawn by its seed."""
         from ddpm_core.pseudo_classes import has_pseudo_classes
 

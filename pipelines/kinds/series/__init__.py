@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from numpy.typing import NDArray
 
 from ddpm_core.spec import DataSpec
-from pipelines.kinds.kind import Asked, Augment, Kind, Sections
+from pipelines.kinds.kind import Augment, Kind, SampleConditions, Sections
 
 if TYPE_CHECKING:
     from pipelines.evaluation.evaluation import Evaluation, Measured
@@ -97,7 +97,7 @@ class Series(Kind):
 
         return build(real)
 
-    def asked_of_test(self, test: "Split", spec: DataSpec, config: Any) -> Asked:
+    def asked_of_test(self, test: "Split", spec: DataSpec, config: Any) -> SampleConditions:
         from pipelines.kinds.series.evaluation.asked import asked_of
 
         return asked_of(test, spec, config)
