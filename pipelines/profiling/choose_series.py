@@ -12,7 +12,7 @@ from ddpm_core.errors import DataError
 from pipelines.kinds.series.rows.frequency import DAY, Frequency
 from pipelines.kinds.series.rows.grid import Gridded, on_grid
 from pipelines.kinds.series.sources.csv_files import CsvFiles
-from pipelines.kinds.series.sources.found import Found
+from pipelines.kinds.series.sources.found import SeriesListing
 from pipelines.kinds.series.sources.parquet_files import ParquetFiles
 from pipelines.kinds.series.sources.window import ForecastWindow
 from pipelines.profiling.choice import Choice, Chosen, source_text
@@ -187,7 +187,7 @@ def _scaling(gridded: Gridded) -> Iterator[Choice]:
         yield Choice("source.scaling", "each_series", "the levels of the series differ by more than they vary")
 
 
-def _contract(gridded: Gridded, found: Found) -> Iterator[Choice]:
+def _contract(gridded: Gridded, found: SeriesListing) -> Iterator[Choice]:
     """Limits that these data would break although they can be used."""
     series = gridded.series
     rejected = (len(found.rejected) + len(gridded.rejected)) / max(1, len(found.times) + len(found.rejected))
@@ -219,7 +219,7 @@ def _contract(gridded: Gridded, found: Found) -> Iterator[Choice]:
         )
 
 
-def _found(table: TableProfile, found: Found, gridded: Gridded) -> Iterator[str]:
+def _found(table: TableProfile, found: SeriesListing, gridded: Gridded) -> Iterator[str]:
     delimiter = "" if table.is_parquet else f", cells separated by {table.delimiter!r}"
     yield f"a table with a column of times, {table.time.name if table.time else ''!r}{delimiter}: series"
     lengths = [len(each.times) for each in gridded.series]
@@ -236,7 +236,7 @@ def _found(table: TableProfile, found: Found, gridded: Gridded) -> Iterator[str]
         yield f"{len(found.rejected)} rows cannot be used; the first: {first_of_them.name}, {first_of_them.reason}"
 
 
-def _warnings(train: int, test: int, found: Found) -> Iterator[str]:
+def _warnings(train: int, test: int, found: SeriesListing) -> Iterator[str]:
     if train < _TRAIN_LEAST or test < 16:
         yield (
             f"{train} windows to learn from and {test} to judge with are too few: the contract wants {_TRAIN_LEAST} "

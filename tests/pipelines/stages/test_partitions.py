@@ -17,7 +17,7 @@ from pipelines.kinds import kind_of, partitioned
 from pipelines.kinds.manifest import HEAD, manifest_digest, part_file, read_manifest, read_partition
 from pipelines.kinds.pictures.rows import partition
 from pipelines.kinds.pictures.rows.decode import decode_png
-from pipelines.kinds.pictures.rows.rules import Found
+from pipelines.kinds.pictures.rows.rules import SourcePicture
 from pipelines.kinds.prepared import Accepted
 from pipelines.kinds.quarantine import Rejected
 from pipelines.kinds.series import Series
@@ -43,7 +43,7 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     names: list[str] = []
     whole = partition.outcome_of
 
-    def noted(found: Found, *rest: Any) -> Accepted | Rejected:
+    def noted(found: SourcePicture, *rest: Any) -> Accepted | Rejected:
         names.append(found.name)
         return whole(found, *rest)
 

@@ -139,7 +139,7 @@ def too_large(size: int, limit: int) -> str:
 
 
 @dataclass(frozen=True)
-class Found:
+class SourcePicture:
     """One picture as its source found it."""
 
     name: str
@@ -153,7 +153,7 @@ class Found:
 class Listing:
     """Everything that a source found, in an order that is always the same, and what it left out by rule."""
 
-    found: Sequence[Found]
+    found: Sequence[SourcePicture]
     classes: tuple[str, ...]
     ignored: int
     empty: tuple[str, ...] = ()  # class folders without a picture; they are no classes
@@ -173,7 +173,7 @@ def is_ignored(parts: Sequence[str]) -> bool:
 _LITTER = {"thumbs.db", "desktop.ini"}
 
 
-def first_of_each_class(found: Iterator[Found], limit: int | None) -> list[Found]:
+def first_of_each_class(found: Iterator[SourcePicture], limit: int | None) -> list[SourcePicture]:
     """At most `limit` pictures of a class (and of a split, where the source has splits), the first; None takes all."""
     if limit is None:
         return list(found)

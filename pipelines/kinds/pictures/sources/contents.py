@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ddpm_core.errors import DataError
-from pipelines.kinds.pictures.rows.rules import File, Found, Listing, too_large
+from pipelines.kinds.pictures.rows.rules import File, Listing, SourcePicture, too_large
 from pipelines.kinds.quarantine import shown_name
 
 Stamp = tuple[int, int]  # time of the last change in nanoseconds, and size
@@ -85,7 +85,7 @@ def label_text(value: Any) -> str | None:
 
 
 def listing_of(
-    found: Sequence[Found],
+    found: Sequence[SourcePicture],
     names: Sequence[str] | None = None,
     ignored: int = 0,
     attributes: Mapping[str, Sequence[str] | None] | None = None,

@@ -11,7 +11,7 @@ from typing import ClassVar, Literal
 from ddpm_core.checks import Checks
 from ddpm_core.errors import DataError
 from pipelines.kinds.facts import SourceFacts, name_of
-from pipelines.kinds.pictures.rows.rules import File, Found, Listing, Member, is_ignored, lies_within
+from pipelines.kinds.pictures.rows.rules import File, Listing, Member, SourcePicture, is_ignored, lies_within
 from pipelines.kinds.pictures.sources.picture_rules import PictureRules
 from pipelines.kinds.pictures.sources.tar_files import ENDINGS, is_tar, read_tar
 from pipelines.kinds.quarantine import shown_name
@@ -54,7 +54,7 @@ class ImageFolder(PictureRules):
         if labelled and all(len(parts) == 1 for parts, _ in kept):
             raise DataError(_without_folders(place, kept))
         found = [
-            Found(
+            SourcePicture(
                 name=shown_name("/".join(parts)),
                 class_name=shown_name(parts[0]) if labelled and len(parts) > 1 else None,
                 content=content,

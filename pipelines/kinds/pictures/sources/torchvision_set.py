@@ -10,7 +10,7 @@ import numpy as np
 from ddpm_core.checks import Checks, Config, at_least_1
 from ddpm_core.errors import DataError, Unreachable
 from pipelines.kinds.facts import SourceFacts, name_of
-from pipelines.kinds.pictures.rows.rules import Found, Listing, Pixels, Rules, first_of_each_class
+from pipelines.kinds.pictures.rows.rules import Listing, Pixels, Rules, SourcePicture, first_of_each_class
 from pipelines.kinds.split import SplitName
 
 if TYPE_CHECKING:
@@ -84,13 +84,13 @@ class Torchvision(Config):
                 f"{' '.join(str(error).split())}; {mend}"
             ) from error
 
-    def _found(self, parts: "dict[str, CIFAR10 | MNIST]") -> Iterator[Found]:
+    def _found(self, parts: "dict[str, CIFAR10 | MNIST]") -> Iterator[SourcePicture]:
         names: tuple[SplitName, SplitName] = ("train", "test")
         for split in names:
             part = parts[split]
             images, labels = np.asarray(part.data, dtype=np.uint8), np.asarray(part.targets)
             for number, (image, label) in enumerate(zip(images, labels, strict=True)):
-                yield Found(
+                yield SourcePicture(
                     name=f"{self.name} {split} {number:05d}",
                     class_name=part.classes[int(label)],
                     content=Pixels.of(image),

@@ -9,7 +9,7 @@ from ddpm_core.checks import Check, Checks, Config, at_least_1, positive
 from ddpm_core.errors import DataError
 from pipelines.kinds.csv_cells import cells_of, path_below
 from pipelines.kinds.facts import SourceFacts, name_of
-from pipelines.kinds.points.sources.found import Found, accepted
+from pipelines.kinds.points.sources.found import PointListing, accepted
 from pipelines.kinds.prepared import Accepted
 from pipelines.kinds.quarantine import Rejected
 
@@ -60,7 +60,7 @@ class CsvFiles(Config):
         """Of a file nothing is known but its name, which names the model in the registry."""
         return SourceFacts(model_name=name_of(Path(self.path).stem, "points"))
 
-    def listing(self, root: Path) -> Found:
+    def listing(self, root: Path) -> PointListing:
         outcomes: list[Accepted | Rejected] = []
         for file in self._files(root / self.path):
             outcomes += self._of_file(
@@ -72,7 +72,7 @@ class CsvFiles(Config):
                     "it, or give fewer"
                 )
         names = {each.class_name for each in outcomes if isinstance(each, Accepted) and each.class_name is not None}
-        return Found(outcomes, tuple(sorted(self.classes or names)))
+        return PointListing(outcomes, tuple(sorted(self.classes or names)))
 
     def _files(self, place: Path) -> list[Path]:
         """The file, or all in the folder that end in .csv and are not hidden, in an order that is always the same."""

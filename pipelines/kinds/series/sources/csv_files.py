@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 from ddpm_core.checks import Checks
 from ddpm_core.errors import DataError
 from pipelines.kinds.csv_cells import cells_of
-from pipelines.kinds.series.sources.found import Found
+from pipelines.kinds.series.sources.found import SeriesListing
 from pipelines.kinds.series.sources.tables import Cell, Line, TableSource
 
 
@@ -30,7 +30,7 @@ class CsvFiles(TableSource):
     def pattern(self) -> str | None:
         return self.time_format
 
-    def listing(self, root: Path) -> Found:
+    def listing(self, root: Path) -> SeriesListing:
         return self.found(root, (".csv",), self._lines)
 
     def _lines(self, file: Path) -> tuple[list[str], Iterator[Line]]:

@@ -15,7 +15,7 @@ from pipelines.kinds.csv_cells import path_below
 from pipelines.kinds.facts import SourceFacts, name_of
 from pipelines.kinds.quarantine import Rejected
 from pipelines.kinds.series.rows.times import parse_time
-from pipelines.kinds.series.sources.found import Found, SeriesSource, names, text
+from pipelines.kinds.series.sources.found import SeriesListing, SeriesSource, names, text
 from pipelines.kinds.series.sources.reading import Reading, widened
 
 Cell = Any
@@ -69,7 +69,7 @@ class TableSource(SeriesSource):
 
     def found(
         self, root: Path, endings: Sequence[str], lines_of: Callable[[Path], tuple[list[str], Iterator[Line]]]
-    ) -> Found:
+    ) -> SeriesListing:
         place = root / self.path
         rejected: list[Rejected] = []
         readings: list[Reading] = []
@@ -99,7 +99,7 @@ class TableSource(SeriesSource):
         if self.variable is not None:
             columns, readings, again = widened(readings)
             rejected += again
-        return Found(
+        return SeriesListing(
             columns,
             [each.place for each in readings],
             [each.series for each in readings],

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from ddpm_core.errors import DataError, ParamsError
-from pipelines.kinds.pictures.rows.rules import Found
+from pipelines.kinds.pictures.rows.rules import SourcePicture
 from pipelines.kinds.quarantine import read_quarantine
 from tests.support.pictures import FOLDER, Project, png, write
 
 
-def names(found: "list[Found] | tuple[Found, ...]") -> list[tuple[str, str | None]]:
+def names(found: "list[SourcePicture] | tuple[SourcePicture, ...]") -> list[tuple[str, str | None]]:
     return [(picture.name, picture.class_name) for picture in found]
 
 
