@@ -17,7 +17,7 @@ def source_text(name: str) -> str:
 
 
 @dataclass(frozen=True)
-class Choice:
+class Setting:
     """`why` is a plain sentence without a full stop; an empty one is not printed."""
 
     key: str
@@ -38,7 +38,7 @@ class Chosen:
     source: str  # the text of section source
     found: tuple[str, ...]
     warnings: tuple[str, ...]
-    choices: tuple[Choice, ...]
+    choices: tuple[Setting, ...]
     train_count: int
     test_count: int
     prepare_seconds: float  # of reading and making equal, for all data
@@ -51,9 +51,9 @@ class Chosen:
         return "".join(parts)
 
 
-def of_preset(preset: OwnPreset | None, values: Mapping[str, Any]) -> list[Choice]:
+def of_preset(preset: OwnPreset | None, values: Mapping[str, Any]) -> list[Setting]:
     """The values of a preset as choices."""
-    return [Choice(key, value, f"preset {preset.name}") for key, value in values.items()] if preset else []
+    return [Setting(key, value, f"preset {preset.name}") for key, value in values.items()] if preset else []
 
 
 def words_of(preset: OwnPreset | None) -> tuple[str, ...]:

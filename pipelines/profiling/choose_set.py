@@ -4,7 +4,7 @@ from pathlib import Path
 
 from ddpm_core.errors import DataError
 from pipelines.kinds.pictures.sources.torchvision_set import Torchvision
-from pipelines.profiling.choice import Choice, Chosen, gpu_words, of_preset, source_text, words_of
+from pipelines.profiling.choice import Chosen, Setting, gpu_words, of_preset, source_text, words_of
 from pipelines.projects.own_presets import OwnPreset
 
 _FRACTION = 0.2  # held out, where the split is by digest
@@ -23,10 +23,10 @@ def choose(preset: OwnPreset, root: Path, path: str) -> tuple[Chosen, Torchvisio
     found = source.listing(Path()).found
     test = sum(each.split == "test" for each in found) if split == "official" else round(_FRACTION * len(found))
     choices = [
-        Choice("source.path", path),
-        Choice("source.name", preset.set),
-        Choice("source.resolution", preset.size),
-        Choice("split.test_fraction", _FRACTION),
+        Setting("source.path", path),
+        Setting("source.name", preset.set),
+        Setting("source.resolution", preset.size),
+        Setting("split.test_fraction", _FRACTION),
         *of_preset(preset, preset.values),
     ]
     return (

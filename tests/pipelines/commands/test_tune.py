@@ -17,13 +17,13 @@ from pipelines.params import load_params
 from pipelines.projects.params_text import with_mapping
 from pipelines.runtime.signals import Terminated
 from pipelines.sampling.bundle_sampler import Sampler
-from pipelines.sampling.search import Choice, Model, search
+from pipelines.sampling.search import Model, SamplingChoice, search
 from tests.support.imports import ROOT
 from tests.support.tiny_bundle import tiny_bundle
 
 SCHEDULE = Cosine("cosine", 1000, 0.008, 0.999, False).build()
 MODEL = Model(SCHEDULE, "fixed_small", guides=True)
-START = Choice(named("unipc_2", 10, None), GuidanceConfig(0.6, (0.25, 0.9), 0.0))
+START = SamplingChoice(named("unipc_2", 10, None), GuidanceConfig(0.6, (0.25, 0.9), 0.0))
 
 
 @pytest.mark.parametrize("judging", [0, 12345, 2**61, 2**62, 2**62 + 7])
@@ -45,7 +45,7 @@ def test_the_cost_is_that_of_the_plan_with_guidance() -> None:
 def test_a_search_begins_with_the_most_steps_that_fit_and_ends_at_the_best() -> None:
     """Of a score that is least for one sampler, levels near (1000, 700, 250, 0) and a weight of 0.3."""
 
-    def score(choice: Choice) -> float:
+    def score(choice: SamplingChoice) -> float:
         assert MODEL.cost(choice) <= 5
         levels = np.array(choice.sampler.levels(SCHEDULE))
         wanted = np.interp(np.linspace(0, 1, len(levels)), np.linspace(0, 1, 4), (1000, 700, 250, 0))
@@ -60,9 +60,9 @@ def test_a_search_begins_with_the_most_steps_that_fit_and_ends_at_the_best() -> 
 
 
 def test_a_search_ends_in_time_and_refuses_what_cannot_be() -> None:
-    asked: list[Choice] = []
+    asked: list[SamplingChoice] = []
 
-    def score(choice: Choice) -> float:
+    def score(choice: SamplingChoice) -> float:
         asked.append(choice)
         return 0.0
 
@@ -95,7 +95,7 @@ def test_values_are_written_and_every_comment_stays(tmp_path: Path) -> None:
     file = tmp_path / "params.yaml"
     file.write_text(text, encoding="utf-8")
     sampler = replace(named("ddim", 5, None), spacing=(1000, 850, 650, 420, 190, 0))
-    write(file, Choice(sampler, GuidanceConfig(0.45, (0.2, 0.8), 0.0)))
+    write(file, SamplingChoice(sampler, GuidanceConfig(0.45, (0.2, 0.8), 0.0)))
     found, before = load_params(file), load_params(ROOT / "params.yaml")
     assert (found.sample.sampler, found.sample.guidance) == (sampler, GuidanceConfig(0.45, (0.2, 0.8), 0.0))
     assert replace(found, sample=before.sample) == before
@@ -103,7 +103,7 @@ def test_values_are_written_and_every_comment_stays(tmp_path: Path) -> None:
         [line.partition("#")[2] for line in each.splitlines() if "#" in line] for each in (text, file.read_text())
     ]
     assert remarks[0] == remarks[1]
-    write(file, Choice(before.sample.sampler, before.sample.guidance))
+    write(file, SamplingChoice(before.sample.sampler, before.sample.guidance))
     again = [line.split() for line in file.read_text(encoding="utf-8").splitlines()]
     assert again == [line.split() for line in text.splitlines()]
 
@@ -129,7 +129,7 @@ def test_a_search_that_is_stopped_tells_what_it_measured(
     bench = Bench(None, sampler, None, None, None, config)  # type: ignore[arg-type]
     values = iter([0.5, 0.25])
 
-    def measure(_bench: Bench, _choice: Choice) -> Metric:
+    def measure(_bench: Bench, _choice: SamplingChoice) -> Metric:
         value = next(values, None)
         if value is None:
             raise stop
