@@ -59,9 +59,9 @@ def import_model(args: argparse.Namespace) -> None:
 def read(args: argparse.Namespace) -> "Imported":
     """The model at PATH."""
     from pipelines.interchange.diffusers import is_diffusers, read_diffusers
-    from pipelines.interchange.model import Wanted
+    from pipelines.interchange.model import ImportOptions
 
-    path, wanted = Path(args.path), Wanted(args.classes, _size(args.size), args.pickle)
+    path, wanted = Path(args.path), ImportOptions(args.classes, _size(args.size), args.pickle)
     layout = args.layout or ("diffusers" if is_diffusers(path) else None)
     if layout is None:
         raise ParamsError(

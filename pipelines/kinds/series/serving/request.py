@@ -10,7 +10,7 @@ from pydantic import AfterValidator, ConfigDict, Field, WithJsonSchema, model_va
 
 from ddpm_core.spec import DataSpec
 from pipelines.kinds.series.rows.fan import LEVELS
-from pipelines.kinds.series.serving.outputs import Wanted
+from pipelines.kinds.series.serving.outputs import AnswerRequest
 from pipelines.kinds.series.serving.question import Question, Values, check_distance, static_of, to_forecast, to_impute
 from pipelines.kinds.series.serving.table import TIME, Table, read_table
 from pipelines.kinds.series.serving.times import MOST_STEPS, Grid, on_grid
@@ -96,7 +96,7 @@ class SeriesRequest(Request):
         question = self.question(spec, values)
         first = question.start - question.before.shape[1]
         times: Sequence[Any] = list(range(first, question.stop)) if grid is None else grid.texts(first, question.stop)
-        wanted = Wanted(
+        wanted = AnswerRequest(
             series="" if label is None else spec.classes[label],
             columns=columns,
             times=times[question.start - first :],
