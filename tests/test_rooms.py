@@ -107,6 +107,7 @@ FOREIGN: dict[str, tuple[str, ...]] = {
         "pipelines/training/setup.py",
         "pipelines/training/preview.py",
         "pipelines/training/teacher.py",
+        "pipelines/training/weights_file.py",
         "pipelines/sampling/torch_denoiser.py",  # the engine that an evaluation may choose, imported late
         "pipelines/stages/train.py",
         "pipelines/stages/export.py",
@@ -119,8 +120,7 @@ FOREIGN: dict[str, tuple[str, ...]] = {
     "safetensors": (
         "ddpm_core/",
         "pipelines/interchange/",
-        "pipelines/commands/import_model.py",
-        "pipelines/stages/",
+        "pipelines/training/weights_file.py",
         "pipelines/kinds/pictures/reference/extractors.py",
         "pipelines/kinds/pictures/reference/efficientnet.py",
     ),

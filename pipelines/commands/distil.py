@@ -187,8 +187,8 @@ def trained(params: "Params", paths: "Paths", folder: Path, *, quiet: bool) -> "
     from ddpm_core.training.distributed import ALONE
     from pipelines.runtime.progress import Progress
     from pipelines.stages.export import export_weights
-    from pipelines.stages.train import about, weights_bytes
     from pipelines.training.setup import TrainingSetup
+    from pipelines.training.weights_file import about_training, tensors_of, weights_bytes
 
     begun = process_time()
     setup = TrainingSetup.of(params, paths, ALONE)
@@ -202,8 +202,8 @@ def trained(params: "Params", paths: "Paths", folder: Path, *, quiet: bool) -> "
     seconds = process_time() - begun
     with TemporaryDirectory(prefix="distil-") as scratch:
         weights = Path(scratch) / "weights.safetensors"
-        metadata = about(setup, [[0, setup.threads]])
-        atomic_write_bytes(weights, weights_bytes(trainer.ema.model, metadata))
+        about = about_training(setup, [[0, setup.threads]])
+        atomic_write_bytes(weights, weights_bytes(tensors_of(trainer), about))
         return export_weights(weights, folder, params.export, asdict(params.sample), setup.threads), seconds
 
 

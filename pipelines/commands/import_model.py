@@ -103,15 +103,15 @@ def write(imported: "Imported", sample: "SampleConfig", folder: Path) -> None:
     """The weights as a training would write them, then the export of any training."""
     from dataclasses import asdict
 
-    from safetensors.torch import save_file
-
     from ddpm_core.bundle.export_config import ExportConfig
+    from ddpm_core.files import atomic_write_bytes
     from pipelines.stages.export import export_weights
+    from pipelines.training.weights_file import weights_bytes
 
     config = ExportConfig(_OPSET, _PARITY, _GOLDEN_STEPS, _GOLDEN_TOLERANCE, None, "last")
     with TemporaryDirectory(prefix="import-") as scratch:
         weights = Path(scratch) / "weights.safetensors"
-        save_file(dict(imported.weights), weights, {"ddpm": _metadata(imported.about())})
+        atomic_write_bytes(weights, weights_bytes(imported.weights, imported.about()))
         bundle = export_weights(weights, folder, config, asdict(sample), 1)
     log.info(
         "%s of %s, %d classes, predicts %s: bundle %s in %s",
@@ -143,12 +143,6 @@ def write_params(imported: "Imported", folder: Path) -> None:
         for name, section in sections.items()
     ]
     atomic_write_text(folder / PARAMS_FILE, "\n".join(lines))
-
-
-def _metadata(about: dict[str, Any]) -> str:
-    import json
-
-    return json.dumps(about, sort_keys=True)
 
 
 def _size(text: str | None) -> tuple[int, int] | None:

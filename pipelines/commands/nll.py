@@ -71,7 +71,7 @@ def nll(args: argparse.Namespace) -> None:
     from pipelines.commands.nll_report import rows, table_text, write
     from pipelines.runtime.progress import Progress
     from pipelines.runtime.threads import in_use
-    from pipelines.stages.export import read_weights
+    from pipelines.training.weights_file import read_weights
 
     make_repeatable(in_use(runtime.threads))
     device = pick_device(runtime.device)

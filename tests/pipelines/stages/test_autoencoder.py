@@ -20,7 +20,8 @@ from pipelines.paths import Paths
 from pipelines.sampling.bundle_sampler import Sampler
 from pipelines.sampling.editing import Editor
 from pipelines.stages import train
-from pipelines.stages.export import export_weights, read_weights
+from pipelines.stages.export import export_weights
+from pipelines.training.weights_file import read_weights
 from tests.support.small_training import HELD, Killed, Recorder, killed_at, params, project
 
 VAE = VAEConfig("vae", 3, 4, (1, 2), 1, 2, 0.0, "each")

@@ -248,9 +248,6 @@ def test_publishing_into_a_dead_store_stops_no_stage(
 def test_weights_are_known_from_the_bundle_where_they_were_not_fetched(tmp_path: Path) -> None:
     paths, _ = judged_project(tmp_path / "project", tmp_path / "home")
     assert outputs.weights_digest(paths) == sha256_file(paths.weights)
-    paths.weights.write_bytes(b"short")
-    with pytest.raises(DataError, match="must be a safetensors file"):
-        outputs.weights_metadata(paths.weights)
     paths.weights.unlink()
     described = paths.bundle / "bundle.json"
     described.write_text(json.dumps({"provenance": {"weights_sha256": "0" * 64}}))
