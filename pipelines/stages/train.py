@@ -197,7 +197,7 @@ def logged(report: StepReport, per_epoch: int) -> dict[str, float]:
         return {}
     row = dict(zip(COLUMNS, _row(report.measures), strict=True))
     values = {name: float(value) for name, value in row.items() if name != "step" and value is not None}
-    speed = {"images_per_second": report.items_per_second, "data_wait": report.data_wait}
+    speed = {"items_per_second": report.items_per_second, "data_wait": report.data_wait}
     values |= {name: value for name, value in speed.items() if value is not None}
     if report.held_out is not None:
         values[HELD_OUT] = report.held_out
