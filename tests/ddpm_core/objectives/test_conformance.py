@@ -12,8 +12,8 @@ from ddpm_core.diffusion.parameterisation import Parameterisation
 from ddpm_core.diffusion.schedules import Cosine
 from ddpm_core.diffusion.time_law import Uniform
 from ddpm_core.diffusion.weighting import Simple
-from ddpm_core.models.mlp import MLPConfig
-from ddpm_core.models.vae import VAEConfig
+from ddpm_core.models.mlp_config import MLPConfig
+from ddpm_core.models.vae_config import VAEConfig
 from ddpm_core.objectives.base_config import BaseObjectiveConfig
 from ddpm_core.objectives.batch import Batch, LabelDropout, Share
 from ddpm_core.objectives.config import ObjectiveConfig

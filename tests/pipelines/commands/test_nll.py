@@ -18,7 +18,7 @@ from ddpm_core.diffusion.time_law import Uniform
 from ddpm_core.diffusion.weighting import Simple
 from ddpm_core.likelihood.nll import Data, bound_table, ode_table
 from ddpm_core.models import UNetConfig
-from ddpm_core.models.vae import VAEConfig
+from ddpm_core.models.vae_config import VAEConfig
 from ddpm_core.objectives.diffusion_config import DiffusionConfig
 from ddpm_core.objectives.elbo_config import ElboConfig
 from ddpm_core.spec import DataSpec

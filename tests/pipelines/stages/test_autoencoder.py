@@ -12,7 +12,7 @@ from ddpm_core.bundle.format import Bundle
 from ddpm_core.diffusion.noise import initial
 from ddpm_core.errors import ParamsError
 from ddpm_core.files import sha256_file
-from ddpm_core.models.vae import VAEConfig
+from ddpm_core.models.vae_config import VAEConfig
 from ddpm_core.objectives.elbo_config import ElboConfig
 from ddpm_core.samplers.config import GuidanceConfig, SampleConfig, named, sampler_kinds
 from pipelines.evaluation.likelihood import held_out_bits
