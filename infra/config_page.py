@@ -70,7 +70,7 @@ def examples() -> tuple[Example, ...]:
     """The default example, the others, and what `ddpm init` makes section source of."""
     files = sorted(presets().items(), key=lambda item: item[0] != DIGITS)
     whole = [Example.of(name, file, read_yaml(file)["kind"]) for name, file in files]
-    sources = sorted((ROOT / "pipelines" / "profiling" / "sources").glob("*.yaml"))
+    sources = sorted((ROOT / "pipelines" / "kinds").glob("*/profiling/*.yaml"), key=lambda path: path.name)
     return (*whole, *(Example.of(INIT, file, file.stem if file.stem in KINDS else "pictures") for file in sources))
 
 

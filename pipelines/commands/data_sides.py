@@ -109,7 +109,7 @@ def _chosen(letter: str, place: Path) -> "Params":
 def _with_source_at(params: "Params", place: Path, of_project: bool) -> "Params":
     """Where no project says how the data are read, a folder around the folder of the data stands for that one, as
     for `ddpm init`."""
-    from pipelines.profiling.place import inner_folder
+    from pipelines.kinds.place import inner_folder
 
     place = place.resolve() if of_project else inner_folder(place.resolve())
     return replace(params, source=kind_of(params.kind).source_at(params.source, place))

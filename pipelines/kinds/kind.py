@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pipelines.evaluation.evaluation import Evaluation, Measured
     from pipelines.evaluation.reference import RealData
     from pipelines.kinds.advice import Advice, Judged
+    from pipelines.kinds.choice import Chosen, MeasuringSeconds, ProfileRequest, Timed
     from pipelines.kinds.manifest import Manifest, Row
     from pipelines.kinds.partitioned import PartitionPlan
     from pipelines.kinds.prepared import Prepared
@@ -69,6 +70,25 @@ class Kind(ABC):
     @abstractmethod
     def sections(self) -> Sections:
         """The types of its sections of params.yaml."""
+
+    # ---- `ddpm init --data`, before there is a project (pipelines/profiling)
+
+    def data_words(self) -> str | None:
+        """The files that it knows data of this kind by, in words; None: it does not look for any."""
+        return None
+
+    def parameters_for(self, request: "ProfileRequest") -> "Chosen | None":
+        """The parameters that fit the data, each with its reason; None: they are not of this kind. DataError where they
+        are, and cannot be used."""
+        return None
+
+    def measuring_seconds(
+        self, reference: Any, spec: DataSpec, arrays: "Arrays", device: Any, timed: "Timed"
+    ) -> "MeasuringSeconds":
+        """What measuring takes on this machine; `reference` is that section, `arrays` are some prepared data."""
+        from pipelines.kinds.choice import MeasuringSeconds
+
+        return MeasuringSeconds()
 
     # ---- stages prepare and validate
 

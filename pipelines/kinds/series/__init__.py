@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from pipelines.evaluation.evaluation import Evaluation, Measured
     from pipelines.evaluation.reference import RealData
     from pipelines.kinds.advice import Advice, Judged
+    from pipelines.kinds.choice import Chosen, ProfileRequest
     from pipelines.kinds.manifest import Row
     from pipelines.kinds.prepared import Prepared
     from pipelines.report.parts.files import ReportInput
@@ -38,6 +39,16 @@ class Series(Kind):
         return Sections(
             SourceConfig, SeriesContract, ReferenceConfig, AugmentConfig, SeriesEvaluateConfig, SeriesGate, SplitConfig
         )
+
+    def data_words(self) -> str:
+        from pipelines.kinds.table_profile import WORDS
+
+        return WORDS
+
+    def parameters_for(self, request: "ProfileRequest") -> "Chosen | None":
+        from pipelines.kinds.series.profiling.choose import parameters_for
+
+        return parameters_for(request)
 
     def row_type(self) -> type["Row"]:
         from pipelines.kinds.series.rows.row import WindowRow

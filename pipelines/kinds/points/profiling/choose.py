@@ -4,10 +4,16 @@ import math
 from collections.abc import Iterator
 
 from ddpm_core.errors import DataError
-from pipelines.profiling.choice import Chosen, Setting, source_text
-from pipelines.profiling.tables import TableProfile
+from pipelines.kinds.choice import Chosen, ProfileRequest, Setting, source_text
+from pipelines.kinds.table_profile import TableProfile
 
 _LEAST, _GATE_NEEDS = 85, 100
+
+
+def parameters_for(request: ProfileRequest) -> Chosen | None:
+    """Of a table without times."""
+    table = request.table
+    return None if table is None or table.time is not None else choose(table, request.path(request.place))
 
 
 def choose(table: TableProfile, path: str) -> Chosen:
@@ -45,7 +51,7 @@ def choose(table: TableProfile, path: str) -> Chosen:
     return Chosen(
         about="points in the plane" + (f" in {label.distinct} classes" if label else ""),
         template="points",
-        source=source_text("points"),
+        source=source_text(__file__, "points"),
         found=(
             f"a table of {n:,} rows without times, cells separated by {table.delimiter!r}: points",
             f"columns of numbers that vary: {', '.join(numbers)}",

@@ -1,12 +1,17 @@
 """From what was seen of pictures to parameters: each value with its reason."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import TYPE_CHECKING
 
 from ddpm_core.errors import ParamsError
-from pipelines.profiling.choice import Chosen, Setting, gpu_words, of_preset, source_text, words_of
-from pipelines.profiling.pictures import MIN_SIDE, PictureProfile
-from pipelines.projects.own_presets import OwnPreset, own_preset
+from pipelines.kinds.choice import Chosen, Setting, gpu_words, of_preset, source_text, words_of
+from pipelines.kinds.pictures.profiling.examples import of_profile
+from pipelines.kinds.pictures.profiling.profile import MIN_SIDE, PictureProfile
+
+if TYPE_CHECKING:
+    from pipelines.projects.own_presets import OwnPreset
 
 _SIDES = (8, 12, 16, 24, 28, 32, 48, 64)
 _LARGEST = {"cpu": 32, "cuda": 64}
@@ -19,7 +24,13 @@ _LIMITS = {"quarantined": 0.02, "copies": 0.02, "near_duplicates": 0.05, "flat":
 _TRAIN_LEAST, _TEST_LEAST = 64, 16
 
 
-def choose(seen: PictureProfile, path: str, device: str, wanted: OwnPreset | None = None) -> Chosen:
+def choose(
+    seen: PictureProfile,
+    path: str,
+    device: str,
+    preset_named: "Callable[[str], OwnPreset]",
+    wanted: "OwnPreset | None" = None,
+) -> Chosen:
     """`wanted` is the preset that was asked for; else colour decides, and whether there are labels."""
     labels, why_labels = _labels(seen)
     if wanted is not None:
@@ -29,7 +40,7 @@ def choose(seen: PictureProfile, path: str, device: str, wanted: OwnPreset | Non
     test = round(fraction * n)
     train = n - test
     grey = seen.coloured < 0.01
-    preset = wanted or (None if grey else own_preset("small-colour" if labels == "none" else "small-colour-labels"))
+    preset = wanted or (None if grey else preset_named("small-colour" if labels == "none" else "small-colour-labels"))
     side, why_side = _side(seen, device) if wanted is None or wanted.size is None else (wanted.size, wanted.about)
     given = wanted is not None and wanted.size is not None
     size, why_size = (None if given else _rectangle(seen, device)) or (side, why_side)
@@ -54,9 +65,9 @@ def choose(seen: PictureProfile, path: str, device: str, wanted: OwnPreset | Non
         Setting("model.multipliers", [1, 2] if side <= 32 else [1, 2, 2]),
         Setting("model.attention_levels", [1] if side <= 32 else [2]),
         Setting("model.refine", refine, "a branch at full size against a mesh of 2 x 2 pixels, seen in colour and grain"
-                if refine else "flat grey pictures need no branch at full size"),
+               if refine else "flat grey pictures need no branch at full size"),
         Setting("model.dropout", 0.1 if n < _FEW else 0.0,
-                "few pictures: dropout keeps the network from learning them by heart" if n < _FEW else ""),
+               "few pictures: dropout keeps the network from learning them by heart" if n < _FEW else ""),
         Setting("train.batch_size", batch, "colour is learned better by more and smaller steps" if not grey else ""),
         Setting("train.steps", steps, f"each picture is shown {steps * batch / max(1, train):.0f} times"),
         Setting("train.warmup_steps", min(100, steps // 5)),
@@ -74,13 +85,14 @@ def choose(seen: PictureProfile, path: str, device: str, wanted: OwnPreset | Non
     return Chosen(
         about=about,
         template="digits",
-        source=source_text(seen.given.kind),
+        source=source_text(__file__, seen.given.kind),
         found=(*_found(seen), *words_of(preset)),
         warnings=(*_warnings(seen, labels, train, test, side, path), *gpu_words(preset)),
         choices=tuple(choices),
         train_count=train,
         test_count=test,
         prepare_seconds=seen.seconds * seen.files,
+        examples=partial(of_profile, seen),
     )
 
 
@@ -134,7 +146,7 @@ def _labels(seen: PictureProfile) -> tuple[str, str]:
     )
 
 
-def _labels_of(wanted: OwnPreset, labels: str, why: str) -> tuple[str, str]:
+def _labels_of(wanted: "OwnPreset", labels: str, why: str) -> tuple[str, str]:
     """What a preset that was asked for makes of the labels that there are."""
     if wanted.labels == "none":
         return "none", f"preset {wanted.name} is for pictures without labels"

@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 
 from ddpm_core.errors import DataError
+from pipelines.kinds.choice import Chosen, ProfileRequest, Setting, source_text
 from pipelines.kinds.series.rows.frequency import DAY, Frequency
 from pipelines.kinds.series.rows.grid import Gridded, on_grid
 from pipelines.kinds.series.sources.csv_files import CsvFiles
 from pipelines.kinds.series.sources.found import SeriesListing
 from pipelines.kinds.series.sources.parquet_files import ParquetFiles
 from pipelines.kinds.series.sources.window import ForecastWindow
-from pipelines.profiling.choice import Chosen, Setting, source_text
-from pipelines.profiling.tables import Column, TableProfile
+from pipelines.kinds.table_profile import Column, TableProfile
 
 _WINDOWS_MOST, _WINDOWS_ENOUGH, _GATE_NEEDS, _TRAIN_LEAST = 2_000, 200, 100, 64
 _SEASONS_TOLD = (8, 4, 3, 2, 1)
@@ -55,6 +55,12 @@ class _Spans:
         return math.ceil((1 - self.test_fraction) * n)
 
 
+def parameters_for(request: ProfileRequest) -> Chosen | None:
+    """Of a table with times."""
+    table = request.table
+    return None if table is None or table.time is None else choose(table, request.path(request.place))
+
+
 def choose(table: TableProfile, path: str) -> Chosen:
     time = table.time
     if time is None:
@@ -73,7 +79,7 @@ def choose(table: TableProfile, path: str) -> Chosen:
     csv_keys = [] if table.is_parquet else [
         Setting("source.delimiter", table.delimiter),
         Setting("source.time_format", time.time_format,
-                f"times such as {found.times[0]:%Y-%m-%d %H:%M} are written so" if time.time_format else ""),
+               f"times such as {found.times[0]:%Y-%m-%d %H:%M} are written so" if time.time_format else ""),
         Setting("source.missing", list(table.missing), "words for a missing number" if table.missing else ""),
     ]  # fmt: skip
     choices = [
@@ -85,9 +91,9 @@ def choose(table: TableProfile, path: str) -> Chosen:
         Setting("source.calendar", calendar, "what the calendar may explain at this step" if calendar else ""),
         *_scaling(gridded),
         Setting("source.window.history", spans.history,
-                f"{spans.history / spans.season:g} seasons of {spans.season} steps"),
+               f"{spans.history / spans.season:g} seasons of {spans.season} steps"),
         Setting("source.window.horizon", spans.horizon,
-                "one season ahead" if spans.horizon == spans.season else "as far as the data allow"),
+               "one season ahead" if spans.horizon == spans.season else "as far as the data allow"),
         Setting("source.window.stride", spans.stride, f"about {train} windows to learn from, {test} to judge with"),
         Setting("source.window.test_stride", spans.test_stride),
         Setting("split.test_fraction", spans.test_fraction),
@@ -101,7 +107,7 @@ def choose(table: TableProfile, path: str) -> Chosen:
     return Chosen(
         about=f"series of {len(values)} columns, a value every {frequency.text}, forecast {spans.horizon} steps ahead",
         template="forecast",
-        source=_parquet(source_text("series")) if table.is_parquet else source_text("series"),
+        source=_parquet(source_text(__file__, "series")) if table.is_parquet else source_text(__file__, "series"),
         found=tuple(_found(table, found, gridded)),
         warnings=tuple(_warnings(train, test, found)),
         choices=tuple(choices),

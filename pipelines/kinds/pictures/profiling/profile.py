@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 
 from ddpm_core.errors import DataError
 from ddpm_core.metrics.energy import cross_means, row_means
+from pipelines.kinds.pictures.profiling.recognise import ENDINGS, Recognised, recognised
 from pipelines.kinds.pictures.rows.decode import decode
 from pipelines.kinds.pictures.rows.likeness import fingerprint, near_duplicates
 from pipelines.kinds.pictures.rows.prepare import pixels_digest
 from pipelines.kinds.pictures.rows.rules import File, Member, Rules, SourcePicture
-from pipelines.profiling.picture_sources import ENDINGS, Recognised, recognised
-from pipelines.profiling.place import inner_folder
+from pipelines.kinds.place import inner_folder
 
 Pixels = NDArray[np.uint8]
 

@@ -13,6 +13,7 @@ from ddpm_core.errors import DataError
 from pipelines.kinds.csv_cells import cells_of
 
 CSV, PARQUET = (".csv",), (".parquet", ".pq")
+WORDS = "tables (.csv, .parquet)"
 _LOOKED_AT = 20_000  # rows
 _DELIMITERS = ",;\t|"
 _MISSING = ("", "NA", "N/A", "NaN", "nan", "null", "NULL", "None", "?", "-")

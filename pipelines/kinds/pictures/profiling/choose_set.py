@@ -1,18 +1,23 @@
 """A data set that torchvision knows: nothing has to be found out; the preset says it all."""
 
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ddpm_core.errors import DataError
+from pipelines.kinds.choice import Chosen, Setting, gpu_words, of_preset, source_text, words_of
+from pipelines.kinds.pictures.profiling.examples import of_set
 from pipelines.kinds.pictures.sources.torchvision_set import Torchvision
-from pipelines.profiling.choice import Chosen, Setting, gpu_words, of_preset, source_text, words_of
-from pipelines.projects.own_presets import OwnPreset
+
+if TYPE_CHECKING:
+    from pipelines.projects.own_presets import OwnPreset
 
 _FRACTION = 0.2  # held out, where the split is by digest
 _SECONDS = 1e-3  # to prepare a picture that is decoded already
 
 
-def choose(preset: OwnPreset, root: Path, path: str) -> tuple[Chosen, Torchvision]:
-    """And the source, from which examples for the estimate are read; DataError where the files are not there."""
+def choose(preset: "OwnPreset", root: Path, path: str) -> Chosen:
+    """DataError where the files are not there."""
     if preset.set is None or preset.size is None:
         raise ValueError(f"preset {preset.name} names no set")
     split = preset.valued("source.split", "digest")
@@ -29,17 +34,15 @@ def choose(preset: OwnPreset, root: Path, path: str) -> tuple[Chosen, Torchvisio
         Setting("split.test_fraction", _FRACTION),
         *of_preset(preset, preset.values),
     ]
-    return (
-        Chosen(
-            about=preset.about,
-            template="digits",
-            source=source_text("torchvision"),
-            found=(f"{len(found):,} pictures of {preset.set} in {root}", *words_of(preset)),
-            warnings=gpu_words(preset),
-            choices=tuple(choices),
-            train_count=len(found) - test,
-            test_count=test,
-            prepare_seconds=_SECONDS * len(found),
-        ),
-        source,
+    return Chosen(
+        about=preset.about,
+        template="digits",
+        source=source_text(__file__, "torchvision"),
+        found=(f"{len(found):,} pictures of {preset.set} in {root}", *words_of(preset)),
+        warnings=gpu_words(preset),
+        choices=tuple(choices),
+        train_count=len(found) - test,
+        test_count=test,
+        prepare_seconds=_SECONDS * len(found),
+        examples=partial(of_set, source),
     )
