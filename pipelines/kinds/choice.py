@@ -8,6 +8,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from pipelines.kinds.place import inner_folder
+
 if TYPE_CHECKING:
     from ddpm_core.spec import DataSpec
     from pipelines.kinds.table_profile import TableProfile
@@ -44,8 +46,6 @@ class ProfileRequest:
     @property
     def place(self) -> Path:
         """Where tables lie in the data."""
-        from pipelines.kinds.place import inner_folder
-
         return inner_folder(self.data)
 
     @cached_property
