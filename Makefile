@@ -57,7 +57,7 @@ test-maths: install-dev ## the quick tests of the mathematics alone (under 20 s 
 test-mutants: install-dev ## plant faults in a copy of the code and see that the tests notice (JOBS=2; FAULT=name for one)
 	$(BIN)/python tests/mutants/run.py --jobs $(JOBS) $(FAULT)
 
-test-mutmut: install-mutmut ## the same with a sample of the faults that mutmut makes of the numbers room (half an hour)
+test-mutmut: install-mutmut ## the same with a sample of the faults that mutmut makes in the mathematics (half an hour)
 	$(BIN)/python tests/mutants/general.py --jobs $(JOBS)
 
 lint: install-dev ## ruff and mypy
@@ -78,7 +78,7 @@ serve: install ## serve the bundle over HTTP on this machine (PORT=8000, PRESET=
 page-runtime: ## install what `ddpm page` puts into its file, and what checks the page: onnxruntime-web, axe-core (needs npm)
 	npm ci --prefix infra/page --ignore-scripts --no-audit --no-fund
 
-doctor: install ## tell versions, devices, stores and what is missing
+doctor: install ## show versions, devices, stores and what is missing
 	@$(BIN)/ddpm doctor
 
 install: ## make .venv and install from the hash lock (checks Python and free disk first)
@@ -107,7 +107,7 @@ install-mutmut: install-dev ## mutmut, in a corner of .venv where it meets no ot
 	@$(BIN)/python -m pip --version > /dev/null 2>&1 || $(BIN)/python -m ensurepip > /dev/null
 	@test -d $(VENV)/mutmut || $(BIN)/python -m pip install --quiet --no-deps --require-hashes --target $(VENV)/mutmut -r requirements-mutmut.lock
 
-docs: install-dev ## write docs/configuration.md from the code and params.yaml
+docs: install-dev ## write docs/configuration.md, docs/commands.md and the table of docs/serving/operate.md from the code
 	$(BIN)/python infra/config_page.py
 
 lock: install-dev ## resolve the lock files anew

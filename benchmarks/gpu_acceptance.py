@@ -175,6 +175,7 @@ def checks() -> list[Check]:
     import gpu_checks_bits as bits
     import gpu_checks_more as more
     import gpu_checks_samples as samples
+    import gpu_kernels
     import gpu_speed
     import gpu_training
 
@@ -192,6 +193,7 @@ def checks() -> list[Check]:
         Check(12, "short training", gpu_training.trains, 60),
         Check(11, "throughput, compiled", gpu_speed.compiled, 110),
         Check(13, "throughput, eager", gpu_speed.eager, 60),
+        Check(14, "kernels of a compiled step", gpu_kernels.kernels, 110),
     ]
 
 

@@ -89,7 +89,7 @@ def moved(draw: Draw, device: torch.device) -> Draw:
             return tuple(map(there, value))
         return {name: there(item) for name, item in value.items()} if isinstance(value, dict) else value
 
-    return replace(draw, **{each.name: there(getattr(draw, each.name)) for each in fields(Draw)})
+    return replace(draw, **{each.name: there(getattr(draw, each.name)) for each in fields(draw)})
 
 
 # ------------------------------------------------------------------------------------- 2: resume and roll back

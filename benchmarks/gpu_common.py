@@ -1,5 +1,6 @@
 """What the checks of gpu_acceptance.py share: one place for precision and order of sums, networks, data, trainers."""
 
+import gc
 import os
 import shutil
 import tempfile
@@ -121,6 +122,12 @@ class Context:
     def sync(self) -> None:
         if self.cuda:
             torch.cuda.synchronize(self.device)
+
+    def empty(self) -> None:
+        """Give back the GPU's memory of what is gone."""
+        gc.collect()
+        if self.cuda:
+            torch.cuda.empty_cache()
 
     @property
     def default(self) -> tuple[UNetConfig, DataSpec]:

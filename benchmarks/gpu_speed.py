@@ -5,7 +5,6 @@ the same by torch's fastest means: bf16 autocast, channels_last, torch.compile, 
 kernels in any order, fused AdamW, the average by foreach. The sides take turns in one process, and medians are given.
 """
 
-import gc
 import importlib.util
 import time
 from collections.abc import Callable
@@ -41,7 +40,7 @@ ROUNDS = 3
 
 def eager(context: Context, record: Record) -> None:
     """The large and the default network, as a step is recorded and as it is launched kernel by kernel."""
-    _empty(context)
+    context.empty()
     flops = our_flops(context)
     recorded, size = largest(context)
     record.note("batch", size)
@@ -53,7 +52,7 @@ def eager(context: Context, record: Record) -> None:
     record.flush()
     recorded.close()
     del recorded
-    _empty(context)
+    context.empty()
     any_order = Ours(context, context.cifar, size, None, "adamw", deterministic=False)
     launched = Ours(context, context.cifar, size, None, "adamw", deterministic=True, records=False)
     times = turns({"launched": launched, "any order": any_order}, 2)
@@ -62,7 +61,7 @@ def eager(context: Context, record: Record) -> None:
     any_order.close()
     launched.close()
     del any_order, launched
-    _empty(context)
+    context.empty()
     record.flush()
     _small(context, record, "launched", None, records=False)
     _small(context, record, "recorded", None)
@@ -72,7 +71,7 @@ def compiled(context: Context, record: Record) -> None:
     """Our large network compiled, diffusers' compiled, and the default network compiled."""
     if not context.compiling(record):
         return
-    _empty(context)
+    context.empty()
     with scratch() as place:
         code, flops = compiler(place), our_flops(context)
         record.note("GFLOP an image, ours", flops * 1e-9)
@@ -103,7 +102,7 @@ def _compiled(context: Context, record: Record, code: Any, size: int, flops: flo
     _beside_diffusers(context, record, ours, size)
     ours.close()
     del sides, ours
-    _empty(context)
+    context.empty()
 
 
 def _beside_diffusers(context: Context, record: Record, ours: Ours, size: int) -> None:
@@ -151,7 +150,7 @@ def largest(context: Context) -> tuple[Ours, int]:
             return ours, size
         ours.close()
         del ours
-        _empty(context)
+        context.empty()
     raise AssertionError("a batch of 64 must fit into the GPU's memory, and does not")
 
 
@@ -197,9 +196,3 @@ def _fits(context: Context, record: Record, what: str, seconds: float = COMPILE_
         record.note(what, f"left out: no time, {context.left():.0f} s are left and it takes about {needed:.0f} s")
         return False
     return True
-
-
-def _empty(context: Context) -> None:
-    gc.collect()
-    if context.cuda:
-        torch.cuda.empty_cache()

@@ -20,7 +20,7 @@ from PIL import Image
 from pipelines.kinds.pictures.sources import HuggingFace, ImageFolder, PictureTable, WebDataset
 
 _RULES: dict[str, Any] = {
-    "size": 8, "channels": "rgb", "fit": "crop", "filter": "box", "background": (255, 255, 255),
+    "resolution": 8, "channels": "rgb", "fit": "crop", "filter": "box", "background": (255, 255, 255),
     "min_side": 4, "max_megapixels": 1.0, "max_megabytes": 1.0, "clusters": None,
 }  # fmt: skip
 _FOLDER = ImageFolder(**_RULES, kind="image_folder", path="raw", labels="folders")
@@ -121,7 +121,7 @@ def _whole(form: str, found: list[tuple[str, bytes]]) -> tuple[Source, dict[str,
     """A source and its files, of which the first is to be damaged."""
     rows = [(data, number % 2) for number, (_, data) in enumerate(found)]
     if form == "picture":
-        return replace(_FOLDER, size=(12, 8), channels="rgba"), dict(found)
+        return replace(_FOLDER, resolution=(12, 8), channels="rgba"), dict(found)
     if form == "zip":
         return replace(_FOLDER, path="raw/all.zip"), {"all.zip": _zip(found)}
     if form.startswith("tar"):

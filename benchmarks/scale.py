@@ -42,7 +42,8 @@ from pipelines.kinds.pictures.sources.contents import Slice  # noqa: E402
 from pipelines.kinds.pictures.sources.tar_files import TarEntry  # noqa: E402
 from pipelines.kinds.prepared import Accepted  # noqa: E402
 from pipelines.kinds.split import PictureSplit  # noqa: E402
-from pipelines.params import parse, read_yaml  # noqa: E402
+from pipelines.params import read_yaml  # noqa: E402
+from pipelines.parsing import parse  # noqa: E402
 
 SIDE, CLASSES = 28, 10
 COLUMNS = {
@@ -53,7 +54,7 @@ FREQUENCIES = 144  # of a grey picture's fingerprint
 SOURCE = {
     "kind": "image_folder",
     "labels": "folders",
-    "size": SIDE,
+    "resolution": SIDE,
     "channels": "grey",
     "fit": "crop",
     "filter": "box",
@@ -170,7 +171,7 @@ def make_project(folder: Path, source: Path, partition: int | None, workers: int
     params["source"] = {"path": os.path.relpath(source, folder), **SOURCE}
     params["runtime"] |= {"workers": workers, "tracking": False}
     if "partition" in params:
-        params["partition"]["size"] = partition
+        params["partition"]["pictures"] = partition
         params["runtime"]["runner"] = runner
     with (folder / "params.yaml").open("w", encoding="utf-8") as file:
         YAML().dump(params, file)

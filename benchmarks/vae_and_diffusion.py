@@ -36,8 +36,8 @@ from pipelines.paths import Paths
 from pipelines.sampling.bundle_sampler import Sampler
 from pipelines.sampling.editing import no_noise
 from pipelines.shards.archive import read_split
-from pipelines.stages.export import read_weights
 from pipelines.training.setup import TrainingSetup
+from pipelines.training.weights_file import read_weights
 
 Images = NDArray[np.uint8]
 Floats = NDArray[np.float32]

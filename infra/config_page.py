@@ -1,8 +1,14 @@
-"""Write docs/configuration.md from the dataclasses and the comments of params.yaml: `make docs`."""
+"""Write docs/configuration.md, docs/commands.md and the settings in docs/serving/operate.md: `make docs`.
 
+What a key allows comes from the dataclasses, its default from the examples, and its meaning from the comment of an
+example that has this very table, or from meanings.yaml. A comment never stands for a key of another table. The text
+above the tables is configuration_head.md.
+"""
+
+import re
 import sys
-from collections.abc import Iterator
-from dataclasses import fields, is_dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields, is_dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
@@ -14,42 +20,115 @@ from pipelines.projects.presets import presets
 from pipelines.serving.ops.settings import table as settings_table
 
 ROOT = Path(__file__).resolve().parent.parent
-HEAD = """# Configuration
+DIGITS, INIT = "digits", "ddpm init"
 
-Every key of `params.yaml`. This page is written by `make docs` from the dataclasses in the code and the comments in
-the file, and a test holds it against the code; the values themselves are in `params.yaml` alone.
+TABLE = "\n| key | allowed | default | meaning |\n|---|---|---|---|\n"
 
-The file carries every value: the code has no defaults, for DVC could not see a default that hides in code. A key that
-is unknown, missing, of the wrong type or out of range is told with all others before anything starts, exit code 2:
 
-```
-$ ddpm run
-ddpm run: params.yaml: 2 values are not allowed; nothing was started
-  train.lr: must be above 0, got -1.0
-  train.stepps: unknown key; did you mean 'steps'?
-```
+@dataclass(frozen=True)
+class Example:
+    """A file with values and comments, and which dataclass each of its mappings is, by dotted path."""
 
-`ddpm params` checks the file and shows every value by its dotted key. `dvc params diff` shows what changed since the
-last commit, and `dvc exp run -S train.lr=1e-3` runs with another value. Numbers follow YAML 1.2: `2e-4` is a number.
-Where a section or a key is a choice, `kind` makes it, and each kind has the keys of its own table.
+    name: str
+    values: dict[str, Any]
+    notes: dict[str, str]
+    tables: dict[str, Any]
 
-Addresses and secrets are no parameters. They come from the environment:
+    @classmethod
+    def of(cls, name: str, file: Path, kind: str) -> "Example":
+        values = read_yaml(file)
+        types = section_types(kind)
+        found: dict[str, Any] = {}
+        for section, value in values.items():
+            _tables_of(types[section], value, section, found)
+        return cls(name, values, comments(file.read_text(encoding="utf-8")), found)
 
-| variable | meaning |
-|---|---|
-| `DDPM_HOME` | where checkpoints, MLflow's store, Data Docs and logs lie (default: `.ddpm`); from the project's root |
-| `MLFLOW_TRACKING_URI` | an MLflow server in place of the local store |
-| `PREFECT_API_URL` | a Prefect server in place of a temporary one |
-| `OMP_NUM_THREADS` | overrides `runtime.threads`, in a training that goes on too ([training](training.md#threads)) |
-"""
+    def value(self, key: str) -> Any:
+        """The value under a dotted key."""
+        value: Any = self.values
+        for part in key.split("."):
+            value = value[part]
+        return value
 
-TABLE = "\n| key | allowed | meaning |\n|---|---|---|\n"
-NOTED_SOURCES = (
-    "EmbeddedDigits",
-    "TwoMoons",
-    "ElectricityDemand",
-    "BeijingAir",
-)  # the comments of section source are about these
+
+def _tables_of(kind: Any, value: Any, where: str, found: dict[str, Any]) -> None:
+    if not isinstance(value, dict):
+        return
+    members = [kind] if is_dataclass(get_origin(kind) or kind) else dataclasses_of(kind)
+    if len(members) > 1:
+        members = [member for member in members if value.get("kind") in kinds_of(member)]
+    if len(members) != 1:
+        return
+    found[where] = get_origin(members[0]) or members[0]
+    for name, hint in hints_of(members[0]).items():
+        if name in value:
+            _tables_of(hint, value[name], f"{where}.{name}", found)
+
+
+@cache
+def examples() -> tuple[Example, ...]:
+    """The default example, the others, and what `ddpm init` makes section source of."""
+    files = sorted(presets().items(), key=lambda item: item[0] != DIGITS)
+    whole = [Example.of(name, file, read_yaml(file)["kind"]) for name, file in files]
+    sources = sorted((ROOT / "pipelines" / "kinds").glob("*/profiling/*.yaml"), key=lambda path: path.name)
+    return (*whole, *(Example.of(INIT, file, file.stem if file.stem in KINDS else "pictures") for file in sources))
+
+
+@cache
+def meanings() -> Mapping[str, Mapping[str, str]]:
+    """meanings.yaml: what keys mean that no example comments, by dataclass or by the path of a table."""
+    return read_yaml(Path(__file__).with_name("meanings.yaml"))
+
+
+def meaning(cls: Any, where: str, name: str) -> str:
+    """What a key of a table means."""
+    key, cls = f"{where}.{name}", get_origin(cls) or cls
+    exact = [each.notes[key] for each in examples() if each.tables.get(where) is cls and key in each.notes]
+    if exact and examples()[0].tables.get(where) is cls:
+        return exact[0]
+    if (written := _written(cls, where, name)) is not None:
+        return written
+    elsewhere = (
+        each.notes[f"{other}.{name}"]
+        for each in examples()
+        for other, its in each.tables.items()
+        if its is cls and f"{other}.{name}" in each.notes
+    )
+    return next(iter(exact), next(elsewhere, ""))
+
+
+def _written(cls: Any, where: str, name: str) -> str | None:
+    """What meanings.yaml says of a key, of its table or of a base class of its table."""
+    for place in (where, *(f"{each.__module__}.{each.__qualname__}" for each in cls.__mro__)):
+        if name in (told := meanings().get(place, {})):
+            return told[name]
+    return None
+
+
+def shown_value(cls: Any, where: str, name: str) -> str:
+    """The value of an example that has this very table."""
+    cls = get_origin(cls) or cls
+    for each in examples():
+        if each.tables.get(where) is cls:
+            value = each.value(f"{where}.{name}")
+            if value == "PATH":
+                break
+            return _value(value) + ("" if each.name == DIGITS else f" ({each.name})")
+    return "required"
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, dict) and value:
+        return f"`kind: {value['kind']}`" if "kind" in value else "see its table"
+    return f"`{_plain(value)}`"
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, list):
+        return f"[{', '.join(map(_plain, value))}]"
+    if isinstance(value, bool) or value is None:
+        return {True: "true", False: "false", None: "null"}[value]
+    return '""' if value == "" else str(value)
 
 
 def page() -> str:
@@ -58,7 +137,7 @@ def page() -> str:
     for stage, sections in stage_sections(ROOT).items():
         for section in sections:
             readers.setdefault(section, []).append(stage)
-    parts = [HEAD]
+    parts = [Path(__file__).with_name("configuration_head.md").read_text(encoding="utf-8")]
     for section in section_types(next(iter(KINDS))):
         stages = ", ".join(readers.get(section, [])) or "no stage: it changes where work is done, not what comes of it"
         parts.append(f"\n## {section}\n\nRead by: {stages}.\n")
@@ -69,52 +148,35 @@ def page() -> str:
         many = len({str(type_) for type_ in plain.values()}) > 1
         for kind, type_ in of_each.items():
             first = next(other for other, its in plain.items() if its == plain[kind])
-            notes = comments(example_of(kind).read_text(encoding="utf-8"))
             parts += [f"\n### {section} of {kind}\n"] if many else []
             if first == kind:
-                parts += section_tables(section, type_, notes)
+                parts += section_tables(section, type_)
             elif type_ != of_each[first]:  # a generic dataclass: what differs is the type of a field
                 mine, its = hints_of(type_), hints_of(of_each[first])
                 for name in (name for name in mine if mine[name] != its[name]):
-                    parts += [f"\nOf {kind}:\n", *section_tables(f"{section}.{name}", mine[name], notes)]
+                    parts += [f"\nOf {kind}:\n", *section_tables(f"{section}.{name}", mine[name])]
     return "".join(parts)
 
 
-def example_of(kind: str) -> Path:
-    """A params.yaml whose comments say what the keys mean."""
-    return next((file for file in presets().values() if _read(file)[0]["kind"] == kind), ROOT / "params.yaml")
-
-
-def section_tables(section: str, type_: Any, notes: dict[str, str]) -> Iterator[str]:
+def section_tables(section: str, type_: Any) -> Iterator[str]:
     """The tables of a section of one type; a table that several kinds share stands once."""
     seen: set[tuple[str, Any]] = set()
     if get_origin(type_) is Literal:
-        yield f"{TABLE}| `{section}` | {_cell(type_text(type_))} | {_cell(notes.get(section, ''))} |\n"
+        digits = examples()[0]
+        cells = (type_text(type_), _value(digits.value(section)), linked(digits.notes[section]))
+        yield f"{TABLE}| `{section}` | {' | '.join(map(_cell, cells))} |\n"
     for title, cls in tables(type_, section):
         if (title, cls) in seen:
             continue
         seen.add((title, cls))
         where = title.split("`")[1] if title else section
-        yield (f"\n{title}{about(cls)}\n" if title else "") + (TABLE if fields(get_origin(cls) or cls) else "")
-        for field in fields(get_origin(cls) or cls):
-            yield row(cls, where, field.name, _of_the_same_kind(cls, where) or notes)
-
-
-def _of_the_same_kind(cls: Any, where: str) -> dict[str, str] | None:
-    """The comments of a params.yaml that chooses this very table by `kind`."""
-    for file in presets().values():
-        value, notes = _read(file)
-        for key in where.split("."):
-            value = value.get(key) if isinstance(value, dict) else None
-        if isinstance(value, dict) and "kind" in value and value["kind"] in kinds_of(cls):
-            return notes
-    return None
-
-
-@cache
-def _read(file: Path) -> tuple[Any, dict[str, str]]:
-    """The values and the comments of a params.yaml."""
-    return read_yaml(file), comments(file.read_text(encoding="utf-8"))
+        origin = get_origin(cls) or cls
+        more = _written(origin, where, "page")
+        heading = [f"{title}{about(cls)}" if title else "", f"More: {linked(more)}." if more else ""]
+        line = " ".join(part if part.endswith(".") else f"{part}." for part in heading if part) if more else heading[0]
+        yield (f"\n{line}\n" if line else "") + (TABLE if fields(origin) else "")
+        for field in fields(origin):
+            yield row(cls, where, field.name)
 
 
 def about(cls: Any) -> str:
@@ -140,17 +202,24 @@ def tables(kind: Any, where: str) -> Iterator[tuple[str, Any]]:
                 yield from tables(hint, f"{where}.{field.name}")
 
 
-def row(cls: Any, where: str, name: str, notes: dict[str, str]) -> str:
+def row(cls: Any, where: str, name: str) -> str:
     hint = hints_of(cls)[name]
-    allowed = type_text(hint)
-    if name == "kind":
-        return f"| `{where}.{name}` | {_cell(allowed)} | chooses this table |\n"
+    allowed, told = type_text(hint), meaning(cls, where, name)
+    if name == "kind" and len(get_args(hint)) == 1:
+        told = "chooses this table"
     check = getattr(get_origin(cls) or cls, "__checks__", {}).get(name)
     if check is not None:
         allowed += f"; {check[1]}"
-    key = f"{where}.{name}"
-    note = notes.get(key, "") if where != "source" or cls.__name__ in NOTED_SOURCES else "see [data](data.md)"
-    return f"| `{key}` | {_cell(allowed)} | {_cell(note)} |\n"
+    usual = getattr(cls, "conventional", {}).get(name)
+    if usual is not None:
+        told += f"; usually {_plain(list(usual) if isinstance(usual, tuple) else usual)}"
+    cells = (allowed, shown_value(cls, where, name), linked(told))
+    return f"| `{where}.{name}` | {' | '.join(map(_cell, cells))} |\n"
+
+
+def linked(text: str) -> str:
+    """The text with links for its paths of pages."""
+    return re.sub(r"docs/((?:\w+/)*)([\w-]+)\.md(#[\w-]+)?", lambda m: f"[{m[2]}]({m[1]}{m[2]}.md{m[3] or ''})", text)
 
 
 def comments(text: str) -> dict[str, str]:
@@ -184,8 +253,10 @@ def with_settings(text: str) -> str:
 
 
 if __name__ == "__main__":
-    read_yaml(ROOT / "params.yaml")
+    from commands_page import page as commands_page  # beside this file
+
     (ROOT / "docs" / "configuration.md").write_text(page(), encoding="utf-8")
+    (ROOT / "docs" / "commands.md").write_text(commands_page(), encoding="utf-8")
     operate = ROOT / "docs" / "serving" / "operate.md"
     operate.write_text(with_settings(operate.read_text(encoding="utf-8")), encoding="utf-8")
-    sys.stderr.write("docs/configuration.md, docs/serving/operate.md\n")
+    sys.stderr.write("docs/configuration.md, docs/commands.md, docs/serving/operate.md\n")

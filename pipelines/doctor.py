@@ -13,6 +13,7 @@ from ddpm_core.errors import DdpmError
 from pipelines.gpu_doctor import examine_gpu, sampling_provider
 from pipelines.paths import Paths
 from pipelines.runtime.threads import Asked, in_use
+from pipelines.sampling.onnxruntimes import installed_onnxruntimes
 
 # The purposes of an installation, and the packages that each one needs.
 SAMPLING = ("numpy", "pillow", "pydantic", "ruamel.yaml", "tqdm")
@@ -32,7 +33,6 @@ PIPELINE = (
     "torch-fidelity",
     "mlxtend",
 )
-RUNTIMES = ("onnxruntime-gpu", "onnxruntime")
 LOW_DISK_GB = 2.0
 
 
@@ -86,9 +86,9 @@ def _versions(findings: Findings) -> None:
 
 def _runtime(findings: Findings) -> None:
     """Exactly one build of onnxruntime: two overwrite each other's files."""
-    there = [name for name in RUNTIMES if _version(name) is not None]
-    for name in there:
-        findings.add("versions", name, str(_version(name)))
+    there = installed_onnxruntimes()
+    for name, version_of_it in there.items():
+        findings.add("versions", name, version_of_it)
     if not there:
         findings.fault("sampling needs onnxruntime: install the extra `serve` (make install-serve)")
     if len(there) > 1:

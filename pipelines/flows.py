@@ -13,7 +13,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -39,6 +39,7 @@ from pipelines.paths import Paths
 from pipelines.release.promotion import promote
 from pipelines.runtime.environment import quieten
 from pipelines.runtime.lifetime import GUARD, end_quickly, end_with_parent, own_children
+from pipelines.runtime.locks import locked
 from pipelines.tracking.tracker import open_tracker
 from pipelines.versioning.dvc_repo import DvcRepo, StageFailed
 
@@ -150,22 +151,29 @@ def run_all(paths: Paths) -> dict[str, str]:
 
 @contextmanager
 def known_to_be_alive(home: Path) -> Iterator[None]:
-    """Lock a file named after this run. Runs with an unlocked file, as after a power cut, are reported as crashed."""
+    """Lock a file named after this run. Runs with an unlocked file, as after a power cut, are reported as crashed.
+
+    One lock is held while a file is made and locked, and while others are looked at: another flow never sees the file
+    of a live run unlocked.
+    """
     run = runtime.flow_run.id
     if run is None:  # not run by Prefect
         yield
         return
     folder = home / "flow-runs"
     folder.mkdir(parents=True, exist_ok=True)
-    for dead in left_behind(folder):
-        tell_crashed(dead)
-    place = folder / str(run)
-    with place.open("a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    place, one_at_a_time = folder / str(run), home / "flow-runs.lock"
+    with ExitStack() as held:
+        with locked(one_at_a_time):
+            file = held.enter_context(place.open("a"))
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            for dead in left_behind(folder):
+                tell_crashed(dead)
         try:
             yield
         finally:
-            place.unlink(missing_ok=True)
+            with locked(one_at_a_time):
+                place.unlink(missing_ok=True)
 
 
 def left_behind(folder: Path) -> Iterator[str]:

@@ -102,6 +102,10 @@ class _View:
         return cast(Params, _View(cast(Params, self), sections))
 
 
+UNSEEN_BY_DVC = ("size", "nfiles")
+"""Keys that DVC leaves out, wherever they are, when it looks for an earlier run whose outputs it can put back."""
+
+
 def section_types(name: str) -> dict[str, Any]:
     """The type that each key of params.yaml becomes, for a kind of data by its name."""
     from ddpm_core.bundle.export_config import ExportConfig
@@ -153,14 +157,28 @@ def load_params(path: Path) -> Params:
     faults.raise_if_any(path.name, "`ddpm init . --update` shows which keys this version adds, renames and drops")
     params = Params(**sections)
     _judge_together(params, faults)
+    _judge_names(value, "", faults)
     faults.raise_if_any(path.name)
     return params
+
+
+def _judge_names(value: Any, where: str, faults: Faults) -> None:
+    """Keys that users name themselves, such as those of attributes."""
+    for key, inner in value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ():
+        name = f"{where}.{key}" if where else str(key)
+        if key in UNSEEN_BY_DVC:
+            faults.add(
+                name, f"must have another name than {key}; DVC takes runs that differ in such a key for the same"
+            )
+        _judge_names(inner, name, faults)
 
 
 def _judge_together(params: Params, faults: Faults) -> None:
     """What only two sections together can show."""
     _judge_objective(params, faults)
     _judge_shape(params, faults)
+    if params.train.compile == "always" and not params.model.compiles:
+        faults.add("train.compile", f"must be auto or never for model.kind {params.model.kind}, got always")
     train, weight = params.train, params.sample.guidance.weight
     if weight and train.label_dropout == 0 and train.conditioning != "none" and train.init_from is None:
         faults.add(
@@ -224,14 +242,6 @@ def _judge_student(params: Params, faults: Faults) -> None:
     own = objective.only_sampler
     if own is not None and sample.sampler != own:
         faults.add("sample.sampler", f"must be the one that diffusion.method trains for, {own}, got {sample.sampler}")
-
-
-def parse(kind: Any, value: Any, where: str) -> Any:
-    """A mapping to a dataclass, or to a union of them, with the same judgement as params.yaml gets."""
-    faults = Faults()
-    config = parse_value(kind, value, "", faults)
-    faults.raise_if_any(where)
-    return config
 
 
 def read_yaml(path: Path) -> dict[str, Any]:

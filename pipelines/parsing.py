@@ -34,6 +34,14 @@ class Faults:
             raise ParamsError(f"{source}: {count} not allowed; nothing was started\n  " + "\n  ".join(told))
 
 
+def parse(kind: Any, value: Any, where: str) -> Any:
+    """A mapping to a dataclass, or to a union of them, checked as params.yaml is; `where` names its source."""
+    faults = Faults()
+    config = parse_value(kind, value, "", faults)
+    faults.raise_if_any(where)
+    return config
+
+
 def parse_value(kind: Any, value: Any, where: str, faults: Faults) -> Any:
     """A value of the type `kind`, or FAULTY after recording why not."""
     if is_dataclass(get_origin(kind) or kind):
@@ -52,10 +60,7 @@ def parse_kept(kind: Any, kept: Mapping[str, Any], where: str) -> Any:
     """A configuration stored with a model by any version; without a `kind` the first member of the union."""
     members: list[Any] = [kind] if is_dataclass(kind) else dataclasses_of(kind)
     chosen = next((member for member in members if kept.get("kind") in kinds_of(member)), members[0])
-    faults = Faults()
-    config = parse_value(kind, chosen.read(kept), "", faults)
-    faults.raise_if_any(where)
-    return config
+    return parse(kind, chosen.read(kept), where)
 
 
 def parse_fields(kind: Any, value: Any, where: str, faults: Faults) -> Any:

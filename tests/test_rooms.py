@@ -90,6 +90,7 @@ FOREIGN: dict[str, tuple[str, ...]] = {
         "ddpm_core/tensors/sampling.py",
         "ddpm_core/models/",
         "ddpm_core/training/",
+        "pipelines/kinds/pictures/profiling/cost.py",
         "pipelines/kinds/pictures/training/augment.py",
         "pipelines/training/batches.py",
         "pipelines/evaluation/evaluation.py",  # the type of a device, as in reference.py
@@ -107,6 +108,7 @@ FOREIGN: dict[str, tuple[str, ...]] = {
         "pipelines/training/setup.py",
         "pipelines/training/preview.py",
         "pipelines/training/teacher.py",
+        "pipelines/training/weights_file.py",
         "pipelines/sampling/torch_denoiser.py",  # the engine that an evaluation may choose, imported late
         "pipelines/stages/train.py",
         "pipelines/stages/export.py",
@@ -119,8 +121,7 @@ FOREIGN: dict[str, tuple[str, ...]] = {
     "safetensors": (
         "ddpm_core/",
         "pipelines/interchange/",
-        "pipelines/commands/import_model.py",
-        "pipelines/stages/",
+        "pipelines/training/weights_file.py",
         "pipelines/kinds/pictures/reference/extractors.py",
         "pipelines/kinds/pictures/reference/efficientnet.py",
     ),
@@ -172,7 +173,7 @@ FOREIGN: dict[str, tuple[str, ...]] = {
         "pipelines/kinds/pictures/serving/web_files.py",
         "pipelines/kinds/points/rows/scatter.py",
         "pipelines/kinds/series/rows/fan.py",
-        "pipelines/profiling/pictures.py",  # the size that a file says it has
+        "pipelines/kinds/pictures/profiling/profile.py",  # the size that a file says it has
     ),
     "pandas": ("pipelines/contract/expectations.py",),
     "pyarrow": (

@@ -31,11 +31,29 @@ def guided(
     et al. 2024).
     """
     _check(cond, weight, null, interval, rescale)
-    everywhere_off = not hasattr(weight, "shape") and weight == 0
+    off = not hasattr(weight, "shape") and weight == 0
+    both = _both(net, cond, weight, null, channels, interval, rescale)
 
     def denoise(x: Array, time: Array) -> Array:
-        if everywhere_off or not _inside(time, interval).any():
+        if off or (interval is not None and not _inside(time, interval).any()):
             return net(x, time, cond)
+        return both(x, time)
+
+    return denoise
+
+
+def _both(
+    net: Net,
+    cond: Mapping[str, Array],
+    weight: Any,
+    null: Mapping[str, Any],
+    channels: int,
+    interval: tuple[float, float] | None,
+    rescale: float,
+) -> Denoise:
+    """The same with both evaluations at every call."""
+
+    def denoise(x: Array, time: Array) -> Array:
         nothing = untold(cond, null)
         twice = {name: concat([value, nothing[name]]) for name, value in cond.items()}
         both = net(concat([x, x]), concat([time, time]), twice)
@@ -71,6 +89,12 @@ class Guide(NamedTuple):
             interval=self.interval,
             rescale=self.rescale,
         )
+
+    def in_kernels(self, net: Net, cond: Mapping[str, Array]) -> Denoise:
+        """The same without a look at any value: nothing is checked, and both evaluations are made at every call."""
+        if self.weight == 0:
+            return lambda x, time: net(x, time, cond)
+        return _both(net, cond, self.weight, self.null, self.channels, self.interval, self.rescale)
 
 
 def calls(time: Array, weight: float, interval: tuple[float, float] | None) -> Array:

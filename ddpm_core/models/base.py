@@ -23,6 +23,9 @@ class NetworkConfig(Config, ABC):
     is_autoencoder: ClassVar[bool] = False
     """Whether it has `encode` and `decode` beside what samples, as objective `elbo` needs."""
 
+    compiles: ClassVar[bool] = True
+    """Whether `torch.compile` covers a training step: not what is called beside `forward`, nor recurrent layers."""
+
     def check(self, spec: DataSpec) -> None:
         """Refuse data that this network cannot take."""
 

@@ -8,18 +8,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from ddpm_core.errors import DataError
-from ddpm_core.models.layers import (
-    Attention,
-    Downsample,
-    GroupNorm,
-    Resample,
-    ResBlock,
-    Upsample,
-    conv,
-    zero_init,
-)
-from ddpm_core.models.time_label import TimeLabelNetwork
-from ddpm_core.models.unet import Stage
+from ddpm_core.models.layers import Attention, Downsample, GroupNorm, Upsample, conv, zero_init
+from ddpm_core.models.stages import Stage, StageNetwork
 
 if TYPE_CHECKING:
     from ddpm_core.models.imported_unet_config import ImportedUNetConfig
@@ -46,11 +36,13 @@ class DownsampleAtEnd(nn.Module):
         return y
 
 
-class ImportedUNet(TimeLabelNetwork):
+class ImportedUNet(StageNetwork):
     """`net(x_t, t, label)`: x_t [B, *shape], t float32 [B], label int64 [B] -> [B, C, H, W], or 2C channels.
 
     With a learned variance the second C channels give the variance. The output is float32 and zero before any training.
     """
+
+    config: "ImportedUNetConfig"
 
     def __init__(
         self, config: "ImportedUNetConfig", shape: tuple[int, int, int], classes: int, learned_variance: bool
@@ -72,17 +64,6 @@ class ImportedUNet(TimeLabelNetwork):
         for module in self.modules():
             if isinstance(module, GroupNorm):
                 module.eps = config.norm_eps
-
-    def _block(self, in_channels: int, out_channels: int, resample: Resample = "none") -> ResBlock:
-        return ResBlock(
-            in_channels,
-            out_channels,
-            self.embedding_width,
-            groups=self.config.norm_groups,
-            dropout=self.config.dropout,
-            scale_shift=self.config.scale_shift,
-            resample=resample,
-        )
 
     def _stage(self, level: int, in_channels: int) -> Stage:
         config, width = self.config, self.config.widths[level]
@@ -133,16 +114,6 @@ class ImportedUNet(TimeLabelNetwork):
         if tuple(x.shape[1:]) != self.shape:
             raise DataError(f"this network takes data of shape {self.shape}, got {tuple(x.shape[1:])}")
         embedding = self.embed(t, label)
-        h = self.stem(x)
-        across = [h]
-        for module in self.down:
-            h = module(h, embedding)
-            across.append(h)
-        for module in self.middle:
-            h = module(h, embedding)
-        for module in self.up:
-            if isinstance(module, Stage):
-                h = torch.cat([h, across.pop()], dim=1)
-            h = module(h, embedding)
+        h = self._through(self.stem(x), embedding)
         y: Tensor = self.out(F.silu(self.norm(h))).float()
         return y

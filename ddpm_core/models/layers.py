@@ -180,7 +180,7 @@ def _weighed(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
 
 
 def goes_in_products(x: Tensor, count: int) -> bool:
-    """Whether attention among `count` rows is matrix products: on a CPU, where torch's fused kernel is slower."""
+    """Whether `weighed` computes attention among `count` rows: of few on a CPU, where torch's kernel is slower."""
     return count <= FEW and x.device.type == "cpu" and not torch.compiler.is_exporting()
 
 

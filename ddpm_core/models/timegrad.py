@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ddpm_core.objectives.batch import Known
 
 
-_WEIGHTS = ("weight_ih", "bias_ih", "weight_hh", "bias_hh")  # of a layer, as torch names them
+_WEIGHTS = ("weight_ih_l0", "bias_ih_l0", "weight_hh_l0", "bias_hh_l0")  # of a layer, as torch names them
 
 
 class TimeGrad(nn.Module):
@@ -78,8 +78,10 @@ class Encoder(nn.Module):
         features = sum(spec.conditions[name].shape[0] for name in ("calendar", "static") if name in spec.conditions)
         inputs = 2 * spec.channels * len(config.lags) + features + (embedding if classes else 0)
         kind: Any = nn.GRU if config.cell == "gru" else nn.LSTM
-        dropout = config.dropout if config.layers > 1 else 0.0
-        self.rnn = kind(inputs, config.cells, config.layers, batch_first=True, dropout=dropout)
+        sizes = [inputs] + [config.cells] * (config.layers - 1)
+        self.rnn = nn.ModuleList(kind(size, config.cells, batch_first=True) for size in sizes)
+        # Between layers. The dropout of cuDNN's layers reads from the GPU after each seed, which no recording can hold.
+        self.dropout = nn.Dropout(config.dropout if config.layers > 1 else 0.0)
 
     def over(
         self,
@@ -103,8 +105,10 @@ class Encoder(nn.Module):
             inputs.append(static[:, None].expand(-1, end - first, -1))
         if self.label is not None:
             inputs.append(_embedded(self.label, label, x)[:, None].expand(-1, end - first, -1))
+        out = torch.cat(inputs, dim=2).float()
         with torch.autocast(x.device.type, enabled=False):  # a CPU has no LSTM in bfloat16
-            out: Tensor = self.rnn(torch.cat(inputs, dim=2).float())[0]
+            for number, layer in enumerate(self.rnn):
+                out = layer(out if number == 0 else self.dropout(out))[0]
         return out[:, self.past - first :]
 
     def forward(
@@ -136,10 +140,8 @@ class Encoder(nn.Module):
         """The recurrent layers on one step, by their weights: a state is each layer's h (and c, of an LSTM)."""
         parts = state.chunk(state.shape[1] // self.config.cells, dim=1)
         after: list[Tensor] = []
-        for layer in range(self.config.layers):
-            weights = [
-                getattr(self.rnn, f"{name}_l{layer}") for name in ("weight_ih", "bias_ih", "weight_hh", "bias_hh")
-            ]
+        for layer, rnn in enumerate(self.rnn):
+            weights = [getattr(rnn, name) for name in _WEIGHTS]
             if self.config.cell == "gru":
                 after.append(_gru(inputs, parts[layer], *weights))
                 inputs = after[-1]

@@ -35,6 +35,7 @@ class TimeGradConfig(NetworkConfig):
     blocks: int
     dropout: float
 
+    compiles: ClassVar[bool] = False
     __checks__: ClassVar[Checks] = {
         "layers": at_least_1,
         "cells": at_least_1,

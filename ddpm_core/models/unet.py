@@ -3,47 +3,25 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Literal
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from ddpm_core.errors import DataError, ParamsError
-from ddpm_core.models.layers import (
-    Attention,
-    Downsample,
-    GroupNorm,
-    Refine,
-    Resample,
-    ResBlock,
-    Upsample,
-    conv,
-    zero_init,
-)
-from ddpm_core.models.time_label import TimeLabelNetwork
+from ddpm_core.models.layers import Attention, Downsample, GroupNorm, Refine, Upsample, conv, zero_init
+from ddpm_core.models.stages import Stage, StageNetwork
 
 if TYPE_CHECKING:
     from ddpm_core.models.unet_config import UNetConfig
 
 
-class Stage(nn.Module):
-    """One residual block with optional attention."""
-
-    def __init__(self, block: ResBlock, attention: Attention | None) -> None:
-        super().__init__()
-        self.block = block
-        self.attention = nn.Identity() if attention is None else attention
-
-    def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
-        y: Tensor = self.attention(self.block(x, embedding))
-        return y
-
-
-class UNet(TimeLabelNetwork):
+class UNet(StageNetwork):
     """`net(x_t, t, label)`: x_t [B, *shape], t float32 [B], label int64 [B] -> [B, C, H, W], or 2C channels.
 
     Attributes are told by their names, as the label is. With a learned variance the second C channels give the
     variance. The output is float32 and zero before any training.
     """
+
+    config: "UNetConfig"
 
     def __init__(
         self,
@@ -90,17 +68,6 @@ class UNet(TimeLabelNetwork):
     def _width(self, level: int) -> int:
         return self.config.channels * self.config.multipliers[level]
 
-    def _block(self, in_channels: int, out_channels: int, resample: Resample = "none") -> ResBlock:
-        return ResBlock(
-            in_channels,
-            out_channels,
-            self.embedding_width,
-            groups=self.config.norm_groups,
-            dropout=self.config.dropout,
-            scale_shift=self.config.scale_shift,
-            resample=resample,
-        )
-
     def _attention(self, channels: int) -> Attention:
         return Attention(channels, heads=self.config.heads, groups=self.config.norm_groups)
 
@@ -144,17 +111,7 @@ class UNet(TimeLabelNetwork):
         if tuple(x.shape[1:]) != self.shape:
             raise DataError(f"this network takes data of shape {self.shape}, got {tuple(x.shape[1:])}")
         embedding = self.embed(t, label, attributes)
-        h = self.stem(F.pixel_unshuffle(x, self.config.patch))
-        across = [h]
-        for module in self.down:
-            h = module(h, embedding)
-            across.append(h)
-        for module in self.middle:
-            h = module(h, embedding)
-        for module in self.up:
-            if isinstance(module, Stage):
-                h = torch.cat([h, across.pop()], dim=1)
-            h = module(h, embedding)
+        h = self._through(self.stem(F.pixel_unshuffle(x, self.config.patch)), embedding)
         h = F.silu(self.norm(h))
         if self.refine is not None:
             y: Tensor = self.refine(h, x, embedding)

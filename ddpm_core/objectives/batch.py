@@ -9,9 +9,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ddpm_core.diffusion.arrays import per_item
 from ddpm_core.diffusion.noise import Purpose, generator
 from ddpm_core.errors import DataError, ParamsError
-from ddpm_core.tensors.process import per_item, to_device
+from ddpm_core.tensors.process import to_device
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ddpm_core.device import normal, torch_generator
+from ddpm_core.diffusion.arrays import per_item
 from ddpm_core.diffusion.noise import Purpose, generator
 from ddpm_core.diffusion.schedule import Floats
 from ddpm_core.diffusion.time_law import TimeLaw
@@ -25,7 +26,7 @@ from ddpm_core.likelihood.terms import kl_normal, negative_log_bin, negative_log
 from ddpm_core.objectives.base import BANDS, Draw, Loss
 from ddpm_core.objectives.batch import WHOLE, Batch, Known, LabelDropout, Share
 from ddpm_core.spec import DataSpec
-from ddpm_core.tensors.process import Process, look_up, per_item, to_device
+from ddpm_core.tensors.process import Process, look_up, to_device
 
 if TYPE_CHECKING:
     from ddpm_core.objectives.diffusion_config import DiffusionConfig

@@ -25,6 +25,7 @@ from ddpm_core.diffusion.regression import solved
 from ddpm_core.diffusion.schedule import Floats, Schedule
 from ddpm_core.diffusion.time_law import FixedLaw, TimeLaw
 from ddpm_core.errors import ParamsError
+from ddpm_core.objectives.base import Loss
 from ddpm_core.objectives.batch import WHOLE, Batch, Share
 from ddpm_core.objectives.diffusion import DiffusionDraw, DiffusionObjective, bands
 from ddpm_core.samplers.base import Sampler
@@ -46,10 +47,14 @@ class BakedGuidanceObjective(DiffusionObjective):
         super().__init__(process, _evenly(process), law)
         self._teacher, self._guide = teacher, guide
 
-    def draw(self, batch: Batch, seed: int, step: int, share: Share = WHOLE) -> DiffusionDraw:
-        """As in a training on data, with the teacher's answer in place of the target."""
-        draw = super().draw(batch, seed, step, share)
-        return replace(draw, target=self._guide.bind(self._teacher, draw.cond)(draw.x_in, draw.time))
+    def loss(self, net: nn.Module, draw: DiffusionDraw) -> Loss:
+        """As in a training on data, with the teacher's answer in place of the target.
+
+        The teacher answers here and not in `draw`, so that its kernels are recorded and its batch is split with the
+        student's.
+        """
+        answer = self._guide.in_kernels(self._teacher, draw.cond)(draw.x_in, draw.time)
+        return super().loss(net, replace(draw, target=answer))
 
 
 class Trajectories(NamedTuple):
@@ -82,7 +87,7 @@ class TrajectoryObjective(DiffusionObjective):
         random = generator(seed, Purpose.DISTIL, step)
         which = random.integers(made.x_in.shape[1], size=size)[own]
         rows = random.permutation(np.arange(size) % len(self._levels))[own]
-        place = torch.from_numpy(rows).to(device), torch.from_numpy(which).to(device)
+        place = to_device(rows, device), to_device(which, device)
         t, x_in = self._levels[rows], made.x_in[place]
         one = torch.ones((len(t), *(1,) * (x_in.ndim - 1)), device=device)
         return DiffusionDraw(

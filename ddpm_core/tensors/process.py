@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ddpm_core.diffusion.arrays import per_item
 from ddpm_core.diffusion.parameterisation import Parameterisation
 from ddpm_core.diffusion.schedule import Floats
 from ddpm_core.errors import ParamsError
@@ -74,11 +75,6 @@ def look_up(tables: Floats, t: NDArray[np.int64], x: Tensor) -> tuple[Tensor, ..
     """Columns t [B] of tables [K, T + 1], as K tensors [B, 1, ...] of float32 beside x."""
     rows = to_device(tables[:, t].astype(np.float32), x.device)
     return tuple(per_item(row, x) for row in rows)
-
-
-def per_item(values: Tensor, x: Tensor) -> Tensor:
-    """[B] -> [B, 1, ...], to broadcast with x."""
-    return values.reshape(values.shape[:1] + (1,) * (x.ndim - 1))
 
 
 def to_device(values: NDArray[np.generic], device: torch.device) -> Tensor:

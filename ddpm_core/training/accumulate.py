@@ -57,7 +57,7 @@ class Passes:
         """The losses of the parts, with their gradients in the parameters. Calls `reseed` before every attempt."""
         while True:
             reseed()
-            losses = self._attempt(draw)
+            losses = self._attempt(draw, reseed)
             if not self._processes.any(not losses):
                 break
             self._cut(len(draw))
@@ -65,11 +65,11 @@ class Passes:
             self._gradients.add_up()
         return losses
 
-    def _attempt(self, draw: Draw) -> list[Loss]:
+    def _attempt(self, draw: Draw, reseed: Callable[[], None]) -> list[Loss]:
         """The losses, or none if the memory was too small; exchanges nothing, so no other process waits."""
         try:
             if self._recorded is not None and self.parts == 1:
-                return [self._recorded(draw)]
+                return [self._recorded(draw, reseed)]
             return [self._backward(part) for part in draw.parts(self.parts)]
         except Exception as error:
             if not ran_out_of_memory(error):
@@ -123,6 +123,7 @@ class _Recorded:
     def __init__(self, backward: Callable[[Draw], Loss], parameters: list[nn.Parameter]) -> None:
         self._backward, self._parameters = backward, parameters
         self._place: Draw | None = None
+        self._reseed: Callable[[], None]
         self._gradients: list[Tensor | None] = []
         self._replayed = Replayed(self._run, "forward and backward", self._let_go)
 
@@ -130,7 +131,9 @@ class _Recorded:
     def is_recorded(self) -> bool:
         return self._replayed.is_recorded
 
-    def __call__(self, draw: Draw) -> Loss:
+    def __call__(self, draw: Draw, reseed: Callable[[], None]) -> Loss:
+        """`reseed` is called again if an attempt to record has failed."""
+        self._reseed = reseed
         if self._place is None or not self._place.holds(draw):
             self.forget()
             self._place = draw.copied()
@@ -153,6 +156,7 @@ class _Recorded:
     def _let_go(self) -> None:
         for weight in self._parameters:
             weight.grad = None
+        self._reseed()
 
     def _run(self, place: Draw) -> Loss:
         loss = self._backward(place)

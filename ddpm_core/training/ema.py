@@ -23,6 +23,9 @@ class Ema:
     def __init__(self, model: nn.Module, decay: float, warmup: float, more: Sequence[float] = ()) -> None:
         self.decay, self.warmup = decay, warmup
         self.model = deepcopy(model).requires_grad_(False).eval()
+        for module in self.model.modules():
+            if isinstance(module, nn.RNNBase):
+                module.flatten_parameters()  # a copy's lie apart, and cuDNN would put them together at each call
         self._names = [name for name, _ in self.model.named_parameters()]
         self._averaged: list[Tensor] = list(self.model.parameters())
         self._further = {other: [weight.clone() for weight in self._averaged] for other in more}

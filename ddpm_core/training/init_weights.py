@@ -1,6 +1,5 @@
 """Initial weights from another training's file or bundle (fine-tuning), fitted to the classes of these data."""
 
-import json
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,6 +12,7 @@ from ddpm_core.models.base import class_tensor
 from ddpm_core.spec import DataSpec
 from ddpm_core.training.config import InitFrom
 from ddpm_core.training.ema import average_of
+from ddpm_core.training.weights_header import about_in
 
 _log = logging.getLogger(__name__)
 _NAMED = 5  # tensors that an error names; it counts the others
@@ -65,8 +65,7 @@ def _read_file(start: InitFrom, place: Path) -> tuple[dict[str, Tensor], ClassNa
     _must_be(start, sha256_bytes(data), "file")
     try:
         tensors = average_of(load(data), None)
-        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
-        about = json.loads(header.get("__metadata__", {}).get("ddpm", "{}"))
+        about = about_in(data[8 : 8 + int.from_bytes(data[:8], "little")])
         classes = _class_names(DataSpec.from_dict(about["spec"])) if about else None
     except (SafetensorError, ValueError, KeyError, TypeError) as error:
         raise ParamsError(

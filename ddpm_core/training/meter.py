@@ -66,13 +66,13 @@ class Meter:
         self._sums.copy_(sums)
 
 
-class Window:
-    """The speed of the current window."""
+class Throughput:
+    """What the speed of the current window is measured by."""
 
     def __init__(self) -> None:
         self.began, self.waited, self.items = perf_counter(), 0.0, 0
 
-    def pace(self) -> tuple[float, float]:
+    def rates(self) -> tuple[float, float]:
         """Items per second, and the fraction of time spent waiting for data."""
         seconds = max(perf_counter() - self.began, 1e-9)
         return self.items / seconds, self.waited / seconds

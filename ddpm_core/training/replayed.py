@@ -28,6 +28,7 @@ class Replayed(Generic[P, T]):
         self._function, self._what, self._undo = function, what, undo
         self._calls, self._possible = 0, True
         self._graph: torch.cuda.CUDAGraph | None = None
+        self._failed: torch.cuda.CUDAGraph | None = None  # kept, as torch's allocator may still refer to it
         self._result: T
 
     @property
@@ -64,7 +65,7 @@ class Replayed(Generic[P, T]):
             with torch.cuda.graph(graph, capture_error_mode="thread_local"):
                 self._result = self._function(*args, **kwargs)
         except RuntimeError as error:
-            self._possible = False
+            self._possible, self._failed = False, graph
             _log.info("%s is launched kernel by kernel, as it cannot be recorded: %s", self._what, str(error)[:200])
             self._undo()
             torch.cuda.empty_cache()

@@ -26,7 +26,7 @@ from ddpm_core.training.ema import Ema
 from ddpm_core.training.guard import Guard
 from ddpm_core.training.held_out import Best
 from ddpm_core.training.lr import build_optimiser, lr_at
-from ddpm_core.training.meter import Measures, Meter, Window
+from ddpm_core.training.meter import Measures, Meter, Throughput
 from ddpm_core.training.prefetch import Prefetch
 from ddpm_core.training.spans import span
 from ddpm_core.training.state import load_optimiser, named, optimiser_tensors, under
@@ -101,7 +101,7 @@ class Trainer:
             device=device,
             records=records,
         )
-        self._window = Window()
+        self._throughput = Throughput()
 
     @property
     def parts(self) -> int:
@@ -133,13 +133,13 @@ class Trainer:
 
     def _run(self) -> Generator[StepReport, None, None]:
         ready = Prefetch(self._ready(self._batches(self.step + self._guard.passed)))
-        self._window = Window()
+        self._throughput = Throughput()
         try:
             while self.step < self.config.steps:
                 waited = perf_counter()
                 with span("data"):
                     batch = next(ready)
-                self._window.waited += perf_counter() - waited
+                self._throughput.waited += perf_counter() - waited
                 yield self._advance(batch)
                 self._end_save(wait=False)
                 stopping = self._processes.any(self._should_stop())
@@ -161,16 +161,16 @@ class Trainer:
         lr = lr_at(self.config, self.step)
         self._learn(batch.to(self.device), lr)
         self.step += 1
-        self._window.items += len(batch) * self._processes.count
+        self._throughput.items += len(batch) * self._processes.count
         if self.step % self.config.log_every != 0 and self.step < self.config.steps:
             return StepReport(self.step, None, None, None, self._guard.count, None)
         measures, bad = self._meter.read(self.step, lr)
         self._look(bad)
         if measures is not None:
             self.history.append(measures)
-        pace, held_out = self._window.pace(), self._judge()
-        self._window = Window()
-        return StepReport(self.step, measures, *pace, self._guard.count, held_out)
+        rates, held_out = self._throughput.rates(), self._judge()
+        self._throughput = Throughput()
+        return StepReport(self.step, measures, *rates, self._guard.count, held_out)
 
     def _judge(self) -> float | None:
         due = self.step % self.config.checkpoint_every == 0 or self.step == self.config.steps

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ddpm_core.errors import ExportError, ParamsError
-from pipelines.commands.common import Verbs, project_paths
+from pipelines.commands.common import Verbs, project_paths, sentence
+from pipelines.commands.options import add_bundle, add_sampling
 
 if TYPE_CHECKING:
     from pipelines.sampling.bundle_sampler import Sampler
@@ -33,7 +34,7 @@ def add_to(verbs: Verbs) -> None:
     text = (
         "write a bundle in another form: the sampler as one ONNX file, a model repository for Triton, or for diffusers"
     )
-    verb = verbs.add_parser("bundle", help=text, description=text.capitalize() + ".")
+    verb = verbs.add_parser("bundle", help=text, description=sentence(text))
     verb.add_argument(
         "form",
         choices=["onnx", "triton", "diffusers"],
@@ -41,10 +42,8 @@ def add_to(verbs: Verbs) -> None:
         "as a model repository of Triton Inference Server; diffusers: a DDPMPipeline's folder",
     )
     verb.add_argument("out", metavar="OUT", help="the file to write, OUT.onnx, or the folder")
-    verb.add_argument("--bundle", metavar="FOLDER", help="the bundle (default: the one that the project just built)")
-    verb.add_argument("--sampler", metavar="KIND", help="as ddim or unipc_2; docs/samplers.md (default: the bundle's)")
-    verb.add_argument("--steps", type=int, help="steps from noise to a sample (default: the bundle's)")
-    verb.add_argument("--guidance", type=float, help="weight of classifier-free guidance, 0 = off (default: bundle's)")
+    add_bundle(verb)
+    add_sampling(verb)
     verb.add_argument(
         "--name", help=f"triton: name of the sampler; its network is NAME.network there (default: {_MODEL})"
     )

@@ -2,12 +2,12 @@
 
 import argparse
 
-from pipelines.commands.common import Verbs, project_paths
+from pipelines.commands.common import Verbs, project_paths, sentence
 
 
 def add_to(verbs: Verbs) -> None:
     text = "first stage of a project: write digests of the installed code to code.json"
-    verb = verbs.add_parser("code", help=text, description=text.capitalize() + ".")
+    verb = verbs.add_parser("code", help=text, description=sentence(text))
     verb.set_defaults(action=code)
 
 

@@ -1,4 +1,4 @@
-"""Shared by the commands: find the project, check its parameters."""
+"""Shared by the commands: find the project, check its parameters, say what a command does."""
 
 import argparse
 from pathlib import Path
@@ -13,25 +13,30 @@ if TYPE_CHECKING:
 Verbs = Any  # argparse's own type for this is private
 
 
+def sentence(text: str) -> str:
+    """The text of a verb as a sentence: a capital at its beginning, a full stop at its end."""
+    return text[:1].upper() + text[1:] + "."
+
+
 def project_paths(args: argparse.Namespace) -> "Paths":
     """The project of --project, or the nearest one from the working directory upwards."""
     from pipelines.paths import Paths
 
     if args.project is not None:
         root = Path(args.project)
-        if not _is_project(root):
+        if not is_project(root):
             raise ParamsError(f"--project {args.project}: must be a folder that holds params.yaml and dvc.yaml")
         return Paths.of(root)
     here = Path.cwd()
     for folder in (here, *here.parents):
-        if _is_project(folder):
+        if is_project(folder):
             return Paths.of(folder)
     raise ParamsError(
         f"no params.yaml beside a dvc.yaml in {here} or above it; go to the project's folder or give --project FOLDER"
     )
 
 
-def _is_project(folder: Path) -> bool:
+def is_project(folder: Path) -> bool:
     return (folder / "params.yaml").is_file() and (folder / "dvc.yaml").is_file()
 
 

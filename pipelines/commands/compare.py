@@ -6,14 +6,14 @@ import sys
 from pathlib import Path
 
 from ddpm_core.errors import ParamsError
-from pipelines.commands.common import Verbs, checked_params, project_paths
+from pipelines.commands.common import Verbs, checked_params, project_paths, sentence
 
 log = logging.getLogger(__name__)
 
 
 def add_to(verbs: Verbs) -> None:
     text = "compare run A with run B: every number, the intervals of the differences, the rules for a champion"
-    verb = verbs.add_parser("compare", help=text, description=text.capitalize() + ".")
+    verb = verbs.add_parser("compare", help=text, description=sentence(text))
     for letter in "AB":
         verb.add_argument(
             f"run_{letter.lower()}",

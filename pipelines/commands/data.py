@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ddpm_core.errors import ContractFailed, DataError
-from pipelines.commands.common import Verbs, project_paths
+from pipelines.commands.common import Verbs, project_paths, sentence
 
 if TYPE_CHECKING:
     from pipelines.commands.data_sides import Differences, Side
@@ -23,14 +23,14 @@ log = logging.getLogger(__name__)
 
 def add_to(verbs: Verbs) -> None:
     text = "accept the prepared data as the measure of drift, or tell how two data sets differ"
-    verb = verbs.add_parser("data", help=text, description=text.capitalize() + ".")
+    verb = verbs.add_parser("data", help=text, description=sentence(text))
     inner = verb.add_subparsers(dest="what", metavar="WHAT", required=True)
     text = "make the prepared data those from which drift is measured (accepted.json; commit it)"
-    each = inner.add_parser("accept", help=text, description=text.capitalize() + ".")
+    each = inner.add_parser("accept", help=text, description=sentence(text))
     each.add_shared(suppress=True)
     each.set_defaults(action=accept)
     text = "how two data sets differ: number, labels, values, features, and which data only one has"
-    each = inner.add_parser("diff", help=text, description=text.capitalize() + ".")
+    each = inner.add_parser("diff", help=text, description=sentence(text))
     for name in ("a", "b"):
         each.add_argument(
             name,

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ddpm_core.errors import DataError, IntegrityError, ParamsError
+from pipelines.commands.common import is_project
 from pipelines.kinds import kind_of
 from pipelines.kinds.manifest import Manifest, Row, read_manifest
 from pipelines.kinds.quarantine import shown_name
@@ -71,7 +72,7 @@ class Differences:
 def read_sides(a: str, b: str) -> Iterator[tuple[Side, Side]]:
     """Raw data are prepared in a folder that is removed: by the source of the other side's project if it is one, else
     by what `ddpm init --data` would choose for the first of them."""
-    params = next((_params(Path(each)) for each in (a, b) if _is_project(Path(each))), None)
+    params = next((_params(Path(each)) for each in (a, b) if is_project(Path(each))), None)
     of_project = params is not None
     with ExitStack() as stack:
         sides = []
@@ -79,7 +80,7 @@ def read_sides(a: str, b: str) -> Iterator[tuple[Side, Side]]:
             place = Path(text)
             if not place.exists():
                 raise ParamsError(f"{letter}: {text} must be data, a project or an accepted.json, but there is nothing")
-            if _is_project(place):
+            if is_project(place):
                 sides.append(_of_project(text, Paths.of(place)))
             elif place.suffix == ".json" and place.is_file():
                 sides.append(_of_summary(text, place))
@@ -88,10 +89,6 @@ def read_sides(a: str, b: str) -> Iterator[tuple[Side, Side]]:
                 scratch = Path(stack.enter_context(tempfile.TemporaryDirectory()))
                 sides.append(_of_raw(letter, text, _with_source_at(params, place, of_project), scratch))
         yield sides[0], sides[1]
-
-
-def _is_project(place: Path) -> bool:
-    return (place / "params.yaml").is_file() and (place / "dvc.yaml").is_file()
 
 
 def _params(place: Path) -> "Params":
@@ -110,9 +107,9 @@ def _chosen(letter: str, place: Path) -> "Params":
 
 
 def _with_source_at(params: "Params", place: Path, of_project: bool) -> "Params":
-    """Where no project says how the data are read, a folder around the folder of the classes stands for that one, as
+    """Where no project says how the data are read, a folder around the folder of the data stands for that one, as
     for `ddpm init`."""
-    from pipelines.profiling.pictures import inner_folder
+    from pipelines.kinds.place import inner_folder
 
     place = place.resolve() if of_project else inner_folder(place.resolve())
     return replace(params, source=kind_of(params.kind).source_at(params.source, place))

@@ -10,7 +10,8 @@ from time import process_time
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from ddpm_core.errors import ParamsError
-from pipelines.commands.common import Verbs, checked_params, project_paths
+from pipelines.commands.common import Verbs, checked_params, project_paths, sentence
+from pipelines.commands.options import folder_outside_stages
 
 if TYPE_CHECKING:
     from ddpm_core.bundle.format import Bundle
@@ -43,7 +44,7 @@ METHODS = {  # few steps do as much with less guidance: with all of it samples a
 
 
 @dataclass(frozen=True)
-class Asked:
+class DistilOptions:
     """The options, checked."""
 
     teacher: Path
@@ -62,7 +63,7 @@ class Asked:
 
 def add_to(verbs: Verbs) -> None:
     text = "train a student of a bundle that samples in fewer evaluations, and judge it beside its teacher"
-    verb = verbs.add_parser("distil", help=text, description=text.capitalize() + ".")
+    verb = verbs.add_parser("distil", help=text, description=sentence(text))
     verb.add_argument("--teacher", metavar="BUNDLE", required=True, help="the folder of the teacher's bundle")
     verb.add_argument(
         "--out", metavar="FOLDER", required=True, help="for bundle/, its measurement, teacher/ and compare.html"
@@ -112,20 +113,24 @@ def distil(args: argparse.Namespace) -> None:
         _judge(params, paths, asked)
 
 
-def student_params(params: "Params", teacher: "Bundle", asked: Asked) -> "Params":
+def student_params(params: "Params", teacher: "Bundle", asked: DistilOptions) -> "Params":
     """The project's parameters, with the sections of this student in place of those of a training on data."""
     from ddpm_core.models import ModelConfig
     from ddpm_core.objectives.distillation_config import DistillationConfig, TeacherConfig
     from ddpm_core.samplers.config import SampleConfig
     from ddpm_core.samplers.unipc import Unipc2
     from ddpm_core.training.config import Cosine
-    from pipelines.params import parse
-    from pipelines.parsing import parse_kept
+    from pipelines.parsing import parse, parse_kept
 
     recipe, T = METHODS[asked.method], teacher.schedule.T
     levels = asked.levels or tuple(round(share * T) for share in recipe.levels)
     sample: SampleConfig = parse(SampleConfig, teacher.sample, "bundle.json: sample")
     weight = recipe.guidance * sample.guidance.weight if asked.guidance is None else asked.guidance
+    if teacher.student is not None and weight:
+        raise ParamsError(
+            f"--guidance: must be 0 for a teacher that is a student itself, as guidance "
+            f"{teacher.student.guidance['weight']:g} is in its answers, got {weight:g}"
+        )
     schedule: Any = getattr(params.diffusion, "schedule", None)
     if schedule is None:
         raise ParamsError(f"diffusion.kind: must be diffusion to distil, got {params.diffusion}")
@@ -166,7 +171,7 @@ def student_params(params: "Params", teacher: "Bundle", asked: Asked) -> "Params
     )
 
 
-def _method(asked: Asked, levels: tuple[int, ...], bound: Any) -> "BakedGuidance | TrajectoryRegression":
+def _method(asked: DistilOptions, levels: tuple[int, ...], bound: Any) -> "BakedGuidance | TrajectoryRegression":
     from ddpm_core.objectives.distillation_config import BakedGuidance, TrajectoryRegression
 
     if asked.method == "guidance":
@@ -182,8 +187,8 @@ def trained(params: "Params", paths: "Paths", folder: Path, *, quiet: bool) -> "
     from ddpm_core.training.distributed import ALONE
     from pipelines.runtime.progress import Progress
     from pipelines.stages.export import export_weights
-    from pipelines.stages.train import about, weights_bytes
     from pipelines.training.setup import TrainingSetup
+    from pipelines.training.weights_file import about_training, tensors_of, weights_bytes
 
     begun = process_time()
     setup = TrainingSetup.of(params, paths, ALONE)
@@ -197,12 +202,12 @@ def trained(params: "Params", paths: "Paths", folder: Path, *, quiet: bool) -> "
     seconds = process_time() - begun
     with TemporaryDirectory(prefix="distil-") as scratch:
         weights = Path(scratch) / "weights.safetensors"
-        metadata = about(setup, [[0, setup.threads]])
-        atomic_write_bytes(weights, weights_bytes(trainer.ema.model, metadata))
+        about = about_training(setup, [[0, setup.threads]])
+        atomic_write_bytes(weights, weights_bytes(tensors_of(trainer), about))
         return export_weights(weights, folder, params.export, asdict(params.sample), setup.threads), seconds
 
 
-def _judge(params: "Params", paths: "Paths", asked: Asked) -> None:
+def _judge(params: "Params", paths: "Paths", asked: DistilOptions) -> None:
     """Measure both with the same seeds and conditions, print the verdict and the comparison, write its page."""
     from ddpm_core.files import atomic_write_text
     from pipelines.gate.record import judged_in
@@ -221,7 +226,7 @@ def _judge(params: "Params", paths: "Paths", asked: Asked) -> None:
     log.info("student (A) beside its teacher (B): %s", asked.out / "compare.html")
 
 
-def asked_of(args: argparse.Namespace, paths: "Paths") -> Asked:
+def asked_of(args: argparse.Namespace, paths: "Paths") -> DistilOptions:
     """The options; ParamsError where one cannot be."""
     method = cast(Literal["guidance", "trajectories"], args.method)
     recipe = METHODS[method]
@@ -236,12 +241,9 @@ def asked_of(args: argparse.Namespace, paths: "Paths") -> Asked:
             raise ParamsError(f"{option}: must be at least {least}, got {value}")
     if args.guidance is not None and not 0 <= args.guidance < float("inf"):
         raise ParamsError(f"--guidance: must be at least 0 and finite, got {args.guidance}")
-    out = Path(args.out).resolve()
-    if out == paths.root or out.is_relative_to(paths.root / "out") or out.is_relative_to(paths.root / "data"):
-        raise ParamsError(f"--out: must be a folder outside the stages' own out/ and data/, got {args.out}")
-    return Asked(
+    return DistilOptions(
         teacher=Path(args.teacher).resolve(),
-        out=out,
+        out=folder_outside_stages(args.out, paths),
         method=method,
         levels=_levels(args.levels),
         updates=updates,

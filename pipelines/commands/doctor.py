@@ -3,12 +3,12 @@
 import argparse
 import sys
 
-from pipelines.commands.common import Verbs
+from pipelines.commands.common import Verbs, sentence
 
 
 def add_to(verbs: Verbs) -> None:
     text = "show versions, devices, stores, free disk and what is missing"
-    verb = verbs.add_parser("doctor", help=text, description=text.capitalize() + ".")
+    verb = verbs.add_parser("doctor", help=text, description=sentence(text))
     verb.set_defaults(action=doctor)
 
 

@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from ddpm_core.errors import ParamsError
-from pipelines.commands.common import Verbs, project_paths
+from pipelines.commands.common import Verbs, project_paths, sentence
+from pipelines.commands.options import add_bundle, add_sampling
 from pipelines.commands.sample import write
+from pipelines.serving.base.limits import MOST_SAMPLES
 
 log = logging.getLogger(__name__)
 
-MOST_SAMPLES = 256
 # {edit: {option of its own: value where none is given}}; a value of ... must be given
 OPTIONS: dict[str, dict[str, Any]] = {
     "inpaint": {"picture": ..., "mask": ..., "resample": 1},
@@ -22,7 +23,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
 
 def add_to(verbs: Verbs) -> None:
     text = "fill a region of a picture, vary a picture, or interpolate between two seeds, with a bundle"
-    verb = verbs.add_parser("edit", help=text, description=text.capitalize() + ".")
+    verb = verbs.add_parser("edit", help=text, description=sentence(text))
     verb.add_argument(
         "edit",
         choices=list(OPTIONS),
@@ -38,7 +39,7 @@ def add_to(verbs: Verbs) -> None:
     verb.add_argument("--invert", action="store_true", default=None, help="vary: reversed DDIM, not random noise")
     verb.add_argument("--picture-label", metavar="LABEL", help="vary --invert: the picture's own class (default: none)")
     verb.add_argument("--to-seed", type=int, help="interpolate: the seed of the last sample")
-    verb.add_argument("--bundle", metavar="FOLDER", help="the bundle (default: the one that the project just built)")
+    add_bundle(verb)
     verb.add_argument("--n", type=int, default=8, help="how many samples (default: 8)")
     verb.add_argument(
         "--label", default="none", help="a class by number or name, a list `3,1,4`, `none` or `cycle` (default: none)"
@@ -46,9 +47,7 @@ def add_to(verbs: Verbs) -> None:
     verb.add_argument(
         "--attribute", action="append", metavar="NAME=CLASS", default=[], help="what else it is told, as colour=red"
     )
-    verb.add_argument("--sampler", metavar="KIND", help="as ddim or unipc_2; docs/samplers.md (default: the bundle's)")
-    verb.add_argument("--steps", type=int, help="steps from noise to a sample (default: the bundle's)")
-    verb.add_argument("--guidance", type=float, help="weight of classifier-free guidance, 0 = off (default: bundle's)")
+    add_sampling(verb)
     verb.add_argument("--seed", type=int, default=0, help="sample i has the seed SEED + i (default: 0)")
     verb.add_argument(
         "--out", default="edit.png", help="a .png grid, an .npz, a .zip, or a folder of files (default: edit.png)"
@@ -82,7 +81,7 @@ def edit(args: argparse.Namespace) -> None:
         raise ParamsError(f"--bundle: must be a bundle of data that can be edited, got one of {spec.kind}")
     serving.format_of(out)
     sampler = Sampler(content, args.device, args.threads)
-    attributes = attributes_typed(args.attribute, "--attribute")
+    attributes = attributes_typed(args.attribute)
     cond = conditions_asked(typed(args.label), args.n, spec, "--label", attributes, "--attribute {}")
     recipe = sampler.recipe(args.sampler, args.steps, args.guidance)
     editor = Editor(sampler, recipe, args.n, cond, progress=True)

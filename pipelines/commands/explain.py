@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from pipelines.commands.common import Verbs, checked_params, project_paths
+from pipelines.commands.common import Verbs, checked_params, project_paths, sentence
 
 if TYPE_CHECKING:
     from ddpm_core.gate.verdict import Verdict
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def add_to(verbs: Verbs) -> None:
     text = "tell in plain words why the model passes the gate or not, and what to try next"
-    verb = verbs.add_parser("explain", help=text, description=text.capitalize() + ".")
+    verb = verbs.add_parser("explain", help=text, description=sentence(text))
     verb.add_argument("--json", action="store_true", help="as JSON")
     verb.set_defaults(action=explain)
 

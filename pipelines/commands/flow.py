@@ -2,13 +2,13 @@
 
 import argparse
 
-from pipelines.commands.common import Verbs, checked_params, project_paths
+from pipelines.commands.common import Verbs, checked_params, project_paths, sentence
 from pipelines.runtime.lifetime import guarded
 
 
 def add_to(verbs: Verbs) -> None:
     text = "run the stages as a Prefect flow, with a temporary server if none is configured"
-    verb = verbs.add_parser("flow", help=text, description=text.capitalize() + ".")
+    verb = verbs.add_parser("flow", help=text, description=sentence(text))
     verb.set_defaults(action=flow)
 
 

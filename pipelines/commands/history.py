@@ -5,14 +5,14 @@ import json
 import logging
 import sys
 
-from pipelines.commands.common import Verbs, checked_params, project_paths
+from pipelines.commands.common import Verbs, checked_params, project_paths, sentence
 
 log = logging.getLogger(__name__)
 
 
 def add_to(verbs: Verbs) -> None:
     text = "show the registered versions: promoted and rolled back when, by whom and why"
-    verb = verbs.add_parser("history", help=text, description=text.capitalize() + ".")
+    verb = verbs.add_parser("history", help=text, description=sentence(text))
     verb.add_argument("--json", action="store_true", help="as JSON, the newest version first")
     verb.set_defaults(action=show)
 
@@ -22,7 +22,7 @@ def show(args: argparse.Namespace) -> None:
     params = checked_params(paths)
     from pipelines.kinds.facts import registered_name
     from pipelines.release.history import history, table
-    from pipelines.release.store_access import store_must_answer
+    from pipelines.tracking.store_access import store_must_answer
     from pipelines.tracking.tracker import open_tracker
 
     name = registered_name(params.gate, paths)

@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from ddpm_core.errors import ParamsError
-from pipelines.commands.common import Verbs
+from pipelines.commands.common import Verbs, sentence
 
 if TYPE_CHECKING:
     from ddpm_core.samplers.config import SampleConfig
@@ -24,7 +24,7 @@ _GOLDEN_STEPS, _GOLDEN_TOLERANCE = 4, 1.0
 
 def add_to(verbs: Verbs) -> None:
     text = "make a bundle of another library's model"
-    verb = verbs.add_parser("import", help=text, description=text.capitalize() + ".")
+    verb = verbs.add_parser("import", help=text, description=sentence(text))
     verb.add_argument("path", metavar="PATH", help="a diffusers folder, or a checkpoint file")
     verb.add_argument("--out", metavar="BUNDLE", required=True, help="the folder to write")
     verb.add_argument("--layout", choices=LAYOUTS, help="whose model it is (default: diffusers for its folders)")
@@ -59,9 +59,9 @@ def import_model(args: argparse.Namespace) -> None:
 def read(args: argparse.Namespace) -> "Imported":
     """The model at PATH."""
     from pipelines.interchange.diffusers import is_diffusers, read_diffusers
-    from pipelines.interchange.model import Wanted
+    from pipelines.interchange.model import ImportOptions
 
-    path, wanted = Path(args.path), Wanted(args.classes, _size(args.size), args.pickle)
+    path, wanted = Path(args.path), ImportOptions(args.classes, _size(args.size), args.pickle)
     layout = args.layout or ("diffusers" if is_diffusers(path) else None)
     if layout is None:
         raise ParamsError(
@@ -103,15 +103,15 @@ def write(imported: "Imported", sample: "SampleConfig", folder: Path) -> None:
     """The weights as a training would write them, then the export of any training."""
     from dataclasses import asdict
 
-    from safetensors.torch import save_file
-
     from ddpm_core.bundle.export_config import ExportConfig
+    from ddpm_core.files import atomic_write_bytes
     from pipelines.stages.export import export_weights
+    from pipelines.training.weights_file import weights_bytes
 
     config = ExportConfig(_OPSET, _PARITY, _GOLDEN_STEPS, _GOLDEN_TOLERANCE, None, "last")
     with TemporaryDirectory(prefix="import-") as scratch:
         weights = Path(scratch) / "weights.safetensors"
-        save_file(dict(imported.weights), weights, {"ddpm": _metadata(imported.about())})
+        atomic_write_bytes(weights, weights_bytes(imported.weights, imported.about()))
         bundle = export_weights(weights, folder, config, asdict(sample), 1)
     log.info(
         "%s of %s, %d classes, predicts %s: bundle %s in %s",
@@ -143,12 +143,6 @@ def write_params(imported: "Imported", folder: Path) -> None:
         for name, section in sections.items()
     ]
     atomic_write_text(folder / PARAMS_FILE, "\n".join(lines))
-
-
-def _metadata(about: dict[str, Any]) -> str:
-    import json
-
-    return json.dumps(about, sort_keys=True)
 
 
 def _size(text: str | None) -> tuple[int, int] | None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ddpm_core.errors import ParamsError
-from pipelines.commands.common import Verbs
+from pipelines.commands.common import Verbs, sentence
 
 if TYPE_CHECKING:
     from pipelines.profiling.cost import Cost
@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 def add_to(verbs: Verbs) -> None:
     text = "make a folder a project: looks at your data, chooses parameters that fit, says why and what a run costs"
-    verb = verbs.add_parser("init", help=text, description=text.capitalize() + ".")
+    verb = verbs.add_parser("init", help=text, description=sentence(text))
     verb.add_argument("folder", metavar="FOLDER", help="where; new or empty, apart from .git and the data")
     what = verb.add_mutually_exclusive_group()
     what.add_argument(

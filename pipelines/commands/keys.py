@@ -6,14 +6,14 @@ import sys
 from pathlib import Path
 
 from ddpm_core.errors import ParamsError
-from pipelines.commands.common import Verbs
+from pipelines.commands.common import Verbs, sentence
 
 log = logging.getLogger(__name__)
 
 
 def add_to(verbs: Verbs) -> None:
     text = "make, list and remove API keys of the service"
-    verb = verbs.add_parser("keys", help=text, description=text.capitalize() + ".")
+    verb = verbs.add_parser("keys", help=text, description=sentence(text))
     actions = verb.add_subparsers(dest="what", metavar="ACTION", required=True, parser_class=argparse.ArgumentParser)
     made = actions.add_parser("add", help="make a key and print it; only its salted hash is kept")
     made.add_argument("name", metavar="NAME", help="who will use it; it stands in the log")
@@ -31,13 +31,16 @@ def add_to(verbs: Verbs) -> None:
 
 
 def add(args: argparse.Namespace) -> None:
-    from pipelines.serving.ops.keys import Key, read_keys, write_keys
+    from pipelines.serving.ops.keys import Key, keys_locked, read_keys, write_keys
 
-    keys = read_keys(args.file) if args.file.exists() else []
-    if any(key.name == args.name for key in keys):
-        raise ParamsError(f"NAME: must be new in {args.file}, got {args.name}; remove that key first, or take another")
     key, text = Key.new(args.name, args.rate, args.burst, args.only)
-    write_keys(args.file, [*keys, key])
+    with keys_locked(args.file):
+        keys = read_keys(args.file) if args.file.exists() else []
+        if any(each.name == key.name for each in keys):
+            raise ParamsError(
+                f"NAME: must be new in {args.file}, got {key.name}; remove that key first, or take another"
+            )
+        write_keys(args.file, [*keys, key])
     sys.stdout.write(text + "\n")
     log.info("this is the key of %s; it is shown only now", args.name)
 
@@ -51,12 +54,15 @@ def show(args: argparse.Namespace) -> None:
 
 
 def remove(args: argparse.Namespace) -> None:
-    from pipelines.serving.ops.keys import read_keys, write_keys
+    from pipelines.serving.ops.keys import keys_locked, read_keys, write_keys
 
-    keys = read_keys(args.file)
-    kept = [key for key in keys if key.name != args.name]
-    if len(kept) == len(keys):
-        names = ", ".join(key.name for key in keys) or "none"
-        raise ParamsError(f"NAME: must be a key of {args.file} ({names}), got {args.name}")
-    write_keys(args.file, kept)
+    if not args.file.exists():
+        read_keys(args.file)  # refuses it, and no lock is made beside it
+    with keys_locked(args.file):
+        keys = read_keys(args.file)
+        kept = [key for key in keys if key.name != args.name]
+        if len(kept) == len(keys):
+            names = ", ".join(key.name for key in keys) or "none"
+            raise ParamsError(f"NAME: must be a key of {args.file} ({names}), got {args.name}")
+        write_keys(args.file, kept)
     log.info("removed %s from %s", args.name, args.file)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from ddpm_core.errors import DataError, ParamsError
-from pipelines.commands.common import Verbs, checked_params, project_paths
+from pipelines.commands.common import Verbs, checked_params, project_paths, sentence
 
 if TYPE_CHECKING:
     from ddpm_core.likelihood.nll import Data
@@ -23,7 +23,7 @@ _LEVELS = 100
 
 def add_to(verbs: Verbs) -> None:
     text = "bits per dimension of held-out data with levels: the variational bound term by term, and its plot over t"
-    verb = verbs.add_parser("nll", help=text, description=text.capitalize() + ".")
+    verb = verbs.add_parser("nll", help=text, description=sentence(text))
     verb.add_argument("--weights", metavar="PATH", help="weights (default: those that the project just trained)")
     verb.add_argument("--split", default="test", help="of data/shards: test or train (default: test)")
     verb.add_argument("--n", type=int, default=500, help="examples, drawn from the split at random (default: 500)")
@@ -47,7 +47,7 @@ def add_to(verbs: Verbs) -> None:
 
 
 @dataclass(frozen=True)
-class Asked:
+class NllOptions:
     """The checked options. `levels` None means all, `some` the default number or all there are."""
 
     weights: Path
@@ -71,7 +71,7 @@ def nll(args: argparse.Namespace) -> None:
     from pipelines.commands.nll_report import rows, table_text, write
     from pipelines.runtime.progress import Progress
     from pipelines.runtime.threads import in_use
-    from pipelines.stages.export import read_weights
+    from pipelines.training.weights_file import read_weights
 
     make_repeatable(in_use(runtime.threads))
     device = pick_device(runtime.device)
@@ -109,7 +109,7 @@ def nll(args: argparse.Namespace) -> None:
     log.info("the terms over t: %s and terms.csv beside it", asked.out / "terms.png")
 
 
-def _asked(args: argparse.Namespace, paths: "Paths") -> Asked:
+def _asked(args: argparse.Namespace, paths: "Paths") -> NllOptions:
     for option, value in (("--n", args.n), ("--probes", args.probes), ("--ode", 1 if args.ode is None else args.ode)):
         if value < 1:
             raise ParamsError(f"{option}: must be at least 1, got {value}")
@@ -122,10 +122,10 @@ def _asked(args: argparse.Namespace, paths: "Paths") -> Asked:
         levels = int(args.levels)
     weights = Path(args.weights) if args.weights else paths.weights
     out = Path(args.out) if args.out else paths.nll
-    return Asked(weights, args.split, args.n, levels, args.ode, args.probes, args.seed, out)
+    return NllOptions(weights, args.split, args.n, levels, args.ode, args.probes, args.seed, out)
 
 
-def _read(paths: "Paths", asked: Asked, spec: "DataSpec", *, device: object) -> "Data":
+def _read(paths: "Paths", asked: NllOptions, spec: "DataSpec", *, device: object) -> "Data":
     """n examples of the split that fit the network."""
     from ddpm_core.diffusion.noise import Purpose, generator
     from ddpm_core.likelihood.nll import Data

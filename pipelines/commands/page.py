@@ -5,16 +5,17 @@ import logging
 from pathlib import Path
 
 from ddpm_core.errors import ParamsError
-from pipelines.commands.common import Verbs, project_paths
+from pipelines.commands.common import Verbs, project_paths, sentence
+from pipelines.commands.options import add_bundle
 
 log = logging.getLogger(__name__)
 
 
 def add_to(verbs: Verbs) -> None:
     text = "write one HTML file that samples from a bundle in the browser, without a server"
-    verb = verbs.add_parser("page", help=text, description=text.capitalize() + ".")
+    verb = verbs.add_parser("page", help=text, description=sentence(text))
     verb.add_argument("out", metavar="OUT.html", help="the file to write")
-    verb.add_argument("--bundle", metavar="FOLDER", help="the bundle (default: the one that the project just built)")
+    add_bundle(verb)
     verb.add_argument(
         "--runtime",
         metavar="FOLDER",

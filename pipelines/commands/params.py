@@ -3,12 +3,12 @@
 import argparse
 import sys
 
-from pipelines.commands.common import Verbs, checked_params, project_paths
+from pipelines.commands.common import Verbs, checked_params, project_paths, sentence
 
 
 def add_to(verbs: Verbs) -> None:
     text = "check params.yaml and show every value by its dotted key"
-    verb = verbs.add_parser("params", help=text, description=text.capitalize() + ".")
+    verb = verbs.add_parser("params", help=text, description=sentence(text))
     verb.set_defaults(action=show)
 
 

@@ -3,14 +3,14 @@
 import argparse
 import logging
 
-from pipelines.commands.common import Verbs, checked_params, project_paths
+from pipelines.commands.common import Verbs, checked_params, project_paths, sentence
 
 log = logging.getLogger(__name__)
 
 
 def add_to(verbs: Verbs) -> None:
     text = "make an earlier version champion again; the version it replaces is not promoted again automatically"
-    verb = verbs.add_parser("rollback", help=text, description=text.capitalize() + ".")
+    verb = verbs.add_parser("rollback", help=text, description=sentence(text))
     verb.add_argument(
         "version",
         metavar="VERSION",
@@ -30,6 +30,6 @@ def roll_back_champion(args: argparse.Namespace) -> None:
     from pipelines.release.rollback import roll_back
     from pipelines.tracking.tracker import open_tracker
 
-    why = required_why(args.why, "--why")
+    why = required_why(args.why)
     tracker = open_tracker(params.runtime.tracking, paths.home)
     log.info("%s", roll_back(params, paths, tracker, args.version, why, again=args.again))

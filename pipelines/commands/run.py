@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ddpm_core.errors import DdpmError, ParamsError, Stopped
-from pipelines.commands.common import Verbs, checked_params, project_paths
+from pipelines.commands.common import Verbs, checked_params, project_paths, sentence
 from pipelines.runtime.lifetime import own_children
 from pipelines.runtime.signals import Passing, in_a_thread, passing_on
 
@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 def add_to(verbs: Verbs) -> None:
     text = "run the stale stages in order, then promote; returns the exit code of a failing stage"
-    verb = verbs.add_parser("run", help=text, description=text.capitalize() + ".")
+    verb = verbs.add_parser("run", help=text, description=sentence(text))
     verb.add_argument("--no-promote", action="store_true", help="stop after the gate")
     verb.add_argument("--only", metavar="STAGE", help="run only this stage, if it is stale, and promote nothing")
     verb.set_defaults(action=run)

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ddpm_core.errors import ParamsError
-from pipelines.commands.common import Verbs, project_paths
+from pipelines.commands.common import Verbs, project_paths, sentence
+from pipelines.commands.options import add_bundle, add_sampling
 
 if TYPE_CHECKING:
     from pipelines.serving.base.serving import Samples, Serving
@@ -16,8 +17,8 @@ log = logging.getLogger(__name__)
 
 def add_to(verbs: Verbs) -> None:
     text = "sample from a bundle"
-    verb = verbs.add_parser("sample", help=text, description=text.capitalize() + ".")
-    verb.add_argument("--bundle", metavar="FOLDER", help="the bundle (default: the one that the project just built)")
+    verb = verbs.add_parser("sample", help=text, description=sentence(text))
+    add_bundle(verb)
     verb.add_argument("--n", type=int, default=64, help="how many samples (default: 64)")
     verb.add_argument(
         "--label",
@@ -31,9 +32,7 @@ def add_to(verbs: Verbs) -> None:
         default=[],
         help="what else the model is told, as colour=red; a list or `cycle` as of --label; may be given again",
     )
-    verb.add_argument("--sampler", metavar="KIND", help="as ddim or unipc_2; docs/samplers.md (default: the bundle's)")
-    verb.add_argument("--steps", type=int, help="network evaluations, about (default: the bundle's)")
-    verb.add_argument("--guidance", type=float, help="weight of classifier-free guidance, 0 = off (default: bundle's)")
+    add_sampling(verb)
     verb.add_argument("--seed", type=int, default=0, help="sample i has the seed SEED + i (default: 0)")
     verb.add_argument(
         "--out", help="file or folder; its ending is one of the formats of these data (default: grid.png for pictures)"
@@ -88,7 +87,7 @@ def sample(args: argparse.Namespace) -> None:
     if args.variant != FP32:
         log.info("variant %s: %s", choice.name, choice.reason)
     sampler = Sampler(content, args.device, args.threads)
-    attributes = attributes_typed(args.attribute, "--attribute")
+    attributes = attributes_typed(args.attribute)
     cond = conditions_asked(typed(args.label), args.n, content.spec, "--label", attributes, "--attribute {}")
     seeds = [args.seed + i for i in range(args.n)]
     recipe = sampler.recipe(args.sampler, args.steps, args.guidance)

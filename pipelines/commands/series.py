@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ddpm_core.errors import ParamsError
-from pipelines.commands.common import Verbs, project_paths
+from pipelines.commands.common import Verbs, project_paths, sentence
+from pipelines.commands.options import add_bundle, add_sampling
 from pipelines.commands.sample import write
+from pipelines.serving.base.limits import MOST_SAMPLES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,21 +22,23 @@ log = logging.getLogger(__name__)
 
 def add_to(verbs: Verbs) -> None:
     text = "sample how a series goes on, from a bundle of series"
-    verb = verbs.add_parser("forecast", help=text, description=text.capitalize() + ".")
+    verb = verbs.add_parser("forecast", help=text, description=sentence(text))
     verb.add_argument("--history", metavar="FILE", required=True, help="a CSV or Parquet file of what came before")
     verb.add_argument("--horizon", type=int, help="steps to sample (default: as many as the model was trained for)")
     _add_shared(verb, "forecast.csv")
     verb.set_defaults(action=forecast)
     text = "fill the gaps of a table, from a bundle of series that was trained to"
-    verb = verbs.add_parser("impute", help=text, description=text.capitalize() + ".")
+    verb = verbs.add_parser("impute", help=text, description=sentence(text))
     verb.add_argument("file", metavar="FILE", help="a CSV or Parquet file; empty cells are filled")
     _add_shared(verb, "imputed.csv")
     verb.set_defaults(action=impute)
 
 
 def _add_shared(verb: argparse.ArgumentParser, out: str) -> None:
-    verb.add_argument("--bundle", metavar="FOLDER", help="the bundle (default: the one that the project just built)")
-    verb.add_argument("--samples", type=int, default=100, help="how many samples, 256 at most (default: 100)")
+    add_bundle(verb)
+    verb.add_argument(
+        "--samples", type=int, default=100, help=f"how many samples, {MOST_SAMPLES} at most (default: 100)"
+    )
     verb.add_argument("--seed", type=int, default=0, help="sample i has the seed SEED + i (default: 0)")
     verb.add_argument("--out", default=out, help=f"a .csv, .parquet, .npz, .json or .png (default: {out})")
     verb.add_argument("--output", choices=["samples", "quantiles", "both"], help="what it holds (default: samples)")
@@ -46,9 +50,7 @@ def _add_shared(verb: argparse.ArgumentParser, out: str) -> None:
     verb.add_argument(
         "--static", metavar="NAME=NUMBER", action="append", help="a static feature, for a series that is not known"
     )
-    verb.add_argument("--sampler", metavar="KIND", help="as ddim or unipc_2; docs/samplers.md (default: the bundle's)")
-    verb.add_argument("--steps", type=int, help="network evaluations, about (default: the bundle's)")
-    verb.add_argument("--guidance", type=float, help="weight of classifier-free guidance, 0 = off (default: bundle's)")
+    add_sampling(verb)
     verb.add_argument("--batch-size", type=int, default=64, help="samples at a time; changes none (default: 64)")
     verb.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto", help="default: auto")
     verb.add_argument("--threads", type=int, default=1, help="threads of one network evaluation (default: 1)")
@@ -138,8 +140,10 @@ def _by_source(args: argparse.Namespace, file: Path, about: "Mapping[str, Any]",
 
 def _own_options(args: argparse.Namespace) -> dict[str, Any]:
     """The fields of a request, checked without the bundle where their names differ from those of the options."""
-    if not 1 <= args.samples <= 256:
-        raise ParamsError(f"--samples: must be from 1 to 256, got {args.samples}; ask again with a later --seed")
+    if not 1 <= args.samples <= MOST_SAMPLES:
+        raise ParamsError(
+            f"--samples: must be from 1 to {MOST_SAMPLES}, got {args.samples}; ask again with a later --seed"
+        )
     output, levels = args.output, None
     if args.quantiles is not None:
         try:

@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin, get_type_hints
 
 from ddpm_core.errors import ParamsError
-from pipelines.commands.common import Verbs, project_paths
+from pipelines.commands.common import Verbs, project_paths, sentence
 from pipelines.serving.ops.settings import OPTIONS, PREFIX, Settings, as_yaml, resolve
+from pipelines.tracking.aliases import CHAMPION
 
 if TYPE_CHECKING:
     from pipelines.serving.follow import Watcher
@@ -26,13 +27,12 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
-_CHAMPION = "champion"
 _LIMITS: dict[str, Callable[[str], float]] = {"cost": int, "seconds": float, "body_bytes": int}
 
 
 def add_to(verbs: Verbs) -> None:
     text = "serve bundles over HTTP"
-    verb = verbs.add_parser("serve", help=text, description=text.capitalize() + ".")
+    verb = verbs.add_parser("serve", help=text, description=sentence(text))
     hints = get_type_hints(Settings)
     for option in OPTIONS:
         hint, default = hints[option.name], "" if option.default in (None, []) else f" ({option.default})"
@@ -140,7 +140,7 @@ def _sources(args: argparse.Namespace, settings: Settings) -> "dict[str, Source]
             raise ParamsError(f"--model: must begin with a name of letters, digits, `.`, `_` and `-`, got {text!r}")
         if name in sources:
             raise ParamsError(f"--model: each name may be given once, got {name} twice")
-        sources[name] = _source(args, name, where or _CHAMPION)
+        sources[name] = _source(args, name, where or CHAMPION)
     return sources
 
 

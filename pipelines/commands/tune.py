@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ddpm_core.errors import ParamsError
-from pipelines.commands.common import Verbs, checked_params, project_paths
+from pipelines.commands.common import Verbs, checked_params, project_paths, sentence
+from pipelines.commands.options import add_bundle
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from pipelines.params import Params
     from pipelines.paths import Paths
     from pipelines.sampling.bundle_sampler import Sampler
-    from pipelines.sampling.search import Choice
+    from pipelines.sampling.search import SamplingChoice
     from pipelines.shards.archive import Split
     from pipelines.shards.index import ShardIndex
 
@@ -35,13 +36,13 @@ _SHOWN = 12
 
 def add_to(verbs: Verbs) -> None:
     text = "find the sampler, levels and guidance that sample best within so many network evaluations"
-    verb = verbs.add_parser("tune-sampler", help=text, description=text.capitalize() + ".")
-    verb.add_argument("--bundle", metavar="FOLDER", help="the bundle (default: the project's own)")
+    verb = verbs.add_parser("tune-sampler", help=text, description=sentence(text))
+    add_bundle(verb)
     verb.add_argument("--evaluations", type=int, required=True, metavar="N", help="most calls of the network a sample")
     verb.add_argument("--n", type=int, default=500, help="samples of each candidate (default: 500)")
     verb.add_argument("--seconds", type=float, default=600.0, help="after which the search ends (default: 600)")
     verb.add_argument("--write", action="store_true", help="write what was found into section sample of params.yaml")
-    verb.set_defaults(action=tune)
+    verb.set_defaults(action=tune, when_stopped="; params.yaml is as it was")
 
 
 def tune(args: argparse.Namespace) -> None:
@@ -54,13 +55,16 @@ def tune(args: argparse.Namespace) -> None:
     paths = project_paths(args)
     params = checked_params(paths, computes=True)
     bench = Bench.of(params, paths, Path(args.bundle) if args.bundle else paths.bundle, args.n)
-    from pipelines.sampling.search import Choice, Model, search
+    from pipelines.sampling.search import Model, SamplingChoice, search
 
     bundle, own = bench.sampler.bundle, bench.sampler.defaults
     model = Model(bundle.schedule, bundle.variance, guides=bool(bundle.spec.null) and bundle.student is None)
-    start = Choice(own.sampler, own.guidance if model.guides else replace(own.guidance, weight=0.0))
-    begun, best = search(start, model, args.evaluations, bench.score, args.seconds)
-    sys.stdout.write(bench.table(model.cost))
+    start = SamplingChoice(own.sampler, own.guidance if model.guides else replace(own.guidance, weight=0.0))
+    try:
+        begun, best = search(start, model, args.evaluations, bench.score, args.seconds)
+    finally:  # of a search that is stopped too
+        if bench.measured:
+            sys.stdout.write(bench.table(model.cost))
     again = {choice: bench.measure(choice, again=True) for choice in dict.fromkeys((best, begun, start))}
     sys.stdout.write(beside(again, model.cost, (best, begun, start), params.evaluate.confidence))
     if best == begun:
@@ -83,7 +87,7 @@ class Bench:
     parts: "tuple[Split, Split]"
     """The two halves of the training split; the second stands for unseen data."""
     config: Any
-    measured: "dict[Choice, Metric]" = field(default_factory=dict)
+    measured: "dict[SamplingChoice, Metric]" = field(default_factory=dict)
 
     @classmethod
     def of(cls, params: "Params", paths: "Paths", folder: Path, n: int) -> "Bench":
@@ -108,13 +112,13 @@ class Bench:
         config = replace(params.evaluate, n=n, seed=tuning_seeds(params.evaluate.seed, n)[0])
         return cls(params, sampler, index, reference, (first, second), config)
 
-    def score(self, choice: "Choice") -> float:
+    def score(self, choice: "SamplingChoice") -> float:
         """The distance of a choice, on the seeds of the search."""
         found = self.measured[choice] = self.measure(choice)
         log.info("%s: %s", told(choice), _shown(found))
         return float("inf") if found.value is None else found.value
 
-    def measure(self, choice: "Choice", *, again: bool = False) -> "Metric":
+    def measure(self, choice: "SamplingChoice", *, again: bool = False) -> "Metric":
         """The distance of samples of a choice; `again`: on other seeds than the search's."""
         from ddpm_core.device import pick_device
         from pipelines.evaluation.evaluation import Evaluation
@@ -150,13 +154,13 @@ class Bench:
 
 
 def beside(
-    measured: "Mapping[Choice, Metric]",
-    cost: "Callable[[Choice], int]",
-    choices: "tuple[Choice, Choice, Choice]",
+    measured: "Mapping[SamplingChoice, Metric]",
+    cost: "Callable[[SamplingChoice], int]",
+    choices: "tuple[SamplingChoice, SamplingChoice, SamplingChoice]",
     confidence: float,
 ) -> str:
     """Lines on new seeds: what was found, where the search began, the bundle's own way; what is the same once."""
-    names: dict[Choice, str] = {}
+    names: dict[SamplingChoice, str] = {}
     for choice, name in zip(choices, ("found", "where the search began", "the bundle's own way"), strict=True):
         names.setdefault(choice, name)
     lines = [
@@ -175,14 +179,14 @@ def tuning_seeds(judging: int, n: int, round: int = 0) -> "NDArray[np.int64]":
     return np.arange(first, first + n, dtype=np.int64)
 
 
-def told(choice: "Choice") -> str:
+def told(choice: "SamplingChoice") -> str:
     """A choice on one line."""
     sampler, guidance = choice.sampler, choice.guidance
     spacing = sampler.spacing if isinstance(sampler.spacing, str) else list(sampler.spacing)
     return f"{sampler.kind} {sampler.steps} {spacing}, guidance {guidance.weight:g} {_ends(guidance.interval)}"
 
 
-def write(file: Path, choice: "Choice") -> None:
+def write(file: Path, choice: "SamplingChoice") -> None:
     """Write a choice into section sample of params.yaml."""
     from ddpm_core.files import atomic_path
     from pipelines.params import load_params

@@ -6,14 +6,14 @@ import subprocess
 import sys
 
 from ddpm_core.errors import TrackingError
-from pipelines.commands.common import Verbs, project_paths
+from pipelines.commands.common import Verbs, project_paths, sentence
 from pipelines.runtime.disk import damaged, damaged_store, sqlite_file
 from pipelines.runtime.lifetime import guarded
 
 
 def add_to(verbs: Verbs) -> None:
     text = "show the runs and the registry in MLflow's pages"
-    verb = verbs.add_parser("ui", help=text, description=text.capitalize() + ".")
+    verb = verbs.add_parser("ui", help=text, description=sentence(text))
     verb.add_argument("--host", default="127.0.0.1", help="address to listen on (default: this machine alone)")
     verb.add_argument("--port", type=int, default=5000, help="port (default: 5000)")
     verb.set_defaults(action=open_ui)

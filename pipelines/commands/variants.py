@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ddpm_core.errors import ParamsError
-from pipelines.commands.common import Verbs, checked_params, project_paths
+from pipelines.commands.common import Verbs, checked_params, project_paths, sentence
+from pipelines.commands.options import add_bundle
 
 if TYPE_CHECKING:
     from pipelines.params import Params
@@ -21,8 +22,8 @@ _LIMIT = 0.006  # at this the int8 samples of the default digits are as near to 
 
 def add_to(verbs: Verbs) -> None:
     text = "make the int8 variant of a bundle, judge it and time it"
-    verb = verbs.add_parser("variants", help=text, description=text.capitalize() + ".")
-    verb.add_argument("--bundle", metavar="FOLDER", help="the bundle (default: the one that the project just built)")
+    verb = verbs.add_parser("variants", help=text, description=sentence(text))
+    add_bundle(verb)
     verb.add_argument(
         "--limit",
         type=float,
@@ -51,13 +52,13 @@ def variants(args: argparse.Namespace) -> None:
     except ModuleNotFoundError as error:
         raise ParamsError(f"ddpm variants: needs the package {error.name}; install it with `make install`") from error
     from ddpm_core.bundle.format import read_bundle
-    from pipelines.shards.archive import read_split
     from pipelines.variants.index import FP32, Index, Judged, folder_of, machine
+    from pipelines.variants.probes import first_data
     from pipelines.variants.timing import milliseconds
 
     folder = Path(args.bundle) if args.bundle else paths.bundle
     bundle = read_bundle(folder)
-    data = read_split(paths.shards, "train")
+    data = first_data(paths.shards, args.calibrate + args.compare)
     made, difference = int8_bundle(bundle, data, calibrated=args.calibrate, compared=args.compare, limit=args.limit)
     made.write(folder_of(folder) / INT8)
     outcome, headline = _judged(params, paths, folder_of(folder), INT8)

@@ -12,7 +12,7 @@ from ddpm_core.diffusion.schedules import Cosine, Linear, ScheduleConfig, Sigmoi
 from ddpm_core.errors import IntegrityError, ParamsError
 from ddpm_core.files import sha256_file
 from ddpm_core.models.linear_attention_unet_config import LinearAttentionUNetConfig
-from pipelines.interchange.model import Imported, Wanted, class_names, fitted, pictures
+from pipelines.interchange.model import Imported, ImportOptions, class_names, fitted, pictures
 from pipelines.interchange.scheduler import chosen, diffusion_config
 from pipelines.interchange.tensors import Place, layer, read_tensors
 
@@ -32,7 +32,7 @@ _CAP = 0.999  # of beta
 _NEAR = 1e-5
 
 
-def read_denoising_diffusion(file: Path, flags: Mapping[str, Any], wanted: Wanted) -> Imported:
+def read_denoising_diffusion(file: Path, flags: Mapping[str, Any], wanted: ImportOptions) -> Imported:
     """The model of a checkpoint and of the arguments that it was made with; its averages where it has any."""
     told = checked(flags)
     process, theirs = states(read_tensors(file, pickle=wanted.pickle), file)

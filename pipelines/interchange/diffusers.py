@@ -8,7 +8,7 @@ from typing import Any
 from ddpm_core.errors import IntegrityError, ParamsError
 from ddpm_core.files import sha256_file
 from ddpm_core.models.imported_unet_config import ImportedUNetConfig
-from pipelines.interchange.model import Imported, Wanted, class_names, fitted, pictures, with_null_row
+from pipelines.interchange.model import Imported, ImportOptions, class_names, fitted, pictures, with_null_row
 from pipelines.interchange.scheduler import process_of
 from pipelines.interchange.tensors import read_tensors
 from pipelines.interchange.unet_places import Outline, diffusers_places
@@ -68,7 +68,7 @@ def is_diffusers(path: Path) -> bool:
     return path.is_dir() and any((path / each).is_file() for each in ("model_index.json", "config.json"))
 
 
-def read_diffusers(folder: Path, wanted: Wanted) -> Imported:
+def read_diffusers(folder: Path, wanted: ImportOptions) -> Imported:
     """The model of a pipeline's folder, or of a network's with scheduler_config.json in or beside it."""
     unet = folder / "unet" if (folder / "unet").is_dir() else folder
     told = unet / "config.json"

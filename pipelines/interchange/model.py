@@ -44,7 +44,7 @@ class Imported:
 
 
 @dataclass(frozen=True)
-class Wanted:
+class ImportOptions:
     """What the user says of a model beside its files."""
 
     classes: str | None = None

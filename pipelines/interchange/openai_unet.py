@@ -11,7 +11,7 @@ from ddpm_core.diffusion.variance import VarianceName
 from ddpm_core.errors import ParamsError
 from ddpm_core.files import sha256_file
 from ddpm_core.models.imported_unet_config import ImportedUNetConfig
-from pipelines.interchange.model import Imported, Wanted, class_names, fitted, pictures, with_null_row
+from pipelines.interchange.model import Imported, ImportOptions, class_names, fitted, pictures, with_null_row
 from pipelines.interchange.scheduler import chosen, diffusion_config
 from pipelines.interchange.tensors import Place, layer, read_tensors
 
@@ -45,7 +45,7 @@ MULTIPLIERS = {256: (1, 1, 2, 2, 4, 4), 128: (1, 1, 2, 3, 4), 64: (1, 2, 3, 4), 
 _GROUPS = 32
 
 
-def read_openai(file: Path, flags: Mapping[str, Any], wanted: Wanted) -> Imported:
+def read_openai(file: Path, flags: Mapping[str, Any], wanted: ImportOptions) -> Imported:
     """The model of a checkpoint and its flags."""
     told = checked(flags)
     theirs = read_tensors(file, pickle=wanted.pickle)

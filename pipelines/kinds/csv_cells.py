@@ -1,7 +1,8 @@
-"""The cells of a line of CSV, for kinds of data that are tables."""
+"""Shared by kinds of data that are tables: the cells of a line of CSV, and what a file is called."""
 
 import csv
 import re
+from pathlib import Path
 from typing import Literal
 
 from ddpm_core.errors import DataError
@@ -64,3 +65,8 @@ def no_number(cell: str, column: str, decimal: Mark) -> str:
     if _GROUPS[decimal].fullmatch(cell):
         text += "; if it is a thousand times as much, write it without the mark"
     return text
+
+
+def path_below(file: Path, folder: Path) -> str:
+    """The path of a file below a folder, as text that can be printed whatever its bytes are."""
+    return file.relative_to(folder).as_posix().encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pipelines.evaluation.evaluation import Evaluation, Measured
     from pipelines.evaluation.reference import RealData
     from pipelines.kinds.advice import Advice, Judged
+    from pipelines.kinds.choice import Chosen, MeasuringSeconds, ProfileRequest, Timed
     from pipelines.kinds.manifest import Manifest, Row
     from pipelines.kinds.partitioned import PartitionPlan
     from pipelines.kinds.prepared import Prepared
@@ -34,7 +35,7 @@ Augment = Callable[["Arrays", int, slice], "Arrays"]
 
 
 @dataclass(frozen=True)
-class Asked:
+class SampleConditions:
     """Of which datum of the test split each sample is, [n], and what the network is told of it, by name."""
 
     rows: NDArray[Any]
@@ -84,6 +85,25 @@ class Kind(ABC):
         except DataError as error:
             raise ParamsError(str(error)) from error
 
+    # ---- `ddpm init --data`, before there is a project (pipelines/profiling)
+
+    def data_words(self) -> str | None:
+        """The files that it knows data of this kind by, in words; None: it does not look for any."""
+        return None
+
+    def parameters_for(self, request: "ProfileRequest") -> "Chosen | None":
+        """The parameters that fit the data, each with its reason; None: they are not of this kind. DataError where they
+        are, and cannot be used."""
+        return None
+
+    def measuring_seconds(
+        self, reference: Any, spec: DataSpec, arrays: "Arrays", device: Any, timed: "Timed"
+    ) -> "MeasuringSeconds":
+        """What measuring takes on this machine; `reference` is that section, `arrays` are some prepared data."""
+        from pipelines.kinds.choice import MeasuringSeconds
+
+        return MeasuringSeconds()
+
     # ---- stages prepare and validate
 
     @abstractmethod
@@ -100,9 +120,9 @@ class Kind(ABC):
         return replace(source, path=str(place))
 
     def partition_plan(self, source: Any, split: Any, root: Path, mean: int) -> "PartitionPlan":
-        """The source cut into partitions of `mean` data on the average, for `partition.size`."""
+        """The source cut into partitions of `mean` data on the average, for `partition.pictures`."""
         raise ParamsError(
-            f"partition.size: must be null for kind {self.name}, whose data are prepared in one piece, got {mean}"
+            f"partition.pictures: must be null for kind {self.name}, whose data are prepared in one piece, got {mean}"
         )
 
     def suite_parameters(self, spec: DataSpec) -> Mapping[str, Any]:
@@ -209,12 +229,12 @@ class Kind(ABC):
     def make_reference(self, real: "RealData") -> tuple[dict[str, Any], dict[str, bytes]]:
         """What real data look like to its measures: what reference.json says of it, and the other files by name."""
 
-    def asked_of_test(self, test: "Split", spec: DataSpec, config: Any) -> Asked:
+    def asked_of_test(self, test: "Split", spec: DataSpec, config: Any) -> SampleConditions:
         """What samples stage evaluate makes: as the test split has its conditions, in a random order."""
         from ddpm_core.metrics.labels import asked_rows
 
         rows = asked_rows(len(test), config.samples(len(test)), config.seed)
-        return Asked(rows, {name: test.cond[name][rows] for name in spec.conditions})
+        return SampleConditions(rows, {name: test.cond[name][rows] for name in spec.conditions})
 
     @abstractmethod
     def measure(self, of: "Evaluation") -> "Measured":

@@ -1,7 +1,7 @@
 """From what became of each datum of a source to the manifest: keys, labels, sides, rows, counts."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -59,6 +59,8 @@ def assemble(
     rows: list[Row] = []
     rejected: list[Rejected] = []
     copies: Counter[str] = Counter()
+    classes = _places(spec.classes)
+    attributes = {name: _places(of.classes) for name, of in spec.attributes.items()}
     said: dict[str, SplitName | None] = {}  # by its source, of each key
     fingerprints: dict[str, bytes] = {}
     for outcome in outcomes:
@@ -68,7 +70,7 @@ def assemble(
         start, digest = outcome.source_sha256[:16], outcome.content_sha256
         key = f"{start}-{copies[start]}" if copies[start] else start
         copies[start] += 1
-        label = -1 if outcome.class_name is None else spec.classes.index(outcome.class_name)
+        label = -1 if outcome.class_name is None else classes[outcome.class_name]
         path, sha256 = keep(key, label, outcome)
         said[key], fingerprints[digest] = outcome.split, outcome.fingerprint
         row = row_type(
@@ -82,8 +84,7 @@ def assemble(
             content_sha256=digest,
             source=outcome.name,
             told={
-                name: of.classes.index(outcome.told[name]) if name in outcome.told else -1
-                for name, of in spec.attributes.items()
+                name: places[outcome.told[name]] if name in outcome.told else -1 for name, places in attributes.items()
             },
             **outcome.columns,
         )
@@ -97,3 +98,7 @@ def assemble(
     rows = [replace(row, split=sides[groups.get(row.content_sha256, row.content_sha256)]) for row in rows]
     counts = Counts(found=len(rows) + len(rejected), accepted=len(rows), quarantined=len(rejected))
     return Prepared(Manifest(sorted(rows, key=lambda row: row.key), spec, counts, empty_folders), rejected, groups)
+
+
+def _places(classes: Sequence[str]) -> dict[str, int]:
+    return {name: place for place, name in enumerate(classes)}

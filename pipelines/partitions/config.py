@@ -10,6 +10,6 @@ from ddpm_core.checks import Checks, Config
 class PartitionConfig(Config):
     """About how many examples are prepared, kept and packed together; null = all of them in one piece."""
 
-    size: int | None
+    pictures: int | None
 
-    __checks__: ClassVar[Checks] = {"size": (lambda v: v is None or v >= 1, "null, or at least 1")}
+    __checks__: ClassVar[Checks] = {"pictures": (lambda v: v is None or v >= 1, "null, or at least 1")}

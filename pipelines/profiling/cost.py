@@ -166,7 +166,8 @@ def measure(params: "Params", spec: DataSpec, arrays: Arrays) -> Measured:
     trainer = Trainer(model, objective, alone, batches, device=device, dtype=dtype_of(precision))
     step = median(_intervals(trainer)) * config.batch_size / timed
     evaluation = _evaluation_seconds(trainer, next(batches(0)))
-    looked, classified = _pictures(params, told, arrays, device)
+    timed_call = partial(_middle, device.type)
+    looked, classified = kind_of(spec.kind).measuring_seconds(params.reference, told, arrays, device, timed_call)
     return Measured(step, evaluation, start, looked, classified, parameters, _peak(), threads)
 
 
@@ -219,10 +220,10 @@ def _evaluation_seconds(trainer: Trainer, batch: Batch) -> float:
     model, objective = trainer.model, trainer.objective
     draw = objective.draw(batch.to(trainer.device), 0, 0, WHOLE)
     with torch.no_grad():
-        return _middle(lambda: objective.loss(model, draw), trainer.device.type) / len(batch)
+        return _middle(trainer.device.type, lambda: objective.loss(model, draw)) / len(batch)
 
 
-def _middle(call: Callable[[], Any], device: str, turns: int = 4) -> float:
+def _middle(device: str, call: Callable[[], Any], turns: int = 4) -> float:
     """The median of a few turns after the first."""
     clock, found = _Clock(device), []
     for _ in range(turns):
@@ -230,25 +231,6 @@ def _middle(call: Callable[[], Any], device: str, turns: int = 4) -> float:
         call()
         found.append(clock.look())
     return median(found[1:])
-
-
-def _pictures(params: "Params", spec: DataSpec, arrays: Arrays, device: torch.device) -> tuple[float, float]:
-    """Seconds of EfficientNet-Lite0 a picture, and of a step of the classifier; pictures alone have them."""
-    if spec.kind != "pictures":
-        return 0.0, 0.0
-    from pipelines.kinds.pictures.reference.classifier import train_classifier
-    from pipelines.kinds.pictures.reference.efficientnet import load_efficientnet
-
-    network, _, _ = load_efficientnet(params.reference.efficientnet_side, device)
-    images = torch.from_numpy(np.resize(arrays["x"], (32, *spec.shape)))
-    images = images if spec.shape[0] == 3 else images[:, :1].expand(-1, 3, -1, -1)
-    looked = _middle(lambda: network(images.to(device)), device.type, 3) / len(images)
-    if not spec.classes:
-        return looked, 0.0
-    labels = np.arange(len(arrays["x"]), dtype=np.int64) % len(spec.classes)
-    config = replace(params.reference.classifier, steps=3)
-    train = partial(train_classifier, arrays["x"], labels, spec, config, device)
-    return looked, _middle(train, device.type, 3) / 3
 
 
 def _peak() -> float:

@@ -26,9 +26,11 @@ _SOURCES = Path(__file__).resolve().parents[1] / "profiling" / "sources"  # sect
 # Keys that have another name now, by their dotted names. Both must lie in one mapping.
 RENAMED = {
     "gate.min_images": "gate.min_samples",
+    "partition.size": "partition.pictures",
     "shard.images_per_shard": "shard.examples_per_shard",
     "shard.images_per_block": "shard.examples_per_block",
     "shard.shuffle_images": "shard.shuffle_examples",
+    "source.size": "source.resolution",
 }
 
 

@@ -18,7 +18,6 @@ from ddpm_core.errors import ParamsError
 if TYPE_CHECKING:
     from pipelines.tracking.mlflow_registry import Registry, Version
 
-CHAMPION, PREVIOUS, CHALLENGER = "champion", "previous", "challenger"
 PROMOTED, RESTORED, ROLLED_BACK = "promoted", "restored", "rolled back"
 LONGEST_WHY = 1000
 _PREFIX = "event."
@@ -84,13 +83,13 @@ def note(registry: "Registry", version: "Version", event: Event) -> None:
     registry.tag(version, event.tag())
 
 
-def required_why(why: str | None, option: str) -> str:
-    """Check a reason: it must have text, for later readers of the history."""
+def required_why(why: str | None) -> str:
+    """Check the reason after --why: it must have text, for later readers of the history."""
     text = (why or "").strip()
     if not text:
-        raise ParamsError(f"{option}: must give the reason in words, for later readers of `ddpm history`; got nothing")
+        raise ParamsError("--why: must give the reason in words, for later readers of `ddpm history`; got nothing")
     if len(text) > LONGEST_WHY:
-        raise ParamsError(f"{option}: must be {LONGEST_WHY} characters or less, got {len(text)}")
+        raise ParamsError(f"--why: must be {LONGEST_WHY} characters or less, got {len(text)}")
     return text
 
 

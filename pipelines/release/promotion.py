@@ -25,9 +25,11 @@ from pipelines.gate import gate_file
 from pipelines.gate.record import read_measurement, read_own_measurement
 from pipelines.kinds.facts import registered_name
 from pipelines.paths import Paths
-from pipelines.release.history import CHALLENGER, CHAMPION, PREVIOUS, PROMOTED, Event, is_held_back, note, rollback_of
-from pipelines.release.store_access import one_at_a_time, store_must_answer
+from pipelines.release.alias_lock import one_at_a_time
+from pipelines.release.history import PROMOTED, Event, is_held_back, note, rollback_of
+from pipelines.tracking.aliases import CHALLENGER, CHAMPION, PREVIOUS
 from pipelines.tracking.stage_records import weights_digest
+from pipelines.tracking.store_access import store_must_answer
 from pipelines.tracking.tracker import Tracker
 from pipelines.versioning import dvc_lock
 
@@ -94,7 +96,7 @@ def promote(params: "Params", paths: Paths, tracker: Tracker, again: str | None 
             )
             if overall(rules) != "pass":
                 raise PromotionRefused(_words(rules, champion, version, registry.name))
-        if not registry.move(CHAMPION, champion, version):
+        if not registry.move_champion(champion, version):
             raise PromotionRefused(
                 f"the champion of {registry.name} must not change during a promotion, but it did (it was "
                 f"{'none' if champion is None else f'version {champion.number}'}); run `ddpm promote` again to "

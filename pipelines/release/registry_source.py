@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from ddpm_core.bundle.format import Bundle, read_bundle
 from ddpm_core.errors import TrackingError
-from pipelines.release.store_access import store_must_answer
 from pipelines.serving.sources import Offer, as_offered
+from pipelines.tracking.store_access import store_must_answer
 from pipelines.tracking.tracker import connect
 
 if TYPE_CHECKING:

@@ -14,9 +14,8 @@ from ddpm_core.bundle.format import read_bundle
 from ddpm_core.errors import DdpmError, IntegrityError, ParamsError, PromotionRefused
 from pipelines.kinds.facts import registered_name
 from pipelines.paths import Paths
+from pipelines.release.alias_lock import one_at_a_time
 from pipelines.release.history import (
-    CHAMPION,
-    PREVIOUS,
     RESTORED,
     ROLLED_BACK,
     Event,
@@ -25,7 +24,8 @@ from pipelines.release.history import (
     note,
     rollback_of,
 )
-from pipelines.release.store_access import one_at_a_time, store_must_answer
+from pipelines.tracking.aliases import CHAMPION, PREVIOUS
+from pipelines.tracking.store_access import store_must_answer
 from pipelines.tracking.tracker import Tracker
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def roll_back(
         marks = [(version, Event.now(ROLLED_BACK, why, target.number)) for version in replaced]
         for version, mark in marks:
             note(registry, version, mark)
-        if not registry.move(CHAMPION, champion, target):
+        if not registry.move_champion(champion, target):
             for version, mark in marks:
                 for name in mark.tag():
                     registry.untag(version, name)

@@ -1,5 +1,6 @@
 """The sections of the report that data of any kind have."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -73,11 +74,11 @@ def training_section(columns: Mapping[str, Sequence[float]], bits: float | None,
 def data_section(manifest: Manifest, facts: Sequence[Row], contract: Mapping[str, Any]) -> Section:
     """What was found and kept, `facts` of the kind of data, the classes and the contract."""
     spec, counts = manifest.spec, manifest.counts
-    splits = {split: [row.label for row in manifest.of_split(split)] for split in ("train", "test")}
-    sizes = {split: [labels.count(label) for label in range(len(spec.classes))] for split, labels in splits.items()}
+    splits = {split: Counter(row.label for row in manifest.of_split(split)) for split in ("train", "test")}
+    sizes = {split: [labels[label] for label in range(len(spec.classes))] for split, labels in splits.items()}
     rows: list[Row] = [
         (spec.kind, f"{counts.found} found = {counts.accepted} accepted + {counts.quarantined} in quarantine"),
-        ("splits", ", ".join(f"{len(labels)} {split}" for split, labels in splits.items())),
+        ("splits", ", ".join(f"{labels.total()} {split}" for split, labels in splits.items())),
         ("classes", f"{len(spec.classes)}: {', '.join(spec.classes)}" if spec.classes else "none"),
         *facts,
     ]

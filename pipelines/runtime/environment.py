@@ -15,8 +15,7 @@ QUIET = {
     "DVC_NO_ANALYTICS": "1",
     "KINETO_LOG_LEVEL": "99",  # hides the start and end messages of torch's profiler
     # Spins of a waiting thread before it sleeps. Without a limit, two threads on a busy machine take up to fifty times
-    # as
-    # long; without spinning (OMP_WAIT_POLICY=PASSIVE) a second thread gains nothing in training.
+    # as long; without spinning (OMP_WAIT_POLICY=PASSIVE) a second thread gains nothing in training.
     "GOMP_SPINCOUNT": "2000",
 }
 

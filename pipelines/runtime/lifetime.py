@@ -21,9 +21,6 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TypeVar
-
-T = TypeVar("T")
 
 OWNER, GUARD = "DDPM_OWNER", "DDPM_GUARD"
 GRACE_SECONDS = 60.0  # time to save, before a process without its owner is killed

@@ -21,7 +21,7 @@ from ddpm_core.pseudo_classes import drawn, has_pseudo_classes
 from ddpm_core.samplers import SamplerConfig
 from ddpm_core.samplers.config import GuidanceConfig, SampleConfig, named
 from ddpm_core.spec import LABEL
-from pipelines.parsing import Faults, parse_value
+from pipelines.parsing import parse
 from pipelines.runtime.progress import Progress
 from pipelines.sampling.common_calls import CommonCalls
 from pipelines.sampling.onnx_denoiser import Net, OnnxDenoiser, in_few_shapes, in_one_shape
@@ -58,7 +58,7 @@ class Sampler:
         engine: Engine = "onnxruntime",
     ) -> None:
         self.bundle = bundle
-        self.defaults: SampleConfig = _parse(SampleConfig, bundle.sample, "bundle.json: sample")
+        self.defaults: SampleConfig = parse(SampleConfig, bundle.sample, "bundle.json: sample")
         self._torch = _torch_denoiser(bundle, device, threads, gpu) if engine == "torch" else None
         started = self._torch or OnnxDenoiser(bundle, device, threads, gpu)
         self._net: Net = started
@@ -231,7 +231,7 @@ class Sampler:
         return None if golden is None else golden.difference(self._resample(golden))
 
     def _resample(self, golden: Golden) -> NDArray[Any]:
-        return self._one(_parse(SamplerConfig, golden.sampler, "bundle.json: golden.sampler"), golden.seed, golden.cond)
+        return self._one(parse(SamplerConfig, golden.sampler, "bundle.json: golden.sampler"), golden.seed, golden.cond)
 
     def _one(self, sampler: SamplerConfig, seed: int, cond: Mapping[str, Any]) -> NDArray[Any]:
         sample: NDArray[Any] = self.sample(
@@ -250,11 +250,3 @@ def _torch_denoiser(bundle: Bundle, device: str, threads: int, gpu: int) -> "Tor
             "with `make install`, or take engine onnxruntime"
         ) from error
     return TorchDenoiser(bundle, device, threads, gpu)
-
-
-def _parse(kind: Any, value: Any, where: str) -> Any:
-    """A dataclass from the bundle's JSON, checked as params.yaml is."""
-    faults = Faults()
-    config = parse_value(kind, value, "", faults)
-    faults.raise_if_any(where)
-    return config

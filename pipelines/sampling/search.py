@@ -24,7 +24,7 @@ _MOVES = (-0.4, -0.2, 0.2, 0.4)  # of the way to the neighbouring level
 
 
 @dataclass(frozen=True)
-class Choice:
+class SamplingChoice:
     """A way to sample."""
 
     sampler: SamplerConfig
@@ -39,13 +39,13 @@ class Model:
     variance: Variance
     guides: bool
 
-    def cost(self, choice: Choice) -> int:
+    def cost(self, choice: SamplingChoice) -> int:
         """Network evaluations of a datum."""
         plan = choice.sampler.plan(self.schedule, self.variance)
         interval = choice.guidance.time_interval(self.schedule)
         return int(calls(plan.time[plan.asks], choice.guidance.weight, interval).sum())
 
-    def fitted(self, choice: Choice, evaluations: int) -> Choice | None:
+    def fitted(self, choice: SamplingChoice, evaluations: int) -> SamplingChoice | None:
         """The choice where it fits into the evaluations; else with as many trailing steps as fit, if any do."""
         if self.cost(choice) <= evaluations:
             return choice
@@ -57,11 +57,13 @@ class Model:
         return None
 
 
-Score = Callable[[Choice], float]
+Score = Callable[[SamplingChoice], float]
 """Lower is better."""
 
 
-def search(start: Choice, model: Model, evaluations: int, score: Score, seconds: float) -> tuple[Choice, Choice]:
+def search(
+    start: SamplingChoice, model: Model, evaluations: int, score: Score, seconds: float
+) -> tuple[SamplingChoice, SamplingChoice]:
     """(where the search began: the start with the most steps that fit; the best choice found)."""
     begun = _most(start, model, evaluations)
     if begun is None:
@@ -86,7 +88,7 @@ def search(start: Choice, model: Model, evaluations: int, score: Score, seconds:
     return begun, best
 
 
-def _most(start: Choice, model: Model, evaluations: int) -> Choice | None:
+def _most(start: SamplingChoice, model: Model, evaluations: int) -> SamplingChoice | None:
     """The start with as many steps as fit; its own levels where they do."""
     if not isinstance(start.sampler.spacing, str) and model.cost(start) <= evaluations:
         return start
@@ -94,14 +96,14 @@ def _most(start: Choice, model: Model, evaluations: int) -> Choice | None:
     return model.fitted(replace(start, sampler=most), evaluations)
 
 
-def _samplers(choice: Choice, model: Model, evaluations: int) -> Iterator[Choice]:
+def _samplers(choice: SamplingChoice, model: Model, evaluations: int) -> Iterator[SamplingChoice]:
     for kind in KINDS:
         yield from _fitting(
             replace(choice, sampler=named(kind, choice.sampler.steps, choice.sampler)), model, evaluations
         )
 
 
-def _levels(choice: Choice, model: Model, evaluations: int) -> Iterator[Choice]:
+def _levels(choice: SamplingChoice, model: Model, evaluations: int) -> Iterator[SamplingChoice]:
     """The rules, each with the most steps that fit; then each level moved towards its neighbours."""
     for spacing in get_args(Spacing):
         rule = replace(choice.sampler, spacing=spacing, steps=min(evaluations, model.schedule.T))
@@ -117,13 +119,13 @@ def _levels(choice: Choice, model: Model, evaluations: int) -> Iterator[Choice]:
                 yield from _fitting(replace(choice, sampler=sampler), model, evaluations)
 
 
-def _weights(choice: Choice, model: Model, evaluations: int) -> Iterator[Choice]:
+def _weights(choice: SamplingChoice, model: Model, evaluations: int) -> Iterator[SamplingChoice]:
     for change in _WEIGHTS if model.guides else ():
         weight = round(max(0.0, choice.guidance.weight + change), 3)
         yield from _fitting(replace(choice, guidance=replace(choice.guidance, weight=weight)), model, evaluations)
 
 
-def _intervals(choice: Choice, model: Model, evaluations: int) -> Iterator[Choice]:
+def _intervals(choice: SamplingChoice, model: Model, evaluations: int) -> Iterator[SamplingChoice]:
     for end in (0, 1) if model.guides and choice.guidance.weight else ():
         for change in _ENDS:
             ends = list(choice.guidance.interval or (0.0, 1.0))
@@ -133,7 +135,7 @@ def _intervals(choice: Choice, model: Model, evaluations: int) -> Iterator[Choic
                 yield from _fitting(replace(choice, guidance=guidance), model, evaluations)
 
 
-def _fitting(choice: Choice, model: Model, evaluations: int) -> Iterator[Choice]:
+def _fitting(choice: SamplingChoice, model: Model, evaluations: int) -> Iterator[SamplingChoice]:
     fitted = model.fitted(choice, evaluations)
     if fitted is not None:
         yield fitted

@@ -143,11 +143,12 @@ class Models:
         current().model = model.name
         self._uses += 1
         model.used = self._uses
-        if model.service is not None:
-            return model.service
+        service = model.service  # read once: another thread may unload it
+        if service is not None:
+            return service
         async with self._loading:
-            loaded: Service | None = model.service  # another request may have loaded it
-            return await asyncio.to_thread(self._load, model) if loaded is None else loaded
+            service = model.service  # another request may have loaded it
+            return await asyncio.to_thread(self._load, model) if service is None else service
 
     def default(self, path: str | None = None) -> str:
         """The name of the first model that answers at a path; of the first one, if none does."""

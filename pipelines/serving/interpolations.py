@@ -28,6 +28,7 @@ def interpolations_router(models: Models) -> APIRouter:
 
     async def interpolations(http: Http) -> Response:
         """Pictures between two seeds. The same request gives the same pictures."""
+        models.must_have_place(http)
         body = await json_body(http, models.body_bytes(_IMAGES))
         request = await read_request(InterpolationRequest, body)
         service = await models.get(request.model, _IMAGES)

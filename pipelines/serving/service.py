@@ -20,7 +20,8 @@ from pipelines.sampling.bundle_sampler import Sampler, Watch
 from pipelines.sampling.cost import seconds_an_evaluation
 from pipelines.sampling.editing import Edit, Editor
 from pipelines.sampling.recipe import Recipe
-from pipelines.serving.base.request import MOST_SAMPLES, Asked, InvalidRequest, Request
+from pipelines.serving.base.limits import MOST_SAMPLES
+from pipelines.serving.base.request import InvalidRequest, Request, RequestConditions
 from pipelines.serving.base.serving import Samples
 from pipelines.serving.http import CLIENT_CLOSED_REQUEST, HttpError
 from pipelines.serving.ops.facts import current
@@ -106,12 +107,12 @@ class Service:
         """How many requests take a step now, of this model or another."""
         return 1 if self.scheduler is None else self.scheduler.in_hand[0]
 
-    async def asked(self, request: Request) -> tuple[Recipe, Asked]:
+    async def asked(self, request: Request) -> tuple[Recipe, RequestConditions]:
         """What a request asks of this bundle; HttpError 422 where it asks for what cannot be."""
         with _refused_as_422():
             return await asyncio.to_thread(self._asked, request)
 
-    def _asked(self, request: Request) -> tuple[Recipe, Asked]:
+    def _asked(self, request: Request) -> tuple[Recipe, RequestConditions]:
         return request.recipe_for(self.sampler), request.asked_of(self.sampler.bundle.spec)
 
     async def sampled(
@@ -119,7 +120,7 @@ class Service:
         http: Http,
         request: Counted,
         recipe: Recipe,
-        asked: Asked,
+        asked: RequestConditions,
         *,
         watch: Watch | None = None,
         edit: Edit | None = None,
@@ -177,7 +178,9 @@ class Service:
                 {"cost": cost, "limit": self.most_cost},
             )
 
-    def _sample(self, recipe: Recipe, asked: Asked, watch: Watch | None, edit: Edit | None, step: Step) -> Samples:
+    def _sample(
+        self, recipe: Recipe, asked: RequestConditions, watch: Watch | None, edit: Edit | None, step: Step
+    ) -> Samples:
         """Sample, or run an edit; runs in a thread of the scheduler."""
         seeds, cond, size = asked.seeds, asked.cond, self.rows
         if edit is None:

@@ -104,6 +104,19 @@ def joined(parts: Sequence[Mapping[str, NDArray[Any]]], spec: DataSpec) -> Array
     }
 
 
+def filled(count: int, parts: Iterable[Mapping[str, NDArray[Any]]], spec: DataSpec) -> Arrays:
+    """Arrays of `count` rows from parts one after the other, of which one at a time is in memory."""
+    arrays = {name: np.empty((count, *shape), dtype) for name, (shape, dtype) in arrays_of(spec).items()}
+    start = 0
+    for part in parts:
+        end = start + len(part[X])
+        for name, array in arrays.items():
+            array[start:end] = part[name]
+        start = end
+        del part  # before the next is read
+    return arrays
+
+
 def write_shards(
     folder: Path, spec: DataSpec, splits: Mapping[str, Iterable[Example]], config: ShardConfig
 ) -> ShardIndex:
@@ -176,11 +189,18 @@ def _npy(array: NDArray[Any]) -> bytes:
 
 
 def read_split(folder: Path, split: str) -> Split:
-    """Every example of a split, in the order of the shards, each shard verified."""
+    """Every example of a split, in the order of the shards, each shard verified; beside it one shard is in memory."""
     index = read_index(folder)
     shards = index.shards(split)
-    parts = [read_shard(index, shard) for shard in tracked(shards, f"read {split}", "shards", total=len(shards))]
-    return Split(joined([part.arrays for part in parts], index.spec), [key for part in parts for key in part.keys])
+    keys: list[str] = []
+
+    def arrays_in(shard: Shard) -> Arrays:
+        part = read_shard(index, shard)
+        keys.extend(part.keys)
+        return part.arrays
+
+    parts = map(arrays_in, tracked(shards, f"read {split}", "shards", total=len(shards)))
+    return Split(filled(index.count(split), parts, index.spec), keys)
 
 
 def read_shard(index: ShardIndex, shard: Shard) -> Split:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ddpm_core.errors import DataError, ParamsError
-from pipelines.shards.archive import Arrays, ShardIndex, Split, arrays_of, joined, read_index, read_shard, rows_of
+from pipelines.shards.archive import Arrays, ShardIndex, Split, filled, joined, read_index, read_shard, rows_of
 from pipelines.shards.order import Window, windows
 
 
@@ -104,16 +104,9 @@ def _stream(
 
 def _gather(fetched: Iterator[Split], window: Window, shown: ShardIndex, split: str) -> Split:
     """The examples of a window that are shown, in one array a name; beside it no more than one shard is held."""
-    arrays = {
-        name: np.empty((window.count, *shape), dtype=dtype) for name, (shape, dtype) in arrays_of(shown.spec).items()
-    }
-    start = 0
-    for number in window.shards:
-        part, count = next(fetched), shown.shards(split)[number].count
-        for name, array in arrays.items():
-            array[start : start + count] = part.arrays[name][:count]
-        start += count
-    return Split(arrays, [])
+    counts = [shown.shards(split)[number].count for number in window.shards]
+    parts = (rows_of(next(fetched).arrays, slice(count)) for count in counts)
+    return Split(filled(window.count, parts, shown.spec), [])
 
 
 def _joined(carry: Arrays, held: Split, take: NDArray[np.int64]) -> Arrays:

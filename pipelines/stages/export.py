@@ -1,6 +1,5 @@
 """Stage export: turn the weights into a bundle, ONNX and bundle.json, and show that it answers as torch does."""
 
-import json
 import logging
 import platform
 from collections.abc import Mapping
@@ -10,24 +9,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import nn
 
 import ddpm_core
 from ddpm_core.bundle.export import PARITY_BATCHES, assert_parity, export_onnx
 from ddpm_core.bundle.export_config import ExportConfig
 from ddpm_core.bundle.format import Bundle
-from ddpm_core.errors import IntegrityError, ParamsError
 from ddpm_core.files import json_bytes, sha256_bytes, sha256_file
 from ddpm_core.models import ModelConfig
-from ddpm_core.objectives.config import ObjectiveConfig
 from ddpm_core.procedure import ENCODER_FILE, MODEL_FILE, graphs_of, procedure_of
-from ddpm_core.spec import DataSpec
-from ddpm_core.training.ema import average_of
 from pipelines.parsing import parse_kept
 from pipelines.paths import Paths
 from pipelines.runtime.threads import in_use
 from pipelines.sampling.bundle_sampler import Sampler
 from pipelines.sampling.onnx_denoiser import Net, OnnxDenoiser
+from pipelines.sampling.onnxruntimes import installed_onnxruntimes
+from pipelines.training.weights_file import best_step, read_weights
 
 if TYPE_CHECKING:
     from pipelines.params import Params
@@ -36,8 +32,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _PACKAGES = ("ddpm-pipeline", "torch", "onnx", "onnxscript", "numpy")
-# One of these two runs the graph, by platform.
-_RUNTIMES = ("onnxruntime-gpu", "onnxruntime")
 _CODE = ("bundle", "diffusion", "models", "objectives", "procedure.py", "samplers", "spec.py", "tensors")
 
 
@@ -92,66 +86,6 @@ def export_weights(
     return bundle
 
 
-def read_weights(
-    weights: Path, ema: float | None = None, *, best: bool = False
-) -> tuple[nn.Module, dict[str, Any], DataSpec, ObjectiveConfig]:
-    """The network of a weights file with one of its averages, on the CPU, and what the file says about itself."""
-    from safetensors import SafetensorError, safe_open
-
-    mend = "make it again with `ddpm train`, or restore it with `dvc checkout out/weights.safetensors`"
-    if not weights.is_file():
-        raise IntegrityError(f"{weights}: there must be the weights of a training, got no file; {mend}")
-    try:
-        with safe_open(weights, framework="pt", device="cpu") as file:
-            about = json.loads((file.metadata() or {})["ddpm"])
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
-        spec = DataSpec.from_dict(about["spec"])
-        if not about.get("conditional", True):  # as it was when a label was the only condition there could be
-            spec = spec.told(())
-        model_content, diffusion_content = about["model"], about["diffusion"]
-    except (SafetensorError, KeyError, TypeError, ValueError) as error:
-        raise IntegrityError(
-            f"{weights}: must be a safetensors file that `ddpm train` wrote, got one that does not read as such "
-            f"({type(error).__name__}: {error}); {mend}"
-        ) from error
-    diffusion: ObjectiveConfig = parse_kept(ObjectiveConfig, diffusion_content, f"{weights.name}: diffusion")
-    config: ModelConfig = parse_kept(ModelConfig, model_content, f"{weights.name}: model")
-    net = config.build(spec, diffusion.learned_variance)
-    try:
-        net.load_state_dict(average_of(tensors, _decay(ema, about), best=best and _best_step(about) != about["steps"]))
-    except RuntimeError as error:
-        raise IntegrityError(f"{weights}: must hold the weights of its own network, but {error}; {mend}") from error
-    bad = [name for name, value in tensors.items() if value.is_floating_point() and not torch.isfinite(value).all()]
-    if bad:
-        raise IntegrityError(f"{weights}: every weight must be a finite number, {', '.join(bad[:5])} is not; {mend}")
-    about |= {"model": asdict(config), "diffusion": asdict(diffusion)}
-    return net.eval(), about, spec, diffusion
-
-
-def _decay(ema: float | None, about: Mapping[str, Any]) -> float | None:
-    """The decay among the further averages of a file, None for the one that ships there anyway."""
-    first, *more = about.get("averages", [None])
-    if ema is None or ema == first:
-        return None
-    if ema not in more:
-        kept = ", ".join(str(decay) for decay in (first, *more) if decay is not None)
-        raise ParamsError(
-            f"export.ema: must be null or the decay of an average that was kept ({kept}), got {ema}; add it to "
-            "train.ema_more and train again"
-        )
-    return ema
-
-
-def _best_step(about: Mapping[str, Any]) -> int:
-    """The step whose averages were best on data held out."""
-    if "best" not in about:
-        raise ParamsError(
-            "export.weights: best needs a training that held data out, but this one judged no step; set it to last, or "
-            "train again with train.hold_out above 0"
-        )
-    return int(about["best"]["step"])
-
-
 def _provenance(
     weights: Path, about: Mapping[str, Any], config: ExportConfig, sample: Mapping[str, Any]
 ) -> dict[str, Any]:
@@ -166,7 +100,7 @@ def _provenance(
         "train_digest": about["train_digest"],
         "train_threads": about.get("threads"),
         "train_computed": about.get("computed"),
-        "train_steps": _best_step(about) if config.weights == "best" else about["steps"],
+        "train_steps": best_step(about) if config.weights == "best" else about["steps"],
         "model": about["model"],
         **({"imported": about["imported"]} if "imported" in about else {}),
         "params_digest": sha256_bytes(
@@ -189,12 +123,4 @@ def _provenance(
 
 
 def _versions() -> dict[str, str]:
-    from importlib.metadata import PackageNotFoundError
-
-    found = {name: version(name) for name in _PACKAGES}
-    for name in _RUNTIMES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found
+    return {**{name: version(name) for name in _PACKAGES}, **installed_onnxruntimes()}

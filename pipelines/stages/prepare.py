@@ -25,7 +25,7 @@ def run(params: "Params", paths: Paths, tracker: "Tracker") -> None:
     """Read the source, write data/prepared, data/manifest.parquet, data/source.json and data/quarantine."""
     kind_of(params.kind).check_source(params.source, paths.root)
     with atomic_folder(paths.prepared) as folder, atomic_folder(paths.quarantine) as quarantine:
-        mean = params.partition.size
+        mean = params.partition.pictures
         outcome = _whole(params, paths, folder) if mean is None else _in_partitions(params, paths, folder, mean)
         counts, rejected, empty_folders = outcome
         write_quarantine(quarantine, rejected)

@@ -2,18 +2,16 @@
 
 import csv
 import io
-import json
 import logging
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, closing
-from dataclasses import asdict, fields, replace
+from dataclasses import fields, replace
 from itertools import repeat
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
-from torch import nn
 
 from ddpm_core.device import describe, machine, peak_memory, set_order
 from ddpm_core.errors import DdpmError, ParamsError
@@ -22,9 +20,8 @@ from ddpm_core.models import ModelConfig
 from ddpm_core.objectives.base import BANDS
 from ddpm_core.training.checkpoint import Checkpoints
 from ddpm_core.training.distributed import ALONE, is_launched, is_waiting, joined, left_alone
-from ddpm_core.training.ema import BEST
 from ddpm_core.training.meter import Measures
-from ddpm_core.training.run_folders import RunFolders, ThreadsByStep, finish, key_of, outputs_of, start_over
+from ddpm_core.training.run_folders import RunFolders, ThreadsByStep, finish, outputs_of, start_over
 from ddpm_core.training.signals import listening
 from ddpm_core.training.trainer import StepReport, Trainer
 from pipelines.params import as_flat, read_yaml
@@ -34,6 +31,7 @@ from pipelines.training.outputs import check_room, link_outputs, md5_file, outpu
 from pipelines.training.preview import Preview
 from pipelines.training.rollback_log import RollbackLog
 from pipelines.training.setup import TrainingSetup, first_examples, order_of
+from pipelines.training.weights_file import HELD_OUT, about_best, about_training, tensors_of, weights_bytes
 from pipelines.versioning.git import commit_of
 
 if TYPE_CHECKING:
@@ -44,7 +42,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 COLUMNS = ("step", "loss", "grad_norm", "lr", *(f"loss_band_{band + 1}" for band in range(BANDS)))
-HELD_OUT = "held_out_loss"
 _PROFILE_WARM_UP, _PROFILE_STEPS = 5, 10
 
 
@@ -69,11 +66,10 @@ def run_first(
     setup: TrainingSetup, params: "Params", paths: Paths, tracker: "Tracker", should_stop: Callable[[], bool]
 ) -> None:
     """Train as the process that saves, logs and writes; there may be no other."""
-    config, index, device = setup.config, setup.index, setup.device
-    key = key_of(setup.identity)
+    config = setup.config
     with ExitStack() as stack:
         folders = RunFolders(paths.checkpoints, config.keep_trainings)
-        folder = stack.enter_context(folders.locked(setup.identity, machine(device), should_stop=should_stop))
+        folder = stack.enter_context(folders.locked(setup.identity, machine(setup.device), should_stop=should_stop))
         checkpoints = Checkpoints(folder, config.keep_checkpoints)
         trainer = setup.trainer(checkpoints, should_stop)
         if (before := outputs_of(folder)) is not None and committed(before, paths):
@@ -92,46 +88,51 @@ def run_first(
         if not done:
             check_room(paths, 4 * size, 1 + len(config.ema_more))
         log.info("training %s parameters on %s", f"{size:,}", setup)
-        tags = {
-            "git.commit": commit_of(paths.root) or "none",
-            "data.digest": index.digest,
-            "train.digest": key,
-            "device": describe(device),
-            "precision": setup.precision,
-            "deterministic": str(setup.identity["deterministic"]).lower(),
-            "threads": ", ".join(str(number) for _, number in threads),
-            "processes": str(setup.processes.count),
-            "compiled": str(setup.identity["compiled"]).lower(),
-            "parameters": str(size),
-            **resolved_keys(params.model, setup.model_config),
-            "torch": torch.__version__,
-            "resumed": str(resumed).lower(),
-        }
-        run_of_tracker = stack.enter_context(tracker.training_run(key, as_flat(params), tags))
-        preview = Preview(
-            trainer.ema.model,
-            params.diffusion,
-            setup.spec,
-            device,
-            setup.dtype,
-            lambda: first_examples(setup.index, 100),
-        )
+        tags = {**_tags(setup, threads), "parameters": str(size), "resumed": str(resumed).lower()}
+        run_of_tracker = stack.enter_context(tracker.training_run(setup.key, as_flat(params), tags))
         rollback_log = RollbackLog(
             run_of_tracker, lambda: max(checkpoints.steps(), default=0), waits=config.on_nonfinite == "roll_back"
         )
         with closing(rollback_log):
-            follow(trainer, setup.shown // config.batch_size, rollback_log, run_of_tracker, preview)
+            follow(trainer, setup.shown // config.batch_size, rollback_log, run_of_tracker, _preview(setup, trainer))
         keep_last_step(trainer, checkpoints)
-        metadata = {**about(setup, threads), **best_of(trainer)}
-        further = {**trainer.ema.further(), **best_tensors(trainer)}
-        atomic_write_bytes(paths.weights, weights_bytes(trainer.ema.model, metadata, further))
+        about = {**about_training(setup, threads), **about_best(trainer)}
+        atomic_write_bytes(paths.weights, weights_bytes(tensors_of(trainer), about))
         atomic_write_text(paths.curves, curves_text(trainer.history, trainer.best.losses if trainer.best else None))
-        run_of_tracker.set_tags({f"best.{name}": str(value) for name, value in metadata.get("best", {}).items()})
+        run_of_tracker.set_tags({f"best.{name}": str(value) for name, value in about.get("best", {}).items()})
         run_of_tracker.log_file(paths.curves, "curves")
         run_of_tracker.finished(sha256_file(paths.weights))
         if trainer.step not in checkpoints.steps():
             link_outputs(folder, outputs_in(paths))
         finish(folder, {name: md5_file(file) for name, file in outputs_in(paths).items()})
+
+
+def _preview(setup: TrainingSetup, trainer: Trainer) -> Preview:
+    return Preview(
+        trainer.ema.model,
+        setup.params.diffusion,
+        setup.spec,
+        setup.device,
+        setup.dtype,
+        lambda: first_examples(setup.index, 100),
+    )
+
+
+def _tags(setup: TrainingSetup, threads: ThreadsByStep) -> dict[str, str]:
+    """What the tracker is told of a training: its data, code and machine."""
+    return {
+        "git.commit": commit_of(setup.paths.root) or "none",
+        "data.digest": setup.index.digest,
+        "train.digest": setup.key,
+        "device": describe(setup.device),
+        "precision": setup.precision,
+        "deterministic": str(setup.identity["deterministic"]).lower(),
+        "threads": ", ".join(str(number) for _, number in threads),
+        "processes": str(setup.processes.count),
+        "compiled": str(setup.identity["compiled"]).lower(),
+        **resolved_keys(setup.params.model, setup.model_config),
+        "torch": torch.__version__,
+    }
 
 
 def profile(params: "Params", paths: Paths) -> str:
@@ -203,7 +204,7 @@ def logged(report: StepReport, per_epoch: int) -> dict[str, float]:
         return {}
     row = dict(zip(COLUMNS, _row(report.measures), strict=True))
     values = {name: float(value) for name, value in row.items() if name != "step" and value is not None}
-    speed = {"images_per_second": report.items_per_second, "data_wait": report.data_wait}
+    speed = {"items_per_second": report.items_per_second, "data_wait": report.data_wait}
     values |= {name: value for name, value in speed.items() if value is not None}
     if report.held_out is not None:
         values[HELD_OUT] = report.held_out
@@ -233,46 +234,6 @@ def committed(outputs: Mapping[str, str], paths: Paths) -> bool:
         return {out["path"]: out["md5"] for out in outs} == dict(outputs)
     except (ParamsError, KeyError, TypeError):  # no dvc.lock, or it does not name them
         return False
-
-
-def about(setup: TrainingSetup, threads: ThreadsByStep) -> dict[str, Any]:
-    """What the weights of a training say about themselves."""
-    return {
-        "spec": setup.spec.to_dict(),
-        "model": asdict(setup.model_config),
-        "diffusion": asdict(setup.objective_config),
-        "train_digest": key_of(setup.identity),
-        "data_digest": setup.index.digest,
-        "steps": setup.config.steps,
-        "threads": threads,
-        "computed": setup.computed,
-        "averages": [setup.config.ema_decay, *setup.config.ema_more],
-    }
-
-
-def weights_bytes(
-    model: nn.Module, metadata: dict[str, Any], further: Mapping[str, torch.Tensor] | None = None
-) -> bytes:
-    """The weights as a safetensors file with one metadata key (the order of several would be random)."""
-    from safetensors.torch import save
-
-    state = {**model.state_dict(), **(further or {})}
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
-    return save(tensors, {"ddpm": json.dumps(metadata, sort_keys=True)})
-
-
-def best_of(trainer: Trainer) -> dict[str, Any]:
-    """The step with the lowest loss on held-out data, and that loss; empty without held-out data."""
-    if trainer.best is None or trainer.best.step is None:
-        return {}
-    return {"best": {"step": trainer.best.step, HELD_OUT: trainer.best.losses[trainer.best.step]}}
-
-
-def best_tensors(trainer: Trainer) -> dict[str, torch.Tensor]:
-    """The averages of the best step; empty if that is the last one."""
-    if trainer.best is None or trainer.best.step in (None, trainer.step):
-        return {}
-    return {f"{BEST}{name}": tensor for name, tensor in trainer.best.tensors().items()}
 
 
 def curves_text(history: list[Measures], held_out: Mapping[int, float] | None = None) -> str:

@@ -2,14 +2,16 @@
 
 import logging
 import shutil
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from importlib.metadata import version
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from ddpm_core.errors import ContractFailed
 from ddpm_core.files import atomic_folder, atomic_write_json, sha256_file
 from pipelines.contract.config import ContractConfig, read_suite
-from pipelines.contract.expectations import judge
+from pipelines.contract.expectations import Finding, judge
 from pipelines.kinds import kind_of
 from pipelines.kinds.manifest import Manifest, Row, manifest_digest, read_manifest
 from pipelines.kinds.quarantine import read_quarantine
@@ -41,8 +43,9 @@ def run(params: "Params", paths: Paths, tracker: "Tracker") -> None:
         **kind_of(manifest.spec.kind).suite_parameters(manifest.spec),
     }
     named_by = _named_by(manifest.spec.kind)
-    suite_path = paths.suite(manifest.spec.kind)
-    suite = read_suite(suite_path, tuple(name for name in named_by if name != drift.TABLE), parameters, contract)
+    suite = read_suite(
+        paths.suite(manifest.spec.kind), tuple(name for name in named_by if name != drift.TABLE), parameters, contract
+    )
     suite |= read_suite(drift.SUITE, (drift.TABLE,), parameters, contract)
     data, quarantined = manifest.spec.kind, read_quarantine(paths.quarantine)
     tables = tables_of(manifest, paths.prepared, quarantined, suite[data], named_by[data])
@@ -51,17 +54,7 @@ def run(params: "Params", paths: Paths, tracker: "Tracker") -> None:
     accepted, now = read_summary(paths.accepted), summary_of(whole, paths.prepared) if whole.rows else None
     tables[drift.TABLE] = drift.drift_rows(accepted, now, contract.drift) if now else []
     findings = judge(suite, tables, named_by, parameters, contract.rows_named, paths.data_docs)
-    record = {
-        "passed": not any(finding.stops for finding in findings),
-        "counts": asdict(manifest.counts),
-        "classes": tables["classes"],
-        "data_set": tables["data_set"][0],
-        "expectations": [asdict(finding) for finding in findings if finding.table != drift.TABLE],
-        "thresholds": contract.thresholds(),
-        "manifest_sha256": manifest_digest(paths.manifest),
-        "suite_sha256": sha256_file(suite_path),
-        "great_expectations": version("great_expectations"),
-    }
+    record = _record(manifest, tables, findings, contract, paths)
     unlike = _unlike(accepted, now, whole) if drift.is_above(tables[drift.TABLE]) else []
     with atomic_folder(paths.validation) as folder:
         if now:
@@ -77,20 +70,44 @@ def run(params: "Params", paths: Paths, tracker: "Tracker") -> None:
     for finding in findings:
         if not finding.passed and not finding.stops:
             log.warning("%s", finding.told())
+    _raise_on_breach(findings, paths.logs / "contract.json")
+    kept = sum(finding.passed for finding in findings)
+    if kept == len(findings):
+        log.info("the data keep all %d expectations", kept)
+    else:
+        log.info("the data keep %d of %d expectations; the rest are the warnings above", kept, len(findings))
+
+
+def _record(
+    manifest: Manifest,
+    tables: Mapping[str, Sequence[Mapping[str, Any]]],
+    findings: Sequence[Finding],
+    contract: ContractConfig,
+    paths: Paths,
+) -> dict[str, Any]:
+    """What out/contract.json says."""
+    return {
+        "passed": not any(finding.stops for finding in findings),
+        "counts": asdict(manifest.counts),
+        "classes": tables["classes"],
+        "data_set": tables["data_set"][0],
+        "expectations": [asdict(finding) for finding in findings if finding.table != drift.TABLE],
+        "thresholds": contract.thresholds(),
+        "manifest_sha256": manifest_digest(paths.manifest),
+        "suite_sha256": sha256_file(paths.suite(manifest.spec.kind)),
+        "great_expectations": version("great_expectations"),
+    }
+
+
+def _raise_on_breach(findings: Sequence[Finding], record: Path) -> None:
     broken = [finding for finding in findings if finding.stops]
     if broken:
         raise ContractFailed(
             f"the data break {len(broken)} of {len(findings)} expectations, so nothing is trained on them:\n"
             + "".join(f"  {finding.told()}\n" for finding in broken)
             + "mend or remove those files, or move the threshold in section `contract` of params.yaml; the record: "
-            f"{paths.logs / 'contract.json'}"
-            + (_DRIFT_MEND if any(finding.table == drift.TABLE for finding in broken) else "")
+            f"{record}" + (_DRIFT_MEND if any(finding.table == drift.TABLE for finding in broken) else "")
         )
-    kept = sum(finding.passed for finding in findings)
-    if kept == len(findings):
-        log.info("the data keep all %d expectations", kept)
-    else:
-        log.info("the data keep %d of %d expectations; the rest are the warnings above", kept, len(findings))
 
 
 # ------------------------------------------------------------------------------------------ what is looked at

@@ -56,15 +56,6 @@ def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-@contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """A lock for one process; the system releases it when the process ends."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-
-
 class Journal:
     """An open journal. Only the disk can make `append` wait, and it never raises.
 

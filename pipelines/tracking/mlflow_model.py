@@ -24,7 +24,8 @@ from ddpm_core.spec import DataSpec
 from pipelines.kinds import kind_of
 from pipelines.sampling.bundle_sampler import Sampler
 from pipelines.serving.base.labels import attribute_column
-from pipelines.serving.base.request import MOST_SAMPLES, Request
+from pipelines.serving.base.limits import MOST_SAMPLES
+from pipelines.serving.base.request import Request
 from pipelines.serving.base.serving import Samples
 
 # The columns of every kind's rows, and of its records.

@@ -1,4 +1,4 @@
-"""MLflow's model registry: a version for each bundle, found by the bundle's digest, and aliases that move safely."""
+"""MLflow's model registry: a version for each bundle, found by the bundle's digest, and aliases."""
 
 import os
 import sys
@@ -6,7 +6,6 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as version_of_package
 from pathlib import Path
 from typing import Any, cast
@@ -16,13 +15,15 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.models import Model
 
+from pipelines.sampling.onnxruntimes import installed_onnxruntimes
+from pipelines.tracking.aliases import CHAMPION
 from pipelines.tracking.mlflow_errors import store_errors
 from pipelines.tracking.mlflow_store import MlflowStore
 
 BUNDLE_TAG = "bundle"
+_MOST_VERSIONS = 2**31 - 1  # a database may not take a larger number in a query
 # The imports of the code beside a model; onnxruntime for the CPU, whichever build is installed here.
 _REQUIREMENTS = ("mlflow", "numpy", "onnxruntime", "pillow", "pydantic", "tqdm")
-_INSTEAD = {"onnxruntime": "onnxruntime-gpu"}
 
 
 @dataclass(frozen=True)
@@ -98,10 +99,16 @@ class Registry:
 
     def named(self, name: str) -> Version | None:
         """The version with this number or alias."""
-        number = name if name.isdecimal() else self._aliases().get(name)
+        number = int(name) if name.isdecimal() else self.aliases().get(name)
+        if number is None or number > _MOST_VERSIONS:
+            return None
         with store_errors(self._store.uri):
-            found = self._client.search_model_versions(f"name = '{self.name}'")
-        return next((Version.of(version) for version in found if str(version.version) == str(number)), None)
+            try:
+                return Version.of(self._client.get_model_version(self.name, str(number)))
+            except MlflowException as error:
+                if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                    raise
+                return None
 
     def add(
         self,
@@ -144,14 +151,16 @@ class Registry:
         with store_errors(self._store.uri):
             self._client.delete_model_version_tag(self.name, str(version.number), name)
 
-    def move(self, alias: str, expected: Version | None, to: Version) -> bool:
-        """Move an alias to a version if it still points to the expected one; False if it was moved in the meantime."""
-        seen = None if expected is None else expected.number
-        held = self._aliases().get(alias)
-        if (None if held is None else int(held)) != seen:
+    def move_champion(self, expected: Version | None, to: Version) -> bool:
+        """Make a version the champion if the champion is still the expected one; False if somebody else changed it.
+
+        MLflow has no compare-and-swap: the alias is read, set and read back. Of two movers at the same moment the last
+        one wins and the other one is told, unless the other one read back before the last one set it.
+        """
+        if self.aliases().get(CHAMPION) != (None if expected is None else expected.number):
             return False
-        self.point(alias, to)
-        return True
+        self.point(CHAMPION, to)
+        return self.aliases().get(CHAMPION) == to.number
 
     def point(self, alias: str, to: Version) -> None:
         """Move an alias to a version, wherever it pointed."""
@@ -191,11 +200,9 @@ class Registry:
 
 
 def _installed(package: str) -> str:
-    """The installed version of a package, or of the one that replaces it."""
-    try:
-        return version_of_package(package)
-    except PackageNotFoundError:
-        return version_of_package(_INSTEAD.get(package, package))
+    """The installed version of a package; of onnxruntime, that of the build that is installed."""
+    builds = installed_onnxruntimes() if package == "onnxruntime" else {}
+    return builds.get(package) or next(iter(builds.values()), None) or version_of_package(package)
 
 
 def fetch_run(store: MlflowStore, run_id: str, folder: Path) -> Path:

@@ -24,7 +24,8 @@ from mlflow.system_metrics.metrics.gpu_monitor import GPUMonitor
 from mlflow.system_metrics.metrics.network_monitor import NetworkMonitor
 from mlflow.tracking import MlflowClient
 
-from pipelines.tracking.journal import Event, RunGone, locked
+from pipelines.runtime.locks import locked
+from pipelines.tracking.journal import Event, RunGone
 from pipelines.tracking.mlflow_errors import probe, store_errors
 from pipelines.tracking.stage_records import DATA_TAG, KEY_TAG, WEIGHTS_TAG
 

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from ddpm_core.errors import ParamsError
-from pipelines.params import Params, RuntimeConfig, Scalar, flat, parse, read_yaml, section_types
+from pipelines.params import Params, RuntimeConfig, Scalar, flat, read_yaml, section_types
+from pipelines.parsing import parse
 from pipelines.paths import Paths
 
 NOT_RECORDED = "not recorded"

@@ -10,6 +10,7 @@ from ddpm_core.errors import DataError
 from ddpm_core.files import json_bytes, sha256_bytes, sha256_file
 from pipelines.paths import Paths
 from pipelines.tracking.run_params import told
+from pipelines.training.weights_file import read_about
 
 Scalar = str | int | float | bool
 
@@ -81,7 +82,7 @@ def log_stage(run: Run, stage: str, paths: Paths, own: Any = None) -> None:
 
 def _log_training(run: Run, paths: Paths) -> None:
     if paths.weights.is_file():
-        facts = weights_metadata(paths.weights)
+        facts = read_about(paths.weights)
         tags = {"data.digest": facts.get("data_digest"), "train.digest": facts.get("train_digest")}
         best = {f"best.{name}": str(value) for name, value in facts.get("best", {}).items()}
         run.set_tags({**{name: str(value) for name, value in tags.items() if value is not None}, **best})
@@ -106,14 +107,3 @@ def _files(stage: str, paths: Paths) -> list[Path]:
     if stage == "evaluate":
         return [paths.metrics, paths.record, *sorted(paths.samples.glob("*.png"))]
     return {"report": [paths.report / "index.html"], "gate": [paths.gate]}.get(stage, [])
-
-
-def weights_metadata(path: Path) -> dict[str, Any]:
-    """The metadata of a weights file, read from its header alone."""
-    with path.open("rb") as file:
-        size = int.from_bytes(file.read(8), "little")
-        if not 2 <= size <= path.stat().st_size - 8:
-            raise DataError(f"{path}: must be a safetensors file, got other content; run `ddpm train` again")
-        header = json.loads(file.read(size))
-    facts: dict[str, Any] = json.loads(header.get("__metadata__", {}).get("ddpm", "{}"))
-    return facts

@@ -17,12 +17,14 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ddpm_core.errors import Stopped, StoreUnreachable, TrackingError
+from ddpm_core.errors import Stopped, TrackingError
 from pipelines.paths import Paths
+from pipelines.runtime.environment import quieten
 from pipelines.tracking import stage_records as outputs
-from pipelines.tracking.journal import Event, Journal, Sink, StoreAway, StoreDown, now_ms, ship, ship_left_behind
+from pipelines.tracking.journal import Event, Journal, Sink, StoreDown, now_ms, ship, ship_left_behind
 from pipelines.tracking.run_names import described, run_name
 from pipelines.tracking.stage_records import Run, Scalar, weights_digest
+from pipelines.tracking.store_access import store_must_answer
 
 if TYPE_CHECKING:
     from pipelines.tracking.mlflow_store import MlflowStore
@@ -42,9 +44,6 @@ class Tracker(Protocol):
     ) -> AbstractContextManager[Run]:
         """The run of this training: an unfinished one with the same key is continued, else a new one starts."""
 
-    def run_of(self, weights_sha256: str) -> AbstractContextManager[Run]:
-        """The newest finished run of these weights; if the store has none, a new one tagged `restored`."""
-
     def publish(self, paths: Paths, params: Any, stage: str) -> None:
         """Log the outputs of a stage to the run of the present weights; a second call changes nothing."""
 
@@ -61,9 +60,6 @@ class NullTracker:
     def training_run(
         self, key: str, params: Mapping[str, Scalar], tags: Mapping[str, str]
     ) -> AbstractContextManager[Run]:
-        return nullcontext(Run())
-
-    def run_of(self, weights_sha256: str) -> AbstractContextManager[Run]:
         return nullcontext(Run())
 
     def publish(self, paths: Paths, params: Any, stage: str) -> None:
@@ -199,14 +195,6 @@ class MlflowTracker:
         finally:
             run.close(status)
 
-    @contextmanager
-    def run_of(self, weights_sha256: str) -> Iterator[Run]:
-        run = LiveRun(self._home, _restoring(weights_sha256), self._turn, system_metrics=False)
-        try:
-            yield run
-        finally:
-            run.close(None)
-
     def publish(self, paths: Paths, params: Any, stage: str) -> None:
         weights = weights_digest(paths)
         for name in dict.fromkeys(("train", stage)):
@@ -217,7 +205,7 @@ class MlflowTracker:
 
     def restore(self, paths: Paths) -> str:
         weights, store = weights_digest(paths), self.store()
-        try:
+        with store_must_answer():
             ship_left_behind(self._home / "spool", store)
             for name in outputs.STAGES:
                 run = JournalRun(self._home / "spool", _restoring(weights, name, outputs.digest(name, paths)))
@@ -225,14 +213,10 @@ class MlflowTracker:
                 run.end(None)
                 run.send(store)
             return store.run_id_of_weights(weights)
-        except StoreDown as error:
-            raise must_answer(error) from error
 
     def store(self) -> "MlflowStore":
-        try:
+        with store_must_answer():
             return connect(self._home)
-        except StoreDown as error:
-            raise must_answer(error) from error
 
 
 def open_tracker(enabled: bool, home: Path) -> Tracker:
@@ -247,9 +231,8 @@ def store_uri(home: Path) -> str:
 
 def connect(home: Path) -> "MlflowStore":
     """The store, or StoreDown within seconds. Sets MLflow to log little and not to wait minutes for a dead server."""
+    quieten()
     for name, value in {
-        "MLFLOW_DISABLE_TELEMETRY": "true",
-        "DO_NOT_TRACK": "true",
         "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
         "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
         "MLFLOW_LOGGING_LEVEL": "ERROR",
@@ -261,16 +244,10 @@ def connect(home: Path) -> "MlflowStore":
     return MlflowStore(store_uri(home), home)
 
 
-def _restoring(weights: str, stage: str | None = None, digest: str = "") -> Event:
-    unless = {} if stage is None else {outputs.logged_tag(stage): digest}
+def _restoring(weights: str, stage: str, digest: str) -> Event:
+    unless = {outputs.logged_tag(stage): digest}
     tags = described(weights, restored=True)
     return {"event": "open", "by": "weights", "value": weights, "time": now_ms(), "tags": tags, "unless": unless}
-
-
-def must_answer(error: StoreDown) -> TrackingError:
-    """The error of a command that needs the store; a temporary one if the store may answer later."""
-    kind = StoreUnreachable if isinstance(error, StoreAway) else TrackingError
-    return kind(f"{error} {error.mend}")
 
 
 def _tracking_off() -> TrackingError:

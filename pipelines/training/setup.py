@@ -35,7 +35,7 @@ from ddpm_core.training.config import InitFrom, TrainConfig
 from ddpm_core.training.distributed import Processes, on_this_machine
 from ddpm_core.training.held_out import HeldOut
 from ddpm_core.training.init_weights import begin_from
-from ddpm_core.training.run_folders import RunFolders, ThreadsByStep
+from ddpm_core.training.run_folders import RunFolders, ThreadsByStep, key_of
 from ddpm_core.training.trainer import Trainer
 from pipelines.paths import Paths
 from pipelines.runtime.threads import Asked, in_use, is_users
@@ -83,7 +83,7 @@ class TrainingSetup:
         model_config = _resolved(params.model, index)
         model_config.check(spec)
         setup = cls(params, paths, processes, config, index, spec, model_config, {}, 0)
-        compiled = is_compiled(config.compile, config.steps, device, setup._operations)
+        compiled = model_config.compiles and is_compiled(config.compile, config.steps, device, setup._operations)
         identity = training_identity(
             params, spec.kind, index.digest, device, precision, processes.count, compiled, model=model_config
         )
@@ -91,6 +91,11 @@ class TrainingSetup:
         threads = processes.from_first(lambda: threads_to_train_with(params.runtime.threads, folders.threads(identity)))
         make_repeatable(max(1, threads // on_this_machine()), precision, order_of(params))
         return replace(setup, identity=identity, threads=threads)
+
+    @property
+    def key(self) -> str:
+        """The digest of the identity."""
+        return key_of(self.identity)
 
     @property
     def device(self) -> torch.device:

@@ -2,11 +2,11 @@
 
 import logging
 from dataclasses import replace
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from ddpm_core.bundle.format import Bundle
 from pipelines.sampling.bundle_sampler import Sampler
+from pipelines.sampling.onnxruntimes import installed_onnxruntimes
 from pipelines.shards.archive import Split
 from pipelines.variants.int8 import Quantised, int8_within
 from pipelines.variants.probes import Probe, probes_of
@@ -14,7 +14,6 @@ from pipelines.variants.probes import Probe, probes_of
 log = logging.getLogger(__name__)
 
 INT8 = "int8"
-_RUNTIMES = ("onnxruntime-gpu", "onnxruntime")
 
 
 def int8_bundle(bundle: Bundle, data: Split, *, calibrated: int, compared: int, limit: float) -> tuple[Bundle, float]:
@@ -56,9 +55,4 @@ def _about(bundle: Bundle, made: Quantised, probes: list[Probe], calibrated: int
 
 
 def _runtime() -> str:
-    for name in _RUNTIMES:
-        try:
-            return f"{name} {version(name)}"
-        except PackageNotFoundError:
-            continue
-    return "onnxruntime"
+    return next((f"{name} {version}" for name, version in installed_onnxruntimes().items()), "onnxruntime")

@@ -77,7 +77,7 @@ def read_index(bundle: Path) -> Index | None:
 
 
 @dataclass(frozen=True)
-class Choice:
+class VariantChoice:
     """The folder to open, the variant's name, the digest that its bundle must have, and why it was chosen."""
 
     folder: Path
@@ -93,39 +93,39 @@ class Choice:
             )
 
 
-def choose(bundle: Path, digest: str, asked: str, batch: int) -> Choice:
+def choose(bundle: Path, digest: str, asked: str, batch: int) -> VariantChoice:
     """The bundle to open for --variant: fp32, the name of a variant that passed, or auto for the fastest of these.
 
     `auto` goes by times of this very kind of machine; elsewhere, and without variants, it is fp32.
     """
-    first = Choice(bundle, FP32, None, "the network that was judged as the bundle itself")
+    first = VariantChoice(bundle, FP32, None, "the network that was judged as the bundle itself")
     if asked == FP32:
         return first
     index = read_index(bundle)
     if index is None or index.of != digest:
         why = "has no variants" if index is None else "has variants of another bundle"
         if asked == AUTO:
-            return Choice(bundle, FP32, None, f"{bundle} {why}")
+            return VariantChoice(bundle, FP32, None, f"{bundle} {why}")
         raise ParamsError(f"--variant: must be {FP32} or {AUTO} where the bundle {why}, got {asked}; {_MEND}")
     if asked == AUTO:
         if index.machine != machine():
-            return Choice(bundle, FP32, None, f"the variants were timed on another machine ({index.machine})")
+            return VariantChoice(bundle, FP32, None, f"the variants were timed on another machine ({index.machine})")
         name = index.fastest(batch)
         reason = f"the fastest at a batch of {batch} that passed the gate"
-        return Choice(bundle, FP32, None, reason) if name == FP32 else _passed(bundle, index, name, reason)
+        return VariantChoice(bundle, FP32, None, reason) if name == FP32 else _passed(bundle, index, name, reason)
     if asked not in index.variants:
         raise ParamsError(f"--variant: must be one of {', '.join([AUTO, FP32, *index.variants])}, got {asked}; {_MEND}")
     return _passed(bundle, index, asked, "asked for")
 
 
-def _passed(bundle: Path, index: Index, name: str, reason: str) -> Choice:
+def _passed(bundle: Path, index: Index, name: str, reason: str) -> VariantChoice:
     judged, folder = index.variants[name], folder_of(bundle) / name
     if judged.outcome != "pass":
         raise ParamsError(
             f"--variant: must have passed the gate, but {name} has the outcome {judged.outcome} ({judged.headline}); "
             f"take {FP32}, or look at it with --bundle {folder}"
         )
-    return Choice(folder, name, judged.bundle, reason)
+    return VariantChoice(folder, name, judged.bundle, reason)
 
 
 def _nearest(ms: Mapping[str, float], batch: int) -> float:

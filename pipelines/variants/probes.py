@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from ddpm_core.errors import DataError, ParamsError
 from ddpm_core.procedure import MODEL_FILE
 from ddpm_core.spec import LABEL
 from pipelines.sampling.recipe import Recipe
-from pipelines.shards.archive import Split, rows_of
+from pipelines.shards.archive import Split, joined, read_index, read_shard, rows_of
 
 Feeds = dict[str, NDArray[Any]]
 _MOST_LEVELS = 12
@@ -26,6 +27,18 @@ class Probe:
     level: int
     weight: float
     feeds: Feeds
+
+
+def first_data(folder: Path, count: int) -> Split:
+    """The first data of the train split, from as many shards as hold them."""
+    index = read_index(folder)
+    parts: list[Split] = []
+    for shard in index.shards("train"):
+        parts.append(read_shard(index, shard))
+        if sum(len(part) for part in parts) >= count:
+            break
+    arrays = rows_of(joined([part.arrays for part in parts], index.spec), slice(count))
+    return Split(arrays, [key for part in parts for key in part.keys][:count])
 
 
 def probes_of(bundle: Bundle, recipe: Recipe, data: Split, count: int, *, first: int = 0) -> list[Probe]:

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from tests.support.imports import ROOT
 
@@ -114,10 +115,18 @@ def test_the_table_has_a_line_a_check_and_each_failure(script: ModuleType) -> No
     assert text.splitlines()[-1] == "pass: 1, fail: 1, left out: 1"
 
 
+def test_a_draw_moves_to_another_device_as_a_whole(script: ModuleType) -> None:
+    common, checks = (importlib.import_module(name) for name in ("gpu_common", "gpu_checks"))
+    spec = common.Context.of("cpu", True, None, None, False).default[1]
+    draw = common.objective_of(spec).draw(common.batch_of(spec, 4, 0), 5, 0)
+    moved = checks.moved(draw, torch.device("meta"))
+    assert {tensor.device.type for tensor in moved.tensors()} == {"meta"}
+
+
 def test_every_check_of_the_table_is_there_once_and_speed_is_last(script: ModuleType) -> None:
     numbers = [check.number for check in script.checks()]
-    assert sorted(numbers) == list(range(1, 14))
-    assert numbers[-2:] == [11, 13]
+    assert sorted(numbers) == list(range(1, 15))
+    assert numbers[-3:] == [11, 13, 14]
 
 
 def test_shares_are_read_off_a_profile(script: ModuleType) -> None:
@@ -126,6 +135,25 @@ def test_shares_are_read_off_a_profile(script: ModuleType) -> None:
 
     shares = more.table_shares(table({"step": 10.0, "forward": 4.0, "backward": 5.0}) + "\nmean of 3 steps\n")
     assert (shares["forward"], shares["backward"], shares["other"], shares["step"]) == (40.0, 50.0, 10.0, 100.0)
+
+
+@pytest.mark.parametrize(
+    ("kernel", "kind"),
+    [
+        ("sm90_xmma_wgrad_implicit_gemm_indexed_bf16bf16_bf16f32_f32_tilesize128x128x64_warpgroupsize1x1x1", "weights"),
+        ("sm90_xmma_dgrad_implicit_gemm_bf16bf16_bf16f32_f32_nhwc_tilesize128x128x64", "data"),
+        ("sm90_xmma_fprop_implicit_gemm_bf16bf16_bf16f32_f32_nhwckrsc_nhwc_tilesize128x128x64", "convolution"),
+        ("nvjet_tst_128x256_64x4_1x2_h_bz_coopA_TNT", "product"),
+        ("triton_red_fused_native_group_norm_3", "reduction"),
+        ("triton_poi_fused__to_copy_add_convolution_silu_12", "pointwise"),
+        ("void cudnn::ops::nchwToNhwcKernel<__nv_bfloat16, float>", "layout"),
+        ("Memcpy HtoD (Pinned -> Device)", "copy"),
+        ("pytorch_flash::flash_bwd_kernel", "attention"),
+        ("something new", "rest"),
+    ],
+)
+def test_a_kernel_is_of_a_kind_by_its_name(script: ModuleType, kernel: str, kind: str) -> None:
+    assert kind in importlib.import_module("gpu_kernels").kind_of(kernel)
 
 
 def test_a_picture_is_a_png_of_its_pixels(script: ModuleType) -> None:
@@ -176,7 +204,7 @@ def test_in_toy_size_every_check_holds_on_a_cpu_with_torch_and_numpy_alone(tmp_p
         timeout=1700,
     )
     found = {check["number"]: check for check in json.loads(out.read_text())["checks"]}
-    assert {number: check["status"] for number, check in found.items()} == dict.fromkeys(range(1, 14), "pass"), done
+    assert {number: check["status"] for number, check in found.items()} == dict.fromkeys(range(1, 15), "pass"), done
     assert done.returncode == 0
     assert (out.parent / "gpu-samples.png").read_bytes().startswith(b"\x89PNG")
     assert (out.parent / "gpu-weights.sha256").read_text().strip() == found[12]["numbers"]["weights"]

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from ddpm_core import files
 from ddpm_core.files import (
     atomic_folder,
     atomic_path,
@@ -106,7 +107,94 @@ def test_a_folder_takes_the_place_of_the_old_one_whole(tmp_path: Path) -> None:
         with atomic_folder(place) as folder:
             (folder / name).write_bytes(b"x")
     assert [path.name for path in place.iterdir()] == ["second"]
-    shutil.rmtree(place)
+    assert [path.name for path in tmp_path.iterdir()] == ["made"]
+
+
+def killed_after(call: Any) -> Any:
+    """The call, after which the process is killed."""
+
+    def killed(*words: Any, **options: Any) -> None:
+        call(*words, **options)
+        raise KeyboardInterrupt
+
+    return killed
+
+
+def write(place: Path, name: str) -> None:
+    with atomic_folder(place) as folder:
+        (folder / name).write_bytes(b"x")
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+@pytest.mark.parametrize("exchanges", [True, False])
+def test_nothing_of_the_old_folder_is_removed_before_the_new_one_is_in_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, exchanges: bool
+) -> None:
+    if not exchanges:
+        monkeypatch.setattr(files, "_exchange", lambda one, other: False)
+    place = tmp_path / "made"
+    write(place, "first")
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "rmtree", killed_after(shutil.rmtree))
+        with pytest.raises(KeyboardInterrupt):
+            write(place, "second")
+    assert names(place) == ["second"]
+    write(place, "third")
+    assert (names(place), names(tmp_path)) == (["third"], ["made"])
+
+
+def test_a_folder_that_cannot_be_put_in_place_leaves_the_old_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "_exchange", lambda one, other: False)
+    place, replace = tmp_path / "made", os.replace
+    write(place, "first")
+
+    def full(source: Path, target: Path) -> None:
+        if target == place and ".old." not in source.name:
+            raise OSError(28, "No space left on device")
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", full)
+    with pytest.raises(OSError, match="No space"):
+        write(place, "second")
+    assert (names(place), names(tmp_path)) == (["first"], ["made"])
+
+
+def test_what_a_killed_process_left_is_removed_by_the_next_write_of_that_folder_and_what_lives_stays(
+    tmp_path: Path,
+) -> None:
+    place = tmp_path / "made"
+    for dead in (".made.abcd1234.part", ".made.abcd1234.old.part"):
+        (tmp_path / dead / "deep").mkdir(parents=True)
+    others = [".made.more.abcd1234.part", ".other.abcd1234.part", "made.abcd1234.part"]
+    for other in others:
+        (tmp_path / other).mkdir()
+    with atomic_folder(place) as living:
+        write(place, "first")
+        assert names(tmp_path) == sorted([*others, living.name, "made"])
+        (living / "second").write_bytes(b"x")
+    assert (names(place), names(tmp_path)) == (["second"], sorted([*others, "made"]))
+
+
+def test_what_was_put_aside_stays_until_a_new_folder_is_in_place(tmp_path: Path) -> None:
+    """After a kill between two renames it may be all that is left."""
+    aside = tmp_path / ".made.abcd1234.old.part"
+    aside.mkdir()
+    with pytest.raises(ZeroDivisionError), atomic_folder(tmp_path / "made"):
+        raise ZeroDivisionError
+    assert aside.is_dir()
+
+
+def test_a_link_is_not_replaced_by_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+    (tmp_path / "made").symlink_to(tmp_path / "there")
+    with pytest.raises(NotADirectoryError):
+        write(tmp_path / "made", "first")
+    assert (names(tmp_path / "there"), names(tmp_path)) == ([], ["made", "there"])
 
 
 def test_the_digest_of_a_file_is_that_of_all_its_bytes(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ def paint(folder: Path, count: int) -> None:
 def test_grouped_pictures_go_through_the_gate_as_pictures_without_labels(tmp_path: Path) -> None:
     paint(tmp_path / "grounds", 150)
     source = {
-        "kind": "image_folder", "path": str(tmp_path / "grounds"), "labels": "none", "size": 8, "channels": "rgb",
+        "kind": "image_folder", "path": str(tmp_path / "grounds"), "labels": "none", "resolution": 8, "channels": "rgb",
         "fit": "crop", "filter": "box", "background": [255, 255, 255], "min_side": 2, "max_megapixels": 1.0,
         "max_megabytes": 1.0, "clusters": 3,
     }  # fmt: skip

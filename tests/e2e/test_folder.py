@@ -35,7 +35,7 @@ def test_flat_folder_of_colour_pictures_goes_to_champion_with_params_alone(tmp_p
                 "kind": "image_folder",
                 "path": str(tmp_path / "discs"),
                 "labels": "none",
-                "size": 24,
+                "resolution": 24,
                 "channels": "rgb",
                 "fit": "crop",
                 "filter": "lanczos",

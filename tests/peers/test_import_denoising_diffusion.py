@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from pipelines.interchange.denoising_diffusion import read_denoising_diffusion
-from pipelines.interchange.model import Wanted
+from pipelines.interchange.model import ImportOptions
 from tests.peers.peer import peer
 
 theirs = peer("denoising_diffusion_pytorch")
@@ -43,7 +43,7 @@ def test_the_network_answers_as_theirs(name: str, tmp_path: Path) -> None:
     averages = {"step": torch.tensor(1), **{f"ema_model.{key}": value for key, value in model.state_dict().items()}}
     torch.save({"step": 1, "model": other, "opt": {}, "ema": averages, "version": "2"}, tmp_path / "model-1.pt")
     flags = {**UNET, **PROCESS, **unet, **process}
-    imported = read_denoising_diffusion(tmp_path / "model-1.pt", flags, Wanted(pickle=True))
+    imported = read_denoising_diffusion(tmp_path / "model-1.pt", flags, ImportOptions(pickle=True))
     net = imported.network.build(imported.spec, False).eval()
     net.load_state_dict(dict(imported.weights))
     x, t = torch.randn(3, 3, 16, 16), torch.tensor([0, 100, 249])

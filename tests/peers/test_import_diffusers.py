@@ -18,7 +18,7 @@ from pipelines.cli import main
 from pipelines.commands.import_model import sample_config, write
 from pipelines.interchange.diffusers import read_diffusers
 from pipelines.interchange.diffusers_out import Equivalent, write_diffusers
-from pipelines.interchange.model import Imported, Wanted
+from pipelines.interchange.model import Imported, ImportOptions
 from pipelines.interchange.scheduler import diffusion_config
 from pipelines.sampling.bundle_sampler import Sampler
 from tests.peers.peer import peer
@@ -83,7 +83,7 @@ def difference(a: torch.Tensor, b: torch.Tensor) -> float:
 def test_the_network_answers_as_theirs(name: str, tmp_path: Path) -> None:
     network, scheduler = NETWORKS[name]
     theirs = pipeline(tmp_path, network, scheduler)
-    imported = read_diffusers(tmp_path, Wanted())
+    imported = read_diffusers(tmp_path, ImportOptions())
     mine = imported.network.build(imported.spec, imported.diffusion.learned_variance).eval()
     mine.load_state_dict(dict(imported.weights))
     x, t = torch.randn(3, *imported.spec.shape), torch.tensor([0, 400, 999])
@@ -101,7 +101,7 @@ def test_the_bundle_samples_as_their_ddim_does(tmp_path: Path) -> None:
     theirs = pipeline(
         tmp_path / "theirs", {}, {"prediction_type": "v_prediction", "beta_schedule": "squaredcos_cap_v2"}
     )
-    imported = read_diffusers(tmp_path / "theirs", Wanted())
+    imported = read_diffusers(tmp_path / "theirs", ImportOptions())
     write(imported, sample_config("ddim", 10, imported), tmp_path / "bundle")
     sampler = Sampler.open(tmp_path / "bundle", "cpu")
     recipe = sampler.recipe()
@@ -123,7 +123,7 @@ def test_the_bundle_samples_as_their_ddim_does(tmp_path: Path) -> None:
 def test_an_imported_model_goes_back_as_it_came(name: str, tmp_path: Path) -> None:
     network, scheduler = NETWORKS[name]
     theirs = pipeline(tmp_path / "theirs", network, scheduler)
-    imported = read_diffusers(tmp_path / "theirs", Wanted())
+    imported = read_diffusers(tmp_path / "theirs", ImportOptions())
     process, sample = imported.diffusion, asdict(sample_config("ddim", 10, imported))
     schedule = process.parameterisation().schedule
     bundle = Bundle(imported.spec, schedule, process.target, process.variance, sample, None, {}, b"")

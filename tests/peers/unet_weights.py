@@ -10,7 +10,8 @@ import torch
 from torch import nn
 
 from ddpm_core.models.layers import Attention, ResBlock
-from ddpm_core.models.unet import Stage, UNet
+from ddpm_core.models.stages import Stage
+from ddpm_core.models.unet import UNet
 
 
 class Copier:

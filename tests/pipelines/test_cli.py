@@ -177,8 +177,8 @@ def test_doctor_works_where_there_is_no_project(tmp_path: Path) -> None:
 def test_doctor_tells_two_runtimes_and_a_missing_package(monkeypatch: pytest.MonkeyPatch) -> None:
     from pipelines import doctor
 
-    there = {"fastapi": None, "onnxruntime": "1", "onnxruntime-gpu": "1"}
-    monkeypatch.setattr(doctor, "_version", lambda name: there.get(name, "1"))
+    monkeypatch.setattr(doctor, "_version", lambda name: None if name == "fastapi" else "1")
+    monkeypatch.setattr(doctor, "installed_onnxruntimes", lambda: {"onnxruntime-gpu": "1", "onnxruntime": "1"})
     findings = examine(str(ROOT))
     assert not findings.healthy
     assert "both installed and overwrite each other" in findings.text()

@@ -231,9 +231,33 @@ def test_a_run_holds_its_file_while_it_lives_and_tells_of_those_before_it(
     monkeypatch.setattr(flows, "tell_crashed", told.append)
     monkeypatch.setattr(flows, "runtime", SimpleNamespace(flow_run=SimpleNamespace(id="this")))
     (tmp_path / "flow-runs").mkdir()
-    (tmp_path / "flow-runs" / "dead").touch()
+    for run in ("dead", "this"):  # this run began before, and its process was killed
+        (tmp_path / "flow-runs" / run).touch()
     with flows.known_to_be_alive(tmp_path):
         assert told == ["dead"]
         assert list(flows.left_behind(tmp_path / "flow-runs")) == []
         assert (tmp_path / "flow-runs" / "this").exists()
     assert list((tmp_path / "flow-runs").iterdir()) == []
+
+
+def test_no_other_flow_looks_between_the_making_of_a_file_and_its_lock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else it would take this run for dead, and this run would find its own file locked."""
+    looks: list[str] = []
+
+    def while_locked(call: Callable[..., Any]) -> Callable[..., Any]:
+        def checked(*words: Any) -> Any:
+            with (tmp_path / "flow-runs.lock").open() as other, pytest.raises(BlockingIOError):
+                real(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            looks.append(call.__name__)
+            return call(*words)
+
+        return checked
+
+    real = fcntl.flock
+    monkeypatch.setattr(flows, "fcntl", SimpleNamespace(**{**vars(fcntl), "flock": while_locked(real)}))
+    monkeypatch.setattr(flows, "left_behind", while_locked(flows.left_behind))
+    monkeypatch.setattr(flows, "runtime", SimpleNamespace(flow_run=SimpleNamespace(id="this")))
+    with flows.known_to_be_alive(tmp_path):
+        assert looks == ["flock", "left_behind", "flock"]

@@ -18,11 +18,11 @@ from pipelines.params import (
     RuntimeConfig,
     as_flat,
     load_params,
-    parse,
     read_yaml,
     section_types,
     stage_sections,
 )
+from pipelines.parsing import parse
 from tests.support.imports import ROOT
 from tests.support.project import merged, write_yaml
 
@@ -223,6 +223,18 @@ def test_objective_network_and_sampler_fit_one_another(
             load_params(tmp_path / "params.yaml")
 
 
+@pytest.mark.parametrize(("choice", "refused"), [("auto", False), ("never", False), ("always", True)])
+def test_a_network_that_torch_compiles_in_no_part_is_never_compiled(choice: str, refused: bool, tmp_path: Path) -> None:
+    sections = {"model": VAE, "diffusion": ELBO}
+    params = {**merged(read_yaml(ROOT / "params.yaml"), {"sample": ONE_STEP, "train": {"compile": choice}}), **sections}
+    write_yaml(tmp_path / "params.yaml", params)
+    if refused:
+        with pytest.raises(ParamsError, match=r"train\.compile: must be auto or never for model\.kind vae, got always"):
+            load_params(tmp_path / "params.yaml")
+    else:
+        load_params(tmp_path / "params.yaml")
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -293,8 +305,8 @@ def test_runtime_ranges_hold_in_code_too() -> None:
 @pytest.mark.parametrize(
     ("changes", "key"),
     [
-        ({"source": {"size": 23}}, "model: height and width must be multiples of 4 .* got 23 x 23"),
-        ({"source": {"size": 30}, "model": {"multipliers": [1, 2, 2]}}, "model: .* multiples of 8"),
+        ({"source": {"resolution": 23}}, "model: height and width must be multiples of 4 .* got 23 x 23"),
+        ({"source": {"resolution": 30}, "model": {"multipliers": [1, 2, 2]}}, "model: .* multiples of 8"),
     ],
 )
 def test_a_network_that_cannot_take_the_size_is_told_before_anything_starts(

@@ -14,7 +14,7 @@ from pipelines.kinds.pictures.sources import HuggingFace, PictureTable, WebDatas
 from tests.support.pictures import png
 
 RULES: dict[str, Any] = {
-    "size": 8,
+    "resolution": 8,
     "channels": "rgb",
     "fit": "crop",
     "filter": "box",

@@ -9,13 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ddpm_core.spec import DataSpec
-from pipelines.kinds.kind import Asked, Augment, Kind, Sections
+from pipelines.kinds.kind import Augment, Kind, SampleConditions, Sections
 
 if TYPE_CHECKING:
     from ddpm_core.metrics.metric import Metric
     from pipelines.evaluation.evaluation import Evaluation, Measured
     from pipelines.evaluation.reference import RealData
     from pipelines.kinds.advice import Advice, Judged
+    from pipelines.kinds.choice import Chosen, MeasuringSeconds, ProfileRequest, Timed
     from pipelines.kinds.manifest import Manifest, Row
     from pipelines.kinds.partitioned import PartitionPlan
     from pipelines.kinds.prepared import Prepared
@@ -48,6 +49,23 @@ class Pictures(Kind):
             evaluate=PictureEvaluateConfig,
             gate=PictureGate,
         )
+
+    def data_words(self) -> str:
+        from pipelines.kinds.pictures.profiling.recognise import ENDINGS
+
+        return f"pictures ({', '.join(ENDINGS)})"
+
+    def parameters_for(self, request: "ProfileRequest") -> "Chosen | None":
+        from pipelines.kinds.pictures.profiling.parameters import parameters_for
+
+        return parameters_for(request)
+
+    def measuring_seconds(
+        self, reference: Any, spec: DataSpec, arrays: "Arrays", device: Any, timed: "Timed"
+    ) -> "MeasuringSeconds":
+        from pipelines.kinds.pictures.profiling.cost import measuring_seconds
+
+        return measuring_seconds(reference, spec, arrays, device, timed)
 
     def row_type(self) -> type["Row"]:
         from pipelines.kinds.pictures.rows.row import PictureRow
@@ -163,7 +181,7 @@ class Pictures(Kind):
 
         return build(real)
 
-    def asked_of_test(self, test: "Split", spec: DataSpec, config: Any) -> Asked:
+    def asked_of_test(self, test: "Split", spec: DataSpec, config: Any) -> SampleConditions:
         """Of pseudo-classes nothing is asked: the samples are judged as they ship, each with one drawn by its seed."""
         from ddpm_core.pseudo_classes import has_pseudo_classes
 

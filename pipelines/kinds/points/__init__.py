@@ -13,6 +13,7 @@ from pipelines.kinds.kind import Augment, Kind, Sections
 if TYPE_CHECKING:
     from pipelines.evaluation.evaluation import Evaluation, Measured
     from pipelines.evaluation.reference import RealData
+    from pipelines.kinds.choice import Chosen, ProfileRequest
     from pipelines.kinds.manifest import Row
     from pipelines.kinds.prepared import Prepared
     from pipelines.report.parts.files import ReportInput
@@ -44,6 +45,16 @@ class Points(Kind):
             LikenessGate,
             SplitConfig,
         )
+
+    def data_words(self) -> str:
+        from pipelines.kinds.table_profile import WORDS
+
+        return WORDS
+
+    def parameters_for(self, request: "ProfileRequest") -> "Chosen | None":
+        from pipelines.kinds.points.profiling.choose import parameters_for
+
+        return parameters_for(request)
 
     def row_type(self) -> type["Row"]:
         from pipelines.kinds.points.rows.table import PointRow

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 from numpy.typing import NDArray
 
 from ddpm_core.spec import DataSpec
-from pipelines.kinds.kind import Asked, Augment, Kind, Sections
+from pipelines.kinds.kind import Augment, Kind, SampleConditions, Sections
 
 if TYPE_CHECKING:
     from pipelines.evaluation.evaluation import Evaluation, Measured
     from pipelines.evaluation.reference import RealData
     from pipelines.kinds.advice import Advice, Judged
+    from pipelines.kinds.choice import Chosen, ProfileRequest
     from pipelines.kinds.manifest import Row
     from pipelines.kinds.prepared import Prepared
     from pipelines.report.parts.files import ReportInput
@@ -38,6 +39,16 @@ class Series(Kind):
         return Sections(
             SourceConfig, SeriesContract, ReferenceConfig, AugmentConfig, SeriesEvaluateConfig, SeriesGate, SplitConfig
         )
+
+    def data_words(self) -> str:
+        from pipelines.kinds.table_profile import WORDS
+
+        return WORDS
+
+    def parameters_for(self, request: "ProfileRequest") -> "Chosen | None":
+        from pipelines.kinds.series.profiling.choose import parameters_for
+
+        return parameters_for(request)
 
     def row_type(self) -> type["Row"]:
         from pipelines.kinds.series.rows.row import WindowRow
@@ -97,7 +108,7 @@ class Series(Kind):
 
         return build(real)
 
-    def asked_of_test(self, test: "Split", spec: DataSpec, config: Any) -> Asked:
+    def asked_of_test(self, test: "Split", spec: DataSpec, config: Any) -> SampleConditions:
         from pipelines.kinds.series.evaluation.asked import asked_of
 
         return asked_of(test, spec, config)

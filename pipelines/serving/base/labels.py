@@ -50,13 +50,13 @@ def attribute_column(name: str) -> str:
     return f"attribute_{name}"
 
 
-def attributes_typed(texts: Sequence[str], option: str) -> dict[str, LabelChoice | Sequence[LabelChoice]]:
-    """Attributes as they are typed after an option: `colour=red`, or `colour=red,blue` in turn."""
+def attributes_typed(texts: Sequence[str]) -> dict[str, LabelChoice | Sequence[LabelChoice]]:
+    """Attributes as they are typed after --attribute: `colour=red`, or `colour=red,blue` in turn."""
     found: dict[str, LabelChoice | Sequence[LabelChoice]] = {}
     for text in texts:
         name, equals, value = text.partition("=")
         if not equals or not name.strip() or name.strip() in found:
-            raise ParamsError(f"{option}: must be NAME=CLASS, each name once, got {text!r}")
+            raise ParamsError(f"--attribute: must be NAME=CLASS, each name once, got {text!r}")
         found[name.strip()] = typed(value)
     return found
 

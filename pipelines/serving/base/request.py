@@ -13,8 +13,8 @@ from ddpm_core.spec import DataSpec
 from pipelines.sampling.bundle_sampler import Sampler
 from pipelines.sampling.recipe import Recipe
 from pipelines.serving.base.labels import LabelChoice, conditions_asked
+from pipelines.serving.base.limits import MOST_SAMPLES
 
-MOST_SAMPLES = 256
 MOST_STEPS = 10_000
 # The largest whole number that every JSON reader keeps exact.
 MOST_SEED = 2**53
@@ -38,7 +38,7 @@ Unsupported = Annotated[None, BeforeValidator(_refuse), Field(description="Not s
 
 
 @dataclass(frozen=True, eq=False)
-class Asked:
+class RequestConditions:
     """What a request comes to for one bundle: the seed and the conditions of each datum that the network makes.
 
     `about` is what else the kind wants to know when it writes the answer.
@@ -99,7 +99,7 @@ class Request(Body):
         return [self.seed + i for i in range(self.count)]
 
     @abstractmethod
-    def asked_of(self, spec: DataSpec) -> Asked:
+    def asked_of(self, spec: DataSpec) -> RequestConditions:
         """What the network is to make for this request; ParamsError where it cannot be asked of such a bundle."""
 
     def recipe_for(self, sampler: Sampler) -> Recipe:
@@ -145,10 +145,10 @@ class SampleRequest(Request):
         lists = [self.labels, *(self.attributes or {}).values()]
         return next((len(each) for each in lists if isinstance(each, list)), 1)
 
-    def asked_of(self, spec: DataSpec) -> Asked:
+    def asked_of(self, spec: DataSpec) -> RequestConditions:
         asked: LabelChoice | list[LabelChoice] = self.label if self.labels is None else list(self.labels)
         where = "label" if self.labels is None else "labels"
-        return Asked(self.seeds, conditions_asked(asked, self.count, spec, where, self.attributes))
+        return RequestConditions(self.seeds, conditions_asked(asked, self.count, spec, where, self.attributes))
 
 
 class InvalidRequest(ParamsError):

@@ -18,7 +18,7 @@ from pipelines.serving.base.request import Request
 class Samples:
     """Samples [n, *shape] as data are kept, with the conditions and seed of each, and `Sampler.made_by`.
 
-    `about` is what their request says of the answer (`Asked.about`).
+    `about` is what their request says of the answer (`RequestConditions.about`).
     """
 
     data: NDArray[Any]

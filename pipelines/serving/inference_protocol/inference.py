@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.sampling.recipe import Recipe
-from pipelines.serving.base.request import MOST_SAMPLES, MOST_SEED, Asked, InvalidRequest
+from pipelines.serving.base.limits import MOST_SAMPLES
+from pipelines.serving.base.request import MOST_SEED, InvalidRequest, RequestConditions
 from pipelines.serving.inference_protocol.models import CHOICES, SEED, Described
 from pipelines.serving.inference_protocol.requests import Choices, InferenceRequest, Received
 from pipelines.serving.inference_protocol.tensors import Tensor, to_bytes
@@ -54,7 +55,7 @@ def read_inputs(received: Received, of: Described) -> dict[str, NDArray[Any]]:
     return found
 
 
-def sampling(service: Service, inputs: Mapping[str, NDArray[Any]]) -> tuple[Draws, Recipe, Asked]:
+def sampling(service: Service, inputs: Mapping[str, NDArray[Any]]) -> tuple[Draws, Recipe, RequestConditions]:
     """What a sampler's inputs ask for; ParamsError where it cannot be asked of this bundle."""
     seeds = [int(seed) for seed in inputs[SEED]]
     if not all(0 <= seed <= MOST_SEED for seed in seeds):
@@ -70,7 +71,7 @@ def sampling(service: Service, inputs: Mapping[str, NDArray[Any]]) -> tuple[Draw
         if values.dtype.kind == "f" and (np.abs(values) > _FARTHEST).any():
             raise InvalidRequest.of(f"inputs.{name}", f"must be from -{_FARTHEST:g} to {_FARTHEST:g}")
     spec.conditions_for(cond, len(seeds))  # what cannot be told is refused before it waits for its turn
-    return Draws(seeds), recipe, Asked(seeds, cond)
+    return Draws(seeds), recipe, RequestConditions(seeds, cond)
 
 
 def check_outputs(request: InferenceRequest, output: Tensor) -> None:

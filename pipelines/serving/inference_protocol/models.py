@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from ddpm_core.procedure import MODEL_FILE
 from pipelines.sampling.bundle_sampler import Sampler
 from pipelines.sampling.onnx_denoiser import in_one_shape
-from pipelines.serving.base.request import MOST_SAMPLES
+from pipelines.serving.base.limits import MOST_SAMPLES
 from pipelines.serving.inference_protocol.tensors import DATATYPES, STRINGS, Tensor, item_bytes
 from pipelines.serving.scheduler import Step
 

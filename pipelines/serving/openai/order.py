@@ -15,7 +15,7 @@ from pipelines.sampling.bundle_sampler import Watch
 from pipelines.sampling.editing import Edit, Editor
 from pipelines.sampling.recipe import Recipe
 from pipelines.serving.base.labels import said
-from pipelines.serving.base.request import Asked, InvalidRequest
+from pipelines.serving.base.request import InvalidRequest, RequestConditions
 from pipelines.serving.base.serving import Samples, WebFiles
 from pipelines.serving.http import HttpError
 from pipelines.serving.openai.form import Part, read_form
@@ -36,7 +36,7 @@ class Order:
     files: WebFiles
     request: ImageGeneration
     recipe: Recipe
-    asked: Asked
+    asked: RequestConditions
     edit: Edit | None = None
     facts: Mapping[str, str] | None = None
 

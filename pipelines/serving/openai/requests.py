@@ -20,14 +20,14 @@ from pipelines.sampling.bundle_sampler import Sampler
 from pipelines.sampling.editing import Edit, Editor
 from pipelines.sampling.recipe import Recipe
 from pipelines.serving.base.labels import conditions_asked, prompted
+from pipelines.serving.base.limits import MOST_SAMPLES
 from pipelines.serving.base.request import (
-    MOST_SAMPLES,
     MOST_SEED,
     MOST_STEPS,
-    Asked,
     Body,
     InvalidRequest,
     Name,
+    RequestConditions,
     Unsupported,
 )
 
@@ -149,7 +149,7 @@ class ImageGeneration(Body):
         first = self.seed or 0
         return [first + i for i in range(self.count)]
 
-    def asked_of(self, spec: DataSpec) -> Asked:
+    def asked_of(self, spec: DataSpec) -> RequestConditions:
         """The seeds and conditions of the pictures; InvalidRequest where the model has not what is asked."""
         size = size_of(spec)
         if self.size not in (None, "auto", size):
@@ -164,7 +164,7 @@ class ImageGeneration(Body):
         with own_names():
             label, attributes = prompted(self.prompt, spec)
             cond = conditions_asked(label, self.count, spec, "prompt", attributes, named="prompt")
-        return Asked(self.seeds, cond)
+        return RequestConditions(self.seeds, cond)
 
     def recipe_for(self, sampler: Sampler) -> Recipe:
         with own_names():

@@ -18,6 +18,7 @@ from pipelines.serving.openai.errors import openai_error
 from pipelines.serving.openai.order import Order, edit, generation, read_edit
 from pipelines.serving.openai.requests import ImageEdit, ImageGeneration
 from pipelines.serving.openai.stream import events
+from pipelines.serving.ops.facts import current
 
 _T = TypeVar("_T")
 _FORM = "multipart/form-data"
@@ -113,6 +114,7 @@ def _with_openai_errors(endpoint: Callable[[Http], Awaitable[Response]]) -> Call
         try:
             return await endpoint(http)
         except HttpError as error:
+            current().outcome = error.code
             return openai_error(error)
 
     return answered

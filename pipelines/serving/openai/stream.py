@@ -15,6 +15,7 @@ from pipelines.serving.base.serving import Samples
 from pipelines.serving.http import HttpError
 from pipelines.serving.openai.errors import error_body
 from pipelines.serving.openai.order import Order
+from pipelines.serving.ops.facts import current
 
 # OpenAI's types ask for it; these models have no tokens.
 _USAGE = {
@@ -52,6 +53,7 @@ async def events(order: Order, http: Http) -> AsyncIterator[bytes]:
     except HttpError as error:
         if not begun:
             raise
+        current().outcome = error.code
         yield _sent("error", {"error": error_body(error)})
     finally:
         task.cancel()

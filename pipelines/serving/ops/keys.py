@@ -13,14 +13,16 @@ import re
 import secrets
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import ClassVar, Literal
 
 from ddpm_core.checks import Check, Checks, Config, at_least_1
 from ddpm_core.errors import ParamsError
-from ddpm_core.files import atomic_write_json
+from ddpm_core.files import atomic_write_bytes, json_bytes
 from pipelines.parsing import Faults, parse_value
+from pipelines.runtime.locks import locked
 
 log = logging.getLogger(__name__)
 
@@ -90,8 +92,13 @@ def read_keys(path: Path) -> list[Key]:
 
 
 def write_keys(path: Path, keys: Sequence[Key]) -> None:
-    atomic_write_json(path, {"format": 1, "keys": [asdict(key) for key in keys]})
-    path.chmod(0o600)
+    """Write the file, which its owner alone may read."""
+    atomic_write_bytes(path, json_bytes({"format": 1, "keys": [asdict(key) for key in keys]}), mode=0o600)
+
+
+def keys_locked(path: Path) -> AbstractContextManager[None]:
+    """Hold this while the file is read, changed and written, so that no other change is lost."""
+    return locked(path.with_name(f".{path.name}.lock"))
 
 
 class KeyRing:

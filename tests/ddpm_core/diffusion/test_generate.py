@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ddpm_core.diffusion.arrays import concat
+from ddpm_core.diffusion.arrays import concat, per_item
 from ddpm_core.diffusion.bounds import clip_to
 from ddpm_core.diffusion.generate import State, advance, begin, generate, stack, step_once
 from ddpm_core.diffusion.noise import initial, step_noise
@@ -173,3 +173,10 @@ def test_two_steps_never_draw_the_same_noise(schedule_of, sampler_of):
         generate(plan, Parameterisation("v", schedule), nonlinear, initial(SEEDS, SHAPE), counting)
         assert len(set(asked)) == len(asked) > 0
         assert 0 not in asked
+
+
+def test_per_item_meets_any_shape_in_numpy_and_in_torch():
+    torch = pytest.importorskip("torch")
+    for ones in (np.ones, torch.ones):
+        assert per_item(ones(5), ones((5, 2, 3, 4))).shape == (5, 1, 1, 1)
+        assert per_item(ones(5), ones(5)).shape == (5,)

@@ -18,10 +18,10 @@ from ddpm_core.models import NetworkConfig
 from ddpm_core.models.config import ModelConfig
 from ddpm_core.models.imported_unet_config import ImportedUNetConfig
 from ddpm_core.models.linear_attention_unet_config import LinearAttentionUNetConfig
-from ddpm_core.models.mlp import MLPConfig
-from ddpm_core.models.transformer import TransformerConfig
+from ddpm_core.models.mlp_config import MLPConfig
+from ddpm_core.models.transformer_config import TransformerConfig
 from ddpm_core.models.unet_config import UNetConfig
-from ddpm_core.models.vae import VAEConfig
+from ddpm_core.models.vae_config import VAEConfig
 from ddpm_core.spec import Condition, DataSpec, labelled
 from pipelines.parsing import Faults, parse_value
 from tests.ddpm_core.models import test_hidden_values

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from ddpm_core.errors import ParamsError
-from ddpm_core.models.mlp import MLPConfig
+from ddpm_core.models.mlp_config import MLPConfig
 from ddpm_core.spec import DataSpec, labelled
 
 TINY: dict[str, Any] = {"kind": "mlp", "width": 16, "blocks": 2, "dropout": 0.0}

@@ -147,10 +147,10 @@ def test_each_lag_is_counted_from_the_step_that_is_made(lags: tuple[int, ...], m
     """Without memory (the cells' own weights 0), the first step and, of lag 2, the second read these places alone."""
     model, given = net(lags=lags), data()
     with torch.no_grad():
-        model.encoder.rnn.weight_hh_l0.zero_()
-        model.encoder.rnn.weight_ih_l0[6:12] = 0  # z = sigmoid(bias)
-        model.encoder.rnn.bias_ih_l0[6:12] = -1e4  # z = 0: nothing is kept
-        model.encoder.rnn.bias_hh_l0[6:12] = 0
+        model.encoder.rnn[0].weight_hh_l0.zero_()
+        model.encoder.rnn[0].weight_ih_l0[6:12] = 0  # z = sigmoid(bias)
+        model.encoder.rnn[0].bias_ih_l0[6:12] = -1e4  # z = 0: nothing is kept
+        model.encoder.rnn[0].bias_hh_l0[6:12] = 0
     steps = 2 if lags == (2,) else 1
     before = model(**given)[:, :, :steps]
     for place in range(L):
@@ -227,3 +227,20 @@ def test_data_that_it_cannot_take_are_refused() -> None:
     one = {"history": Condition((1, L), "float32", (), None), "seen": Condition((1, L), "float32", (), None)}
     with pytest.raises(ParamsError, match=r"model.head: conv needs 2 series"):
         TimeGradConfig(**{**TINY, "head": "conv"}).check(DataSpec((1, H), None, None, one))
+
+
+def test_dropout_lies_between_layers_and_not_in_those_of_torch() -> None:
+    """cuDNN's own dropout reads from the GPU after each seed, so that no step could be recorded."""
+    told = data()
+    for layers, drops in ((1, False), (2, True)):
+        model = net(layers=layers, dropout=0.5).train()
+        assert {module.dropout for module in model.modules() if isinstance(module, nn.RNNBase)} == {0.0}
+        hidden = []
+        for seed in (0, 1):
+            torch.manual_seed(seed)
+            hidden.append(model.encoder.over(told["known"].x0, torch.ones(B, K, H), *_conditions(told)))
+        assert torch.equal(*hidden) != drops
+
+
+def _conditions(told: dict[str, Any]) -> list[Any]:
+    return [told[name] for name in ("history", "seen", "calendar", "static", "label")]

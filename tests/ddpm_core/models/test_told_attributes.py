@@ -8,7 +8,7 @@ import torch
 
 from ddpm_core.errors import ParamsError
 from ddpm_core.models.config import MLPConfig, UNetConfig
-from ddpm_core.models.transformer import TransformerConfig
+from ddpm_core.models.transformer_config import TransformerConfig
 from ddpm_core.objectives.batch import WHOLE, LabelDropout, Share
 from ddpm_core.spec import attributes_in, conditions_of, in_turn, labelled, labels_in
 

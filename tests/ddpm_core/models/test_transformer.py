@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from ddpm_core.errors import DataError, ParamsError
 from ddpm_core.models import layers
 from ddpm_core.models.layers import attended
-from ddpm_core.models.transformer import TransformerConfig
+from ddpm_core.models.transformer_config import TransformerConfig
 from ddpm_core.spec import labelled
 
 TINY: dict[str, Any] = {

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from ddpm_core.bundle.export import assert_parity, export_onnx
 from ddpm_core.bundle.graph_weights import weights_in
 from ddpm_core.errors import ParamsError
-from ddpm_core.models.vae import VAEConfig
+from ddpm_core.models.vae_config import VAEConfig
 from ddpm_core.spec import DataSpec, labelled
 
 TINY: dict[str, Any] = {

@@ -4,7 +4,7 @@ import pytest
 
 from ddpm_core.errors import ParamsError
 from ddpm_core.objectives.diffusion_config import DiffusionConfig
-from pipelines.params import parse
+from pipelines.parsing import parse
 
 GOOD = {
     "kind": "diffusion",

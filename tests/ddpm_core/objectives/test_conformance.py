@@ -6,13 +6,14 @@ from typing import Any, get_args
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from ddpm_core.diffusion.parameterisation import Parameterisation
 from ddpm_core.diffusion.schedules import Cosine
 from ddpm_core.diffusion.time_law import Uniform
 from ddpm_core.diffusion.weighting import Simple
-from ddpm_core.models.mlp import MLPConfig
-from ddpm_core.models.vae import VAEConfig
+from ddpm_core.models.mlp_config import MLPConfig
+from ddpm_core.models.vae_config import VAEConfig
 from ddpm_core.objectives.base_config import BaseObjectiveConfig
 from ddpm_core.objectives.batch import Batch, LabelDropout, Share
 from ddpm_core.objectives.config import ObjectiveConfig
@@ -132,3 +133,22 @@ def test_its_state_goes_through_a_checkpoint(config: Any, network: Any) -> None:
     ours, again = built(config, network, None), built(config, network, None)
     again.load_state_dict(ours.state_dict())
     assert equal(ours.draw(batch(), 0, 0), again.draw(batch(), 0, 0))
+
+
+class _Reads(TorchDispatchMode):
+    """Counts the numbers that Python reads from tensors: on a GPU it waits for each."""
+
+    count = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.count += func is torch.ops.aten._local_scalar_dense.default
+        return func(*args, **(kwargs or {}))
+
+
+@every_objective
+def test_a_step_waits_for_no_number(config: Any, network: Any) -> None:
+    ours, net, data = built(config, network, LabelDropout({"label": 2}, 0.5)), net_of(config, network), batch()
+    ours.draw(data, 3, 0)  # trajectories are made at the first
+    with _Reads() as reads:
+        ours.loss(net, ours.draw(data, 3, 1)).total.backward()
+    assert reads.count == 0

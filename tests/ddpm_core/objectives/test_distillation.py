@@ -55,6 +55,13 @@ class Exact(nn.Module):
         return x * (1 + label).reshape(-1, 1).to(x.dtype) + t.reshape(-1, 1)
 
 
+class Zero(nn.Module):
+    """A student whose error is the whole target."""
+
+    def forward(self, x: Tensor, t: Tensor, label: Tensor) -> Tensor:
+        return torch.zeros_like(x)
+
+
 def test_the_target_is_the_guided_answer_to_the_bit_and_the_plain_one_outside_the_interval() -> None:
     spec = labelled((1,), None, None, ("a", "b"))
     objective = config(BakedGuidance("guidance", 0.5)).build_taught(spec, Exact(), torch.float32)
@@ -63,7 +70,8 @@ def test_the_target_is_the_guided_answer_to_the_bit_and_the_plain_one_outside_th
     given, null = (Exact()(draw.x_in, draw.time, each) for each in (label, torch.full_like(label, 2)))
     inside = ((draw.time >= 250) & (draw.time <= 900))[:, None]
     assert 0 < int(inside.sum()) < 64
-    assert torch.equal(draw.target, torch.where(inside, given + 0.6 * (given - null), given))
+    target = torch.where(inside, given + 0.6 * (given - null), given)
+    assert torch.equal(objective.loss(Zero(), draw).items, target.flatten() ** 2)
 
 
 @pytest.mark.parametrize("inside", [0.0, 0.8, 1.0])

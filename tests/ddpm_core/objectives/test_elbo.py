@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ddpm_core.likelihood.nll import Data
-from ddpm_core.models.vae import VAEConfig
+from ddpm_core.models.vae_config import VAEConfig
 from ddpm_core.objectives.batch import Batch
 from ddpm_core.objectives.elbo import ElboObjective, negative_log_likelihood, terms
 from ddpm_core.objectives.elbo_config import ElboConfig, Likelihood

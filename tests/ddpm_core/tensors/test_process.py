@@ -6,7 +6,7 @@ import torch
 
 from ddpm_core.diffusion.parameterisation import Parameterisation
 from ddpm_core.diffusion.schedules import Cosine, Edm, Linear, RectifiedFlow, ScheduleConfig
-from ddpm_core.tensors.process import Process, per_item
+from ddpm_core.tensors.process import Process
 from tests.support.close import assert_close
 
 LINEAR = Linear("linear", 1000, 1e-4, 0.02, True, False)
@@ -77,8 +77,3 @@ def test_time_is_what_the_schedule_tells_the_network() -> None:
     np.testing.assert_array_equal(levels.time, EDM.build().time[T])
     assert levels.time.shape == (4,)
     assert levels.a.shape == (4, 1)
-
-
-def test_per_item_meets_any_shape() -> None:
-    assert per_item(torch.ones(5), torch.ones(5, 2, 3, 4)).shape == (5, 1, 1, 1)
-    assert per_item(torch.ones(5), torch.ones(5)).shape == (5,)

@@ -149,7 +149,7 @@ def test_a_recording_finds_each_new_draw_where_the_first_lay_and_gives_its_own_g
     def step(draw: Draw) -> list[Tensor | None]:
         for parameter in net.parameters():
             parameter.grad = None
-        recorded(draw)
+        recorded(draw, lambda: None)
         return [parameter.grad for parameter in net.parameters()]
 
     step(_draw(0))
@@ -166,6 +166,26 @@ def test_a_recording_finds_each_new_draw_where_the_first_lay_and_gives_its_own_g
     assert not recorded.is_recorded
     assert places[-1] is not places[0]
     assert _same(places[-1], _draw(5, 6))
+
+
+def test_after_a_failed_recording_the_step_begins_anew_with_its_own_seed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The attempt may have used up random numbers."""
+    graphs(monkeypatch)
+    net, done, attempts = tiny.Net(0.0), [], iter(range(4))
+
+    def backward(place: Draw) -> Loss:
+        if next(attempts) == 2:
+            done.append("random numbers")
+            raise RuntimeError("operation not permitted when stream is capturing")
+        done.append("step")
+        loss = tiny.objective().loss(net, place)
+        loss.total.backward()
+        return loss
+
+    recorded = _Recorded(backward, list(net.parameters()))
+    for step in range(3):
+        recorded(_draw(step), lambda: done.append("seed"))
+    assert done == ["step", "step", "random numbers", "seed", "step"]
 
 
 # ------------------------------------------------------------------------------------------------------- held out

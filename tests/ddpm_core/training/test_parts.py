@@ -92,6 +92,13 @@ def test_average_is_its_closed_form(decay: float, warmup: float) -> None:
     np.testing.assert_allclose(ema.model.weight, shares @ values, rtol=1e-12)
 
 
+def test_the_averages_of_recurrent_layers_lie_together_as_cudnn_wants_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    put_together: list[nn.Module] = []
+    monkeypatch.setattr(nn.RNNBase, "flatten_parameters", lambda self: put_together.append(self))
+    ema = Ema(nn.Sequential(nn.GRU(2, 3), nn.Linear(3, 1)), 0.9, 1.0)
+    assert put_together[-1] is ema.model[0]
+
+
 def test_warm_up_forgets_the_first_weights_where_a_plain_average_keeps_them() -> None:
     model = One()
     model.weight.data += 100  # stands for the random beginning

@@ -18,14 +18,14 @@ from ddpm_core.diffusion.time_law import Uniform
 from ddpm_core.diffusion.weighting import Simple
 from ddpm_core.likelihood.nll import Data, bound_table, ode_table
 from ddpm_core.models import UNetConfig
-from ddpm_core.models.vae import VAEConfig
+from ddpm_core.models.vae_config import VAEConfig
 from ddpm_core.objectives.diffusion_config import DiffusionConfig
 from ddpm_core.objectives.elbo_config import ElboConfig
 from ddpm_core.spec import DataSpec
 from pipelines.cli import main
 from pipelines.kinds.pictures.rows.examples import example
 from pipelines.shards.archive import Example, ShardConfig, read_split, write_shards
-from pipelines.stages.train import weights_bytes
+from pipelines.training.weights_file import weights_bytes
 from tests.support.imports import ROOT
 from tests.support.tiny_bundle import tiny_spec, tiny_unet
 
@@ -63,7 +63,7 @@ def write(path: Path, spec: DataSpec, net: Any, model: Any, diffusion: Any) -> A
         "steps": 1,
     }
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(weights_bytes(net, metadata))
+    path.write_bytes(weights_bytes(net.state_dict(), metadata))
     return net
 
 

@@ -13,12 +13,12 @@ import pytest
 from fastapi.testclient import TestClient
 
 from pipelines.cli import main
-from pipelines.profiling.choice import source_text
 from pipelines.projects.params_text import with_section, with_values
 from pipelines.projects.presets import preset
 from pipelines.sampling.bundle_sampler import Sampler
 from pipelines.serving.app import create_app
 from pipelines.serving.service import Limits
+from tests.support.imports import ROOT
 from tests.support.series_bundle import WINDOW, series_bundle, series_spec
 from tests.support.tiny_bundle import tiny_bundle
 
@@ -187,7 +187,9 @@ GERMAN = {
 @pytest.fixture
 def project(bundles: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A project whose own data have German times and decimals, and a bundle of series without names."""
-    text = with_section(preset("forecast").read_text(), "source", source_text("series"))
+    text = with_section(
+        preset("forecast").read_text(), "source", (ROOT / "pipelines/kinds/series/profiling/series.yaml").read_text()
+    )
     root = tmp_path / "project"
     (root / "out").mkdir(parents=True)
     (root / "params.yaml").write_text(with_values(text, GERMAN))

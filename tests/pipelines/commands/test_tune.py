@@ -12,15 +12,18 @@ from ddpm_core.metrics.intervals import Replicates
 from ddpm_core.metrics.metric import Metric
 from ddpm_core.samplers.config import GuidanceConfig, named
 from pipelines.cli import main
-from pipelines.commands.tune import beside, tuning_seeds, write
+from pipelines.commands.tune import Bench, beside, tuning_seeds, write
 from pipelines.params import load_params
 from pipelines.projects.params_text import with_mapping
-from pipelines.sampling.search import Choice, Model, search
+from pipelines.runtime.signals import Terminated
+from pipelines.sampling.bundle_sampler import Sampler
+from pipelines.sampling.search import Model, SamplingChoice, search
 from tests.support.imports import ROOT
+from tests.support.tiny_bundle import tiny_bundle
 
 SCHEDULE = Cosine("cosine", 1000, 0.008, 0.999, False).build()
 MODEL = Model(SCHEDULE, "fixed_small", guides=True)
-START = Choice(named("unipc_2", 10, None), GuidanceConfig(0.6, (0.25, 0.9), 0.0))
+START = SamplingChoice(named("unipc_2", 10, None), GuidanceConfig(0.6, (0.25, 0.9), 0.0))
 
 
 @pytest.mark.parametrize("judging", [0, 12345, 2**61, 2**62, 2**62 + 7])
@@ -42,7 +45,7 @@ def test_the_cost_is_that_of_the_plan_with_guidance() -> None:
 def test_a_search_begins_with_the_most_steps_that_fit_and_ends_at_the_best() -> None:
     """Of a score that is least for one sampler, levels near (1000, 700, 250, 0) and a weight of 0.3."""
 
-    def score(choice: Choice) -> float:
+    def score(choice: SamplingChoice) -> float:
         assert MODEL.cost(choice) <= 5
         levels = np.array(choice.sampler.levels(SCHEDULE))
         wanted = np.interp(np.linspace(0, 1, len(levels)), np.linspace(0, 1, 4), (1000, 700, 250, 0))
@@ -57,9 +60,9 @@ def test_a_search_begins_with_the_most_steps_that_fit_and_ends_at_the_best() -> 
 
 
 def test_a_search_ends_in_time_and_refuses_what_cannot_be() -> None:
-    asked: list[Choice] = []
+    asked: list[SamplingChoice] = []
 
-    def score(choice: Choice) -> float:
+    def score(choice: SamplingChoice) -> float:
         asked.append(choice)
         return 0.0
 
@@ -92,7 +95,7 @@ def test_values_are_written_and_every_comment_stays(tmp_path: Path) -> None:
     file = tmp_path / "params.yaml"
     file.write_text(text, encoding="utf-8")
     sampler = replace(named("ddim", 5, None), spacing=(1000, 850, 650, 420, 190, 0))
-    write(file, Choice(sampler, GuidanceConfig(0.45, (0.2, 0.8), 0.0)))
+    write(file, SamplingChoice(sampler, GuidanceConfig(0.45, (0.2, 0.8), 0.0)))
     found, before = load_params(file), load_params(ROOT / "params.yaml")
     assert (found.sample.sampler, found.sample.guidance) == (sampler, GuidanceConfig(0.45, (0.2, 0.8), 0.0))
     assert replace(found, sample=before.sample) == before
@@ -100,7 +103,7 @@ def test_values_are_written_and_every_comment_stays(tmp_path: Path) -> None:
         [line.partition("#")[2] for line in each.splitlines() if "#" in line] for each in (text, file.read_text())
     ]
     assert remarks[0] == remarks[1]
-    write(file, Choice(before.sample.sampler, before.sample.guidance))
+    write(file, SamplingChoice(before.sample.sampler, before.sample.guidance))
     again = [line.split() for line in file.read_text(encoding="utf-8").splitlines()]
     assert again == [line.split() for line in text.splitlines()]
 
@@ -111,6 +114,34 @@ def test_a_mapping_on_one_line_is_written_on_one_line() -> None:
     assert made == "sample:\n  sampler: {kind: euler, steps: 2}  # how\n  seed: 0\n"
     with pytest.raises(ParamsError, match=r"must have the mapping sample.other"):
         with_mapping(text, "sample.other", {})
+
+
+@pytest.mark.parametrize(("stop", "code"), [(KeyboardInterrupt, 130), (Terminated, 143)])
+def test_a_search_that_is_stopped_tells_what_it_measured(
+    stop: type[BaseException],
+    code: int,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    sampler = Sampler(tiny_bundle(tmp_path / "b"), "cpu")
+    config = load_params(ROOT / "params.yaml").evaluate
+    bench = Bench(None, sampler, None, None, None, config)  # type: ignore[arg-type]
+    values = iter([0.5, 0.25])
+
+    def measure(_bench: Bench, _choice: SamplingChoice) -> Metric:
+        value = next(values, None)
+        if value is None:
+            raise stop
+        return Metric("energy", "distance", "lower").measured(value)
+
+    monkeypatch.setattr(Bench, "of", lambda *words: bench)
+    monkeypatch.setattr(Bench, "measure", measure)
+    assert main(["tune-sampler", "--evaluations", "5", "--project", str(ROOT)]) == code
+    said = capsys.readouterr()
+    assert "2 candidates, best first" in said.out
+    assert [line.split()[1] for line in said.out.splitlines()[1:]] == ["0.25", "0.5"]
+    assert "; params.yaml is as it was" in said.err
 
 
 @pytest.mark.parametrize("option", ["--evaluations=0", "--n=3", "--seconds=0"])

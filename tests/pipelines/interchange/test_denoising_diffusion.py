@@ -12,7 +12,7 @@ from ddpm_core.errors import IntegrityError, ParamsError
 from ddpm_core.models.linear_attention_unet_config import LinearAttentionUNetConfig
 from ddpm_core.spec import labelled
 from pipelines.interchange.denoising_diffusion import places, read_denoising_diffusion, states
-from pipelines.interchange.model import Wanted
+from pipelines.interchange.model import ImportOptions
 
 FLAGS: dict[str, Any] = {
     "image_size": 8,
@@ -37,7 +37,7 @@ def unet() -> dict[str, Tensor]:
 def test_every_tensor_has_its_place(tmp_path: Path) -> None:
     given = unet()
     save_file(given, tmp_path / "unet.safetensors")
-    model = read_denoising_diffusion(tmp_path / "unet.safetensors", FLAGS, Wanted())
+    model = read_denoising_diffusion(tmp_path / "unet.safetensors", FLAGS, ImportOptions())
     assert model.network == CONFIG
     assert (model.diffusion.target, model.spec.shape, model.bound) == ("eps", (1, 8, 8), "clip")
     for ours, theirs in {
@@ -76,19 +76,19 @@ def test_the_averages_are_taken_before_the_last_weights() -> None:
 def test_flags_that_cannot_be_expressed_are_refused_by_name(key: str, value: Any, tmp_path: Path) -> None:
     save_file(unet(), tmp_path / "unet.safetensors")
     with pytest.raises(ParamsError, match=key.removeprefix("attn_")):
-        read_denoising_diffusion(tmp_path / "unet.safetensors", {**FLAGS, key: value}, Wanted())
+        read_denoising_diffusion(tmp_path / "unet.safetensors", {**FLAGS, key: value}, ImportOptions())
 
 
 def test_what_lacks_or_contradicts_is_named(tmp_path: Path) -> None:
     file = tmp_path / "unet.safetensors"
     save_file({f"model.{key}": value for key, value in unet().items()} | {"alphas_cumprod": torch.ones(100)}, file)
     with pytest.raises(ParamsError, match="alphas_cumprod"):
-        read_denoising_diffusion(file, FLAGS, Wanted())
+        read_denoising_diffusion(file, FLAGS, ImportOptions())
     save_file({key: value for key, value in unet().items() if key != "init_conv.bias"}, file)
     with pytest.raises(IntegrityError, match=r"missing init_conv\.bias"):
-        read_denoising_diffusion(file, FLAGS, Wanted())
+        read_denoising_diffusion(file, FLAGS, ImportOptions())
     with pytest.raises(ParamsError, match="timesteps must be given"):
-        read_denoising_diffusion(file, {key: FLAGS[key] for key in FLAGS if key != "timesteps"}, Wanted())
+        read_denoising_diffusion(file, {key: FLAGS[key] for key in FLAGS if key != "timesteps"}, ImportOptions())
     save_file({"a": torch.ones(1)}, file)
     with pytest.raises(IntegrityError, match=r"init_conv\.weight"):
-        read_denoising_diffusion(file, FLAGS, Wanted())
+        read_denoising_diffusion(file, FLAGS, ImportOptions())

@@ -14,7 +14,7 @@ from ddpm_core.errors import IntegrityError, ParamsError
 from pipelines.commands.import_model import sample_config
 from pipelines.interchange.diffusers import read_diffusers, read_json
 from pipelines.interchange.diffusers_out import Equivalent, write_diffusers
-from pipelines.interchange.model import Imported, Wanted
+from pipelines.interchange.model import Imported, ImportOptions
 from pipelines.interchange.scheduler import process_of, scheduler_of
 from pipelines.interchange.tensors import read_tensors
 from tests.support.diffusers_folder import SCHEDULER, UNET, tensors, write_folder
@@ -29,7 +29,7 @@ def bundle_of(model: Imported, **changes: Any) -> Bundle:
 
 
 def test_every_tensor_has_its_place(tmp_path: Path) -> None:
-    model, given = read_diffusers(write_folder(tmp_path), Wanted()), tensors()
+    model, given = read_diffusers(write_folder(tmp_path), ImportOptions()), tensors()
     net = model.network.build(model.spec, False)
     net.load_state_dict(dict(model.weights))  # strict: no tensor lacks and none is left over
     attention = "down_blocks.0.attentions.0"
@@ -47,7 +47,7 @@ def test_every_tensor_has_its_place(tmp_path: Path) -> None:
 
 
 def test_the_first_level_is_told_as_time_0(tmp_path: Path) -> None:
-    model = read_diffusers(write_folder(tmp_path), Wanted())
+    model = read_diffusers(write_folder(tmp_path), ImportOptions())
     net = model.network.build(model.spec, False)
     told: list[torch.Tensor] = []
     net.time.register_forward_pre_hook(lambda _, given: told.append(given[0]))
@@ -64,8 +64,8 @@ def test_attention_may_have_its_names_of_before_and_the_weights_half_precision(t
         for new, before in old.items():
             name = name.replace(f".{new}.", f".{before}.")
         renamed[name] = tensor.half()
-    model = read_diffusers(write_folder(tmp_path / "old", renamed), Wanted())
-    now = read_diffusers(write_folder(tmp_path / "new"), Wanted())
+    model = read_diffusers(write_folder(tmp_path / "old", renamed), ImportOptions())
+    now = read_diffusers(write_folder(tmp_path / "new"), ImportOptions())
     assert all(torch.allclose(model.weights[name], now.weights[name], atol=1e-3) for name in now.weights)
     assert {tensor.dtype for tensor in model.weights.values()} == {torch.float32}
 
@@ -84,7 +84,7 @@ def test_a_tensor_that_does_not_fit_is_named(damage: Any, named: str, tmp_path: 
     given = tensors()
     damage(given)
     with pytest.raises(IntegrityError, match=named):
-        read_diffusers(write_folder(tmp_path, given), Wanted())
+        read_diffusers(write_folder(tmp_path, given), ImportOptions())
 
 
 @pytest.mark.parametrize(
@@ -110,7 +110,7 @@ def test_a_tensor_that_does_not_fit_is_named(damage: Any, named: str, tmp_path: 
 def test_a_network_that_cannot_be_expressed_is_refused_by_its_key(key: str, value: Any, tmp_path: Path) -> None:
     named = "norm_groups" if key == "norm_num_groups" else key
     with pytest.raises(ParamsError, match=named):
-        read_diffusers(write_folder(tmp_path, unet={key: value}), Wanted())
+        read_diffusers(write_folder(tmp_path, unet={key: value}), ImportOptions())
 
 
 @pytest.mark.parametrize(
@@ -155,7 +155,7 @@ def test_a_scheduler_says_schedule_target_variance_and_bound() -> None:
     ],
 )
 def test_a_schedule_goes_by_its_name_there_or_by_its_betas(schedule: Any, tmp_path: Path) -> None:
-    model = read_diffusers(write_folder(tmp_path), Wanted())
+    model = read_diffusers(write_folder(tmp_path), ImportOptions())
     built = schedule.build()
     told = scheduler_of(bundle_of(model, schedule=built))
     if schedule.kind == "sigmoid":
@@ -173,8 +173,8 @@ def test_a_pickle_is_refused_unless_asked_for_and_then_holds_tensors_alone(tmp_p
     (folder / "unet" / "diffusion_pytorch_model.safetensors").unlink()
     torch.save(tensors(), file)
     with pytest.raises(ParamsError, match="--pickle"):
-        read_diffusers(folder, Wanted())
-    assert read_diffusers(folder, Wanted(pickle=True)).spec.shape == (1, 8, 8)
+        read_diffusers(folder, ImportOptions())
+    assert read_diffusers(folder, ImportOptions(pickle=True)).spec.shape == (1, 8, 8)
     torch.save({"a": Path("code")}, file)
     with pytest.raises(IntegrityError, match="tensors and plain values alone"):
         read_tensors(file, pickle=True)
@@ -198,7 +198,7 @@ def test_a_class_embedding_has_a_last_row_for_no_class(
     rows = torch.randn(3, 16)
     weights = {**tensors(), "class_embedding.weight": rows}
     folder = write_folder(tmp_path / "given", weights, {"num_class_embeds": 3})
-    model = read_diffusers(folder, Wanted(classes=asked))
+    model = read_diffusers(folder, ImportOptions(classes=asked))
     assert model.spec.classes == names
     assert torch.equal(model.weights["label.weight"], torch.cat([rows, torch.zeros(1, 16)]) if zeros else rows)
     write_diffusers(bundle_of(model), Equivalent(model.network, model.weights), tmp_path / "back")
@@ -210,16 +210,16 @@ def test_other_numbers_of_classes_are_refused(asked: str, tmp_path: Path) -> Non
     weights = {**tensors(), "class_embedding.weight": torch.randn(3, 16)}
     folder = write_folder(tmp_path, weights, {"num_class_embeds": 3})
     with pytest.raises(ParamsError, match="--classes"):
-        read_diffusers(folder, Wanted(classes=asked))
+        read_diffusers(folder, ImportOptions(classes=asked))
 
 
 def test_classes_of_a_model_without_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ParamsError, match="--classes"):
-        read_diffusers(write_folder(tmp_path), Wanted(classes="2"))
+        read_diffusers(write_folder(tmp_path), ImportOptions(classes="2"))
 
 
 def test_what_goes_back_is_what_came(tmp_path: Path) -> None:
-    model, given = read_diffusers(write_folder(tmp_path / "given"), Wanted()), tensors()
+    model, given = read_diffusers(write_folder(tmp_path / "given"), ImportOptions()), tensors()
     write_diffusers(bundle_of(model), Equivalent(model.network, model.weights), tmp_path / "back")
     again = read_tensors(tmp_path / "back" / "unet" / "diffusion_pytorch_model.safetensors", pickle=False)
     assert set(again) == set(given)
@@ -228,5 +228,5 @@ def test_what_goes_back_is_what_came(tmp_path: Path) -> None:
     assert {key: told[key] for key in UNET if not key.startswith("_d")} == {
         key: value for key, value in UNET.items() if not key.startswith("_d")
     }
-    assert read_diffusers(tmp_path / "back", Wanted()).network == model.network
+    assert read_diffusers(tmp_path / "back", ImportOptions()).network == model.network
     assert sample_config("ddim", 5, model).sampler.bound == "clip"

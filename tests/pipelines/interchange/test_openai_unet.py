@@ -12,7 +12,7 @@ from torch.nn import functional as F  # noqa: N812
 
 from ddpm_core.diffusion.schedules import Cosine, Linear
 from ddpm_core.errors import IntegrityError, ParamsError
-from pipelines.interchange.model import Wanted
+from pipelines.interchange.model import ImportOptions
 from pipelines.interchange.openai_unet import read_openai
 
 FLAGS: dict[str, Any] = {
@@ -166,7 +166,7 @@ def written(flags: dict[str, Any], file: Path) -> tuple[Reference, Tensor, Tenso
 def test_the_network_answers_as_its_description(name: str, tmp_path: Path) -> None:
     flags = {**FLAGS, **VARIANTS[name]}
     reference, x, t, label = written(flags, tmp_path / "ema.safetensors")
-    model = read_openai(tmp_path / "ema.safetensors", flags, Wanted())
+    model = read_openai(tmp_path / "ema.safetensors", flags, ImportOptions())
     net = model.network.build(model.spec, model.diffusion.learned_variance).eval()
     net.load_state_dict(dict(model.weights))
     with torch.no_grad():
@@ -178,13 +178,13 @@ def test_the_network_answers_as_its_description(name: str, tmp_path: Path) -> No
 
 def test_flags_say_the_process(tmp_path: Path) -> None:
     written(FLAGS, tmp_path / "ema.safetensors")
-    model = read_openai(tmp_path / "ema.safetensors", FLAGS, Wanted(classes="4"))
+    model = read_openai(tmp_path / "ema.safetensors", FLAGS, ImportOptions(classes="4"))
     assert model.diffusion.schedule == Cosine("cosine", 500, 0.008, 0.999, False)
     assert (model.diffusion.target, model.diffusion.variance) == ("eps", "learned")
     assert model.spec.classes == ("0", "1", "2", "3")
     flags = {**FLAGS, **PLAIN, "noise_schedule": "linear", "predict_xstart": True, "sigma_small": True}
     written(flags, tmp_path / "plain.safetensors")
-    model = read_openai(tmp_path / "plain.safetensors", flags, Wanted())
+    model = read_openai(tmp_path / "plain.safetensors", flags, ImportOptions())
     assert model.diffusion.schedule == Linear("linear", 500, 1e-4, 0.02, True, False)
     assert (model.diffusion.target, model.diffusion.variance) == ("x0", "fixed_small")
 
@@ -205,17 +205,17 @@ def test_flags_that_cannot_be_expressed_are_refused_by_name(key: str, value: Any
     written(FLAGS, tmp_path / "ema.safetensors")
     named = {"channel_mult": "channel_mult", "attention_resolutions": "flags", "num_channels": "norm_groups"}
     with pytest.raises(ParamsError, match=named.get(key, key)):
-        read_openai(tmp_path / "ema.safetensors", {**FLAGS, key: value}, Wanted())
+        read_openai(tmp_path / "ema.safetensors", {**FLAGS, key: value}, ImportOptions())
 
 
 def test_flags_that_lack_and_tensors_that_do_not_fit_are_named(tmp_path: Path) -> None:
     reference, *_ = written(FLAGS, tmp_path / "ema.safetensors")
     with pytest.raises(ParamsError, match="rescale_timesteps must be given"):
         read_openai(
-            tmp_path / "ema.safetensors", {k: v for k, v in FLAGS.items() if k != "rescale_timesteps"}, Wanted()
+            tmp_path / "ema.safetensors", {k: v for k, v in FLAGS.items() if k != "rescale_timesteps"}, ImportOptions()
         )
     with pytest.raises(IntegrityError, match="missing input_blocks"):
-        read_openai(tmp_path / "ema.safetensors", {**FLAGS, "num_res_blocks": 2}, Wanted())
+        read_openai(tmp_path / "ema.safetensors", {**FLAGS, "num_res_blocks": 2}, ImportOptions())
     save_file({"conv_in.weight": reference.state["out.2.weight"]}, tmp_path / "other.safetensors")
     with pytest.raises(ParamsError, match="UNetModel"):
-        read_openai(tmp_path / "other.safetensors", FLAGS, Wanted())
+        read_openai(tmp_path / "other.safetensors", FLAGS, ImportOptions())

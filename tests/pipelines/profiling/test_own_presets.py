@@ -11,13 +11,15 @@ import torch
 
 from ddpm_core.errors import DataError, ParamsError
 from pipelines import cli
+from pipelines.kinds.choice import MeasuringSeconds
+from pipelines.kinds.pictures import Pictures
+from pipelines.kinds.pictures.profiling.choose import choose
+from pipelines.kinds.pictures.profiling.profile import profile
 from pipelines.kinds.pictures.sources import Torchvision
 from pipelines.params import load_params, read_yaml
 from pipelines.profiling import cost, plan
-from pipelines.profiling.choose_pictures import choose
-from pipelines.profiling.pictures import profile
 from pipelines.profiling.plan import plan_of
-from pipelines.projects.own_presets import own_presets
+from pipelines.projects.own_presets import own_preset, own_presets
 from pipelines.projects.presets import presets
 from pipelines.projects.update import updated_params
 from tests.pipelines.kinds.pictures.sources.test_torchvision_set import write_mnist
@@ -101,7 +103,7 @@ def test_a_network_has_the_parameters_that_its_paper_says(
 
 
 def test_colour_without_labels_is_grouped_and_guided_where_there_are_enough_pictures(tmp_path: Path) -> None:
-    chosen = choose(profile(save(tmp_path, blobs(400))), "data", "cpu")
+    chosen = choose(profile(save(tmp_path, blobs(400))), "data", "cpu", own_preset)
     got = values(chosen)
     assert got["source.clusters"] == chosen.train_count // 60 == 4
     assert "sample.guidance.weight" not in got
@@ -112,7 +114,7 @@ def test_with_labels_or_in_grey_nothing_is_grouped(tmp_path: Path) -> None:
     for label in ("a", "b"):
         save(tmp_path / "labelled" / label, blobs(200))
     for folder in (tmp_path / "labelled", save(tmp_path / "grey", blobs(400, channels=1))):
-        assert values(choose(profile(folder), "data", "cpu"))["source.clusters"] is None
+        assert values(choose(profile(folder), "data", "cpu", own_preset))["source.clusters"] is None
 
 
 def test_labels_are_left_alone_where_a_preset_is_for_pictures_without(tmp_path: Path) -> None:
@@ -157,7 +159,7 @@ def test_the_command_says_what_goes_together(
 def test_a_large_network_is_timed_on_a_cpu_by_a_few_examples(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The step of a whole batch is then so many times as long."""
     monkeypatch.setattr(cost, "_start_seconds", lambda: 1.0)
-    monkeypatch.setattr(cost, "_pictures", lambda *_: (0.0, 0.0))
+    monkeypatch.setattr(Pictures, "measuring_seconds", lambda *_: MeasuringSeconds())
     monkeypatch.setattr(cost, "_LARGE", 1)
     sizes: list[int] = []
     whole = cost.Trainer.__init__

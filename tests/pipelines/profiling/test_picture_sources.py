@@ -7,9 +7,9 @@ import pyarrow as pa
 import pytest
 from PIL import Image
 
+from pipelines.kinds.pictures.profiling.profile import profile
 from pipelines.params import load_params
 from pipelines.profiling import plan
-from pipelines.profiling.pictures import profile
 from pipelines.profiling.plan import plan_of
 from tests.pipelines.profiling.test_pictures import blobs
 from tests.support.picture_sources import hugging_face_table, save_parquet, save_to_disk, tar_bytes

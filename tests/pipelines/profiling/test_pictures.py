@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ddpm_core.errors import DataError
-from pipelines.profiling.choice import Chosen
-from pipelines.profiling.choose_pictures import choose
-from pipelines.profiling.pictures import profile
+from pipelines.kinds.choice import Chosen
+from pipelines.kinds.pictures.profiling.choose import choose
+from pipelines.kinds.pictures.profiling.profile import profile
+from pipelines.projects.own_presets import own_preset
 
 RNG = np.random.Generator(np.random.Philox(key=[0, 1]))
 
@@ -33,7 +34,7 @@ def save(folder: Path, pictures: NDArray[np.uint8], start: int = 0) -> Path:
 
 
 def chosen_for(folder: Path) -> Chosen:
-    return choose(profile(folder), "data", "cpu")
+    return choose(profile(folder), "data", "cpu", own_preset)
 
 
 def values(chosen: Chosen) -> dict[str, Any]:
@@ -44,9 +45,9 @@ def test_a_flat_folder_of_small_colour_pictures_has_no_labels_their_size_and_the
     seen = profile(save(tmp_path, blobs(120)))
     assert (seen.files, seen.usable, seen.side, seen.refused) == (120, 120, 24, ())
     assert seen.coloured > 0.9
-    got = values(chosen := choose(seen, "data", "cpu"))
+    got = values(chosen := choose(seen, "data", "cpu", own_preset))
     assert got["source.labels"] == "none"
-    assert (got["source.size"], got["source.channels"], got["model.refine"]) == (24, "rgb", 16)
+    assert (got["source.resolution"], got["source.channels"], got["model.refine"]) == (24, "rgb", 16)
     assert (got["sample.guidance.weight"], got["gate.max_accuracy_loss"]) == (0.0, None)
     assert got["split.test_fraction"] == 0.3
     assert (chosen.train_count, chosen.test_count) == (84, 36)
@@ -59,8 +60,8 @@ def test_class_folders_of_flat_grey_pictures_are_classes_and_need_no_branch_at_f
     seen = profile(tmp_path)
     assert seen.place == tmp_path / "inner"
     assert seen.classes == {"a": 30, "b": 30}
-    got = values(choose(seen, "data", "cpu"))
-    assert (got["source.labels"], got["source.channels"], got["source.size"]) == ("folders", "grey", 28)
+    got = values(choose(seen, "data", "cpu", own_preset))
+    assert (got["source.labels"], got["source.channels"], got["source.resolution"]) == ("folders", "grey", 28)
     assert (got["model.refine"], got["gate.max_accuracy_loss"]) == (0, 0.05)
     assert "sample.guidance.weight" not in got
 
@@ -81,8 +82,8 @@ def test_grain_asks_for_small_last_steps_and_large_pictures_are_made_small_for_a
     noise = RNG.integers(0, 256, (20, 96, 80, 3)).astype(np.uint8)
     seen = profile(save(tmp_path, noise))
     for device, size in (("cpu", 32), ("cuda", 64)):
-        got = values(choose(seen, "data", device))
-        assert (got["source.size"], got["source.fit"]) == (size, "crop")
+        got = values(choose(seen, "data", device, own_preset))
+        assert (got["source.resolution"], got["source.fit"]) == (size, "crop")
         assert (got["sample.sampler.spacing"], got["sample.sampler.steps"]) == ("karras", 20)
         assert size % 4 == 0
 
@@ -93,7 +94,7 @@ def test_broken_pictures_are_told_and_other_files_raise_the_limit(tmp_path: Path
     (tmp_path / "notes.txt").write_text("x")
     seen = profile(tmp_path)
     assert {each.name for each in seen.refused} == {"broken.png", "notes.txt"}
-    chosen = choose(seen, "data", "cpu")
+    chosen = choose(seen, "data", "cpu", own_preset)
     assert 2 / 42 < values(chosen)["contract.max_quarantined_share"] < 3 / 42 + 0.01
     assert any("broken.png" in line for line in chosen.warnings)
 
@@ -107,7 +108,7 @@ def test_exact_copies_raise_the_limit_and_near_copies_are_told(tmp_path: Path) -
     seen = profile(tmp_path)
     assert seen.exact_copies == pytest.approx(4 / 48)
     assert seen.near == pytest.approx(4 / 48)
-    chosen = choose(seen, "data", "cpu")
+    chosen = choose(seen, "data", "cpu", own_preset)
     assert values(chosen)["contract.max_duplicate_share"] >= 4 / 48
     assert any("8.3% of the pictures are near duplicates" in line for line in chosen.warnings)
 

@@ -10,10 +10,16 @@ import pytest
 
 from ddpm_core.errors import DataError, ParamsError
 from pipelines import cli
+from pipelines.kinds import KINDS
+from pipelines.kinds.choice import Chosen, ProfileRequest, path_from
+from pipelines.kinds.place import inner_folder
+from pipelines.kinds.points import Points
+from pipelines.kinds.points.profiling.choose import choose
+from pipelines.kinds.table_profile import profile
 from pipelines.params import load_params, read_yaml
 from pipelines.paths import Paths
 from pipelines.profiling import plan
-from pipelines.profiling.plan import path_from, plan_of
+from pipelines.profiling.plan import plan_of
 from pipelines.projects.room import lack_of_project
 from tests.pipelines.profiling.test_pictures import blobs, save
 from tests.pipelines.profiling.test_tables import write_hours, write_points
@@ -97,6 +103,27 @@ def test_places_that_cannot_be_data_are_refused(
         plan_of(tmp_path / place, tmp_path / project)
 
 
+def test_another_kind_is_asked_for_its_data_and_named_where_nothing_is_known(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Waves(Points):
+        name = "waves"
+
+        def data_words(self) -> str:
+            return "waves (.wave)"
+
+        def parameters_for(self, request: ProfileRequest) -> Chosen | None:
+            return chosen if request.data.suffix == ".wave" else None
+
+    chosen = choose(profile(data("points", tmp_path)), "points.csv")
+    monkeypatch.setattr(plan, "KINDS", {**KINDS, "waves": Waves()})
+    (tmp_path / "a.wave").write_text("1")
+    (tmp_path / "a.text").write_text("1")
+    assert plan_of(tmp_path / "a.wave", tmp_path / "project").about == chosen.about
+    with pytest.raises(DataError, match=r"must hold pictures \(.*\) or tables \(.csv, .parquet\) or waves \(.wave\)"):
+        plan_of(tmp_path / "a.text", tmp_path / "project")
+
+
 def test_the_estimate_is_what_is_timed_times_what_is_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from dataclasses import replace
 
@@ -142,3 +169,17 @@ def test_times_are_said_in_units_that_fit(seconds: float, brief: str, duration: 
     from pipelines.profiling.cost import _brief, _duration
 
     assert (_brief(seconds), _duration(seconds)) == (brief, duration)
+
+
+@pytest.mark.parametrize("kind", ["pictures", "series", "points"])
+def test_a_folder_around_the_folder_of_the_data_stands_for_that_one_whatever_they_are(
+    kind: str, tmp_path: Path
+) -> None:
+    (tmp_path / "around" / "mine").mkdir(parents=True)
+    inner = tmp_path / "around" / "mine" / "deep"
+    data(kind, inner) if kind == "pictures" else (inner.mkdir(), data(kind, inner))
+    found = plan_of(tmp_path / "around", tmp_path / "project")
+    (tmp_path / "params.yaml").write_text(found.params)
+    place = tmp_path / "project" / load_params(tmp_path / "params.yaml").source.path
+    expected = inner if kind == "pictures" else inner.parent
+    assert place.resolve() == inner_folder(tmp_path / "around") == expected

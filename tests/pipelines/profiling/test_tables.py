@@ -11,9 +11,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from ddpm_core.errors import DataError
-from pipelines.profiling import choose_points, choose_series
-from pipelines.profiling.choice import Chosen
-from pipelines.profiling.tables import profile
+from pipelines.kinds.choice import Chosen
+from pipelines.kinds.points.profiling import choose as choose_points
+from pipelines.kinds.series.profiling import choose as choose_series
+from pipelines.kinds.table_profile import profile
 
 START = dt.datetime(2023, 1, 1)
 

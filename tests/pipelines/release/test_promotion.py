@@ -13,7 +13,7 @@ from ddpm_core.errors import DataError, IntegrityError, PromotionRefused, Tracki
 from ddpm_core.metrics.intervals import RESAMPLING
 from pipelines.evaluation.authenticity import with_own_digest, write_measured
 from pipelines.params import read_yaml
-from pipelines.release.history import ROLLED_BACK, Event, note
+from pipelines.release.history import ROLLED_BACK, Event, events_of, note
 from pipelines.release.promotion import Promotion, promote
 from pipelines.tracking.mlflow_registry import Registry, Version
 from pipelines.tracking.tracker import connect, open_tracker
@@ -193,16 +193,36 @@ def test_a_champion_that_moved_meanwhile_is_not_written_over(
     challenger, _ = judged_project(tmp_path / "two", home, seed=1)
     registry = registry_of(home)
 
-    def somebody_else_moves(self: Registry, alias: str, expected: Version | None, to: Version) -> bool:
+    def somebody_else_moves(self: Registry, expected: Version | None, to: Version) -> bool:
         self.point("champion", to)
-        return moves(self, alias, expected, to)
+        return moves(self, expected, to)
 
-    moves = Registry.move
-    monkeypatch.setattr(Registry, "move", somebody_else_moves)
+    moves = Registry.move_champion
+    monkeypatch.setattr(Registry, "move_champion", somebody_else_moves)
     with pytest.raises(PromotionRefused, match=r"must not change during a promotion.*it was version 1.*again"):
         promoted(challenger)
     assert number_of(home, "previous") is None
     assert registry.holder("champion") is not None
+
+
+def test_an_alias_that_somebody_else_moves_at_the_same_moment_is_a_lost_race(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The registry has no compare-and-swap: the alias is read before it is set, and read back after."""
+    promoted(judged_project(tmp_path / "one", home)[0])
+    challenger, _ = judged_project(tmp_path / "two", home, seed=1)
+    point = Registry.point
+
+    def then_somebody_else(self: Registry, alias: str, to: Version) -> None:
+        point(self, alias, to)
+        if alias == "champion":
+            point(self, alias, self.versions()[0])
+
+    monkeypatch.setattr(Registry, "point", then_somebody_else)
+    with pytest.raises(PromotionRefused, match=r"must not change during a promotion"):
+        promoted(challenger)
+    assert (number_of(home, "champion"), number_of(home, "previous")) == (1, None)
+    assert [event.what for event in events_of(registry_of(home).versions()[1])] == []
 
 
 def test_of_promotions_at_once_one_registers_and_the_others_find_it_done(home: Path, tmp_path: Path) -> None:
@@ -263,3 +283,11 @@ def test_promotion_leaves_the_process_as_it_was(home: Path, tmp_path: Path) -> N
     changed = {name for name, value in os.environ.items() if before.get(name) != value}
     assert not changed & {"MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_ID"}
     assert not mlflow.is_tracking_uri_set()
+
+
+def test_a_version_is_found_by_its_number_or_an_alias_and_others_are_not(home: Path, tmp_path: Path) -> None:
+    registry = registry_of(home)
+    assert (registry.named("1"), registry.named("champion")) == (None, None)
+    promoted(judged_project(tmp_path / "one", home)[0])
+    found = [registry.named(name) for name in ("1", "champion", "2", "0" * 32, "9" * 32, "previous")]
+    assert [version and version.number for version in found] == [1, 1, None, None, None, None]

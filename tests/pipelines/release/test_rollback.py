@@ -210,31 +210,31 @@ def test_a_champion_that_moved_meanwhile_is_not_written_over(
     project: Callable[[int], Paths], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     paths = project(3)
-    monkeypatch.setattr(Registry, "move", lambda self, alias, expected, to: False)
+    monkeypatch.setattr(Registry, "move_champion", lambda self, expected, to: False)
     with pytest.raises(PromotionRefused, match="must not change during a rollback"):
         rolled_back(paths)
     assert held_back(paths) == []
     assert registry_of(paths).aliases()["champion"] == 3
 
 
-@pytest.mark.parametrize("at", ["move", "point"])
+@pytest.mark.parametrize("at", ["move_champion", "point"])
 def test_a_rollback_that_was_cut_off_is_completed_by_the_same_command(
     project: Callable[[int], Paths], monkeypatch: pytest.MonkeyPatch, at: str
 ) -> None:
     paths = project(3)
     with monkeypatch.context() as patch:
 
-        def cut_off(self: Registry, alias: str, *words: Any) -> bool:
-            if at == "move" or alias == "previous":
+        def cut_off(self: Registry, *words: Any) -> bool:
+            if at == "move_champion" or words[0] == "previous":
                 raise KeyboardInterrupt
-            return bool(real(self, alias, *words))
+            return bool(real(self, *words))
 
         real = getattr(Registry, at)
         patch.setattr(Registry, at, cut_off)
         with pytest.raises(KeyboardInterrupt):
             rolled_back(paths)
     assert held_back(paths) == [3]
-    assert promoted(paths).outcome == ("unchanged" if at == "move" else "kept back")
+    assert promoted(paths).outcome == ("unchanged" if at == "move_champion" else "kept back")
     done = rolled_back(paths)
     assert done.version == 2
     aliases = registry_of(paths).aliases()

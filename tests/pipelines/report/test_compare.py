@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from ddpm_core.errors import DataError, ParamsError, TrackingError
+from ddpm_core.errors import DataError, ParamsError, StoreUnreachable, TrackingError
 from pipelines import cli
 from pipelines.paths import Paths
 from pipelines.release.promotion import promote
@@ -87,8 +87,25 @@ def test_versions_aliases_and_run_ids_are_found_in_mlflow(tmp_path: Path, home: 
 def test_a_store_that_does_not_answer_is_told(tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     paths, _ = judged_project(tmp_path / "one", home)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
-    with pytest.raises(TrackingError, match="Start it, or compare two folders"):
+    with pytest.raises(StoreUnreachable, match=r"must answer.*Start it") as told:
         compared("champion", paths.root, paths)
+    assert told.value.exit_code == 75
+
+
+def test_a_damaged_store_is_told_with_what_mends_it(tmp_path: Path, home: Path) -> None:
+    paths, _ = judged_project(tmp_path / "one", home)
+    (home / "mlflow.db").write_bytes(b"no database" * 1000)
+    with pytest.raises(TrackingError, match=r"damaged.*Move it away") as told:
+        compared("champion", paths.root, paths)
+    assert told.value.exit_code == 1
+    assert "Start it" not in str(told.value)
+
+
+def test_a_run_that_does_not_exist_is_a_bad_argument_and_no_fault_of_the_store(tmp_path: Path, home: Path) -> None:
+    paths, _ = judged_project(tmp_path / "one", home)
+    with pytest.raises(ParamsError, match="run not found") as told:
+        compared("f" * 32, paths.root, paths)
+    assert "Start it" not in str(told.value)
 
 
 def test_the_verb_prints_the_table_and_writes_the_page(

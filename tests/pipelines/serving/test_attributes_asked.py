@@ -54,13 +54,13 @@ def test_a_model_without_attributes_is_told_none() -> None:
 
 
 def test_the_command_line_takes_an_attribute_as_a_name_and_classes() -> None:
-    typed = attributes_typed(["colour=red,blue", "size = 10"], "--attribute")
+    typed = attributes_typed(["colour=red,blue", "size = 10"])
     assert conditions_asked("cat", 3, SPEC, "--label", typed) == {
         "label": [0, 0, 0], "colour": [0, 2, 0], "size": [1, 1, 1]
     }  # fmt: skip
     for wrong in (["colour"], ["=red"], ["colour=red", "colour=blue"]):
         with pytest.raises(ParamsError, match="--attribute: must be NAME=CLASS, each name once"):
-            attributes_typed(wrong, "--attribute")
+            attributes_typed(wrong)
     with pytest.raises(ParamsError, match="--attribute colour: must be `cycle`"):
         conditions_asked("cat", 1, SPEC, "--label", {"colour": "pink"}, "--attribute {}")
 

@@ -151,6 +151,18 @@ def test_what_is_unloaded_leaves_memory(bundles: dict[str, Path]) -> None:
     assert service() is None
 
 
+def test_a_model_that_is_unloaded_while_it_is_asked_for_still_answers(
+    bundles: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another thread may unload it after any look at it: the first look decides."""
+    models = opened(bundles, "one")
+    service = service_of(read_bundle(bundles["one"]))
+    looks = iter([service])
+    unloading = property(lambda _model: next(looks, None))
+    monkeypatch.setattr("pipelines.serving.hosted._Model.service", unloading, raising=False)
+    assert asyncio.run(models.get("one")) is service
+
+
 def test_a_switch_of_an_unloaded_model_leaves_it_unloaded(bundles: dict[str, Path]) -> None:
     models = opened(bundles, "one", "forecast", most=1)
     new = read_bundle(bundles["two"])

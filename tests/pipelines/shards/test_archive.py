@@ -1,6 +1,7 @@
 """Shards: what is written is read, and damage is found."""
 
 import itertools
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +28,20 @@ def test_every_picture_comes_back_as_it_went_in(folder: Path) -> None:
         for name, dtype in (("x", np.uint8), ("label", np.int64)):
             assert np.array_equal(read.arrays[name], np.stack([sample.arrays[name] for sample in expected]))
             assert read.arrays[name].dtype == dtype
+
+
+def test_a_split_is_read_with_little_more_memory_than_it_takes_itself(tmp_path: Path) -> None:
+    spec = labelled((1, 64, 64), (-1.0, 1.0), 256, ())
+    many = [Example(f"{n:016x}", {"x": np.full((1, 64, 64), n, np.uint8)}) for n in range(200)]
+    write_shards(tmp_path / "m", spec, {"train": many}, ShardConfig(10, 5, 45))
+    size = sum(sample.arrays["x"].nbytes for sample in many)
+    read_split(tmp_path / "m", "train")  # what it imports is no part of it
+    tracemalloc.start()
+    try:
+        read_split(tmp_path / "m", "train")
+        assert size < tracemalloc.get_traced_memory()[1] < 1.5 * size
+    finally:
+        tracemalloc.stop()
 
 
 def test_the_index_counts_what_is_there(folder: Path) -> None:

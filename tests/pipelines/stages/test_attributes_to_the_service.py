@@ -46,7 +46,7 @@ def _table(root: Path) -> PictureTable:
         csv.writer(file, lineterminator="\n").writerows([("file", "what", "farbe", "n"), *rows])
     return PictureTable(
         kind="picture_table", path="raw", table="bars.csv", picture_column="file", label_column="what", delimiter=",",
-        attributes={"colour": "farbe"}, size=(WIDTH, HEIGHT), channels="rgb", fit="crop", filter="box",
+        attributes={"colour": "farbe"}, resolution=(WIDTH, HEIGHT), channels="rgb", fit="crop", filter="box",
         background=(255, 255, 255), min_side=4, max_megapixels=1.0, max_megabytes=1.0, clusters=None,
     )  # fmt: skip
 

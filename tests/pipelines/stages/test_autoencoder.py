@@ -12,7 +12,7 @@ from ddpm_core.bundle.format import Bundle
 from ddpm_core.diffusion.noise import initial
 from ddpm_core.errors import ParamsError
 from ddpm_core.files import sha256_file
-from ddpm_core.models.vae import VAEConfig
+from ddpm_core.models.vae_config import VAEConfig
 from ddpm_core.objectives.elbo_config import ElboConfig
 from ddpm_core.samplers.config import GuidanceConfig, SampleConfig, named, sampler_kinds
 from pipelines.evaluation.likelihood import held_out_bits
@@ -20,7 +20,8 @@ from pipelines.paths import Paths
 from pipelines.sampling.bundle_sampler import Sampler
 from pipelines.sampling.editing import Editor
 from pipelines.stages import train
-from pipelines.stages.export import export_weights, read_weights
+from pipelines.stages.export import export_weights
+from pipelines.training.weights_file import read_weights
 from tests.support.small_training import HELD, Killed, Recorder, killed_at, params, project
 
 VAE = VAEConfig("vae", 3, 4, (1, 2), 1, 2, 0.0, "each")

@@ -2,13 +2,16 @@
 
 import argparse
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from ddpm_core.errors import DataError, ParamsError
+from ddpm_core.errors import DataError, GateFailed, ParamsError
+from pipelines import cli
 from pipelines.commands import evaluation
 from pipelines.paths import Paths
 from pipelines.stages import evaluate
+from tests.support.imports import ROOT
 from tests.support.measured import (
     MeasuredParams,
 )
@@ -19,10 +22,23 @@ def test_any_bundle_is_measured_in_a_folder_of_its_own_and_as_the_stage_does_it(
     stage = {path.name: path.read_bytes() for path in (bad.metrics, bad.record)}
     out = tmp_path / "theirs"
     args = argparse.Namespace(bundle=str(bad.bundle), out=str(out))
-    assert evaluation.done_otherwise(args, MeasuredParams(), bad)
+    with pytest.raises(GateFailed, match="does not pass the gate"):
+        evaluation.done_otherwise(args, MeasuredParams(), bad)
     assert {name: (out / name).read_bytes() for name in stage} == stage
     assert (out / "samples" / "grid.png").is_file()
     assert {path.name: path.read_bytes() for path in (bad.metrics, bad.record)} == stage
+
+
+@pytest.mark.parametrize(("outcome", "code"), [("pass", 0), ("fail", 3), ("undecided", 3)])
+def test_a_script_can_tell_the_verdict_by_the_exit_code(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], outcome: str, code: int
+) -> None:
+    judged = SimpleNamespace(passed=outcome == "pass", outcome=outcome, table=lambda: f"verdict: {outcome.upper()}")
+    monkeypatch.setattr(evaluate, "measure_bundle", lambda *words: None)
+    monkeypatch.setattr("pipelines.gate.record.judged_in", lambda *words: judged)
+    words = ["evaluate", "--bundle", "b", "--out", str(tmp_path / "out"), "--project", str(ROOT)]
+    assert cli.main(words) == code
+    assert capsys.readouterr().out == f"verdict: {outcome.upper()}\n"
 
 
 @pytest.mark.parametrize(

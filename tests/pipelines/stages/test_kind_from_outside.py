@@ -12,7 +12,7 @@ from fastapi.testclient import TestClient
 from ddpm_core.bundle.export_config import ExportConfig
 from ddpm_core.files import json_bytes
 from ddpm_core.metrics.config import EvaluateConfig
-from ddpm_core.models.mlp import MLPConfig
+from ddpm_core.models.mlp_config import MLPConfig
 from pipelines import kinds
 from pipelines.contract.config import ContractConfig
 from pipelines.kinds.split import SplitConfig

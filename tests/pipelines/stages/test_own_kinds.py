@@ -10,7 +10,8 @@ import pytest
 from ddpm_core.models import ModelConfig
 from ddpm_core.objectives.config import ObjectiveConfig
 from pipelines.parsing import Faults, parse_value
-from pipelines.stages import export, train
+from pipelines.stages import train
+from pipelines.training import weights_file
 from tests.pipelines.stages.own_network import PixelwiseConfig
 from tests.pipelines.stages.own_objective import OneLevelConfig
 from tests.support.small_training import DIFFUSION, HELD, MODEL, Recorder, params, project
@@ -41,9 +42,9 @@ def test_it_trains_and_its_weights_are_read_again(kind: str, tmp_path: Path, mon
     assert float(rows[-1]["held_out_loss"]) < float(rows[0]["held_out_loss"])
     assert tuple(rows[0]) == (*train.COLUMNS, "held_out_loss")
     assert all(row["loss_band_1"] == "" for row in rows) is (kind == "one_level")  # it has no bands
-    monkeypatch.setattr(export, "ModelConfig", NETWORKS)
-    monkeypatch.setattr(export, "ObjectiveConfig", OBJECTIVES)
-    net, about, _, objective = export.read_weights(paths.weights)
+    monkeypatch.setattr(weights_file, "ModelConfig", NETWORKS)
+    monkeypatch.setattr(weights_file, "ObjectiveConfig", OBJECTIVES)
+    net, about, _, objective = weights_file.read_weights(paths.weights)
     assert about[section] == value
     assert {"model": type(net).__name__, "diffusion": objective.kind}[section].lower() == kind
 

@@ -17,7 +17,7 @@ from pipelines.kinds import kind_of, partitioned
 from pipelines.kinds.manifest import HEAD, manifest_digest, part_file, read_manifest, read_partition
 from pipelines.kinds.pictures.rows import partition
 from pipelines.kinds.pictures.rows.decode import decode_png
-from pipelines.kinds.pictures.rows.rules import Found
+from pipelines.kinds.pictures.rows.rules import SourcePicture
 from pipelines.kinds.prepared import Accepted
 from pipelines.kinds.quarantine import Rejected
 from pipelines.kinds.series import Series
@@ -43,7 +43,7 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     names: list[str] = []
     whole = partition.outcome_of
 
-    def noted(found: Found, *rest: Any) -> Accepted | Rejected:
+    def noted(found: SourcePicture, *rest: Any) -> Accepted | Rejected:
         names.append(found.name)
         return whole(found, *rest)
 
@@ -272,7 +272,7 @@ def test_rules_that_change_make_all_anew(tmp_path: Path, decoded: list[str]) -> 
     project = project_of(tmp_path, files())
     project.prepare()
     decoded.clear()
-    project.source = replace(project.source, size=6)
+    project.source = replace(project.source, resolution=6)
     assert project.prepare().spec.shape == (3, 6, 6)
     assert len(decoded) == 2 * EACH
 
@@ -347,12 +347,12 @@ def test_rows_are_read_by_place_and_by_slice(tmp_path: Path) -> None:
 
 def test_a_kind_without_partitions_says_so() -> None:
     assert isinstance(kind_of("series"), Series)
-    with pytest.raises(ParamsError, match=r"partition\.size: must be null for kind series"):
+    with pytest.raises(ParamsError, match=r"partition\.pictures: must be null for kind series"):
         kind_of("series").partition_plan(None, None, Path(), 10)
 
 
 def test_clusters_are_of_all_pictures_so_partitions_refuse_them(tmp_path: Path) -> None:
     project = project_of(tmp_path, files())
     project.source = replace(project.source, labels="none", clusters=4)
-    with pytest.raises(ParamsError, match=r"source\.clusters: must be null .* \(partition\.size: 10\), got 4"):
+    with pytest.raises(ParamsError, match=r"source\.clusters: must be null .* \(partition\.pictures: 10\), got 4"):
         project.prepare()

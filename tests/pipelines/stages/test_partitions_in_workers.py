@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.kinds.manifest import read_manifest
-from pipelines.kinds.pictures.rows.rules import File, Found, Listing
+from pipelines.kinds.pictures.rows.rules import File, Listing, SourcePicture
 from pipelines.stages import prepare
 from tests.support.partitioned import described, files, project_of
 
@@ -40,10 +40,10 @@ class DeadlySource:
         found = [self._deadly(each) if each.name == "a/0003.png" else each for each in listing.found]
         return Listing(found, listing.classes, listing.ignored)
 
-    def _deadly(self, found: Found) -> Found:
+    def _deadly(self, found: SourcePicture) -> SourcePicture:
         assert isinstance(found.content, File)
         content = Deadly(found.content.path, found.content.within)
-        return Found(found.name, found.class_name, content, found.split)
+        return SourcePicture(found.name, found.class_name, content, found.split)
 
 
 def test_a_picture_that_kills_its_worker_costs_itself_alone(tmp_path: Path) -> None:

@@ -183,7 +183,7 @@ def test_every_name_can_be_written_down(tmp_path: Path) -> None:
 def test_size_channels_and_fit_are_those_asked_for(tmp_path: Path) -> None:
     write(tmp_path / "raw", GOOD)
     project = Project(tmp_path)
-    project.source = replace(project.source, size=5, channels="grey", fit="pad")
+    project.source = replace(project.source, resolution=5, channels="grey", fit="pad")
     manifest = project.prepare()
     assert manifest.spec.shape == (1, 5, 5)
     assert {(row.width, row.height, row.mode) for row in manifest.rows} == {(5, 5, "L")}

@@ -85,7 +85,7 @@ def test_curves_hold_a_row_a_window_and_no_time(trained: tuple[Paths, Recorder])
 
 def test_the_tracker_hears_numbers_pictures_and_where_they_come_from(trained: tuple[Paths, Recorder]) -> None:
     recorder = trained[1]
-    assert {"loss", "grad_norm", "lr", "images_per_second", "data_wait", "epoch", "memory_mb"} <= set(
+    assert {"loss", "grad_norm", "lr", "items_per_second", "data_wait", "epoch", "memory_mb"} <= set(
         recorder.metrics[5]
     )
     assert 10 < recorder.metrics[5]["memory_mb"] < 100_000

@@ -40,7 +40,7 @@ def _folder(root: Path) -> ImageFolder:
         place.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(pixels, "RGBA").save(place)
     return ImageFolder(
-        kind="image_folder", path="raw", labels="folders", size=8, channels="rgba", fit="crop", filter="box",
+        kind="image_folder", path="raw", labels="folders", resolution=8, channels="rgba", fit="crop", filter="box",
         background=GROUND, min_side=4, max_megapixels=1.0, max_megabytes=1.0, clusters=None,
     )  # fmt: skip
 

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from pipelines.tracking.journal import Journal, RunGone, StoreDown, locked, ship, ship_left_behind, waiting
+from pipelines.runtime.locks import locked
+from pipelines.tracking.journal import Journal, RunGone, StoreDown, ship, ship_left_behind, waiting
 
 HEADER = {"event": "open", "by": "key", "value": "k", "tags": {}, "time": 1}
 

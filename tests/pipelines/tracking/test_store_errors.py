@@ -8,8 +8,8 @@ from mlflow.exceptions import MlflowException, RestException
 from requests.exceptions import ConnectionError as NoConnection
 
 from ddpm_core.errors import StoreUnreachable, TrackingError
-from pipelines.release.store_access import store_must_answer
 from pipelines.tracking.mlflow_errors import store_errors
+from pipelines.tracking.store_access import store_must_answer
 
 SERVER = "http://127.0.0.1:9"
 

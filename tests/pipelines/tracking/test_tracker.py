@@ -150,8 +150,9 @@ def test_a_store_that_never_answers_is_waited_for_a_bounded_time(
 
 
 def test_a_journal_whose_sender_is_slow_is_not_taken_over_by_the_next_one(
-    home: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    paths, _ = judged_project(tmp_path / "project", home)
     slow, done = threading.Event(), connect(home)
     monkeypatch.setattr(tracking, "_CLOSE_LIMIT_S", 0.3)
 
@@ -160,19 +161,17 @@ def test_a_journal_whose_sender_is_slow_is_not_taken_over_by_the_next_one(
         return done
 
     monkeypatch.setattr(tracking, "connect", connects_late)
-    tracker = open_tracker(True, home)
-    for step in (1, 2):
-        with tracker.run_of(WEIGHTS) as run:
-            run.log_metrics({"loss": 0.5}, step)
-    first = waiting(home / "spool")
-    assert len(first) == 2
+    open_tracker(True, home).publish(paths, FewParams(), "evaluate")
+    assert len(waiting(home / "spool")) == 2  # of stage train and of stage evaluate
     assert ship_left_behind(home / "spool", done) == 0  # both belong to senders that live
     slow.set()
     until = time.monotonic() + 20
     while waiting(home / "spool") and time.monotonic() < until:
         threading.Event().wait(0.05)
     assert waiting(home / "spool") == []
-    assert history(home, only_run(home), "loss") == [(1, 0.5), (2, 0.5)]
+    found = only_run(home)
+    assert history(home, found, "loss") == [(10, 0.5), (20, 0.25)]
+    assert history(home, found, "evaluate/n") == [(0, 100.0)]
 
 
 def test_a_restored_run_has_params_curves_metrics_and_pictures(home: Path, tmp_path: Path) -> None:
@@ -214,12 +213,14 @@ def test_publishing_adds_to_the_run_that_trained_the_weights(home: Path, tmp_pat
     assert only_run(home).data.metrics["evaluate/n"] == 200
 
 
-def test_run_of_gives_the_run_of_those_weights(home: Path) -> None:
+def test_the_stages_of_weights_that_no_run_trained_share_one_run(home: Path, tmp_path: Path) -> None:
+    paths, _ = judged_project(tmp_path / "project", home)
     tracker = open_tracker(True, home)
-    for note in ("one", "two"):
-        with tracker.run_of(WEIGHTS) as run:
-            run.set_tags({"note": note})
-    assert only_run(home).data.tags["note"] == "two"
+    for stage in ("evaluate", "gate"):
+        tracker.publish(paths, FewParams(), stage)
+    found = only_run(home)
+    assert (found.data.tags["restored"], found.data.tags["gate"]) == ("true", "pass")
+    assert history(home, found, "evaluate/n") == [(0, 100.0)]
 
 
 def test_the_run_of_weights_is_one_that_has_finished(home: Path) -> None:
@@ -247,9 +248,6 @@ def test_publishing_into_a_dead_store_stops_no_stage(
 def test_weights_are_known_from_the_bundle_where_they_were_not_fetched(tmp_path: Path) -> None:
     paths, _ = judged_project(tmp_path / "project", tmp_path / "home")
     assert outputs.weights_digest(paths) == sha256_file(paths.weights)
-    paths.weights.write_bytes(b"short")
-    with pytest.raises(DataError, match="must be a safetensors file"):
-        outputs.weights_metadata(paths.weights)
     paths.weights.unlink()
     described = paths.bundle / "bundle.json"
     described.write_text(json.dumps({"provenance": {"weights_sha256": "0" * 64}}))

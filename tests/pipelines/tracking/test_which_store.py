@@ -15,13 +15,12 @@ def test_tracking_turned_off_does_nothing_and_says_so_when_it_is_needed(tmp_path
     paths, _ = judged_project(tmp_path / "project", tmp_path / "home")
     tracker = open_tracker(False, paths.home)
     assert isinstance(tracker, NullTracker)
-    with tracker.training_run(KEY, {}, {}) as run, tracker.run_of(WEIGHTS) as other:
-        for each in (run, other):
-            each.log_metrics({"loss": 1.0}, 1)
-            each.log_params({})
-            each.set_tags({})
-            each.log_file(paths.metrics, "x")
-            each.finished(WEIGHTS)
+    with tracker.training_run(KEY, {}, {}) as run:
+        run.log_metrics({"loss": 1.0}, 1)
+        run.log_params({})
+        run.set_tags({})
+        run.log_file(paths.metrics, "x")
+        run.finished(WEIGHTS)
     tracker.publish(paths, FewParams(), "gate")
     assert list(paths.home.iterdir()) == []
     for needs_a_store in (tracker.store, lambda: tracker.restore(paths)):

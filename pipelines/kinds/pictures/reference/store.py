@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ddpm_core.files import npz_bytes
 from ddpm_core.metrics.frechet import Gaussian, RealFeatures
 from ddpm_core.metrics.labels import Labels, Rows, even_order, rows_like
 from pipelines.evaluation.reference import Reference
@@ -61,6 +62,4 @@ def features_file(
         "test_logits": test_logits,
         **{f"{_CONTROL}{name}": features for name, features in controls.items()},
     }
-    stream = io.BytesIO()
-    np.savez(stream, **arrays)
-    return stream.getvalue()
+    return npz_bytes(arrays)

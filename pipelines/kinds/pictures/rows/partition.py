@@ -12,7 +12,7 @@ from pipelines.kinds.partitioned import PartitionPlan, write_partition
 from pipelines.kinds.pictures.rows.likeness import first_alike
 from pipelines.kinds.pictures.rows.prepare import bytes_of, outcome_of, outcomes_of
 from pipelines.kinds.pictures.rows.row import PictureRow
-from pipelines.kinds.pictures.rows.rules import Found, Rules
+from pipelines.kinds.pictures.rows.rules import Rules, SourcePicture
 from pipelines.kinds.prepared import Accepted
 from pipelines.kinds.quarantine import Rejected
 from pipelines.kinds.split import PictureSplit
@@ -32,7 +32,7 @@ def partition_plan(source: "SourceConfig", split: PictureSplit, root: Path, mean
     rules, listing = source.rules(), source.listing(root)
     if rules.clusters is not None:
         raise ParamsError(
-            f"source.clusters: must be null where data are prepared in partitions (partition.size: {mean}), got "
+            f"source.clusters: must be null where data are prepared in partitions (partition.pictures: {mean}), got "
             f"{rules.clusters}; clusters are of all pictures together"
         )
     found = _classes_together(listing.found)
@@ -63,7 +63,7 @@ class PicturePartition:
     alone: bool
     code: str
 
-    def __call__(self, pictures: Sequence[Found]) -> str:
+    def __call__(self, pictures: Sequence[SourcePicture]) -> str:
         seen = [self._seen(found) for found in pictures]
         key = self._key(pictures, seen)
         key = f"{key}-alone" if self.alone else key  # of what a worker died on: the next run tries it again
@@ -72,7 +72,7 @@ class PicturePartition:
                 write_partition(folder, self._unchanged(pictures, seen), PictureRow, ".png", self.attributes)
         return key
 
-    def _unchanged(self, pictures: Sequence[Found], seen: Sequence[Seen]) -> Iterator[Accepted | Rejected]:
+    def _unchanged(self, pictures: Sequence[SourcePicture], seen: Sequence[Seen]) -> Iterator[Accepted | Rejected]:
         """What becomes of each picture, if its bytes are still those that the key was made of. A disk that failed once
         would else be remembered for ever."""
         for outcome, (before, _) in zip(self._outcomes(pictures), seen, strict=True):
@@ -81,18 +81,18 @@ class PicturePartition:
                 raise DataError(f"source.path: {outcome.name} changed while it was read; run prepare again")
             yield outcome
 
-    def _outcomes(self, pictures: Sequence[Found]) -> Iterable[Accepted | Rejected]:
+    def _outcomes(self, pictures: Sequence[SourcePicture]) -> Iterable[Accepted | Rejected]:
         if self.alone:
             return outcomes_of(pictures, self.rules, self.labelled, workers=1)
         return (outcome_of(found, self.rules, self.labelled) for found in pictures)
 
-    def _seen(self, found: Found) -> Seen:
+    def _seen(self, found: SourcePicture) -> Seen:
         try:
             return sha256_bytes(bytes_of(found.content, self.rules)), ""
         except DataError as error:
             return None, str(error)
 
-    def _key(self, pictures: Sequence[Found], seen: Sequence[Seen]) -> str:
+    def _key(self, pictures: Sequence[SourcePicture], seen: Sequence[Seen]) -> str:
         described = [
             (found.name, found.class_name, found.split, dict(found.told), getattr(found.content, "shape", None), *each)
             for found, each in zip(pictures, seen, strict=True)
@@ -100,7 +100,7 @@ class PicturePartition:
         return sha256_bytes(json_bytes([self.code, repr(self.rules), self.labelled, self.attributes, described]))
 
 
-def _classes_together(found: Sequence[Found]) -> Sequence[Found]:
+def _classes_together(found: Sequence[SourcePicture]) -> Sequence[SourcePicture]:
     """By the place in their class, where names begin with the class: else a partition would hold one class alone."""
     labelled = [picture for picture in found if picture.class_name is not None]
     if labelled and all(_place_in_class(picture) != picture.name for picture in labelled):
@@ -108,7 +108,7 @@ def _classes_together(found: Sequence[Found]) -> Sequence[Found]:
     return found
 
 
-def _place_in_class(picture: Found) -> str:
+def _place_in_class(picture: SourcePicture) -> str:
     """`2026-11/1.png` of `cat/2026-11/1.png`, and of `train/cat/2026-11/1.png`."""
     if picture.class_name is None:
         return picture.name

@@ -21,7 +21,7 @@ from pipelines.kinds.pictures.rows.decode import (
 )
 from pipelines.kinds.pictures.rows.likeness import fingerprint, near_duplicates
 from pipelines.kinds.pictures.rows.row import PictureRow
-from pipelines.kinds.pictures.rows.rules import MODES, File, Found, Member, Pixels, Rules
+from pipelines.kinds.pictures.rows.rules import MODES, File, Member, Pixels, Rules, SourcePicture
 from pipelines.kinds.prepared import Accepted, Prepared, assemble, no_groups
 from pipelines.kinds.quarantine import Rejected
 from pipelines.kinds.split import PictureSplit
@@ -63,7 +63,9 @@ def prepare(source: "SourceConfig", split: PictureSplit, folder: Path, root: Pat
     return replace(prepared, manifest=replace(prepared.manifest, rows=rows))
 
 
-def outcomes_of(pictures: Sequence[Found], rules: Rules, labelled: bool, workers: int) -> Iterator[Accepted | Rejected]:
+def outcomes_of(
+    pictures: Sequence[SourcePicture], rules: Rules, labelled: bool, workers: int
+) -> Iterator[Accepted | Rejected]:
     """What becomes of each picture, in order. Files are decoded in processes of their own."""
     work = partial(outcome_of, rules=rules, labelled=labelled)
     if all(isinstance(found.content, Pixels) for found in pictures):
@@ -74,7 +76,7 @@ def outcomes_of(pictures: Sequence[Found], rules: Rules, labelled: bool, workers
         yield Rejected(found.name, "the process that decoded it died") if isinstance(outcome, Died) else outcome
 
 
-def outcome_of(found: Found, rules: Rules, labelled: bool) -> Accepted | Rejected:
+def outcome_of(found: SourcePicture, rules: Rules, labelled: bool) -> Accepted | Rejected:
     """What becomes of one picture, decoded in this process."""
     data: bytes | None = None
     try:
@@ -95,7 +97,9 @@ def bytes_of(content: Pixels | File | Member, rules: Rules) -> bytes:
     return content.data if isinstance(content, Pixels) else content.read(rules.max_bytes)
 
 
-def _accepted(found: Found, pixels: NDArray[np.uint8], sides: tuple[int, int], data: bytes, rules: Rules) -> Accepted:
+def _accepted(
+    found: SourcePicture, pixels: NDArray[np.uint8], sides: tuple[int, int], data: bytes, rules: Rules
+) -> Accepted:
     seen = pixels
     spread = pixels.astype(np.float64).std()
     if rules.channels == "rgba":  # the mean is of what is seen, and flat is what is flat in each channel

@@ -80,7 +80,7 @@ class File:
             raise DataError("not a regular file")
         size = self.path.stat().st_size
         if size > limit:
-            raise DataError(_too_large(size, limit))
+            raise DataError(too_large(size, limit))
         try:
             return self.path.read_bytes()
         except OSError as error:
@@ -105,14 +105,14 @@ class Member:
         if member.flag_bits & 1:
             raise DataError("encrypted inside its zip")
         if member.file_size > limit:
-            raise DataError(_too_large(member.file_size, limit))
+            raise DataError(too_large(member.file_size, limit))
         try:
             with archive.open(member) as file:
                 data = file.read(limit + 1)
         except _ZIP_ERRORS as error:
             raise DataError(f"damaged inside its zip: {error}") from error
         if len(data) > limit:
-            raise DataError(_too_large(len(data), limit))
+            raise DataError(too_large(len(data), limit))
         return data
 
 
@@ -134,12 +134,12 @@ def _opened(path: Path, changed: int) -> zipfile.ZipFile:
     return zipfile.ZipFile(path)
 
 
-def _too_large(size: int, limit: int) -> str:
+def too_large(size: int, limit: int) -> str:
     return f"{size} bytes, more than the {limit} that max_megabytes allows"
 
 
 @dataclass(frozen=True)
-class Found:
+class SourcePicture:
     """One picture as its source found it."""
 
     name: str
@@ -153,7 +153,7 @@ class Found:
 class Listing:
     """Everything that a source found, in an order that is always the same, and what it left out by rule."""
 
-    found: Sequence[Found]
+    found: Sequence[SourcePicture]
     classes: tuple[str, ...]
     ignored: int
     empty: tuple[str, ...] = ()  # class folders without a picture; they are no classes
@@ -173,7 +173,7 @@ def is_ignored(parts: Sequence[str]) -> bool:
 _LITTER = {"thumbs.db", "desktop.ini"}
 
 
-def first_of_each_class(found: Iterator[Found], limit: int | None) -> list[Found]:
+def first_of_each_class(found: Iterator[SourcePicture], limit: int | None) -> list[SourcePicture]:
     """At most `limit` pictures of a class (and of a split, where the source has splits), the first; None takes all."""
     if limit is None:
         return list(found)

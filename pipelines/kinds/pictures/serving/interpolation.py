@@ -6,7 +6,8 @@ from pydantic import ConfigDict, Field
 
 from ddpm_core.spec import DataSpec
 from pipelines.serving.base.labels import conditions_asked
-from pipelines.serving.base.request import MOST_SAMPLES, MOST_SEED, Asked, Label, Name, Request
+from pipelines.serving.base.limits import MOST_SAMPLES
+from pipelines.serving.base.request import MOST_SEED, Label, Name, Request, RequestConditions
 
 
 class InterpolationRequest(Request):
@@ -35,5 +36,5 @@ class InterpolationRequest(Request):
         """How far each picture is on the way."""
         return [i / (self.count - 1) for i in range(self.count)]
 
-    def asked_of(self, spec: DataSpec) -> Asked:
-        return Asked(self.seeds, conditions_asked(self.label, self.count, spec, "label", self.attributes))
+    def asked_of(self, spec: DataSpec) -> RequestConditions:
+        return RequestConditions(self.seeds, conditions_asked(self.label, self.count, spec, "label", self.attributes))

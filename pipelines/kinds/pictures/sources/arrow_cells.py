@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from ddpm_core.errors import DataError
-from pipelines.kinds.pictures.rows.rules import File
-from pipelines.kinds.pictures.sources.contents import Stamp, label_text, named_file, stamp_of, too_large
+from pipelines.kinds.pictures.rows.rules import File, too_large
+from pipelines.kinds.pictures.sources.contents import Stamp, label_text, named_file, stamp_of
 
 PARQUET = (".parquet", ".pq")
 _BATCH = 16  # rows with pictures in memory

@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ddpm_core.errors import DataError
-from pipelines.kinds.pictures.rows.rules import File, Found, Listing
+from pipelines.kinds.pictures.rows.rules import File, Listing, SourcePicture, too_large
 from pipelines.kinds.quarantine import shown_name
 
 Stamp = tuple[int, int]  # time of the last change in nanoseconds, and size
@@ -17,10 +17,6 @@ def stamp_of(path: Path) -> Stamp:
     """What tells one version of a file from the next."""
     state = path.stat()
     return state.st_mtime_ns, state.st_size
-
-
-def too_large(size: int, limit: int) -> str:
-    return f"{size} bytes, more than the {limit} that max_megabytes allows"
 
 
 @dataclass(frozen=True)
@@ -89,7 +85,7 @@ def label_text(value: Any) -> str | None:
 
 
 def listing_of(
-    found: Sequence[Found],
+    found: Sequence[SourcePicture],
     names: Sequence[str] | None = None,
     ignored: int = 0,
     attributes: Mapping[str, Sequence[str] | None] | None = None,

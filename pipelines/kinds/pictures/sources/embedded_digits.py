@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ddpm_core.checks import Checks, Config, at_least_1
 from ddpm_core.errors import DataError
 from pipelines.kinds.facts import SourceFacts
-from pipelines.kinds.pictures.rows.rules import Found, Listing, Pixels, Rules, first_of_each_class
+from pipelines.kinds.pictures.rows.rules import Listing, Pixels, Rules, SourcePicture, first_of_each_class
 
 _SIDE = 28
 _CSV = Path("data", "data", "mnist_5k.csv.gz")
@@ -27,14 +27,14 @@ class EmbeddedDigits(Config):
 
     kind: Literal["embedded_digits"]
     path: str
-    size: int
+    resolution: int
     pictures_per_class: int
 
-    __checks__: ClassVar[Checks] = {"size": at_least_1, "pictures_per_class": at_least_1}
+    __checks__: ClassVar[Checks] = {"resolution": at_least_1, "pictures_per_class": at_least_1}
 
     def rules(self) -> Rules:
         return Rules(
-            size=(self.size, self.size),
+            size=(self.resolution, self.resolution),
             channels="grey",
             fit="stretch",
             filter="lanczos",
@@ -60,9 +60,9 @@ class EmbeddedDigits(Config):
         return Listing(found=found, classes=tuple(str(digit) for digit in range(10)), ignored=0)
 
 
-def _found(digits: NDArray[np.uint8], labels: NDArray[np.uint8]) -> Iterator[Found]:
+def _found(digits: NDArray[np.uint8], labels: NDArray[np.uint8]) -> Iterator[SourcePicture]:
     for number, (digit, label) in enumerate(zip(digits, labels, strict=True)):
-        yield Found(f"digit {number:04d}", str(label), Pixels.of(digit), None)
+        yield SourcePicture(f"digit {number:04d}", str(label), Pixels.of(digit), None)
 
 
 def _read(record_path: Path) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:

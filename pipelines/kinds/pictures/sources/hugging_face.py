@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Literal
 from ddpm_core.checks import Checks
 from ddpm_core.errors import DataError
 from pipelines.kinds.facts import SourceFacts, name_of
-from pipelines.kinds.pictures.rows.rules import File, Found, Listing, is_ignored, lies_within
+from pipelines.kinds.pictures.rows.rules import File, Listing, SourcePicture, is_ignored, lies_within
 from pipelines.kinds.pictures.sources.arrow_cells import (
     PARQUET,
     ArrowCell,
@@ -63,7 +63,7 @@ class HuggingFace(PictureRules):
 
     def listing(self, root: Path) -> Listing:
         place = root / self.path
-        found: list[Found] = []
+        found: list[SourcePicture] = []
         names: Names = {}
         for path in files_of(place):
             file = opened(path)
@@ -93,7 +93,7 @@ class HuggingFace(PictureRules):
             names[column] = _names_in(file, column, key)
         return names
 
-    def _rows(self, file: ArrowFile, place: Path, names: Names) -> Iterator[Found]:
+    def _rows(self, file: ArrowFile, place: Path, names: Names) -> Iterator[SourcePicture]:
         within, stamp, shown = os.path.realpath(place), stamp_of(file.path), file.path.relative_to(place).as_posix()
         split = _split_of(file.path) if self.split == "official" else None
         if self.split == "official" and split is None:
@@ -110,7 +110,7 @@ class HuggingFace(PictureRules):
                 class_name, told = self._told(cells, names)
             except DataError as error:
                 content = Refused.because(str(error))
-            yield Found(f"{shown_name(shown)}:{row + 1}", class_name, content, split, told)
+            yield SourcePicture(f"{shown_name(shown)}:{row + 1}", class_name, content, split, told)
 
     def _told(self, cells: Mapping[str, Any], names: Names) -> tuple[str | None, Mapping[str, str]]:
         """The class and the attributes of a row; DataError where they cannot be had."""

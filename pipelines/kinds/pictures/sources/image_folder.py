@@ -11,7 +11,7 @@ from typing import ClassVar, Literal
 from ddpm_core.checks import Checks
 from ddpm_core.errors import DataError
 from pipelines.kinds.facts import SourceFacts, name_of
-from pipelines.kinds.pictures.rows.rules import File, Found, Listing, Member, is_ignored, lies_within
+from pipelines.kinds.pictures.rows.rules import File, Listing, Member, SourcePicture, is_ignored, lies_within
 from pipelines.kinds.pictures.sources.picture_rules import PictureRules
 from pipelines.kinds.pictures.sources.tar_files import ENDINGS, is_tar, read_tar
 from pipelines.kinds.quarantine import shown_name
@@ -61,11 +61,11 @@ class ImageFolder(PictureRules):
         empty = {shown_name(name) for name in folders if labelled and not is_ignored((name,))} - classes
         return Listing(found, tuple(sorted(classes)), len(entries) - len(kept), tuple(sorted(empty)))
 
-    def _found(self, parts: tuple[str, ...], content: File | Member) -> Found:
+    def _found(self, parts: tuple[str, ...], content: File | Member) -> SourcePicture:
         depth = {"none": None, "folders": 0, "split_folders": 1}[self.labels]  # at which the class stands
         side = SIDES.get(parts[0].lower()) if depth == 1 and len(parts) > 1 else None
         labelled = depth is not None and len(parts) > depth + 1 and (depth == 0 or side is not None)
-        return Found(
+        return SourcePicture(
             name=shown_name("/".join(parts)),
             class_name=shown_name(parts[depth]) if labelled and depth is not None else None,
             content=content,

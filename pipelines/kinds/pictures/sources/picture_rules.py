@@ -12,16 +12,16 @@ text: Check = (lambda v: bool(v.strip()), "not empty")
 text_or_none: Check = (lambda v: v is None or bool(v.strip()), "null or not empty")
 
 
-def sides(size: int | tuple[int, int]) -> tuple[int, int]:
+def sides(resolution: int | tuple[int, int]) -> tuple[int, int]:
     """Width and height."""
-    return (size, size) if isinstance(size, int) else size
+    return (resolution, resolution) if isinstance(resolution, int) else resolution
 
 
 @dataclass(frozen=True)
 class PictureRules(Config):
     """Size, colour and limits, as in image_folder."""
 
-    size: int | tuple[int, int]
+    resolution: int | tuple[int, int]
     channels: Channels
     fit: Fit
     filter: Filter
@@ -32,7 +32,7 @@ class PictureRules(Config):
     clusters: int | None
 
     __checks__: ClassVar[Checks] = {
-        "size": (lambda v: min(sides(v)) >= 1, "at least 1, or [width, height] of at least 1 each"),
+        "resolution": (lambda v: min(sides(v)) >= 1, "at least 1, or [width, height] of at least 1 each"),
         "background": (lambda v: all(0 <= level <= 255 for level in v), "three levels of 0 to 255 (red, green, blue)"),
         "min_side": at_least_1,
         "max_megapixels": positive,
@@ -42,7 +42,7 @@ class PictureRules(Config):
 
     def rules(self) -> Rules:
         return Rules(
-            size=sides(self.size),
+            size=sides(self.resolution),
             channels=self.channels,
             fit=self.fit,
             filter=self.filter,

@@ -11,7 +11,7 @@ from ddpm_core.checks import Checks
 from ddpm_core.errors import DataError
 from pipelines.kinds.csv_cells import cells_of
 from pipelines.kinds.facts import SourceFacts, name_of
-from pipelines.kinds.pictures.rows.rules import File, Found, Listing, lies_within
+from pipelines.kinds.pictures.rows.rules import File, Listing, SourcePicture, lies_within
 from pipelines.kinds.pictures.sources.arrow_cells import (
     PARQUET,
     ArrowCell,
@@ -84,7 +84,7 @@ class PictureTable(PictureRules):
         place, within = self._place(root), os.path.realpath(root / self.path)
         rows = self._parquet(place, within) if place.suffix.lower() in PARQUET else self._text(place, within)
         found = [
-            Found(f"{place.name}:{number}", label, content, None, told)
+            SourcePicture(f"{place.name}:{number}", label, content, None, told)
             for number, (content, label, told) in enumerate(rows, 1)
         ]
         if not found:

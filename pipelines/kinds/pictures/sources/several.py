@@ -10,7 +10,7 @@ from typing import ClassVar, Literal
 from ddpm_core.checks import Checks, Config
 from ddpm_core.errors import DataError, ParamsError
 from pipelines.kinds.facts import SourceFacts, name_of
-from pipelines.kinds.pictures.rows.rules import Found, Listing, Rules
+from pipelines.kinds.pictures.rows.rules import Listing, Rules, SourcePicture
 from pipelines.kinds.pictures.sources.contents import Refused, listing_of
 from pipelines.kinds.pictures.sources.embedded_digits import EmbeddedDigits
 from pipelines.kinds.pictures.sources.hugging_face import HuggingFace
@@ -116,7 +116,7 @@ class Several(Config):
         wanted = {name for name in empty if self.classes.keep is None or name in self.classes.keep}
         return replace(whole, empty=tuple(sorted(wanted - set(whole.classes))))
 
-    def _found(self, listings: list[Listing], dropped: bool, left_out: "Counter[str]") -> Iterator[Found]:
+    def _found(self, listings: list[Listing], dropped: bool, left_out: "Counter[str]") -> Iterator[SourcePicture]:
         keep = self.classes.keep
         for source, listing in zip(self.sources, listings, strict=True):
             start = "" if PurePosixPath(source.path) == PurePosixPath() else f"{PurePosixPath(source.path)}/"

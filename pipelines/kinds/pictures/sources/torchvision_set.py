@@ -10,7 +10,7 @@ import numpy as np
 from ddpm_core.checks import Checks, Config, at_least_1
 from ddpm_core.errors import DataError, Unreachable
 from pipelines.kinds.facts import SourceFacts, name_of
-from pipelines.kinds.pictures.rows.rules import Found, Listing, Pixels, Rules, first_of_each_class
+from pipelines.kinds.pictures.rows.rules import Listing, Pixels, Rules, SourcePicture, first_of_each_class
 from pipelines.kinds.split import SplitName
 
 if TYPE_CHECKING:
@@ -30,19 +30,19 @@ class Torchvision(Config):
     name: Literal["CIFAR10", "MNIST", "FashionMNIST"]
     download: bool
     split: Literal["official", "digest"]
-    size: int
+    resolution: int
     pictures_per_class: int | None
 
     __checks__: ClassVar[Checks] = {
         "path": (lambda v: bool(v.strip()), "the folder that torchvision calls root"),
-        "size": at_least_1,
+        "resolution": at_least_1,
         "pictures_per_class": (lambda v: v is None or v >= 1, "at least 1, or null for all"),
     }
 
     def rules(self) -> Rules:
         side = _SIDES[self.name]
         return Rules(
-            size=(self.size, self.size),
+            size=(self.resolution, self.resolution),
             channels="rgb" if self.name == "CIFAR10" else "grey",
             fit="stretch",
             filter="lanczos",
@@ -57,7 +57,8 @@ class Torchvision(Config):
             model_name=name_of(self.name, otherwise="pictures"),
             title=f"{self.name} by diffusion",
             data_licence=_LICENCES.get(self.name),
-            limits=f"It knows the pictures of {self.name}, at {self.size} x {self.size} pixels, and nothing else.",
+            limits=f"It knows the pictures of {self.name}, at {self.resolution} x {self.resolution} pixels, and "
+            "nothing else.",
         )
 
     def listing(self, root: Path) -> Listing:
@@ -83,13 +84,13 @@ class Torchvision(Config):
                 f"{' '.join(str(error).split())}; {mend}"
             ) from error
 
-    def _found(self, parts: "dict[str, CIFAR10 | MNIST]") -> Iterator[Found]:
+    def _found(self, parts: "dict[str, CIFAR10 | MNIST]") -> Iterator[SourcePicture]:
         names: tuple[SplitName, SplitName] = ("train", "test")
         for split in names:
             part = parts[split]
             images, labels = np.asarray(part.data, dtype=np.uint8), np.asarray(part.targets)
             for number, (image, label) in enumerate(zip(images, labels, strict=True)):
-                yield Found(
+                yield SourcePicture(
                     name=f"{self.name} {split} {number:05d}",
                     class_name=part.classes[int(label)],
                     content=Pixels.of(image),

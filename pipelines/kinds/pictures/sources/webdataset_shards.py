@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Literal
 from ddpm_core.checks import Checks
 from ddpm_core.errors import DataError
 from pipelines.kinds.facts import SourceFacts, name_of
-from pipelines.kinds.pictures.rows.rules import Found, Listing, is_ignored, lies_within
+from pipelines.kinds.pictures.rows.rules import Listing, SourcePicture, is_ignored, lies_within
 from pipelines.kinds.pictures.sources.attributes import columns_by_name, told_in
 from pipelines.kinds.pictures.sources.contents import Refused, Slice, label_text, listing_of
 from pipelines.kinds.pictures.sources.image_folder import without_ending
@@ -51,7 +51,7 @@ class WebDataset(PictureRules):
 
     def listing(self, root: Path) -> Listing:
         place = root / self.path
-        found: list[Found] = []
+        found: list[SourcePicture] = []
         ignored = 0
         for path in shards_of(place):
             files = [entry for entry in read_tar(path, root) if entry.content is not None]
@@ -63,12 +63,12 @@ class WebDataset(PictureRules):
             raise DataError(f"source.path: {place} must hold samples with pictures, but there is none")
         return listing_of(found, ignored=ignored, attributes=dict.fromkeys(self.attributes))
 
-    def _sample(self, shard: str, members: Sequence[TarEntry]) -> Iterator[Found]:
+    def _sample(self, shard: str, members: Sequence[TarEntry]) -> Iterator[SourcePicture]:
         """One picture, or a line for each member that says why not."""
         pictures = [entry for entry in members if _field(entry.parts).rpartition(".")[2] in PICTURES]
 
-        def refused(entry: TarEntry, reason: str) -> Found:
-            return Found(_name(shard, entry), None, Refused.because(reason), None)
+        def refused(entry: TarEntry, reason: str) -> SourcePicture:
+            return SourcePicture(_name(shard, entry), None, Refused.because(reason), None)
 
         if not pictures:
             yield refused(members[0], "a sample without a picture")
@@ -84,7 +84,9 @@ class WebDataset(PictureRules):
             except DataError as error:
                 yield refused(pictures[0], str(error))
                 return
-        yield Found(_name(shard, pictures[0]), label, pictures[0].content or Refused.because("a folder"), None, told)
+        yield SourcePicture(
+            _name(shard, pictures[0]), label, pictures[0].content or Refused.because("a folder"), None, told
+        )
 
     def _told(self, members: Sequence[TarEntry]) -> tuple[str, Mapping[str, str]]:
         """The label and the attributes."""

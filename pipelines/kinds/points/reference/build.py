@@ -1,10 +1,8 @@
 """What stage reference makes for points: the controls, whose points are a file each, and a floor."""
 
-import io
 from typing import Any
 
-import numpy as np
-
+from ddpm_core.files import npz_bytes
 from ddpm_core.metrics.metric import rounded
 from ddpm_core.metrics.sliced_wasserstein import sliced_wasserstein, unit_directions
 from ddpm_core.spec import labels_in
@@ -22,11 +20,4 @@ def build(real: RealData) -> tuple[dict[str, Any], dict[str, bytes]]:
     made = controls(train, labels_in(real.spec, real.train.cond, len(train)), n, _SEED)
     bad = {control.name: control.points for control in made}
     apart = sliced_wasserstein(test, train, unit_directions(_DIRECTIONS, train.shape[1], _SEED))
-    return {"floors": rounded({"sliced_wasserstein_of_both_splits": apart})}, {"controls.npz": _npz(bad)}
-
-
-def _npz(arrays: dict[str, Any]) -> bytes:
-    """Arrays as an .npz; numpy gives each member one fixed date, so the bytes repeat."""
-    stream = io.BytesIO()
-    np.savez(stream, **arrays)
-    return stream.getvalue()
+    return {"floors": rounded({"sliced_wasserstein_of_both_splits": apart})}, {"controls.npz": npz_bytes(bad)}

@@ -7,9 +7,9 @@ from typing import ClassVar, Literal
 
 from ddpm_core.checks import Check, Checks, Config, at_least_1, positive
 from ddpm_core.errors import DataError
-from pipelines.kinds.csv_cells import Mark, cells_of, no_number, number_of
+from pipelines.kinds.csv_cells import Mark, cells_of, no_number, number_of, path_below
 from pipelines.kinds.facts import SourceFacts, name_of
-from pipelines.kinds.points.sources.found import Found, accepted
+from pipelines.kinds.points.sources.found import PointListing, accepted
 from pipelines.kinds.prepared import Accepted
 from pipelines.kinds.quarantine import Rejected
 
@@ -67,17 +67,19 @@ class CsvFiles(Config):
             first = next((line for line in lines if line.strip()), b"")
         self._header(file, first.removeprefix(b"\xef\xbb\xbf").rstrip(b"\r\n"))
 
-    def listing(self, root: Path) -> Found:
+    def listing(self, root: Path) -> PointListing:
         outcomes: list[Accepted | Rejected] = []
         for file in self._files(root / self.path):
-            outcomes += self._of_file(file, file.name if file == root / self.path else _below(file, root / self.path))
+            outcomes += self._of_file(
+                file, file.name if file == root / self.path else path_below(file, root / self.path)
+            )
             if len(outcomes) > self.max_rows:
                 raise DataError(
                     f"source.path: {root / self.path} must have at most source.max_rows = {self.max_rows} rows; raise "
                     "it, or give fewer"
                 )
         names = {each.class_name for each in outcomes if isinstance(each, Accepted) and each.class_name is not None}
-        return Found(outcomes, tuple(sorted(self.classes or names)))
+        return PointListing(outcomes, tuple(sorted(self.classes or names)))
 
     def _files(self, place: Path) -> list[Path]:
         """The file, or all in the folder that end in .csv and are not hidden, in an order that is always the same."""
@@ -139,7 +141,3 @@ class CsvFiles(Config):
             return number_of(cell, self.decimal)
         except ValueError as error:
             raise DataError(no_number(cell, column, self.decimal)) from error
-
-
-def _below(file: Path, folder: Path) -> str:
-    return file.relative_to(folder).as_posix().encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

@@ -12,7 +12,7 @@ from pipelines.kinds.quarantine import Rejected
 
 
 @dataclass(frozen=True)
-class Found:
+class PointListing:
     """In the order of the source."""
 
     outcomes: Sequence[Accepted | Rejected]

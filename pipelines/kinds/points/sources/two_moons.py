@@ -8,7 +8,7 @@ import numpy as np
 
 from ddpm_core.checks import Checks, Config, not_negative
 from pipelines.kinds.facts import SourceFacts
-from pipelines.kinds.points.sources.found import Found, accepted
+from pipelines.kinds.points.sources.found import PointListing, accepted
 
 _CLASSES = ("lower", "upper")
 
@@ -38,7 +38,7 @@ class TwoMoons(Config):
             limits="It knows two half circles in the plane, and nothing else.",
         )
 
-    def listing(self, root: Path) -> Found:
+    def listing(self, root: Path) -> PointListing:
         rng = np.random.Generator(np.random.Philox(key=[self.seed, self.points]))
         upper = np.arange(self.points) % 2 == 1
         angle = np.pi * rng.random(self.points)
@@ -47,4 +47,4 @@ class TwoMoons(Config):
         names = [_CLASSES[int(each)] for each in upper]
         # Six decimals: what another machine's cosine may differ in lies far behind them.
         values = zip(x.round(6).tolist(), y.round(6).tolist(), names, strict=True)
-        return Found([accepted(f"point {nth}", *value) for nth, value in enumerate(values)], _CLASSES)
+        return PointListing([accepted(f"point {nth}", *value) for nth, value in enumerate(values)], _CLASSES)

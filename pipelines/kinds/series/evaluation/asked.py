@@ -6,18 +6,18 @@ from numpy.typing import NDArray
 from ddpm_core.errors import ParamsError
 from ddpm_core.metrics.labels import asked_rows
 from ddpm_core.spec import DataSpec
-from pipelines.kinds.kind import Asked
+from pipelines.kinds.kind import SampleConditions
 from pipelines.kinds.series.evaluation.config import SeriesEvaluateConfig
 from pipelines.kinds.series.training.masks import HELD_OUT, masked
 from pipelines.shards.archive import Arrays, Split, rows_of
 
 
-def asked_of(test: Split, spec: DataSpec, config: SeriesEvaluateConfig) -> Asked:
+def asked_of(test: Split, spec: DataSpec, config: SeriesEvaluateConfig) -> SampleConditions:
     """`samples_each` samples of each window, one window after the other, in the order of the test split."""
     rows = np.sort(asked_rows(len(test), min(config.samples(len(test)), len(test)), config.seed))
     told = _told(rows_of(test.arrays, rows), spec, config)
     each = np.repeat(np.arange(len(rows)), config.samples_each)
-    return Asked(rows[each], {name: told[name][each] for name in spec.conditions})
+    return SampleConditions(rows[each], {name: told[name][each] for name in spec.conditions})
 
 
 def _told(windows: Arrays, spec: DataSpec, config: SeriesEvaluateConfig) -> Arrays:

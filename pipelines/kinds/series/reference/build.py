@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ddpm_core.files import npz_bytes
 from ddpm_core.spec import DataSpec
 from pipelines.evaluation.reference import RealData, Reference
 from pipelines.kinds.series.reference.baselines import (
@@ -40,10 +41,8 @@ def of_windows(train: Windows, spec: DataSpec, config: ReferenceConfig) -> tuple
             kept[name] = by_distance(point, train, rng)
         else:
             kept[name], kept[f"{name}: series"] = paths(point, train, rng)
-    stream = io.BytesIO()
-    np.savez(stream, **kept)  # type: ignore[arg-type]  # numpy gives each member one fixed date, so the bytes repeat
     about = {"season": season, "seasonal_errors": [[float(f"{error:.9g}") for error in each] for each in errors]}
-    return about, {BASELINES: stream.getvalue()}
+    return about, {BASELINES: npz_bytes(kept)}
 
 
 def baselines(reference: Reference, train: Windows, spec: DataSpec) -> dict[str, Baseline]:

@@ -12,7 +12,7 @@ from ddpm_core.errors import DataError
 from pipelines.kinds.quarantine import Rejected
 from pipelines.kinds.series.rows.frequency import Frequency
 from pipelines.kinds.series.rows.times import Moments, moments, zone_of
-from pipelines.kinds.series.sources.found import Found
+from pipelines.kinds.series.sources.found import SeriesListing
 
 _EMPTIEST = 200  # steps a row, above which the grid is not that of the rows
 
@@ -52,7 +52,7 @@ class Gridded:
     rejected: Sequence[Rejected]
 
 
-def on_grid(found: Found, frequency: str | None, time_zone: str | None) -> Gridded:
+def on_grid(found: SeriesListing, frequency: str | None, time_zone: str | None) -> Gridded:
     """Put every reading on the grid. A time that is off it, there twice or no time of the zone has no place."""
     zone = zone_of(time_zone) if time_zone else None
     _check_offsets(found, zone)
@@ -68,7 +68,7 @@ def on_grid(found: Found, frequency: str | None, time_zone: str | None) -> Gridd
     return Gridded(step, series, rejected)
 
 
-def _check_offsets(found: Found, zone: ZoneInfo | None) -> None:
+def _check_offsets(found: SeriesListing, zone: ZoneInfo | None) -> None:
     aware = [time.tzinfo is not None for time in found.times]
     if zone is None and any(aware) and not all(aware):
         raise DataError(
@@ -77,7 +77,7 @@ def _check_offsets(found: Found, zone: ZoneInfo | None) -> None:
         )
 
 
-def _commonest(found: Found, of_series: dict[str, list[int]], zone: ZoneInfo | None) -> Frequency:
+def _commonest(found: SeriesListing, of_series: dict[str, list[int]], zone: ZoneInfo | None) -> Frequency:
     """The frequency of the series with the most rows."""
     rows = max(of_series.values(), key=len, default=[])
     times, _ = moments([found.times[row] for row in rows], zone)
@@ -88,7 +88,7 @@ def _commonest(found: Found, of_series: dict[str, list[int]], zone: ZoneInfo | N
 
 
 def _placed(
-    name: str, rows: list[int], found: Found, step: Frequency, zone: ZoneInfo | None
+    name: str, rows: list[int], found: SeriesListing, step: Frequency, zone: ZoneInfo | None
 ) -> tuple[GriddedSeries | None, list[Rejected]]:
     given = [found.times[row] for row in rows]
     times, faults = step.moments(given, zone)
@@ -124,7 +124,7 @@ def _placed(
     return GriddedSeries(name, first, grid, step.clock(grid, zone), values, irregular, backward, static), rejected
 
 
-def _static(found: Found, rows: list[int]) -> tuple[NDArray[np.float64], dict[int, str]]:
+def _static(found: SeriesListing, rows: list[int]) -> tuple[NDArray[np.float64], dict[int, str]]:
     """What the rows say of the series as a whole, and which of them say something else than the first that does."""
     static, differing = np.full(len(found.static_columns), np.nan), {}
     for column, name in enumerate(found.static_columns):

@@ -1,6 +1,5 @@
 """From a source to a file a series and a manifest of windows."""
 
-import io
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -10,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ddpm_core.errors import DataError
-from ddpm_core.files import sha256_bytes
+from ddpm_core.files import npz_bytes, sha256_bytes
 from ddpm_core.scaling import Scaling
 from ddpm_core.spec import LABEL, Condition, DataSpec
 from pipelines.kinds.manifest import Counts, Manifest
@@ -115,7 +114,7 @@ def _of_series(
 ) -> tuple[list[WindowRow], list[Rejected]]:
     """Write a series' file; its windows, and those of which too much is missing."""
     present, before = ~np.isnan(series.values), int((series.times < cut).sum())
-    data = npz(
+    data = npz_bytes(
         {
             "values": np.where(present, series.values, np.float32(0)),
             "present": present.astype(np.uint8),
@@ -198,10 +197,3 @@ def _constant(values: NDArray[np.float32]) -> int:
     """The columns that have values and but one."""
     known = (column[~np.isnan(column)] for column in values)
     return sum(len(column) > 0 and bool((column == column[0]).all()) for column in known)
-
-
-def npz(arrays: dict[str, Any]) -> bytes:
-    """Arrays as an .npz; numpy gives each member one fixed date, so the bytes repeat."""
-    stream = io.BytesIO()
-    np.savez(stream, **arrays)
-    return stream.getvalue()

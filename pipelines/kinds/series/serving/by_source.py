@@ -16,7 +16,7 @@ from pipelines.kinds.series.serving.files import Read, chosen_label
 from pipelines.kinds.series.serving.table import TIME
 from pipelines.kinds.series.serving.times import MOST_STEPS
 from pipelines.kinds.series.sources.csv_files import CsvFiles
-from pipelines.kinds.series.sources.found import Found
+from pipelines.kinds.series.sources.found import SeriesListing
 from pipelines.kinds.series.sources.parquet_files import ParquetFiles
 
 log = logging.getLogger(__name__)
@@ -110,7 +110,7 @@ def _said(rejected: Any) -> str:
     return f"{rejected.name}, {rejected.reason}"
 
 
-def _of_rows(found: Found, rows: list[int]) -> Found:
+def _of_rows(found: SeriesListing, rows: list[int]) -> SeriesListing:
     return replace(
         found,
         places=[found.places[row] for row in rows],

@@ -23,7 +23,7 @@ _DRAWN = 12  # columns in a picture
 
 
 @dataclass(frozen=True, eq=False)
-class Wanted:
+class AnswerRequest:
     """What a request says of its answer."""
 
     series: str
@@ -43,7 +43,7 @@ class Answer:
     """Samples [n, steps, columns] in the data's unit, and quantiles of them [levels, steps, columns]."""
 
     def __init__(self, samples: Samples) -> None:
-        wanted: Wanted = samples.about
+        wanted: AnswerRequest = samples.about
         self.wanted, self.made_by = wanted, dict(samples.made_by)
         self.values = wanted.question.answer(samples.data, len(wanted.seeds)).transpose(0, 2, 1)
         self.quantiles = np.quantile(self.values, wanted.levels, axis=0).astype(np.float32)

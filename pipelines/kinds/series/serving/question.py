@@ -12,7 +12,8 @@ from pipelines.kinds.series.rows.calendar import features
 from pipelines.kinds.series.rows.static import StaticFeatures
 from pipelines.kinds.series.rows.told import as_told
 from pipelines.kinds.series.serving.times import Grid
-from pipelines.serving.base.request import MOST_SAMPLES, InvalidRequest
+from pipelines.serving.base.limits import MOST_SAMPLES
+from pipelines.serving.base.request import InvalidRequest
 
 Values = NDArray[np.float64]
 """[columns, steps], NaN where missing."""

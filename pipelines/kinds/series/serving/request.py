@@ -10,12 +10,13 @@ from pydantic import AfterValidator, ConfigDict, Field, WithJsonSchema, model_va
 
 from ddpm_core.spec import DataSpec
 from pipelines.kinds.series.rows.fan import LEVELS
-from pipelines.kinds.series.serving.outputs import Wanted
+from pipelines.kinds.series.serving.outputs import AnswerRequest
 from pipelines.kinds.series.serving.question import Question, Values, check_distance, static_of, to_forecast, to_impute
 from pipelines.kinds.series.serving.table import TIME, Table, read_table
 from pipelines.kinds.series.serving.times import MOST_STEPS, Grid, on_grid
 from pipelines.serving.base.labels import label_of
-from pipelines.serving.base.request import MOST_SAMPLES, Asked, InvalidRequest, Label, Name, Request
+from pipelines.serving.base.limits import MOST_SAMPLES
+from pipelines.serving.base.request import InvalidRequest, Label, Name, Request, RequestConditions
 
 _ROW = {
     "anyOf": [
@@ -83,7 +84,7 @@ class SeriesRequest(Request):
     def question(self, spec: DataSpec, values: Values) -> Question:
         """What is asked, given the values of the steps from the table's first to its last."""
 
-    def _asked(self, spec: DataSpec, given: Any, field: str) -> Asked:
+    def _asked(self, spec: DataSpec, given: Any, field: str) -> RequestConditions:
         if self.format == "parquet" and find_spec("pyarrow") is None:
             raise InvalidRequest.of("format", "must not be parquet where pyarrow is not installed, as here")
         columns = [str(name) for name in spec.about["columns"]]
@@ -95,7 +96,7 @@ class SeriesRequest(Request):
         question = self.question(spec, values)
         first = question.start - question.before.shape[1]
         times: Sequence[Any] = list(range(first, question.stop)) if grid is None else grid.texts(first, question.stop)
-        wanted = Wanted(
+        wanted = AnswerRequest(
             series="" if label is None else spec.classes[label],
             columns=columns,
             times=times[question.start - first :],
@@ -106,7 +107,9 @@ class SeriesRequest(Request):
             output=self.output,
             levels=self.quantiles,
         )
-        return Asked(question.seeds(self.seed, self.n), question.cond(spec, grid, label, static, self.n), wanted)
+        return RequestConditions(
+            question.seeds(self.seed, self.n), question.cond(spec, grid, label, static, self.n), wanted
+        )
 
     def _label(self, spec: DataSpec) -> int | None:
         if spec.classes and self.label is None:
@@ -170,7 +173,7 @@ class ForecastRequest(SeriesRequest):
     def question(self, spec: DataSpec, values: Values) -> Question:
         return to_forecast(spec, values, self.horizon)
 
-    def asked_of(self, spec: DataSpec) -> Asked:
+    def asked_of(self, spec: DataSpec) -> RequestConditions:
         return self._asked(spec, self.history, "history")
 
 
@@ -196,5 +199,5 @@ class ImputationRequest(SeriesRequest):
     def question(self, spec: DataSpec, values: Values) -> Question:
         return to_impute(spec, values)
 
-    def asked_of(self, spec: DataSpec) -> Asked:
+    def asked_of(self, spec: DataSpec) -> RequestConditions:
         return self._asked(spec, self.table, "table")

@@ -10,7 +10,7 @@ from ddpm_core.checks import Checks
 from ddpm_core.errors import DataError
 from pipelines.kinds.csv_cells import Mark, cells_of
 from pipelines.kinds.series.rows.times import UNIX
-from pipelines.kinds.series.sources.found import Found
+from pipelines.kinds.series.sources.found import SeriesListing
 from pipelines.kinds.series.sources.tables import Cell, Line, TableSource, files_of
 
 
@@ -39,7 +39,7 @@ class CsvFiles(TableSource):
     def mark(self) -> Mark:
         return self.decimal
 
-    def listing(self, root: Path) -> Found:
+    def listing(self, root: Path) -> SeriesListing:
         return self.found(root, (".csv",), self._lines)
 
     def check_columns(self, root: Path) -> None:

@@ -45,7 +45,7 @@ class SeriesSource(Config):
 
 
 @dataclass(frozen=True, eq=False)
-class Found:
+class SeriesListing:
     """Row i, at `places[i]` (file:line), gives `values[i]` (NaN: missing) of the series `series[i]` at `times[i]`.
 
     `static[i]` is what the row says of its series as a whole, in the columns `static_columns`.

@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from pipelines.kinds.facts import SourceFacts
-from pipelines.kinds.series.sources.found import Found, SeriesSource
+from pipelines.kinds.series.sources.found import SeriesListing, SeriesSource
 from pipelines.kinds.series.sources.parquet_files import parquet_lines
 
 
@@ -20,12 +20,12 @@ class Packaged(SeriesSource):
     def facts(self) -> SourceFacts:
         return self.about
 
-    def listing(self, root: Path) -> Found:
+    def listing(self, root: Path) -> SeriesListing:
         header, lines = parquet_lines(root / self.path)
         rows = [cells for _, _, cells in lines]
         values = np.array([[np.nan if cell is None else cell for cell in row[1:]] for row in rows], dtype=np.float64)
         places = [f"{Path(self.path).name}:{number}" for number in range(1, len(rows) + 1)]
-        return Found(
+        return SeriesListing(
             tuple(header[1:]), places, [""] * len(rows), [row[0] for row in rows], values, [], (), values[:, :0]
         )
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ddpm_core.errors import DataError
-from pipelines.kinds.series.sources.found import Found
+from pipelines.kinds.series.sources.found import SeriesListing
 from pipelines.kinds.series.sources.tables import Cell, TableSource, files_of
 
 
@@ -16,7 +16,7 @@ class ParquetFiles(TableSource):
 
     kind: Literal["parquet"]
 
-    def listing(self, root: Path) -> Found:
+    def listing(self, root: Path) -> SeriesListing:
         return self.found(root, (".parquet", ".pq"), parquet_lines)
 
     def check_columns(self, root: Path) -> None:

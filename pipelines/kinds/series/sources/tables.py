@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from ddpm_core.checks import Checks, at_least_1, positive
 from ddpm_core.errors import DataError
-from pipelines.kinds.csv_cells import Mark, no_number, number_of
+from pipelines.kinds.csv_cells import Mark, no_number, number_of, path_below
 from pipelines.kinds.facts import SourceFacts, name_of
 from pipelines.kinds.quarantine import Rejected
 from pipelines.kinds.series.rows.times import parse_time
-from pipelines.kinds.series.sources.found import Found, SeriesSource, names, text
+from pipelines.kinds.series.sources.found import SeriesListing, SeriesSource, names, text
 from pipelines.kinds.series.sources.reading import Reading, widened
 
 Cell = Any
@@ -73,7 +73,7 @@ class TableSource(SeriesSource):
 
     def found(
         self, root: Path, endings: Sequence[str], lines_of: Callable[[Path], tuple[list[str], Iterator[Line]]]
-    ) -> Found:
+    ) -> SeriesListing:
         place = root / self.path
         rejected: list[Rejected] = []
         readings: list[Reading] = []
@@ -83,7 +83,7 @@ class TableSource(SeriesSource):
                 raise DataError(
                     f"source.path: {file} may have {self.max_megabytes:g} MB (max_megabytes), but has {size:,} bytes"
                 )
-            name = file.name if file == place else _below(file, place)
+            name = file.name if file == place else path_below(file, place)
             header, lines = lines_of(file)
             rows = list(lines)
             columns = columns or self._number_columns(file, header, rows)
@@ -108,7 +108,7 @@ class TableSource(SeriesSource):
         if self.variable is not None:
             columns, readings, again = widened(readings)
             rejected += again
-        return Found(
+        return SeriesListing(
             columns,
             [each.place for each in readings],
             [each.series for each in readings],
@@ -214,10 +214,6 @@ def files_of(place: Path, endings: Sequence[str]) -> list[Path]:
         came = "none in it" if place.is_dir() else "nothing"
         raise DataError(f"source.path: {place} must be a {endings[0]} file or a folder of them, but there is {came}")
     return sorted(files, key=lambda file: file.relative_to(place).as_posix().encode("utf-8", "surrogateescape"))
-
-
-def _below(file: Path, folder: Path) -> str:
-    return file.relative_to(folder).as_posix().encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def _is_number(cell: Cell, decimal: Mark) -> bool:

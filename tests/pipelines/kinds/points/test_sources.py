@@ -9,7 +9,7 @@ import pytest
 
 from ddpm_core.errors import DataError, ParamsError
 from pipelines.kinds.points.sources import CsvFiles, SourceConfig, TwoMoons
-from pipelines.kinds.points.sources.found import Found
+from pipelines.kinds.points.sources.found import PointListing
 from pipelines.kinds.prepared import Accepted
 from pipelines.kinds.quarantine import Rejected
 from pipelines.parsing import Faults, parse_value
@@ -26,16 +26,16 @@ def source(path: str = "data.csv", **changes: Any) -> CsvFiles:
     return CsvFiles(**{**value, **changes})
 
 
-def read(folder: Path, text: str | bytes, **changes: Any) -> Found:
+def read(folder: Path, text: str | bytes, **changes: Any) -> PointListing:
     (folder / "data.csv").write_bytes(text.encode() if isinstance(text, str) else text)
     return source(**changes).listing(folder)
 
 
-def used(found: Found) -> list[tuple[float, float]]:
+def used(found: PointListing) -> list[tuple[float, float]]:
     return [(each.columns["x"], each.columns["y"]) for each in found.outcomes if isinstance(each, Accepted)]
 
 
-def reasons(found: Found) -> list[str]:
+def reasons(found: PointListing) -> list[str]:
     return [each.reason for each in found.outcomes if isinstance(each, Rejected)]
 
 

@@ -16,7 +16,7 @@ from ddpm_core.metrics.metric import Metric, flat
 from ddpm_core.spec import LABEL, DataSpec
 from pipelines.evaluation.evaluation import Measured
 from pipelines.kinds import kind_of
-from pipelines.kinds.kind import Asked
+from pipelines.kinds.kind import SampleConditions
 from pipelines.kinds.series.evaluation.asked import asked_of
 from pipelines.kinds.series.evaluation.config import SeriesEvaluateConfig
 from pipelines.kinds.series.reference.build import of_windows
@@ -56,7 +56,7 @@ CONFIGS = {"forecast": CONFIG, "impute": replace(CONFIG, masks=MASKS)}
 class Judged:
     """Samples of a spec's test split, measured and judged."""
 
-    asked: Asked
+    asked: SampleConditions
     told: np.ndarray
     measured: Measured
     measurement: Measurement

@@ -1,13 +1,16 @@
 """API keys: what the file holds, what is refused, how a rate is kept, and `ddpm keys`."""
 
+import fcntl
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from ddpm_core.errors import ParamsError
 from pipelines.cli import main
+from pipelines.serving.ops import keys
 from pipelines.serving.ops.keys import Key, KeyRing, read_keys, write_keys
 
 
@@ -53,6 +56,41 @@ def test_a_key_is_shown_once_and_the_file_holds_only_a_salted_hash(
         ann.sha256.encode(),
     ):
         assert ring.find(wrong) is None
+
+
+def test_the_file_is_at_no_time_readable_by_others(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    replace, modes = os.replace, []
+
+    def looked_at(source: Path, target: Path) -> None:
+        modes.append(source.stat().st_mode & 0o777)
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", looked_at)
+    write_keys(file, [])
+    assert modes == [0o600]
+
+
+@pytest.mark.parametrize("words", [["add", "bob"], ["remove", "ann"]])
+def test_a_change_holds_the_lock_from_reading_to_writing(
+    file: Path, words: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So of two changes at once none is lost."""
+    add(file, "ann", capsys)
+    seen: list[str] = []
+
+    def locked(call: Any) -> Any:
+        def checked(*given: Any) -> Any:
+            with (file.parent / ".keys.json.lock").open() as lock, pytest.raises(BlockingIOError):
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            seen.append(call.__name__)
+            return call(*given)
+
+        return checked
+
+    for call in (read_keys, write_keys):
+        monkeypatch.setattr(keys, call.__name__, locked(call))
+    assert main(["keys", *words, "--file", str(file)]) == 0
+    assert seen == ["read_keys", "write_keys"]
 
 
 def test_keys_are_listed_and_removed_by_name(file: Path, capsys: pytest.CaptureFixture[str]) -> None:

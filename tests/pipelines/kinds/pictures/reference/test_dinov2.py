@@ -18,7 +18,7 @@ from pipelines.kinds.pictures.reference.dinov2 import Size, VisionTransformer, l
 from pipelines.kinds.pictures.reference.extractor import extract
 from pipelines.kinds.pictures.reference.extractors import DINOV2_NAME, open_extractors, read_extractor
 from pipelines.kinds.pictures.reference.weights_files import ExtractorFile
-from pipelines.params import parse
+from pipelines.parsing import parse
 from tests.support.measured import REFERENCE
 
 CPU = torch.device("cpu")

@@ -65,14 +65,14 @@ def test_pixels_that_a_source_holds_become_rectangles_too() -> None:
 
 
 def test_a_size_is_a_side_or_width_and_height() -> None:
-    assert replace(FOLDER, size=8).rules().size == replace(FOLDER, size=(8, 8)).rules().size == (8, 8)
-    assert replace(FOLDER, size=(12, 8)).rules().spec(()).shape == (3, 8, 12)
-    with pytest.raises(ParamsError, match=r"size: must be at least 1, or \[width, height\]"):
-        replace(FOLDER, size=(12, 0))
+    assert replace(FOLDER, resolution=8).rules().size == replace(FOLDER, resolution=(8, 8)).rules().size == (8, 8)
+    assert replace(FOLDER, resolution=(12, 8)).rules().spec(()).shape == (3, 8, 12)
+    with pytest.raises(ParamsError, match=r"resolution: must be at least 1, or \[width, height\]"):
+        replace(FOLDER, resolution=(12, 0))
 
 
 def test_the_contract_wants_width_and_height_each(tmp_path: Path) -> None:
-    project = Project(tmp_path, size=(12, 8))
+    project = Project(tmp_path, resolution=(12, 8))
     write(project.raw, {f"{label}/{n}.png": png(n + 9 * ord(label)) for label in "ab" for n in range(4)})
     manifest = project.prepare()
     assert {(row.width, row.height) for row in manifest.rows} == {(12, 8)}

@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[5]
 DIGITS = EmbeddedDigits(
     kind="embedded_digits",
     path="pipelines/kinds/pictures/sources/embedded_digits.json",
-    size=28,
+    resolution=28,
     pictures_per_class=500,
 )
 

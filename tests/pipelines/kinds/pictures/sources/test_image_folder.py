@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from ddpm_core.errors import DataError, ParamsError
-from pipelines.kinds.pictures.rows.rules import Found
+from pipelines.kinds.pictures.rows.rules import SourcePicture
 from pipelines.kinds.quarantine import read_quarantine
 from tests.support.pictures import FOLDER, Project, png, write
 
 
-def names(found: "list[Found] | tuple[Found, ...]") -> list[tuple[str, str | None]]:
+def names(found: "list[SourcePicture] | tuple[SourcePicture, ...]") -> list[tuple[str, str | None]]:
     return [(picture.name, picture.class_name) for picture in found]
 
 
@@ -188,7 +188,7 @@ def test_a_source_without_pictures_is_told(tmp_path: Path, files: dict[str, byte
     ("field", "value", "message"),
     [
         ("path", " ", "path: must be the path of a folder, a zip or a tar"),
-        ("size", 0, r"size: must be at least 1, or .*, got 0"),
+        ("resolution", 0, r"resolution: must be at least 1, or .*, got 0"),
         ("background", (0, 0, 256), "background: must be three levels of 0 to 255"),
         ("min_side", 0, "min_side: must be at least 1"),
         ("max_megapixels", 0.0, "max_megapixels: must be above 0"),

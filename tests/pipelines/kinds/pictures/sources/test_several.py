@@ -107,4 +107,4 @@ def test_sources_must_lie_below_the_folder_and_have_equal_rules() -> None:
         with pytest.raises(ParamsError, match=r"sources\[1\]\.path: must be relative to source\.path"):
             Several("several", "raw", "refuse", ALL, (FOLDER, replace(FOLDER, path=path)))
     with pytest.raises(ParamsError, match=r"sources\[1\]: must have the rules of sources\[0\], .*; other: size, fit"):
-        Several("several", "raw", "refuse", ALL, (FOLDER, replace(TABLE, size=16, fit="pad")))
+        Several("several", "raw", "refuse", ALL, (FOLDER, replace(TABLE, resolution=16, fit="pad")))

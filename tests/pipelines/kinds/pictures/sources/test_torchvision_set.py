@@ -18,7 +18,7 @@ MNIST = Torchvision(
     name="FashionMNIST",
     download=False,
     split="official",
-    size=28,
+    resolution=28,
     pictures_per_class=None,
 )
 
@@ -78,7 +78,7 @@ def test_a_download_that_fails_is_told(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 def test_colour_sets_have_three_channels() -> None:
-    assert replace(MNIST, name="CIFAR10", size=32).rules().spec(()).shape == (3, 32, 32)
+    assert replace(MNIST, name="CIFAR10", resolution=32).rules().spec(()).shape == (3, 32, 32)
 
 
 def test_values_out_of_range_are_refused() -> None:

@@ -53,7 +53,7 @@ class Recognised:
 
 
 _RULES: dict[str, Any] = {
-    "size": _SIDE, "channels": "rgb", "fit": "crop", "filter": "lanczos", "background": (255, 255, 255),
+    "resolution": _SIDE, "channels": "rgb", "fit": "crop", "filter": "lanczos", "background": (255, 255, 255),
     "min_side": 1, "max_megapixels": 50.0, "max_megabytes": 50.0, "clusters": None,
 }  # fmt: skip
 

@@ -11,9 +11,10 @@ from typing import Any
 
 from ddpm_core.errors import DataError
 from pipelines.kinds.csv_cells import Mark, cells_of, is_number, may_be_grouped
-from pipelines.profiling.time_formats import Written, of_numbers, written
+from pipelines.kinds.time_formats import Written, of_numbers, written
 
 CSV, PARQUET = (".csv",), (".parquet", ".pq")
+WORDS = "tables (.csv, .parquet)"
 _LOOKED_AT = 20_000  # rows
 _DELIMITERS = ",;\t|"
 _MISSING = ("", "na", "n/a", "nan", "null", "none", "?", "-")  # in any case of letters

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from pipelines.kinds.csv_cells import no_number, number_of
-from pipelines.profiling.tables import Column, TableProfile, is_number_cell
-from pipelines.profiling.time_formats import NAMES
+from pipelines.kinds.table_profile import Column, TableProfile, is_number_cell
+from pipelines.kinds.time_formats import NAMES
 
 _WILD = 20.0  # robust standard deviations from the median
 _SHOWN = 3

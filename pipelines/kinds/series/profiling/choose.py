@@ -9,16 +9,16 @@ from typing import Any
 import numpy as np
 
 from ddpm_core.errors import DataError
+from pipelines.kinds.choice import Chosen, ProfileRequest, Setting, source_text
 from pipelines.kinds.series.rows.frequency import DAY, Frequency
 from pipelines.kinds.series.rows.grid import Gridded, on_grid
 from pipelines.kinds.series.sources.csv_files import CsvFiles
-from pipelines.kinds.series.sources.found import Found
+from pipelines.kinds.series.sources.found import SeriesListing
 from pipelines.kinds.series.sources.parquet_files import ParquetFiles
 from pipelines.kinds.series.sources.window import ForecastWindow
-from pipelines.profiling.choice import Choice, Chosen, source_text
-from pipelines.profiling.columns import left_out, nearly_numbers, wild_values
-from pipelines.profiling.tables import Column, TableProfile
-from pipelines.profiling.time_formats import example
+from pipelines.kinds.table_columns import left_out, nearly_numbers, wild_values
+from pipelines.kinds.table_profile import Column, TableProfile
+from pipelines.kinds.time_formats import example
 
 _WINDOWS_MOST, _WINDOWS_ENOUGH, _GATE_NEEDS, _TRAIN_LEAST = 2_000, 200, 100, 64
 _SEASONS_TOLD = (8, 4, 3, 2, 1)
@@ -57,6 +57,12 @@ class _Spans:
         return math.ceil((1 - self.test_fraction) * n)
 
 
+def parameters_for(request: ProfileRequest) -> Chosen | None:
+    """Of a table with times."""
+    table = request.table
+    return None if table is None or table.time is None else choose(table, request.path(request.place))
+
+
 def choose(table: TableProfile, path: str) -> Chosen:
     time = table.time
     if time is None:
@@ -79,37 +85,37 @@ def choose(table: TableProfile, path: str) -> Chosen:
     train, test = spans.train(), spans.test()
     batch = min(64, 2 ** int(math.log2(max(2, train))))
     csv_keys = [] if table.is_parquet else [
-        Choice("source.delimiter", table.delimiter),
-        Choice("source.decimal", table.decimal, "numbers have a decimal comma" if table.decimal == "," else ""),
-        Choice("source.time_format", time.written.pattern, _time_words(table, time)),
-        Choice("source.missing", list(table.missing), "words for a missing number" if table.missing else ""),
+        Setting("source.delimiter", table.delimiter),
+        Setting("source.decimal", table.decimal, "numbers have a decimal comma" if table.decimal == "," else ""),
+        Setting("source.time_format", time.written.pattern, _time_words(table, time)),
+        Setting("source.missing", list(table.missing), "words for a missing number" if table.missing else ""),
     ]  # fmt: skip
     choices = [
-        Choice("source.path", path),
-        Choice("source.time", time.name, "the first column of times"),
-        Choice("source.values", values, "the columns of numbers that vary"),
-        Choice("source.series", names.name if names else None, "tells rows of one time apart" if names else ""),
+        Setting("source.path", path),
+        Setting("source.time", time.name, "the first column of times"),
+        Setting("source.values", values, "the columns of numbers that vary"),
+        Setting("source.series", names.name if names else None, "tells rows of one time apart" if names else ""),
         *csv_keys,
-        Choice("source.calendar", calendar, "what the calendar may explain at this step" if calendar else ""),
+        Setting("source.calendar", calendar, "what the calendar may explain at this step" if calendar else ""),
         *_scaling(gridded),
-        Choice("source.window.history", spans.history,
+        Setting("source.window.history", spans.history,
                f"{spans.history / spans.season:g} seasons of {spans.season} steps"),
-        Choice("source.window.horizon", spans.horizon,
+        Setting("source.window.horizon", spans.horizon,
                "one season ahead" if spans.horizon == spans.season else "as far as the data allow"),
-        Choice("source.window.stride", spans.stride, f"about {train} windows to learn from, {test} to judge with"),
-        Choice("source.window.test_stride", spans.test_stride),
-        Choice("split.test_fraction", spans.test_fraction),
+        Setting("source.window.stride", spans.stride, f"about {train} windows to learn from, {test} to judge with"),
+        Setting("source.window.test_stride", spans.test_stride),
+        Setting("split.test_fraction", spans.test_fraction),
         *_contract(gridded, found),
-        Choice("reference.season", spans.season),
-        Choice("model.lags", spans.lags(), "the last values, and those a season ago"),
-        Choice("train.batch_size", batch),
-        Choice("export.golden_tolerance", golden),
-        Choice("gate.max_golden_difference", golden, "a hundredth of the values' standard deviation"),
+        Setting("reference.season", spans.season),
+        Setting("model.lags", spans.lags(), "the last values, and those a season ago"),
+        Setting("train.batch_size", batch),
+        Setting("export.golden_tolerance", golden),
+        Setting("gate.max_golden_difference", golden, "a hundredth of the values' standard deviation"),
     ]  # fmt: skip
     return Chosen(
         about=f"series of {len(values)} columns, a value every {frequency.text}, forecast {spans.horizon} steps ahead",
         template="forecast",
-        source=_parquet(source_text("series")) if table.is_parquet else source_text("series"),
+        source=_parquet(source_text(__file__, "series")) if table.is_parquet else source_text(__file__, "series"),
         found=(
             *_found(table, found, gridded),
             *([f"columns left out: {others}"] if (others := left_out(table, used)) else []),
@@ -209,7 +215,7 @@ def _calendar(gridded: Gridded) -> list[str]:
     return [name for name, fits in features if fits]
 
 
-def _scaling(gridded: Gridded) -> Iterator[Choice]:
+def _scaling(gridded: Gridded) -> Iterator[Setting]:
     means = np.array(
         [
             [np.nanmean(column) if np.isfinite(column).any() else np.nan for column in each.values]
@@ -223,10 +229,10 @@ def _scaling(gridded: Gridded) -> Iterator[Choice]:
         ]
     )
     if len(means) > 1 and np.nanmax(np.nanstd(means, axis=0) / np.maximum(np.nanmean(spread, axis=0), 1e-9)) > 1:
-        yield Choice("source.scaling", "each_series", "the levels of the series differ by more than they vary")
+        yield Setting("source.scaling", "each_series", "the levels of the series differ by more than they vary")
 
 
-def _contract(gridded: Gridded, found: Found) -> Iterator[Choice]:
+def _contract(gridded: Gridded, found: SeriesListing) -> Iterator[Setting]:
     """Limits that these data would break although they can be used."""
     series = gridded.series
     rejected = (len(found.rejected) + len(gridded.rejected)) / max(1, len(found.times) + len(found.rejected))
@@ -246,19 +252,19 @@ def _contract(gridded: Gridded, found: Found) -> Iterator[Choice]:
     }
     for key, (value, limit, why) in seen.items():
         if value > limit:
-            yield Choice(f"contract.{key}", min(0.99, math.ceil(120 * value) / 100), why)
+            yield Setting(f"contract.{key}", min(0.99, math.ceil(120 * value) / 100), why)
     if (gap := max(each.longest_gap for each in series)) > 24:
-        yield Choice("contract.max_gap_steps", math.ceil(1.2 * gap), f"the longest gap has {gap} steps")
+        yield Setting("contract.max_gap_steps", math.ceil(1.2 * gap), f"the longest gap has {gap} steps")
     lengths = [len(each.times) for each in series]
     if max(lengths) > 20 * min(lengths):
-        yield Choice(
+        yield Setting(
             "contract.max_class_imbalance",
             float(math.ceil(1.5 * max(lengths) / min(lengths))),
             "so uneven are the series",
         )
 
 
-def _found(table: TableProfile, found: Found, gridded: Gridded) -> Iterator[str]:
+def _found(table: TableProfile, found: SeriesListing, gridded: Gridded) -> Iterator[str]:
     delimiter = "" if table.is_parquet else f", cells separated by {table.delimiter!r}"
     yield f"a table with a column of times, {table.time.name if table.time else ''!r}{delimiter}: series"
     lengths = [len(each.times) for each in gridded.series]
@@ -275,7 +281,7 @@ def _found(table: TableProfile, found: Found, gridded: Gridded) -> Iterator[str]
         yield f"{len(found.rejected)} rows cannot be used; the first: {first_of_them.name}, {first_of_them.reason}"
 
 
-def _warnings(train: int, test: int, found: Found) -> Iterator[str]:
+def _warnings(train: int, test: int, found: SeriesListing) -> Iterator[str]:
     if train < _TRAIN_LEAST or test < 16:
         yield (
             f"{train} windows to learn from and {test} to judge with are too few: the contract wants {_TRAIN_LEAST} "

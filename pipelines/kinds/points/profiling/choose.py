@@ -4,11 +4,17 @@ import math
 from collections.abc import Iterator
 
 from ddpm_core.errors import DataError
-from pipelines.profiling.choice import Choice, Chosen, source_text
-from pipelines.profiling.columns import left_out, nearly_numbers, unread_times
-from pipelines.profiling.tables import TableProfile
+from pipelines.kinds.choice import Chosen, ProfileRequest, Setting, source_text
+from pipelines.kinds.table_columns import left_out, nearly_numbers, unread_times
+from pipelines.kinds.table_profile import TableProfile
 
 _LEAST, _GATE_NEEDS = 85, 100
+
+
+def parameters_for(request: ProfileRequest) -> Chosen | None:
+    """Of a table without times."""
+    table = request.table
+    return None if table is None or table.time is not None else choose(table, request.path(request.place))
 
 
 def choose(table: TableProfile, path: str) -> Chosen:
@@ -29,27 +35,27 @@ def choose(table: TableProfile, path: str) -> Chosen:
     train = round(0.75 * n)
     batch = min(256, 2 ** int(math.log2(max(2, train))))
     choices = [
-        Choice("source.path", path),
-        Choice("source.x", x, "the first columns of numbers that vary"),
-        Choice("source.y", y),
-        Choice(
+        Setting("source.path", path),
+        Setting("source.x", x, "the first columns of numbers that vary"),
+        Setting("source.y", y),
+        Setting(
             "source.class_column", label.name if label else None, f"{label.distinct} different words" if label else ""
         ),
-        Choice("source.delimiter", table.delimiter),
-        Choice("source.decimal", table.decimal, "numbers have a decimal comma" if table.decimal == "," else ""),
-        Choice("train.batch_size", batch, f"{train} points to learn from" if batch < 256 else ""),
-        Choice("reference.control_points", min(500, n - train)),
+        Setting("source.delimiter", table.delimiter),
+        Setting("source.decimal", table.decimal, "numbers have a decimal comma" if table.decimal == "," else ""),
+        Setting("train.batch_size", batch, f"{train} points to learn from" if batch < 256 else ""),
+        Setting("reference.control_points", min(500, n - train)),
         *_contract(table, x, y),
         *(
             []
             if label
-            else [Choice("gate.max_accuracy_loss", None, "without classes no sample can be of the wrong one")]
+            else [Setting("gate.max_accuracy_loss", None, "without classes no sample can be of the wrong one")]
         ),
     ]
     return Chosen(
         about="points in the plane" + (f" in {label.distinct} classes" if label else ""),
         template="points",
-        source=source_text("points"),
+        source=source_text(__file__, "points"),
         found=(
             f"a table of {n:,} rows without times, cells separated by {table.delimiter!r}: points",
             f"columns of numbers that vary: {', '.join(numbers)}",
@@ -68,7 +74,7 @@ def _of_times(table: TableProfile) -> Iterator[str]:
         yield f"it is taken as points, for no column holds times{text}"
 
 
-def _contract(table: TableProfile, x: str, y: str) -> Iterator[Choice]:
+def _contract(table: TableProfile, x: str, y: str) -> Iterator[Setting]:
     places = list(zip(table.cells(x), table.cells(y), strict=True))
     missing = sum(None in place for place in places) / len(places)
     copies = 1 - len(set(places)) / len(places)
@@ -77,7 +83,7 @@ def _contract(table: TableProfile, x: str, y: str) -> Iterator[Choice]:
         ("max_duplicate_share", copies, 0.02, "so many points lie at the very place of another, as rounded numbers do"),
     ):
         if share > limit:
-            yield Choice(f"contract.{key}", min(0.99, math.ceil(120 * share) / 100), why)
+            yield Setting(f"contract.{key}", min(0.99, math.ceil(120 * share) / 100), why)
 
 
 def _warnings(numbers: list[str], n: int) -> Iterator[str]:

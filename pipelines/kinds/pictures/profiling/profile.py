@@ -15,12 +15,13 @@ from numpy.typing import NDArray
 
 from ddpm_core.errors import DataError
 from ddpm_core.metrics.energy import cross_means, row_means
+from pipelines.kinds.pictures.profiling.recognise import ENDINGS, Recognised, recognised
+from pipelines.kinds.pictures.profiling.split_folders import SplitFolders, split_folders
 from pipelines.kinds.pictures.rows.decode import decode
 from pipelines.kinds.pictures.rows.likeness import fingerprint, near_duplicates
 from pipelines.kinds.pictures.rows.prepare import pixels_digest
-from pipelines.kinds.pictures.rows.rules import File, Found, Member, Rules
-from pipelines.profiling.picture_sources import ENDINGS, Recognised, recognised
-from pipelines.profiling.split_folders import SplitFolders, split_folders
+from pipelines.kinds.pictures.rows.rules import File, Member, Rules, SourcePicture
+from pipelines.kinds.place import inner_folder
 
 Pixels = NDArray[np.uint8]
 
@@ -60,7 +61,7 @@ class PictureProfile:
     thumbs: Pixels  # [n, 3, 64, 64]
     grain: float  # share of pixels that differ from their right neighbour by one level or more, at the final size
     seconds: float  # a picture
-    contents: tuple[Found, ...]  # of the pictures that could be read
+    contents: tuple[SourcePicture, ...]  # of the pictures that could be read
 
     @property
     def usable_share(self) -> float:
@@ -201,27 +202,17 @@ def _profile(path: Path, given: Recognised, scratch: "tempfile.TemporaryDirector
     )
 
 
-def inner_folder(path: Path) -> Path:
-    """A folder that holds nothing but one folder of folders stands for that one."""
-    while path.is_dir():
-        entries = [entry for entry in path.iterdir() if not entry.name.startswith(".")]
-        if len(entries) != 1 or not entries[0].is_dir() or not any(each.is_dir() for each in entries[0].iterdir()):
-            break
-        path = entries[0]
-    return path
-
-
 def _rules(size: int) -> Rules:
     return Rules((size, size), "rgb", "crop", "lanczos", (255, 255, 255), MIN_SIDE, 50_000_000, 50_000_000)
 
 
-def _drawn(found: Sequence[Found]) -> Iterator[Found]:
+def _drawn(found: Sequence[SourcePicture]) -> Iterator[SourcePicture]:
     """At most so many, in a random order that is always the same."""
     order = np.random.Generator(np.random.Philox(key=[0, len(found)])).permutation(len(found))
     return (found[place] for place in order[:_LOOKED_AT])
 
 
-def read(found: Found) -> bytes:
+def read(found: SourcePicture) -> bytes:
     if not isinstance(found.content, File | Member):
         raise DataError(f"--data: {found.name} must be a file, or a member of a zip")
     return found.content.read(50_000_000)
@@ -238,7 +229,7 @@ def _size(data: bytes) -> tuple[int, int]:
         return 1, 1
 
 
-def _grain(contents: Sequence[Found], sides: Sequence[tuple[int, int]]) -> float:
+def _grain(contents: Sequence[SourcePicture], sides: Sequence[tuple[int, int]]) -> float:
     """Of a few pictures at about the size at which they will be learned."""
     side = min(32, int(np.median([min(each) for each in sides])))
     levels = np.stack([decode(read(found), _rules(side)) for found in contents[:60]]).astype(np.int16)

@@ -1,12 +1,17 @@
 """From what was seen of pictures to parameters: each value with its reason."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import TYPE_CHECKING
 
 from ddpm_core.errors import ParamsError
-from pipelines.profiling.choice import Choice, Chosen, gpu_words, of_preset, source_text, words_of
-from pipelines.profiling.pictures import MIN_SIDE, PictureProfile
-from pipelines.projects.own_presets import OwnPreset, own_preset
+from pipelines.kinds.choice import Chosen, Setting, gpu_words, of_preset, source_text, words_of
+from pipelines.kinds.pictures.profiling.examples import of_profile
+from pipelines.kinds.pictures.profiling.profile import MIN_SIDE, PictureProfile
+
+if TYPE_CHECKING:
+    from pipelines.projects.own_presets import OwnPreset
 
 _SIDES = (8, 12, 16, 24, 28, 32, 48, 64)
 _LARGEST = {"cpu": 32, "cuda": 64}
@@ -19,7 +24,13 @@ _LIMITS = {"quarantined": 0.02, "copies": 0.02, "near_duplicates": 0.05, "flat":
 _TRAIN_LEAST, _TEST_LEAST = 64, 16
 
 
-def choose(seen: PictureProfile, path: str, device: str, wanted: OwnPreset | None = None) -> Chosen:
+def choose(
+    seen: PictureProfile,
+    path: str,
+    device: str,
+    preset_named: "Callable[[str], OwnPreset]",
+    wanted: "OwnPreset | None" = None,
+) -> Chosen:
     """`wanted` is the preset that was asked for; else colour decides, and whether there are labels."""
     labels, why_labels = _labels(seen)
     if wanted is not None:
@@ -30,7 +41,7 @@ def choose(seen: PictureProfile, path: str, device: str, wanted: OwnPreset | Non
     test = round(fraction * n) if split is None else round(split.held_out * seen.usable_share)
     train = n - test
     grey = seen.coloured < 0.01
-    preset = wanted or (None if grey else own_preset("small-colour" if labels == "none" else "small-colour-labels"))
+    preset = wanted or (None if grey else preset_named("small-colour" if labels == "none" else "small-colour-labels"))
     side, why_side = _side(seen, device) if wanted is None or wanted.size is None else (wanted.size, wanted.about)
     given = wanted is not None and wanted.size is not None
     size, why_size = (None if given else _rectangle(seen, device)) or (side, why_side)
@@ -43,27 +54,27 @@ def choose(seen: PictureProfile, path: str, device: str, wanted: OwnPreset | Non
         steps = min(steps, max(300, _EPOCHS * train // batch))
     refine = 0 if grey and not grained else 16
     choices = [
-        Choice("source.path", path),
-        *(Choice(f"source.{key}", value) for key, value in seen.given.keys.items()),
-        Choice(f"source.{seen.given.label_key}", _label_value(seen, labels), why_labels),
-        Choice("source.size", size, why_size),
-        Choice("source.channels", "grey" if grey else "rgb", f"{seen.coloured:.0%} of the pictures have colour"),
-        Choice("source.clusters", clusters, _words_of_clusters(clusters)),
+        Setting("source.path", path),
+        *(Setting(f"source.{key}", value) for key, value in seen.given.keys.items()),
+        Setting(f"source.{seen.given.label_key}", _label_value(seen, labels), why_labels),
+        Setting("source.resolution", size, why_size),
+        Setting("source.channels", "grey" if grey else "rgb", f"{seen.coloured:.0%} of the pictures have colour"),
+        Setting("source.clusters", clusters, _words_of_clusters(clusters)),
         *(_fit(seen) if size == side else ()),
-        Choice("split.test_fraction", fraction, f"about {test} pictures to judge with, {train} to learn from"
+        Setting("split.test_fraction", fraction, f"about {test} pictures to judge with, {train} to learn from"
                + (", as their folders say; the share itself is not used" if split else "")),
         *_contract(seen, labels),
-        Choice("model.multipliers", [1, 2] if side <= 32 else [1, 2, 2]),
-        Choice("model.attention_levels", [1] if side <= 32 else [2]),
-        Choice("model.refine", refine, "a branch at full size against a mesh of 2 x 2 pixels, seen in colour and grain"
+        Setting("model.multipliers", [1, 2] if side <= 32 else [1, 2, 2]),
+        Setting("model.attention_levels", [1] if side <= 32 else [2]),
+        Setting("model.refine", refine, "a branch at full size against a mesh of 2 x 2 pixels, seen in colour and grain"
                if refine else "flat grey pictures need no branch at full size"),
-        Choice("model.dropout", 0.1 if n < _FEW else 0.0,
+        Setting("model.dropout", 0.1 if n < _FEW else 0.0,
                "few pictures: dropout keeps the network from learning them by heart" if n < _FEW else ""),
-        Choice("train.batch_size", batch, "colour is learned better by more and smaller steps" if not grey else ""),
-        Choice("train.steps", steps, f"each picture is shown {steps * batch / max(1, train):.0f} times"),
-        Choice("train.warmup_steps", min(100, steps // 5)),
-        Choice("train.sample_every", max(50, steps // 4)),
-        Choice("train.checkpoint_every", max(50, steps // 4)),
+        Setting("train.batch_size", batch, "colour is learned better by more and smaller steps" if not grey else ""),
+        Setting("train.steps", steps, f"each picture is shown {steps * batch / max(1, train):.0f} times"),
+        Setting("train.warmup_steps", min(100, steps // 5)),
+        Setting("train.sample_every", max(50, steps // 4)),
+        Setting("train.checkpoint_every", max(50, steps // 4)),
         *_augmentation(seen, n, side),
         *_sampling(grained, labels == "none" and clusters is None),
         *_gate(labels, test),
@@ -76,13 +87,14 @@ def choose(seen: PictureProfile, path: str, device: str, wanted: OwnPreset | Non
     return Chosen(
         about=about,
         template="digits",
-        source=source_text(seen.given.kind),
+        source=source_text(__file__, seen.given.kind),
         found=(*_found(seen), *words_of(preset)),
         warnings=(*_warnings(seen, labels, train, test, side, path), *gpu_words(preset)),
         choices=tuple(choices),
         train_count=train,
         test_count=test,
         prepare_seconds=seen.seconds * seen.files,
+        examples=partial(of_profile, seen),
     )
 
 
@@ -148,7 +160,7 @@ def _labels(seen: PictureProfile) -> tuple[str, str]:
     )
 
 
-def _labels_of(wanted: OwnPreset, labels: str, why: str) -> tuple[str, str]:
+def _labels_of(wanted: "OwnPreset", labels: str, why: str) -> tuple[str, str]:
     """What a preset that was asked for makes of the labels that there are."""
     if wanted.labels == "none":
         return "none", f"preset {wanted.name} is for pictures without labels"
@@ -190,67 +202,67 @@ def _side(seen: PictureProfile, device: str) -> tuple[int, str]:
     return side, f"the size below {seen.side}, the middle one of the shorter sides, that a network can halve"
 
 
-def _fit(seen: PictureProfile) -> Iterator[Choice]:
+def _fit(seen: PictureProfile) -> Iterator[Setting]:
     if seen.oblong > 0.1 and seen.on_white > 0.5:
-        yield Choice("source.fit", "pad", f"{seen.oblong:.0%} are not square, and on white: nothing is cut off")
+        yield Setting("source.fit", "pad", f"{seen.oblong:.0%} are not square, and on white: nothing is cut off")
     elif seen.oblong > 0.1:
-        yield Choice("source.fit", "crop", f"{seen.oblong:.0%} are not square: their central square is taken")
+        yield Setting("source.fit", "crop", f"{seen.oblong:.0%} are not square: their central square is taken")
 
 
-def _contract(seen: PictureProfile, labels: str) -> Iterator[Choice]:
+def _contract(seen: PictureProfile, labels: str) -> Iterator[Setting]:
     """Limits that these data would break although nothing is wrong with them."""
     other = [each for each in seen.refused if not each.is_named_like_a_picture]
     if len(other) > _LIMITS["quarantined"] * seen.looked:
         share = len(seen.refused) / seen.looked
-        yield Choice(
+        yield Setting(
             "contract.max_quarantined_share", _above(share),
             f"{len(other)} files are no pictures by their names, such as {other[0].name}",
         )  # fmt: skip
     if seen.exact_copies > _LIMITS["copies"]:
-        yield Choice(
+        yield Setting(
             "contract.max_duplicate_share", _above(seen.exact_copies), f"{seen.exact_copies:.1%} are exact copies"
         )
     if seen.flat > _LIMITS["flat"]:
-        yield Choice("contract.max_flat_share", _above(seen.flat), f"{seen.flat:.1%} have a single level throughout")
+        yield Setting("contract.max_flat_share", _above(seen.flat), f"{seen.flat:.1%} have a single level throughout")
     if labels == "folders":
         sizes = seen.classes.values()
         if max(sizes) > _LIMITS["imbalance"] * min(sizes):
             value = math.ceil(1.5 * max(sizes) / min(sizes))
-            yield Choice("contract.max_class_imbalance", float(value), "so uneven are the classes")
+            yield Setting("contract.max_class_imbalance", float(value), "so uneven are the classes")
 
 
 def _above(share: float) -> float:
     return min(0.99, math.ceil(150 * share) / 100)
 
 
-def _augmentation(seen: PictureProfile, n: int, side: int) -> Iterator[Choice]:
+def _augmentation(seen: PictureProfile, n: int, side: int) -> Iterator[Setting]:
     if seen.mirrored is not None:
         is_near = seen.mirrored < _MIRROR_LIMIT
         words = "cannot be told from the pictures" if is_near else "differ from the pictures"
         why = f"mirror images {words} as a whole: distance {seen.mirrored:.3f}, limit {_MIRROR_LIMIT}"
-        yield Choice("train.augment.horizontal_flip", 0.5 if is_near else 0.0, why)
+        yield Setting("train.augment.horizontal_flip", 0.5 if is_near else 0.0, why)
     if n < _FEW:
-        yield Choice(
+        yield Setting(
             "train.augment.crop.probability", 0.5, "few pictures: each is moved by a pixel or two half of the time"
         )
-        yield Choice("train.augment.crop.pixels", max(1, side // 16))
+        yield Setting("train.augment.crop.pixels", max(1, side // 16))
 
 
-def _sampling(grained: bool, untold: bool) -> Iterator[Choice]:
+def _sampling(grained: bool, untold: bool) -> Iterator[Setting]:
     if grained:
         why = "pictures with grain need small last steps, or samples come out too smooth"
-        yield Choice("sample.sampler.spacing", "karras", why)
-        yield Choice("sample.sampler.steps", 20)
+        yield Setting("sample.sampler.spacing", "karras", why)
+        yield Setting("sample.sampler.steps", 20)
     if untold:
-        yield Choice("sample.guidance.weight", 0.0, "without labels there is nothing to guide by")
-        yield Choice("sample.guidance.interval", None)
+        yield Setting("sample.guidance.weight", 0.0, "without labels there is nothing to guide by")
+        yield Setting("sample.guidance.interval", None)
 
 
-def _gate(labels: str, test: int) -> Iterator[Choice]:
+def _gate(labels: str, test: int) -> Iterator[Setting]:
     if labels == "none":
-        yield Choice("gate.max_accuracy_loss", None, "without labels no sample can be of the wrong one")
+        yield Setting("gate.max_accuracy_loss", None, "without labels no sample can be of the wrong one")
     elif test < 500:
-        yield Choice(
+        yield Setting(
             "gate.max_accuracy_loss", 0.05, f"{test} unseen pictures tell a loss of 2 % from none only with luck"
         )
 

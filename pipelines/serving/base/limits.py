@@ -1,0 +1,3 @@
+"""How much a request may ask for."""
+
+MOST_SAMPLES = 256

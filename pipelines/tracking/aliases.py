@@ -1,0 +1,4 @@
+"""The aliases of a registered model's versions."""
+
+CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
+ALIASES = (CHAMPION, CHALLENGER, PREVIOUS)
