@@ -21,7 +21,7 @@ from pipelines.projects.create import ACCEPTED, NOTHING_ACCEPTED
 from pipelines.projects.params_text import read_text, written
 from pipelines.projects.presets import presets
 
-_SOURCES = Path(__file__).resolve().parents[1] / "profiling" / "sources"  # sections source of one's own data
+_KINDS = Path(__file__).resolve().parents[1] / "kinds"  # in profiling: sections source of one's own data
 
 # Keys that have another name now, by their dotted names. Both must lie in one mapping.
 RENAMED = {
@@ -79,7 +79,7 @@ def updated_params(text: str) -> tuple[str, list[str]]:
     kind = whole.get("kind")
     if kind not in known["kind"].__args__:
         raise ParamsError(f"params.yaml: kind must be one of {', '.join(known['kind'].__args__)}, got {kind!r}")
-    files = [*presets().values(), *sorted(_SOURCES.glob("*.yaml"))]
+    files = [*presets().values(), *sorted(_KINDS.glob("*/profiling/*.yaml"))]
     models = [read_text(file.read_text(encoding="utf-8")) for file in files]
     models.sort(key=lambda model: model.get("kind") != kind)  # those of the same kind of data first
     update = _Update(models, [])

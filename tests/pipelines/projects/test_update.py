@@ -10,7 +10,7 @@ from pipelines import cli
 from pipelines.params import load_params, read_yaml
 from pipelines.projects.code import project_graph
 from pipelines.projects.create import create, from_preset
-from pipelines.projects.params_text import read_text, with_values, written
+from pipelines.projects.params_text import read_text, with_section, with_values, written
 from pipelines.projects.presets import presets
 from pipelines.projects.update import RENAMED, updated_graph, updated_params
 from tests.support.imports import ROOT
@@ -129,3 +129,11 @@ def test_options_that_do_not_go_together_are_refused(words: list[str], tmp_path:
 
 def test_a_folder_that_is_no_project_is_refused(tmp_path: Path) -> None:
     assert cli.main(["init", str(tmp_path), "--update"]) == 2
+
+
+def test_a_new_key_of_a_source_of_ones_own_comes_with_its_comment() -> None:
+    source = (ROOT / "pipelines" / "kinds" / "series" / "profiling" / "series.yaml").read_text(encoding="utf-8")
+    text = with_section(presets()["forecast"].read_text(encoding="utf-8"), "source", source)
+    before = "".join(line for line in text.splitlines(keepends=True) if not line.startswith("  decimal:"))
+    after, unknown = updated_params(before)
+    assert (after, unknown) == (text, [])

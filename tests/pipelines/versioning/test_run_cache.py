@@ -13,7 +13,7 @@ from pipelines.projects.presets import presets
 from tests.support.imports import ROOT
 from tests.support.project import write_yaml
 
-FILES = {**presets(), **{file.stem: file for file in (ROOT / "pipelines" / "profiling" / "sources").glob("*.yaml")}}
+FILES = {**presets(), **{file.stem: file for file in (ROOT / "pipelines" / "kinds").glob("*/profiling/*.yaml")}}
 
 
 def _key(params: Any) -> str:
