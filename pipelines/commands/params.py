@@ -1,9 +1,12 @@
 """`ddpm params`: check params.yaml and show every value by its dotted key."""
 
 import argparse
+import logging
 import sys
 
 from pipelines.commands.common import Verbs, checked_params, project_paths, sentence
+
+log = logging.getLogger(__name__)
 
 
 def add_to(verbs: Verbs) -> None:
@@ -18,8 +21,11 @@ def show(args: argparse.Namespace) -> None:
     from pipelines.kinds import kind_of
     from pipelines.params import as_flat
 
+    kind = kind_of(params.kind)
     if (paths.root / params.source.path).exists():
-        kind_of(params.kind).check_source(params.source, paths.root)
+        kind.check_source(params.source, paths.root)
+    for caution in kind.cautions(params):
+        log.warning("%s", caution)
 
     for key, value in as_flat(params).items():
         sys.stdout.write(f"{key} = {value}\n")

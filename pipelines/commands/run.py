@@ -41,7 +41,10 @@ def run(args: argparse.Namespace) -> None:
     from pipelines.versioning.dvc_repo import DvcRepo
 
     check_watched(params.source.path, paths.root)
-    kind_of(params.kind).check_source(params.source, paths.root)
+    kind = kind_of(params.kind)
+    kind.check_source(params.source, paths.root)
+    for caution in kind.cautions(params):
+        log.warning("%s", caution)
     if lacking := lack_of_project(paths):
         log.warning("%s; the first stage that finds none stops, and what is done by then is kept", lacking)
 

@@ -76,6 +76,10 @@ class Kind(ABC):
         before anything starts. None: it is known once the data are prepared."""
         return None
 
+    def cautions(self, params: Any) -> Iterator[str]:
+        """Choices in params.yaml that are allowed and seldom meant, in words, for `ddpm params` and `ddpm run`."""
+        return iter(())
+
     def check_source(self, source: Any, root: Path) -> None:
         """Refuse keys of section source that name a file or column that the data have not: a ParamsError. It looks at
         the beginning of a file alone. A source that can say so has `check_columns(root)`, which raises a DataError."""

@@ -163,11 +163,10 @@ def test_doctor_tells_a_project_that_cannot_be_written(tmp_path: Path, monkeypat
         raise OSError(errno.EROFS, os.strerror(errno.EROFS))
 
     (tmp_path / "params.yaml").write_text((ROOT / "params.yaml").read_text())
-    assert examine(str(tmp_path)).faults == []
+    said = "`ddpm run` cannot start, but: Read-only file system"
+    assert not any(said in fault for fault in examine(str(tmp_path)).faults)
     monkeypatch.setattr("pipelines.doctor.tempfile.TemporaryFile", refused)
-    assert any(
-        "`ddpm run` cannot start, but: Read-only file system" in fault for fault in examine(str(tmp_path)).faults
-    )
+    assert any(said in fault for fault in examine(str(tmp_path)).faults)
 
 
 def test_doctor_works_where_there_is_no_project(tmp_path: Path) -> None:

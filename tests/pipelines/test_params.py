@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from ddpm_core.checks import Checks, Config, at_least_1, positive
 from ddpm_core.errors import ParamsError
+from pipelines.kinds import kind_of
 from pipelines.params import (
     RuntimeConfig,
     as_flat,
@@ -315,3 +316,17 @@ def test_a_network_that_cannot_take_the_size_is_told_before_anything_starts(
     write_yaml(tmp_path / "params.yaml", merged(read_yaml(ROOT / "params.yaml"), changes))
     with pytest.raises(ParamsError, match=key):
         load_params(tmp_path / "params.yaml")
+
+
+def test_labels_that_nothing_judges_or_guides_by_are_told(tmp_path: Path) -> None:
+    whole = read_yaml(ROOT / "params.yaml")
+    folder = read_yaml(ROOT / "pipelines" / "kinds" / "pictures" / "profiling" / "image_folder.yaml")["source"]
+    unused = {"gate": {"max_accuracy_loss": None}, "sample": {"guidance": {"weight": 0.0}}}
+
+    def told(labels: str, changes: Mapping[str, Any]) -> list[str]:
+        write_yaml(tmp_path / "params.yaml", {**merged(whole, changes), "source": {**folder, "labels": labels}})
+        params = load_params(tmp_path / "params.yaml")
+        return [line.split()[0] for line in kind_of("pictures").cautions(params)]
+
+    assert told("folders", {}) == told("none", unused) == []
+    assert told("folders", unused) == ["gate.max_accuracy_loss", "sample.guidance.weight"]

@@ -77,6 +77,11 @@ class Pictures(Kind):
 
         return prepare(source, split, folder, root, workers)
 
+    def cautions(self, params: Any) -> Iterator[str]:
+        from pipelines.kinds.pictures.advice import cautions
+
+        return cautions(params)
+
     def declared_spec(self, source: Any) -> DataSpec | None:
         spec: DataSpec = source.rules().spec(())
         return spec

@@ -1,4 +1,4 @@
-"""What to try where the gate's rules about pictures block."""
+"""What to try where the gate's rules about pictures block, and keys of params.yaml that leave labels unused."""
 
 import csv
 from collections.abc import Iterator
@@ -59,4 +59,23 @@ def _for_the_label(params: Any) -> Iterator[Advice]:
         yield Advice(
             f"sample.guidance.weight: {weight:g} -> {weight + 0.5:g}",
             "samples follow their label more closely, and vary less; no new training",
+        )
+
+
+def cautions(params: Any) -> Iterator[str]:
+    """Of pictures with labels: that samples are not guided towards them, or that no rule looks whether they follow."""
+    source = params.source
+    labelled = getattr(source, "label_column", None) or getattr(source, "labels", "none") != "none"
+    if not labelled or params.train.conditioning == "none":
+        return
+    if params.gate.max_accuracy_loss is None:
+        yield (
+            "gate.max_accuracy_loss is null, so no rule judges whether samples are of the class that was asked for, "
+            "though section source gives labels; 0.05 is a limit for a few hundred unseen pictures"
+        )
+    is_guided = params.sample.guidance.weight or params.diffusion.kind == "distillation"  # which learns it
+    if not is_guided and params.diffusion.levels > 1:
+        yield (
+            "sample.guidance.weight is 0, so samples follow their label less closely than they could, though section "
+            "source gives labels; 0.6 is a beginning"
         )

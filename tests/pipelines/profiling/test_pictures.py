@@ -163,3 +163,27 @@ def test_classes_that_are_called_like_a_side_beside_others_are_classes(tmp_path:
     for name in ("train", "bus"):
         save(tmp_path / name, blobs(40))
     assert values(chosen_for(tmp_path))["source.labels"] == "folders"
+
+
+def with_table(folder: Path, header: str = "file,pattern,scale") -> Path:
+    save(folder, blobs(60, 24, 1))
+    rows = [f"{number:04d}.png,{'ab'[number % 2]},{'fine' if number % 3 else 'coarse'}" for number in range(60)]
+    (folder / "attrs.csv").write_text("\n".join([header, *rows]) + "\n")
+    return folder
+
+
+def test_columns_that_may_be_labels_are_named_with_what_to_do(tmp_path: Path) -> None:
+    chosen = chosen_for(with_table(tmp_path) / "attrs.csv")
+    assert values(chosen)["source.label_column"] is None
+    why = next(each.why for each in chosen.choices if each.key == "source.label_column")
+    assert "'pattern', 'scale' may hold them" in why
+    (line,) = (line for line in chosen.warnings if "source.label_column: pattern" in line)
+    assert "source.attributes: {scale: scale}" in line
+
+
+def test_a_table_beside_the_pictures_is_offered_with_the_command(tmp_path: Path) -> None:
+    chosen = chosen_for(with_table(tmp_path))
+    (line,) = (line for line in chosen.warnings if "attrs.csv names the pictures" in line)
+    assert f"`ddpm init FOLDER --data {tmp_path / 'attrs.csv'}`" in line
+    (tmp_path / "attrs.csv").write_text("file,n\nnone.png,1\n")
+    assert not any("names the pictures" in line for line in chosen_for(tmp_path).warnings)

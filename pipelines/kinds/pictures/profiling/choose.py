@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING
 
-from ddpm_core.errors import ParamsError
 from pipelines.kinds.choice import Chosen, Setting, gpu_words, of_preset, source_text, words_of
 from pipelines.kinds.pictures.profiling.examples import of_profile
+from pipelines.kinds.pictures.profiling.labels import label_value, label_warnings, labels_asked_for, labels_of
 from pipelines.kinds.pictures.profiling.profile import MIN_SIDE, PictureProfile
 
 if TYPE_CHECKING:
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 _SIDES = (8, 12, 16, 24, 28, 32, 48, 64)
 _LARGEST = {"cpu": 32, "cuda": 64}
 _FEW, _MANY_TEST, _GATE_NEEDS = 1_000, 250, 100
-_CLASS_LEAST = 10  # pictures of a class, or folders are no classes
 _EPOCHS = 200  # a picture is not shown more often: with more a network learns pictures by heart
 _OF_A_CLUSTER = 60  # training pictures, at least on average
 _MIRROR_LIMIT = 0.02  # the energy distance below which mirror images pass as pictures of the same data
@@ -32,9 +31,9 @@ def choose(
     wanted: "OwnPreset | None" = None,
 ) -> Chosen:
     """`wanted` is the preset that was asked for; else colour decides, and whether there are labels."""
-    labels, why_labels = _labels(seen)
+    labels, why_labels = labels_of(seen)
     if wanted is not None:
-        labels, why_labels = _labels_of(wanted, labels, why_labels)
+        labels, why_labels = labels_asked_for(wanted, labels, why_labels)
     n = seen.usable
     fraction = 0.2 if 0.2 * n >= _MANY_TEST else 0.3
     split = seen.split if labels == "folders" else None  # the folders' own
@@ -56,7 +55,7 @@ def choose(
     choices = [
         Setting("source.path", path),
         *(Setting(f"source.{key}", value) for key, value in seen.given.keys.items()),
-        Setting(f"source.{seen.given.label_key}", _label_value(seen, labels), why_labels),
+        Setting(f"source.{seen.given.label_key}", label_value(seen, labels), why_labels),
         Setting("source.resolution", size, why_size),
         Setting("source.channels", "grey" if grey else "rgb", f"{seen.coloured:.0%} of the pictures have colour"),
         Setting("source.clusters", clusters, _words_of_clusters(clusters)),
@@ -123,50 +122,6 @@ def _found(seen: PictureProfile) -> Iterator[str]:
         yield f"{seen.exact_copies:.1%} are exact copies of another picture"
     if seen.near:
         yield f"{seen.near:.1%} are near duplicates of another picture, by a perceptual hash"
-
-
-def _label_value(seen: PictureProfile, labels: str) -> str | None:
-    """What section source says where there are labels, and where there are none."""
-    if labels == "none":
-        return seen.given.without_labels
-    if seen.given.kind == "image_folder":
-        return "folders" if seen.split is None else "split_folders"
-    value: str | None = seen.given.label_value
-    return value
-
-
-def _labels(seen: PictureProfile) -> tuple[str, str]:
-    """`folders` stands for labels of any source."""
-    word = "folders" if seen.given.kind == "image_folder" else "labels"
-    if len(seen.classes) < 2 and seen.split is not None:
-        return (
-            "none",
-            f"the folders {seen.split.names} are the sides of a split, and no folders of classes repeat in them",
-        )
-    if len(seen.classes) < 2:
-        return "none", "there are no class folders" if word == "folders" else "there are not two labels or more"
-    all_of_them = len(seen.classes)
-    small = [name for name, count in seen.classes.items() if count < _CLASS_LEAST]
-    if small:
-        return (
-            "none",
-            f"{len(small)} of {all_of_them} {word} hold fewer than {_CLASS_LEAST} pictures, such as {small[0]!r}",
-        )
-    if seen.outside > 0.02 * seen.files:
-        return "none", f"{seen.outside} pictures lie outside of the {word}"
-    return (
-        "folders",
-        f"each of {len(seen.classes)} {word} is a class, with {min(seen.classes.values())} pictures or more",
-    )
-
-
-def _labels_of(wanted: "OwnPreset", labels: str, why: str) -> tuple[str, str]:
-    """What a preset that was asked for makes of the labels that there are."""
-    if wanted.labels == "none":
-        return "none", f"preset {wanted.name} is for pictures without labels"
-    if wanted.labels == "use" and labels == "none":
-        raise ParamsError(f"--preset {wanted.name}: must have pictures with labels, but {why}; take small-colour")
-    return labels, why
 
 
 def _clusters(most: int | None, train: int) -> int | None:
@@ -296,14 +251,7 @@ def _warnings(seen: PictureProfile, labels: str, train: int, test: int, side: in
             f"{seen.near:.1%} of the pictures are near duplicates of another. They lie on one side of the split, so "
             "less is left to judge with than their number says, and the model learns them sooner: keep one of each"
         )
-    if seen.split is not None and labels == "none":
-        yield (
-            f"the folders {seen.split.names} look like a split, but it is not kept: without classes pictures are held "
-            "out by section split. Give every one of them the same sub-folders of classes, or give train alone"
-        )
-    if labels == "none" and len(seen.classes) >= 2:
-        key, value = seen.given.label_key, _label_value(seen, "folders")
-        yield f"they are not used as classes, so that you cannot ask for one; source.{key}: {value} uses them"
+    yield from label_warnings(seen, labels)
     if side > seen.side:
         yield f"pictures are enlarged to {side} pixels; smaller than {MIN_SIDE} are refused"
     if seen.place.resolve() != seen.place and str(seen.place) not in path:

@@ -34,6 +34,7 @@ class Recognised:
     label_key: str
     without_labels: str | None
     keys: Mapping[str, Any] = field(default_factory=dict)
+    candidates: tuple[str, ...] = ()  # columns that may hold the labels, where none is taken
 
     @property
     def kind(self) -> str:
@@ -127,7 +128,7 @@ def _of_columns(file: ArrowFile, path: Path) -> Recognised | None:
         split="digest",
         attributes={},
     )
-    return Recognised(source, "label_column", None, {"image_column": image})
+    return Recognised(source, "label_column", None, {"image_column": image}, () if label else tuple(labels))
 
 
 def _holds_bytes(type_: Any) -> bool:
@@ -146,7 +147,7 @@ def _of_table(path: Path) -> Recognised | None:
         found = _of_columns(file, path.parent)
         if found is None or not isinstance(found.source, HuggingFace):
             return None
-        return _table(path, found.source.image_column, found.source.label_column, ",")
+        return _table(path, found.source.image_column, found.source.label_column, ",", found.candidates)
     with path.open("rb") as lines:
         first = [line for line in islice(lines, _ROWS) if line.strip()]
     for delimiter in _DELIMITERS if path.suffix.lower() in CSV else ",":
@@ -155,8 +156,34 @@ def _of_table(path: Path) -> Recognised | None:
         pictures = [name for name in names if all(_is_picture(row.get(name)) for row in rows)]
         if pictures:
             others = [name for name in names if name != pictures[0]]
-            return _table(path, pictures[0], _label_of(others), delimiter)
+            label = _label_of(others)
+            candidates = () if label else tuple(name for name in others if _repeats([row.get(name) for row in rows]))
+            return _table(path, pictures[0], label, delimiter, candidates)
     return None
+
+
+def _repeats(cells: list[Any]) -> bool:
+    """Whether there are a few values, as of a class, and not one for each row."""
+    return all(isinstance(cell, str | int) for cell in cells) and 2 <= len(set(cells)) <= len(cells) / 2
+
+
+def table_beside(folder: Path) -> tuple[Path, Recognised] | None:
+    """The table directly in a folder of pictures that names some of them, if there is one alone."""
+    found = []
+    for file in sorted(folder.iterdir()) if folder.is_dir() else ():
+        if file.is_file() and file.suffix.lower() in (*CSV, *JSON):
+            with suppress(DataError):
+                given = _of_table(file)
+                if given is not None and isinstance(given.source, PictureTable) and _names_one(file, given):
+                    found.append((file, given))
+    return found[0] if len(found) == 1 else None
+
+
+def _names_one(file: Path, given: Recognised) -> bool:
+    """Whether the first picture that a table names is there."""
+    with suppress(DataError):
+        return any(entry.content.path.is_file() for entry in islice(given.listing(Path()).found, 1))  # type: ignore[union-attr]
+    return False
 
 
 def _rows(path: Path, lines: list[bytes], delimiter: str) -> Iterator[dict[str, Any]]:
@@ -174,7 +201,9 @@ def _is_picture(cell: Any) -> bool:
     return isinstance(cell, str) and cell.lower().endswith(ENDINGS) and not PurePosixPath(cell).is_absolute()
 
 
-def _table(path: Path, pictures: str, label: str | None, delimiter: str) -> Recognised:
+def _table(
+    path: Path, pictures: str, label: str | None, delimiter: str, candidates: tuple[str, ...] = ()
+) -> Recognised:
     source = PictureTable(
         **_RULES,
         kind="picture_table",
@@ -186,4 +215,4 @@ def _table(path: Path, pictures: str, label: str | None, delimiter: str) -> Reco
         delimiter=delimiter,
     )
     keys = {"table": path.name, "picture_column": pictures, "delimiter": delimiter}
-    return Recognised(source, "label_column", None, keys)
+    return Recognised(source, "label_column", None, keys, candidates)
