@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from difflib import get_close_matches
 from functools import cache
+from string import punctuation
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -208,7 +209,7 @@ def type_text(kind: Any) -> str:
         return _PLAIN[kind]
     origin, args = get_origin(kind), get_args(kind)
     if origin is Literal:
-        return "one of " + ", ".join(str(item) for item in args)
+        return "one of " + ", ".join(str(item) if str(item).strip(punctuation) else repr(item) for item in args)
     if origin in (Union, UnionType):
         members = dataclasses_of(kind)
         if members and all("kind" in get_type_hints(member) for member in members):

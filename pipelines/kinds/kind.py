@@ -5,7 +5,7 @@ Each method imports what it needs when it is called, so that a stage loads only 
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -144,6 +144,10 @@ class Kind(ABC):
     def near_duplicates(self, rows: Sequence[Any]) -> Sequence[Sequence[Any]]:
         """The rows of each group of near duplicates, where this kind looks for any."""
         return []
+
+    def cure(self, broken: Collection[str], rows: Sequence[Any], spec: DataSpec, folder: Path) -> str:
+        """What mends a breach of the contract in these columns of its table of the data; `folder` is data/prepared."""
+        return "mend or remove those files"
 
     def shown(self, x: NDArray[Any], spec: DataSpec) -> bytes | None:
         """Some data beside each other as a PNG, in the order in which they are given, for people who look at what the

@@ -5,7 +5,6 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from importlib.metadata import version
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ddpm_core.errors import ContractFailed
@@ -70,7 +69,7 @@ def run(params: "Params", paths: Paths, tracker: "Tracker") -> None:
     for finding in findings:
         if not finding.passed and not finding.stops:
             log.warning("%s", finding.told())
-    _raise_on_breach(findings, paths.logs / "contract.json")
+    _raise_on_breach(findings, whole, paths)
     kept = sum(finding.passed for finding in findings)
     if kept == len(findings):
         log.info("the data keep all %d expectations", kept)
@@ -99,14 +98,18 @@ def _record(
     }
 
 
-def _raise_on_breach(findings: Sequence[Finding], record: Path) -> None:
+def _raise_on_breach(findings: Sequence[Finding], whole: Manifest, paths: Paths) -> None:
     broken = [finding for finding in findings if finding.stops]
     if broken:
+        data = whole.spec.kind
+        columns = {finding.column for finding in broken if finding.table == data}
+        cure = kind_of(data).cure(columns, whole.rows, whole.spec, paths.prepared)
         raise ContractFailed(
             f"the data break {len(broken)} of {len(findings)} expectations, so nothing is trained on them:\n"
             + "".join(f"  {finding.told()}\n" for finding in broken)
-            + "mend or remove those files, or move the threshold in section `contract` of params.yaml; the record: "
-            f"{record}" + (_DRIFT_MEND if any(finding.table == drift.TABLE for finding in broken) else "")
+            + f"{cure}, or move the threshold in section `contract` of params.yaml; the record: "
+            f"{paths.logs / 'contract.json'}"
+            + (_DRIFT_MEND if any(finding.table == drift.TABLE for finding in broken) else "")
         )
 
 

@@ -1,6 +1,6 @@
 """Series over time, one or many, with values that may be missing: windows to forecast, or to fill."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -64,6 +64,11 @@ class Series(Kind):
         from pipelines.kinds.series.rows.rules import data_set_columns
 
         return data_set_columns(rows)
+
+    def cure(self, broken: Collection[str], rows: Sequence[Any], spec: DataSpec, folder: Path) -> str:
+        from pipelines.kinds.series.rows.rules import cure
+
+        return cure(broken, rows, spec, folder)
 
     def drift_values(self, rows: Sequence[Any]) -> Mapping[str, Sequence[float]]:
         return {

@@ -257,3 +257,15 @@ def test_the_suite_looks_at_columns_that_there_are(tmp_path: Path) -> None:
     thresholds = {rule["notes"] for rules in suite.values() for rule in rules}
     for name in SeriesContract.__checks__:
         assert name == "rows_named" or any(f"contract.{name}" in text for text in thresholds), name
+
+
+def test_a_breach_by_a_value_far_from_all_others_names_it_and_the_key(tmp_path: Path) -> None:
+    rows = hourly(80)
+    rows[30] = rows[30].split(",")[0] + ",31,-9999"
+    csv(tmp_path, rows)
+    manifest = prepared(tmp_path).manifest
+    said = SERIES.cure({"deviations"}, manifest.rows, manifest.spec, tmp_path / "prepared")
+    assert "the farthest value is -9999 in column 'b'" in said
+    assert "source.missing as the CSV has it, such as ['-9999']" in said
+    assert "files" not in said
+    assert "farthest" not in SERIES.cure({"missing"}, manifest.rows, manifest.spec, tmp_path / "prepared")
