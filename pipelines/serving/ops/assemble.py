@@ -35,7 +35,7 @@ def operated(app: FastAPI, settings: Settings, metrics: Metrics) -> ASGIApp:
             inner,
             allow_origins=settings.cors,
             allow_methods=("GET", "POST"),
-            allow_headers=("Authorization", "Content-Type", "X-Request-Id", TENSORS_BEGIN),
+            allow_headers=("*",),  # clients add their own: x-stainless-*, traceparent
             expose_headers=(
                 *("X-Request-Id", "X-Seeds", "X-Bundle", "X-Sampler", "X-Steps", "X-Guidance", "Retry-After"),
                 TENSORS_BEGIN,

@@ -111,6 +111,9 @@ def test_no_other_page_may_call_the_service_unless_its_origin_is_named(texts: di
     allowed = named.options("/v1/images", headers=PREFLIGHT)  # a browser sends no key with it
     assert (allowed.status_code, allowed.headers["access-control-allow-origin"]) == (200, "https://a.org")
     assert named.options("/v1/images", headers={**PREFLIGHT, "Origin": "https://b.org"}).status_code == 400
+    for asked in ("x-stainless-lang, authorization", "traceparent"):  # of OpenAI's clients, of OpenTelemetry
+        allowed = named.options("/v1/images", headers={**PREFLIGHT, "Access-Control-Request-Headers": asked})
+        assert (allowed.status_code, allowed.headers["access-control-allow-headers"]) == (200, asked)
     answer = named.post("/v1/images", headers={**bearer(texts["ann"]), "Origin": "https://a.org"})
     assert answer.headers["access-control-allow-origin"] == "https://a.org"
     assert "X-Request-Id" in answer.headers["access-control-expose-headers"]
