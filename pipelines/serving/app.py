@@ -16,7 +16,7 @@ from fastapi import FastAPI
 from pipelines.sampling.bundle_sampler import Sampler
 from pipelines.serving.follow import Watcher
 from pipelines.serving.hosted import Models, Version
-from pipelines.serving.http import HttpError, http_error
+from pipelines.serving.http import add_error_handlers
 from pipelines.serving.inference_protocol.routes import inference_router
 from pipelines.serving.interpolations import interpolations_router
 from pipelines.serving.openai.routes import openai_router
@@ -56,8 +56,7 @@ def app_of(models: Models, watcher: Watcher | None = None) -> FastAPI:
     # No /docs: those pages load scripts from a CDN. /openapi.json has the same content.
     app = FastAPI(title="ddpm", version="1", lifespan=lifespan, docs_url=None, redoc_url=None)
     app.state.models = models
-    for error in (HttpError, 404, 405):
-        app.add_exception_handler(error, http_error)
+    add_error_handlers(app)
     for router in (samples_router, openai_router, inference_router, model_router, health_router):
         app.include_router(router(models))
     app.include_router(interpolations_router(models))

@@ -3,8 +3,8 @@
 import json
 from typing import Any
 
+from fastapi import FastAPI, Response
 from fastapi import Request as Http
-from fastapi import Response
 
 from pipelines.serving.ops.facts import current
 
@@ -13,6 +13,10 @@ TENSORS_BEGIN = "Inference-Header-Content-Length"
 """The header that says at which byte of a body binary tensors begin, behind JSON."""
 INFERENCE_PROTOCOL = "/v2"
 """Here and below, errors are as the Open Inference Protocol has them: a text, and 400 for what is not allowed."""
+OPENAI = ("/v1/images/generations", "/v1/images/edits")
+"""Here errors are as OpenAI has them: with a type and the parameter that is wrong, and 400 for what is not allowed."""
+FAILED = "the server failed; its log has the request's id"
+_OPENAI_TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
 
 
 class HttpError(Exception):
@@ -41,13 +45,37 @@ def error_response(
     """The answer to a request for `path`, in the shape that its clients know."""
     if path == INFERENCE_PROTOCOL or path.startswith(f"{INFERENCE_PROTOCOL}/"):
         return json_response(400 if status == 422 else status, {"error": message}, headers)
+    if path in OPENAI:
+        return json_response(
+            400 if status == 422 else status, {"error": openai_content(status, code, message, more)}, headers
+        )
     return json_response(status, {"error": {"code": code, "message": message, **(more or {})}}, headers)
+
+
+def openai_content(status: int, code: str, message: str, more: dict[str, Any] | None) -> dict[str, Any]:
+    """What OpenAI's clients look for under `error`: a message, a type, the parameter that is wrong, and a code."""
+    fields = (more or {}).get("fields", [])
+    param = fields[0]["field"] if fields else "model" if code == "model_not_found" else None
+    kind = "server_error" if status >= 500 else _OPENAI_TYPES.get(status, "invalid_request_error")
+    return {"message": message, "type": kind, "param": None if param == "body" else param, "code": code}
 
 
 def json_response(status: int, content: Any, headers: dict[str, str] | None = None) -> Response:
     # ASCII: a lone surrogate in a text of the client could not be encoded as UTF-8.
     body = json.dumps(content, ensure_ascii=True, allow_nan=False)
     return Response(body, status, headers, media_type="application/json")
+
+
+def add_error_handlers(app: FastAPI) -> None:
+    """Answer every error in the shape of its route, those that nobody foresaw too."""
+    for error in (HttpError, 404, 405):
+        app.add_exception_handler(error, http_error)
+    app.add_exception_handler(Exception, failure)
+
+
+async def failure(request: Http, error: Exception) -> Response:
+    """The code failed: who asked is told no more than that. The framework raises the error again, to be logged."""
+    return error_response(request.scope["path"], 500, "internal_error", FAILED)
 
 
 async def http_error(request: Http, error: Exception) -> Response:
@@ -72,7 +100,11 @@ async def json_body(http: Http, limit: int) -> bytes:
 
 
 async def body_within(http: Http, limit: int) -> bytes:
-    """The body; HttpError as soon as it is larger than `limit` bytes."""
+    """The body; HttpError where it is compressed, and as soon as it is larger than `limit` bytes."""
+    if http.headers.get("content-encoding", "identity").strip().lower() != "identity":
+        raise HttpError(
+            415, "unsupported_media_type", "Content-Encoding: is not supported by this service; leave it out"
+        )
     declared = http.headers.get("content-length", "0")
     check_size(int(declared[:20]) if declared.isdecimal() else limit + 1, limit)
     parts, size = [], 0

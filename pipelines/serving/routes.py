@@ -71,11 +71,13 @@ def health_router(models: Models) -> APIRouter:
     """`GET /health/live` and `GET /health/ready`."""
     routes = APIRouter()
 
+    @routes.head("/health/live", include_in_schema=False)
     @routes.get("/health/live")
     async def live() -> dict[str, str]:
         """200 while the process runs."""
         return {"status": "live"}
 
+    @routes.head("/health/ready", include_in_schema=False)
     @routes.get("/health/ready", responses={503: {"description": "No request can be answered now."}})
     async def ready() -> Response:
         """200 while requests are accepted."""

@@ -21,7 +21,7 @@ from pipelines.sampling.cost import seconds_an_evaluation
 from pipelines.sampling.editing import Edit, Editor
 from pipelines.sampling.recipe import Recipe
 from pipelines.serving.base.limits import MOST_SAMPLES
-from pipelines.serving.base.request import InvalidRequest, Request, RequestConditions
+from pipelines.serving.base.request import InvalidRequest, Request, RequestConditions, faults_together
 from pipelines.serving.base.serving import Samples
 from pipelines.serving.http import CLIENT_CLOSED_REQUEST, HttpError
 from pipelines.serving.ops.facts import current
@@ -113,7 +113,12 @@ class Service:
             return await asyncio.to_thread(self._asked, request)
 
     def _asked(self, request: Request) -> tuple[Recipe, RequestConditions]:
-        return request.recipe_for(self.sampler), request.asked_of(self.sampler.bundle.spec)
+        sampler, spec = self.sampler, self.sampler.bundle.spec
+        return faults_together(
+            lambda: (request.recipe_for(sampler), request.asked_of(spec)),
+            lambda: request.recipe_for(sampler),
+            lambda: request.asked_of(spec),
+        )
 
     async def sampled(
         self,

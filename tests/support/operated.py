@@ -9,7 +9,7 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.testclient import TestClient
 
-from pipelines.serving.http import HttpError, http_error
+from pipelines.serving.http import HttpError, add_error_handlers
 from pipelines.serving.ops.assemble import operated
 from pipelines.serving.ops.facts import current
 from pipelines.serving.ops.logs import JsonLines
@@ -59,8 +59,7 @@ def settings(**file: Any) -> Settings:
 def small_app() -> FastAPI:
     """Routes that tell facts, fail, refuse, and read a body."""
     app = FastAPI()
-    app.add_exception_handler(HttpError, http_error)
-    app.add_exception_handler(404, http_error)
+    add_error_handlers(app)
 
     @app.get("/health/live")
     async def live() -> dict[str, str]:

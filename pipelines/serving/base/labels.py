@@ -13,6 +13,7 @@ Attributes = Mapping[str, LabelChoice | Sequence[LabelChoice]]
 """What is asked of attributes, by name; what is left out is not told."""
 
 _SHOWN = 20
+_MOST_DIGITS = 18  # of a class by number; Python refuses to read thousands of them
 
 
 def conditions_asked(
@@ -128,7 +129,8 @@ def label_of(asked: LabelChoice, classes: Sequence[str], where: str) -> int | No
         raise ParamsError(f"{where}: this model was trained without labels, got {_short(asked)}; leave {where} out")
     if isinstance(asked, str) and asked in classes:
         return list(classes).index(asked)
-    number = int(asked) if isinstance(asked, int) or (asked.isascii() and asked.isdecimal()) else -1
+    numeric = isinstance(asked, int) or (len(asked) <= _MOST_DIGITS and asked.isascii() and asked.isdecimal())
+    number = int(asked) if numeric else -1
     if 0 <= number < len(classes):
         return number
     near = get_close_matches(str(asked), classes, n=1)

@@ -1,10 +1,12 @@
 """A request for samples, over HTTP or in a row for the MLflow model: exact types, no unknown key, finite numbers."""
 
+import re
 from abc import abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Self
+from functools import partial
+from typing import Annotated, Any, ClassVar, Self, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
@@ -24,6 +26,8 @@ Labels = Annotated[list[Label], Field(min_length=1, max_length=MOST_SAMPLES)]
 _MOST_ATTRIBUTES = 64
 _FAULTS_SHOWN = 10
 _LONGEST_FIELD = 80
+_FIELDS = re.compile(r"attributes\..+|[A-Za-z_][\w.-]*(, [A-Za-z_][\w.-]*)*")
+Result = TypeVar("Result")
 Fault = dict[str, str]
 """`field` and `message`."""
 
@@ -103,7 +107,30 @@ class Request(Body):
         """What the network is to make for this request; ParamsError where it cannot be asked of such a bundle."""
 
     def recipe_for(self, sampler: Sampler) -> Recipe:
-        return sampler.recipe(self.sampler, self.steps, self.guidance)
+        """How to sample; InvalidRequest, with all faults, where it cannot be done with this bundle."""
+        choices: dict[str, Any] = {"sampler": self.sampler, "steps": self.steps, "guidance": self.guidance}
+        try:
+            return sampler.recipe(**choices)
+        except ParamsError as error:
+            faults = _faults_of_choices(sampler, choices, error)
+            if not faults:
+                raise
+            raise InvalidRequest(faults) from error
+
+
+def _faults_of_choices(sampler: Sampler, choices: Mapping[str, Any], error: ParamsError) -> list[Fault]:
+    """A fault for each choice that is refused: what is, is left out, so that what else is wrong is found too."""
+    given = {name: choice for name, choice in choices.items() if choice is not None}
+    named = [name for name in _names_in(error) if name in given]
+    if not named:
+        return []
+    fault = {**_faults_in(error)[0], "field": named[0]}
+    left = {name: choice for name, choice in given.items() if name not in named}
+    try:
+        sampler.recipe(**left)
+    except ParamsError as another:
+        return [fault, *_faults_of_choices(sampler, left, another)]
+    return [fault]
 
 
 class SampleRequest(Request):
@@ -148,7 +175,16 @@ class SampleRequest(Request):
     def asked_of(self, spec: DataSpec) -> RequestConditions:
         asked: LabelChoice | list[LabelChoice] = self.label if self.labels is None else list(self.labels)
         where = "label" if self.labels is None else "labels"
-        return RequestConditions(self.seeds, conditions_asked(asked, self.count, spec, where, self.attributes))
+        attributes = self.attributes or {}
+        cond = faults_together(
+            lambda: conditions_asked(asked, self.count, spec, where, attributes),
+            lambda: conditions_asked(asked, self.count, spec, where),
+            *(
+                partial(conditions_asked, None, self.count, spec, where, {name: choice})
+                for name, choice in attributes.items()
+            ),
+        )
+        return RequestConditions(self.seeds, cond)
 
 
 class InvalidRequest(ParamsError):
@@ -161,6 +197,41 @@ class InvalidRequest(ParamsError):
     @classmethod
     def of(cls, field: str, message: str) -> Self:
         return cls([{"field": field, "message": message}])
+
+
+def faults_together(whole: Callable[[], Result], *parts: Callable[[], object]) -> Result:
+    """What `whole` gives; where it is not allowed, InvalidRequest with the faults of all its parts, else its own."""
+    try:
+        return whole()
+    except ParamsError as error:
+        faults = [fault for part in parts for fault in _faults_of(part)] or _faults_in(error)
+        if not faults:
+            raise
+        raise InvalidRequest(faults) from error
+
+
+def _faults_of(part: Callable[[], object]) -> list[Fault]:
+    try:
+        part()
+    except ParamsError as error:
+        return _faults_in(error)
+    return []
+
+
+def _faults_in(error: ParamsError) -> list[Fault]:
+    """The fields that an error names: `steps: must be ...`."""
+    if isinstance(error, InvalidRequest):
+        return error.faults
+    message = str(error).partition(": ")[2]
+    return [{"field": name, "message": message} for name in _names_in(error)[:1]]
+
+
+def _names_in(error: ParamsError) -> list[str]:
+    """Of a message `sampler, steps: must be ...` the names."""
+    before, colon, _ = str(error).partition(": ")
+    if not colon or not _FIELDS.fullmatch(before):
+        return []
+    return [before] if before.startswith("attributes.") else before.split(", ")
 
 
 @contextmanager

@@ -43,11 +43,13 @@ def inference_router(models: Models) -> APIRouter:
         """The server: name, version, and the extensions of the protocol."""
         return {"name": "ddpm", "version": _version(), "extensions": ["binary_tensor_data"]}
 
+    @routes.head("/health/live", include_in_schema=False)
     @routes.get("/health/live")
     async def server_live() -> dict[str, bool]:
         """200 while the process runs."""
         return {"live": True}
 
+    @routes.head("/health/ready", include_in_schema=False)
     @routes.get("/health/ready", responses=RESPONSES)
     async def server_ready() -> dict[str, bool]:
         """200 while requests are accepted."""
@@ -152,14 +154,10 @@ async def _infer(models: Models, http: Http, name: str, version: str | None) -> 
 
 
 def _check_media(http: Http) -> None:
-    """HttpError where the body is neither JSON nor JSON with binary tensors, or is compressed."""
+    """HttpError where the body is neither JSON nor JSON with binary tensors."""
     media = http.headers.get("content-type", "").split(";")[0].strip().lower()
     if media not in ("", _JSON, _BINARY):
         raise HttpError(415, "unsupported_media_type", f"send {_JSON}, or {_BINARY} with {TENSORS_BEGIN}")
-    if http.headers.get("content-encoding", "identity").strip().lower() != "identity":
-        raise HttpError(
-            415, "unsupported_media_type", "Content-Encoding: is not supported by this service; leave it out"
-        )
 
 
 async def _read(read: Callable[..., _T], *given: Any) -> _T:

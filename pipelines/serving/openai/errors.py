@@ -4,22 +4,12 @@ from typing import Any
 
 from fastapi import Response
 
-from pipelines.serving.http import HttpError, json_response
-
-_TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
+from pipelines.serving.http import HttpError, json_response, openai_content
 
 
 def error_body(error: HttpError) -> dict[str, Any]:
     """What stands under `error`."""
-    fields = (error.more or {}).get("fields", [])
-    param = fields[0]["field"] if fields else "model" if error.code == "model_not_found" else None
-    kind = "server_error" if error.status >= 500 else _TYPES.get(error.status, "invalid_request_error")
-    return {
-        "message": error.message,
-        "type": kind,
-        "param": None if param == "body" else param,
-        "code": error.code,
-    }
+    return openai_content(error.status, error.code, error.message, error.more)
 
 
 def openai_error(error: HttpError) -> Response:

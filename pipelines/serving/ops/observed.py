@@ -11,8 +11,9 @@ from h11 import LocalProtocolError
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from pipelines.serving.http import CLIENT_CLOSED_REQUEST, error_response
+from pipelines.serving.http import CLIENT_CLOSED_REQUEST, FAILED, error_response
 from pipelines.serving.ops.facts import CURRENT, RequestFacts
+from pipelines.serving.ops.guarded import HEADERS
 from pipelines.serving.ops.metrics import Metrics
 
 log = logging.getLogger(__name__)
@@ -66,8 +67,8 @@ class Observed:
         except Exception as error:
             log.exception("%s while answering %s", type(error).__name__, self._route(scope))
             if status == 0:
-                message = "the server failed; its log has the request's id"
-                await error_response(scope["path"], 500, "internal_error", message)(scope, receive, answer)
+                refused = error_response(scope["path"], 500, "internal_error", FAILED, headers=dict(HEADERS))
+                await refused(scope, receive, answer)
             facts.outcome = "internal_error"
         finally:
             self._told(scope, status or CLIENT_CLOSED_REQUEST, self._clock() - start, facts)

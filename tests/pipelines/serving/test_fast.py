@@ -85,6 +85,8 @@ def test_what_a_student_is_not_valid_for_is_refused(client: TestClient) -> None:
         answer = post(client, model="faster", **asked)
         assert (answer.status_code, answer.json()["error"]["code"]) == (422, "invalid_request")
         assert next(iter(asked)) in answer.json()["error"]["message"]
+    fields = post(client, model="faster", guidance=0.5, steps=5, sampler="ddim", label="x").json()["error"]["fields"]
+    assert [fault["field"] for fault in fields] == ["guidance", "sampler", "label"]
     assert post(client, model="fast", steps=5, sampler="ddim").status_code == 200
     files = {"image": ("a.png", encode_png(np.zeros((1, 8, 8), np.uint8)), "image/png")}
     answer = client.post("/v1/images/edits", files=files, data={"model": "faster", "prompt": "one", "strength": "0.5"})
