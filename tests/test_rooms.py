@@ -117,7 +117,7 @@ FOREIGN: dict[str, tuple[str, ...]] = {
         "pipelines/doctor.py",
         "pipelines/gpu_doctor.py",
     ),
-    "h11": ("pipelines/serving/ops/observed.py",),  # uvicorn's parser of HTTP
+    "h11": ("pipelines/serving/ops/observed.py", "pipelines/serving/ops/connection.py"),  # uvicorn's parser of HTTP
     "safetensors": (
         "ddpm_core/",
         "pipelines/interchange/",
@@ -164,7 +164,7 @@ FOREIGN: dict[str, tuple[str, ...]] = {
     ),
     "triton": ("pipelines/gpu_doctor.py",),
     "fastapi": ("pipelines/serving/",),
-    "uvicorn": ("pipelines/serving/app.py", "pipelines/serving/ops/"),
+    "uvicorn": ("pipelines/serving/server.py", "pipelines/serving/ops/"),
     "starlette": ("pipelines/serving/ops/",),
     "prometheus_client": ("pipelines/serving/ops/metrics.py",),
     "opentelemetry": ("pipelines/serving/ops/traces.py",),

@@ -58,10 +58,11 @@ def serve(args: argparse.Namespace) -> None:
             sys.stdout.write(as_yaml(settings))
             return
         models, watcher = _models(args, settings)
-        from pipelines.serving import app
+        from pipelines.serving import server
+        from pipelines.serving.app import app_of
 
-        application = app.app_of(models, watcher)
-    app.serve(application, settings)
+        application = app_of(models, watcher)
+    server.serve(application, settings)
 
 
 @contextmanager

@@ -1,16 +1,13 @@
-"""The HTTP service over bundles: which routes it has, what begins and ends with it, and the server around it.
+"""The HTTP service over bundles: which routes it has, and what begins and ends with it; server.py serves it.
 
 The event loop reads and validates requests and sends the answers; worker threads sample (scheduler.py). A body is
 limited in size, validated strictly, and never repeated in an error.
 """
 
 import asyncio
-import logging
-import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 
-import uvicorn
 from fastapi import FastAPI
 
 from pipelines.sampling.bundle_sampler import Sampler
@@ -20,15 +17,12 @@ from pipelines.serving.http import add_error_handlers
 from pipelines.serving.inference_protocol.routes import inference_router
 from pipelines.serving.interpolations import interpolations_router
 from pipelines.serving.openai.routes import openai_router
-from pipelines.serving.ops.assemble import operated, server_config
+from pipelines.serving.ops.connections import Connections
 from pipelines.serving.ops.metrics import Metrics, Readings, ServedModel
-from pipelines.serving.ops.settings import Settings
 from pipelines.serving.page import page_router
 from pipelines.serving.routes import health_router, model_router, samples_router
 from pipelines.serving.service import Limits, Service
 from pipelines.serving.start import ONLY_MODEL
-
-log = logging.getLogger(__name__)
 
 
 def create_app(sampler: Sampler, limits: Limits) -> FastAPI:
@@ -64,33 +58,7 @@ def app_of(models: Models, watcher: Watcher | None = None) -> FastAPI:
     return app
 
 
-class Server(uvicorn.Server):
-    """A server that refuses new work when it is told to stop, and finishes what it can of the rest in the time."""
-
-    def __init__(self, config: uvicorn.Config, models: Models, seconds: float) -> None:
-        super().__init__(config)
-        self._models, self._seconds = models, seconds
-
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        self._models.drain(self._seconds)
-        await super().shutdown(sockets)
-        self._models.close()  # a second ctrl-c leaves out the end of the lifespan
-
-
-def serve(app: FastAPI, settings: Settings) -> None:
-    """Serve an application until a signal comes; running requests are finished."""
-    models: Models = app.state.models
-    config = server_config(operated(app, settings, metrics_of(models)), settings)
-    routes = ", ".join(f"POST {path}" for path in models.routes)
-    scheme = "http" if settings.tls_cert is None else "https"
-    log.info("serving on %s://%s:%d (%s); stop with ctrl-c", scheme, settings.host, settings.port, routes)
-    try:
-        Server(config, models, settings.stop_timeout).run()
-    except KeyboardInterrupt:
-        log.info("stopped")
-
-
-def metrics_of(models: Models) -> Metrics:
+def metrics_of(models: Models, connections: Connections | None = None) -> Metrics:
     """Metrics that read these models, and are told their steps."""
 
     def in_hand() -> tuple[int, int]:
@@ -107,6 +75,14 @@ def metrics_of(models: Models) -> Metrics:
                 card["refused"] is not None,
             )
 
-    metrics = Metrics(Readings(lambda: models.ready, lambda: in_hand()[1], lambda: in_hand()[0], served))
+    among = Connections(0) if connections is None else connections
+    readings = Readings(
+        lambda: models.ready,
+        lambda: in_hand()[1],
+        lambda: in_hand()[0],
+        served,
+        lambda: (len(among), among.dropped),
+    )
+    metrics = Metrics(readings)
     models.on_step = metrics.step
     return metrics

@@ -107,6 +107,7 @@ class Models:
         self._changing = threading.Lock()
         self._loading = asyncio.Lock()
         self.scheduler: Scheduler | None = None
+        self._leaving = False
         self.on_step: Callable[[float], None] | None = None
         """Told the seconds of every step."""
 
@@ -222,10 +223,11 @@ class Models:
 
     @property
     def ready(self) -> bool:
-        """Whether requests are accepted."""
-        return self.scheduler is not None and self.scheduler.alive
+        """Whether requests are accepted, and will be for a while."""
+        return self.scheduler is not None and self.scheduler.alive and not self._leaving
 
     def start(self) -> None:
+        self._leaving = False
         self.scheduler = Scheduler(self._waiting, self._at_once, on_step=self.on_step)
         self._loading = asyncio.Lock()
         with self._changing:
@@ -241,6 +243,10 @@ class Models:
             self.scheduler.must_have_place(client_of(http))
         except (QueueFull, SchedulerClosed) as error:
             raise refused(error) from error
+
+    def leave(self) -> None:
+        """Be ready no more, though requests are accepted as before."""
+        self._leaving = True
 
     def drain(self, seconds: float) -> None:
         """Accept no more requests; those in hand have so long to end."""

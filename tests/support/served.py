@@ -14,7 +14,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from pipelines.commands import serve
-from pipelines.serving import app
+from pipelines.serving import server
 from pipelines.serving.hosted import Models
 from pipelines.serving.service import Limits
 
@@ -29,18 +29,24 @@ def post(client: Any, **body: Any) -> httpx.Response:
 @contextmanager
 def listening(app: FastAPI) -> Iterator[str]:
     """The address of a real server of the application, on a free port of this machine."""
-    server = uvicorn.Server(uvicorn.Config(app, log_config=None, timeout_graceful_shutdown=5))
+    with running(uvicorn.Server(uvicorn.Config(app, log_config=None, timeout_graceful_shutdown=5))) as address:
+        yield address
+
+
+@contextmanager
+def running(made: uvicorn.Server) -> Iterator[str]:
+    """The address of a server that runs in a thread, on a free port of this machine."""
     with socket.socket() as held:
         held.bind(("127.0.0.1", 0))
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [held]}, daemon=True)
+        thread = threading.Thread(target=made.run, kwargs={"sockets": [held]}, daemon=True)
         thread.start()
         end = time.monotonic() + 30
-        while not server.started:
+        while not made.started:
             assert thread.is_alive(), "the server did not start"
             assert time.monotonic() < end, "the server did not start in time"
             threading.Event().wait(0.01)
         yield f"http://127.0.0.1:{held.getsockname()[1]}"
-        server.should_exit = True
+        made.should_exit = True
         thread.join(30)
 
 
@@ -54,7 +60,7 @@ def arguments(*words: str) -> argparse.Namespace:
 def served(monkeypatch: pytest.MonkeyPatch, *words: str) -> Models:
     """The models of a server that would begin with these words."""
     begun: list[Any] = []
-    monkeypatch.setattr(app, "serve", lambda application, settings: begun.append(application))
+    monkeypatch.setattr(server, "serve", lambda application, settings: begun.append(application))
     serve.serve(arguments(*words))
     models: Models = begun[0].state.models
     return models

@@ -1,6 +1,7 @@
 """The application with everything around it that an operator needs, and how the server runs it."""
 
 import functools
+from collections.abc import Callable
 from pathlib import Path
 
 import uvicorn
@@ -12,17 +13,18 @@ from pipelines.serving.http import TENSORS_BEGIN
 from pipelines.serving.ops import traces
 from pipelines.serving.ops.access import METRICS, Keyed
 from pipelines.serving.ops.connection import TimedConnection
+from pipelines.serving.ops.connections import Connections, NotCrowded
 from pipelines.serving.ops.guarded import HEAD_BYTES, Guarded
 from pipelines.serving.ops.keys import KeyRing
 from pipelines.serving.ops.metrics import Metrics
 from pipelines.serving.ops.observed import Observed
-from pipelines.serving.ops.settings import Settings
+from pipelines.serving.ops.settings import Settings, addresses
 
 OPEN_PATHS = ("/health/live", "/health/ready", "/v2/health/live", "/v2/health/ready", "/", "/page/")
 """Without a key too: a browser sends none when it opens the page, whose files are no secret."""
 
 
-def operated(app: FastAPI, settings: Settings, metrics: Metrics) -> ASGIApp:
+def operated(app: FastAPI, settings: Settings, metrics: Metrics, connections: Connections | None = None) -> ASGIApp:
     """The application behind keys, CORS, limits of time, security headers, ids, logs and metrics, outermost last."""
     if settings.metrics != "off":
         add_metrics(app, metrics)
@@ -41,6 +43,8 @@ def operated(app: FastAPI, settings: Settings, metrics: Metrics) -> ASGIApp:
                 TENSORS_BEGIN,
             ),
         )
+    if connections is not None:
+        inner = NotCrowded(inner, connections)
     inner = Guarded(inner, settings.body_timeout)
     spans = settings.traces == "otlp"
     inner = Observed(inner, metrics, lambda: app.openapi()["paths"], annotate=traces.annotate if spans else None)
@@ -57,14 +61,20 @@ def add_metrics(app: FastAPI, metrics: Metrics) -> None:
     app.add_route(METRICS, text, methods=["GET"], include_in_schema=False)
 
 
-def server_config(app: ASGIApp, settings: Settings) -> uvicorn.Config:
-    """How uvicorn serves the application."""
+def server_config(
+    app: ASGIApp, settings: Settings, connections: Connections, malformed: Callable[[], None]
+) -> uvicorn.Config:
+    """How uvicorn serves the application. `malformed` is told of each request that is not HTTP."""
     return uvicorn.Config(
         app,
         host=settings.host,
         port=settings.port,
         http=functools.partial(  # type: ignore[arg-type]  # uvicorn calls it as it would the class
-            TimedConnection, head_seconds=settings.head_timeout, write_seconds=settings.write_timeout
+            TimedConnection,
+            head_seconds=settings.head_timeout,
+            write_seconds=settings.write_timeout,
+            connections=connections,
+            malformed=malformed,
         ),
         ws="none",
         log_config=None,
@@ -74,7 +84,8 @@ def server_config(app: ASGIApp, settings: Settings) -> uvicorn.Config:
         ssl_certfile=settings.tls_cert,
         ssl_keyfile=settings.tls_key,
         h11_max_incomplete_event_size=HEAD_BYTES,
-        limit_concurrency=settings.connections,
+        proxy_headers=bool(settings.trusted_proxies),
+        forwarded_allow_ips=addresses(settings.trusted_proxies),
         timeout_keep_alive=settings.keep_alive,
         timeout_graceful_shutdown=settings.stop_timeout + 2,  # the requests in hand are told to end before
     )

@@ -16,6 +16,8 @@ class RequestFacts:
     cost: int | None = None  # network evaluations of single data
     queued: float | None = None  # seconds between being accepted and the first step
     outcome: str | None = None  # the code of an error
+    sent: int | None = None  # samples that a stream has sent
+    failed: int | None = None  # the status of an error that a stream, begun with 200, ended with
 
 
 CURRENT: ContextVar[RequestFacts | None] = ContextVar("request", default=None)

@@ -34,6 +34,8 @@ class Readings:
     waiting: Callable[[], int]
     running: Callable[[], int]
     models: Callable[[], Iterable[ServedModel]]
+    connections: Callable[[], tuple[int, int]] = lambda: (0, 0)
+    """How many are open, and how many were closed to make room."""
 
 
 class Metrics:
@@ -77,9 +79,15 @@ class Metrics:
         self._seconds.labels(route).observe(seconds)
         if facts.queued is not None:
             self._queued.observe(facts.queued)
-        if status == 200 and facts.model is not None:
-            self._samples.labels(facts.model).inc(facts.count or 0)
-            self._evaluations.labels(facts.model).inc(facts.cost or 0)
+        if facts.model is not None and (status == 200 or facts.sent):
+            asked = facts.count or 0
+            sent = asked if facts.sent is None else facts.sent
+            self._samples.labels(facts.model).inc(sent)
+            self._evaluations.labels(facts.model).inc((facts.cost or 0) * (sent / asked if asked else 1))
+
+    def malformed(self) -> None:
+        """A request was not HTTP, so no route and no duration is known of it."""
+        self._requests.labels("other", "400", "malformed_request").inc()
 
     def step(self, seconds: float) -> None:
         """A step of a batch took so long."""
@@ -105,6 +113,11 @@ class _Now(Collector):
         yield GaugeMetricFamily("ddpm_ready", "1 while requests are accepted.", float(now.ready()))
         yield GaugeMetricFamily("ddpm_requests_waiting", "Requests that wait for their first step.", now.waiting())
         yield GaugeMetricFamily("ddpm_requests_running", "Requests that are being sampled.", now.running())
+        count, dropped = now.connections()
+        yield GaugeMetricFamily("ddpm_connections", "Open connections.", count)
+        yield CounterMetricFamily(
+            "ddpm_connections_dropped", "Connections without a request that were closed to make room.", dropped
+        )
         info = InfoMetricFamily("ddpm_model", "The models, with the digest of the bundle.", labels=("model",))
         switches = CounterMetricFamily("ddpm_model_switches", "New versions that were taken.", labels=("model",))
         refused = GaugeMetricFamily(

@@ -1,5 +1,6 @@
 """Around every request: its id, one log line, its metrics, and an answer in our shape when the code fails."""
 
+import asyncio
 import logging
 import re
 import time
@@ -18,6 +19,8 @@ from pipelines.serving.ops.metrics import Metrics
 
 log = logging.getLogger(__name__)
 
+_NO_ADDRESS = re.compile(r"[^0-9A-Za-z.:%_-]")  # a proxy may tell whatever its client wrote
+_LONGEST_ADDRESS = 64
 _SANE_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 PROBES = ("/health/live", "/health/ready", "/v2/health/live", "/v2/health/ready", "/metrics")
@@ -50,10 +53,11 @@ class Observed:
             return
         facts = RequestFacts(_sent_id(scope) or self._new_id())
         token = CURRENT.set(facts)
-        start, status = self._clock(), 0
+        start, status, whole = self._clock(), 0, False
 
         async def answer(message: Message) -> None:
-            nonlocal status
+            nonlocal status, whole
+            whole = message["type"] == "http.response.body" and not message.get("more_body", False)
             if message["type"] == "http.response.start":
                 status = message["status"]
                 message = {**message, "headers": [*message["headers"], (b"x-request-id", facts.id.encode())]}
@@ -64,14 +68,23 @@ class Observed:
         except _BY_THE_CLIENT as error:  # a traceback for each would let clients fill the log
             status, facts.outcome = CLIENT_CLOSED_REQUEST, "client_closed_request"
             log.debug("%s while answering %s", type(error).__name__, self._route(scope))
+        except asyncio.CancelledError:  # the server stops, and had no more time for this; who cancels is not answered
+            if status == 0:
+                headers = {"Connection": "close", "Retry-After": "5", **HEADERS}
+                message = "the server is shutting down and could not finish the request; try again later"
+                await error_response(scope["path"], 503, "not_ready", message, headers=headers)(scope, receive, answer)
+            status, facts.outcome = 503, "not_ready"
         except Exception as error:
             log.exception("%s while answering %s", type(error).__name__, self._route(scope))
             if status == 0:
                 refused = error_response(scope["path"], 500, "internal_error", FAILED, headers=dict(HEADERS))
                 await refused(scope, receive, answer)
-            facts.outcome = "internal_error"
+            status, facts.outcome = 500, "internal_error"
+        else:
+            if status and not whole:  # the framework ends a stream whose client has left
+                status, facts.outcome = CLIENT_CLOSED_REQUEST, "client_closed_request"
         finally:
-            self._told(scope, status or CLIENT_CLOSED_REQUEST, self._clock() - start, facts)
+            self._told(scope, facts.failed or status or CLIENT_CLOSED_REQUEST, self._clock() - start, facts)
             CURRENT.reset(token)
 
     def _told(self, scope: Scope, status: int, seconds: float, facts: RequestFacts) -> None:
@@ -85,8 +98,8 @@ class Observed:
             "route": route,
             "status": status,
             "seconds": round(seconds, 4),
-            "client": client[0] if client else None,
-            **{name: value for name, value in asdict(facts).items() if name != "id"},
+            "client": _NO_ADDRESS.sub("?", client[0])[:_LONGEST_ADDRESS] if client else None,
+            **{name: value for name, value in asdict(facts).items() if name not in ("id", "failed")},
         }
         log.log(logging.DEBUG if route in PROBES else logging.INFO, "request", extra={"facts": told})
 

@@ -6,7 +6,7 @@ A value is looked for on the command line, in the environment (DDPM_SERVE_ and t
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal, get_args, get_type_hints
@@ -43,6 +43,7 @@ class Settings(Config):
     timeout: float
     keys: str | None
     allow_anonymous: bool
+    trusted_proxies: list[str]
     metrics: Literal["open", "key", "off"]
     cors: list[str]
     tls_cert: str | None
@@ -54,6 +55,7 @@ class Settings(Config):
     write_timeout: float
     keep_alive: int
     stop_timeout: int
+    drain: float
     connections: int
 
     __checks__: ClassVar[Checks] = {
@@ -63,6 +65,8 @@ class Settings(Config):
         ),
         **dict.fromkeys(("max_cost", "most_loaded"), _at_least_1_if_any),
         **dict.fromkeys(("timeout", "look_every", "head_timeout", "body_timeout", "write_timeout"), _seconds),
+        "drain": (lambda v: 0 <= v < math.inf, "0 seconds or more"),
+        "trusted_proxies": (lambda v: all(map(_is_address, addresses(v))), "addresses or networks of proxies"),
         "cors": (lambda v: all(_is_origin(each) for each in v), "origins such as https://example.org, or *"),
     }
 
@@ -130,6 +134,11 @@ OPTIONS = (
     Option("timeout", 120.0, "seconds that a request may take"),
     Option("keys", None, "file of API keys (`ddpm keys add`); without it no key is needed"),
     Option("allow_anonymous", False, "listen beyond this machine without keys"),
+    Option(
+        "trusted_proxies",
+        [],
+        "addresses of reverse proxies, or networks such as 10.0.0.0/8, whose X-Forwarded-For tells the client",
+    ),
     Option("metrics", "open", "/metrics for everyone (open), for those with a key (key), or not at all (off)"),
     Option("cors", [], "origins whose pages may call the service; by default none"),
     Option("tls_cert", None, "file of the certificate chain, in PEM; then HTTPS is spoken"),
@@ -139,9 +148,10 @@ OPTIONS = (
     Option("head_timeout", 10.0, "seconds for the head of a request to arrive"),
     Option("body_timeout", 30.0, "seconds for the body of a request to arrive"),
     Option("write_timeout", 30.0, "seconds that a client may read nothing of its answer"),
-    Option("keep_alive", 5, "seconds that an idle connection stays open"),
-    Option("stop_timeout", 30, "seconds for running requests to end after SIGTERM"),
-    Option("connections", 256, "open connections; further ones get 503"),
+    Option("keep_alive", 75, "seconds that an idle connection stays open"),
+    Option("stop_timeout", 15, "seconds for running requests to end after SIGTERM"),
+    Option("drain", 0.0, "seconds after SIGTERM that requests are accepted as before, while /health/ready says 503"),
+    Option("connections", 256, "connections with a request in progress; others get 503, and idle ones are closed"),
 )
 
 
@@ -158,7 +168,24 @@ def faults_together(value: Mapping[str, Any]) -> list[str]:
     if value["metrics"] == "key" and value["keys"] is None:
         lines.append("metrics: key needs API keys; give keys, or take open or off")
     files = {name: value[name] for name in ("keys", "tls_cert", "tls_key") if value[name] is not None}
-    return lines + [f"{name}: must be a file, got {path}" for name, path in files.items() if not Path(path).is_file()]
+    missing = [name for name, path in files.items() if not Path(path).is_file()]
+    lines += [f"{name}: must be a file, got {files[name]}" for name in missing]
+    if {"tls_cert", "tls_key"} <= files.keys() - set(missing):
+        lines += _tls_faults(files["tls_cert"], files["tls_key"])
+    return lines
+
+
+def _tls_faults(certificate: str, key: str) -> list[str]:
+    import ssl
+
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, password=lambda: b"")
+    except (OSError, ValueError) as error:
+        return [
+            "tls_cert, tls_key: must be a certificate chain and its private key, in PEM and without a passphrase, got "
+            f"{certificate} and {key} ({error})"
+        ]
+    return []
 
 
 def resolve(given: Mapping[str, Any], environment: Mapping[str, str], file: Mapping[str, Any], path: str) -> Settings:
@@ -237,6 +264,20 @@ def is_loopback(host: str) -> bool:
         return True
     try:
         return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def addresses(texts: Sequence[str]) -> list[str]:
+    """The addresses in a list, whose items may be several with commas between."""
+    return [each.strip() for text in texts for each in text.split(",")]
+
+
+def _is_address(text: str) -> bool:
+    import ipaddress
+
+    try:
+        return ipaddress.ip_network(text) is not None
     except ValueError:
         return False
 

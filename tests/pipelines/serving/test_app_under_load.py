@@ -20,9 +20,10 @@ from ddpm_core.errors import IntegrityError
 from pipelines.kinds.pictures.rows.decode import decode_png
 from pipelines.sampling.bundle_sampler import Sampler
 from pipelines.serving import service
-from pipelines.serving.app import Server, create_app
+from pipelines.serving.app import create_app
 from pipelines.serving.ops.facts import CURRENT, RequestFacts
 from pipelines.serving.scheduler import Job
+from pipelines.serving.server import Server
 from pipelines.serving.service import Limits
 from tests.support.imports import ROOT
 from tests.support.served import LIMITS, post
@@ -201,6 +202,9 @@ def test_a_server_that_is_told_to_stop_drains_first_and_closes_last(monkeypatch:
     done: list[object] = []
 
     class Served:
+        def leave(self) -> None:
+            done.append("leave")
+
         def drain(self, seconds: float) -> None:
             done.append(seconds)
 
@@ -212,7 +216,7 @@ def test_a_server_that_is_told_to_stop_drains_first_and_closes_last(monkeypatch:
 
     monkeypatch.setattr(uvicorn.Server, "shutdown", shutdown)
     asyncio.run(Server(uvicorn.Config(Server), Served(), 7.0).shutdown())  # type: ignore[arg-type]
-    assert done == [7.0, "connections", "close"]
+    assert done == ["leave", 7.0, "connections", "close"]
 
 
 def test_a_model_that_fails_answers_500_in_the_same_shape(sampler: Sampler) -> None:

@@ -133,3 +133,18 @@ def test_the_printed_file_gives_the_same_settings_and_tells_the_meaning_of_each(
 
 def test_the_documentation_has_the_table_as_it_is() -> None:
     assert table() in (ROOT / "docs" / "serving" / "operate.md").read_text(), "run `make docs`"
+
+
+def test_a_certificate_and_a_key_that_cannot_be_used_are_told(tmp_path: Path) -> None:
+    for name in ("cert.pem", "key.pem"):
+        (tmp_path / name).write_text("not PEM")
+    (line,) = refused({}, {}, {"tls_cert": str(tmp_path / "cert.pem"), "tls_key": str(tmp_path / "key.pem")})
+    assert line.startswith("tls_cert, tls_key: must be a certificate chain")
+
+
+@pytest.mark.parametrize("proxies", ["*", "localhost", "10.0.0.1/8", "10.0.0.1,", "::1/200"])
+def test_a_proxy_is_an_address_or_a_network(proxies: str) -> None:
+    (line,) = refused({"trusted_proxies": [proxies]})
+    assert line.startswith("--trusted-proxies: must be addresses or networks of proxies")
+    several = resolved({}, {"DDPM_SERVE_TRUSTED_PROXIES": "10.0.0.0/8, ::1"}).trusted_proxies
+    assert several == ["10.0.0.0/8", "::1"]
