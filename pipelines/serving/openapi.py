@@ -17,7 +17,10 @@ def responses(media: Mapping[str, str]) -> dict[int | str, dict[str, Any]]:
     """The answers to a request."""
     binary = {"type": "string", "format": "binary"}
     headers = {
-        "X-Seeds": {"description": "The seed of each sample.", "schema": {"type": "string"}},
+        "X-Seeds": {
+            "description": "The seed of each sample; of more than 32 the first and the last, as `0-255`.",
+            "schema": {"type": "string"},
+        },
         "X-Bundle": {"description": "The digest of the bundle.", "schema": {"type": "string"}},
         "X-Sampler": {"description": "The sampler's kind.", "schema": {"type": "string"}},
     }

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -43,6 +43,7 @@ log = logging.getLogger(__name__)
 
 _STEP_SECONDS = 0.02  # of a network call on a CPU: so long a request may have to wait for the step of another
 _FEWEST, _MOST = 4, 64  # data in a call
+_SEEDS_LISTED = 32
 
 
 @dataclass(frozen=True)
@@ -206,7 +207,8 @@ class Service:
     def headers(self, request: Counted, recipe: Recipe) -> dict[str, str]:
         """What made the samples of an answer."""
         made_by = {f"X-{key.title()}": value for key, value in self.sampler.made_by(recipe).items()}
-        return {**made_by, "X-Seeds": ",".join(str(seed) for seed in request.seeds), "Cache-Control": "no-store"}
+        seeds = seeds_told(request.seeds)
+        return {**made_by, **({} if seeds is None else {"X-Seeds": seeds}), "Cache-Control": "no-store"}
 
 
 async def _result_while_connected(http: Http, job: Job) -> Any:
@@ -230,6 +232,17 @@ async def _result_while_connected(http: Http, job: Job) -> Any:
 async def _disconnected(http: Http) -> None:
     while (await http.receive())["type"] != "http.disconnect":
         pass
+
+
+def seeds_told(seeds: Sequence[int]) -> str | None:
+    """Seeds as a header has them, which must be short, as proxies take heads of 4 KiB: `3,4,5`, and `3-258` of many.
+
+    None where there are many that do not follow each other; such a request names each of them.
+    """
+    if len(seeds) <= _SEEDS_LISTED:
+        return ",".join(str(seed) for seed in seeds)
+    first, last = seeds[0], seeds[-1]
+    return f"{first}-{last}" if list(seeds) == list(range(first, last + 1)) else None
 
 
 def refused(error: QueueFull | SchedulerClosed) -> HttpError:

@@ -17,7 +17,7 @@ from pipelines.serving.http import HttpError, body_within, check_size, json_body
 from pipelines.serving.openai.errors import openai_error
 from pipelines.serving.openai.order import Order, edit, generation, read_edit
 from pipelines.serving.openai.requests import ImageEdit, ImageGeneration
-from pipelines.serving.openai.stream import events
+from pipelines.serving.openai.stream import HEADERS, events
 from pipelines.serving.ops.facts import current
 
 _T = TypeVar("_T")
@@ -143,7 +143,7 @@ async def _answer(http: Http, order: Order) -> Response:
             async for event in sent:
                 yield event
 
-        return StreamingResponse(all_events(), media_type="text/event-stream", headers=headers)
+        return StreamingResponse(all_events(), media_type="text/event-stream", headers={**headers, **HEADERS})
     samples = await order.samples(http)
     content = {
         "created": int(time.time()),

@@ -12,11 +12,13 @@ from fastapi import Request as Http
 from ddpm_core.diffusion.arrays import Array
 from ddpm_core.diffusion.plan import SamplingPlan
 from pipelines.serving.base.serving import Samples
-from pipelines.serving.http import HttpError
+from pipelines.serving.http import FAILED, HttpError
 from pipelines.serving.openai.errors import error_body
 from pipelines.serving.openai.order import Order
 from pipelines.serving.ops.facts import current
 
+HEADERS = {"Cache-Control": "no-cache, no-store", "X-Accel-Buffering": "no"}
+"""Of a stream: a proxy passes each event on at once (nginx knows the second)."""
 # OpenAI's types ask for it; these models have no tokens.
 _USAGE = {
     "input_tokens": 0,
@@ -42,19 +44,24 @@ async def events(order: Order, http: Http) -> AsyncIterator[bytes]:
     watch = _watch(order, lambda event: loop.call_soon_threadsafe(queue.put_nowait, event))
     task = asyncio.create_task(order.samples(http, watch))
     task.add_done_callback(lambda _: queue.put_nowait(None))
-    begun = False
+    begun, facts = False, current()
     try:
         while (event := await queue.get()) is not None:
-            begun = True
+            begun, facts.sent = True, 0
             yield event
         samples = task.result()
         for index, picture in enumerate(await order.pictures(samples)):
+            begun, facts.sent = True, index
             yield _event(order, "completed", {**picture, "image_index": index, "usage": _USAGE})
-    except HttpError as error:
+            facts.sent = index + 1
+    except Exception as error:
         if not begun:
             raise
-        current().outcome = error.code
-        yield _sent("error", {"error": error_body(error)})
+        told = error if isinstance(error, HttpError) else HttpError(500, "internal_error", FAILED)
+        facts.failed, facts.outcome = told.status, told.code
+        yield _sent("error", {"error": error_body(told)})
+        if told is not error:
+            raise
     finally:
         task.cancel()
 
