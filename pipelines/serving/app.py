@@ -5,6 +5,7 @@ limited in size, validated strictly, and never repeated in an error.
 """
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 
@@ -65,7 +66,9 @@ def metrics_of(models: Models, connections: Connections | None = None) -> Metric
         return (0, 0) if models.scheduler is None else models.scheduler.in_hand
 
     def served() -> Iterator[ServedModel]:
+        followed, now = models.followed(), time.monotonic()
         for card in models.cards():
+            source = followed.get(card["id"])
             yield ServedModel(
                 card["id"],
                 card["bundle"],
@@ -73,6 +76,7 @@ def metrics_of(models: Models, connections: Connections | None = None) -> Metric
                 card["provider"],
                 card["switches"],
                 card["refused"] is not None,
+                None if source is None else (source.failed_looks, now - source.good_look),
             )
 
     among = Connections(0) if connections is None else connections

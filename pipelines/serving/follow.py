@@ -7,6 +7,7 @@ that cannot be reached changes nothing.
 import json
 import logging
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -63,6 +64,7 @@ class Follower:
         except Exception as error:  # noqa: BLE001  whatever it is, the served version goes on
             self._away(error)
             return
+        self._state.good_look = time.monotonic()
         if self._state.failures:
             log.info("%s: the %s answers again", self.name, self._source.name)
             self._state.failures = 0
@@ -121,6 +123,7 @@ class Follower:
 
     def _away(self, error: Exception) -> None:
         self._state.failures += 1
+        self._state.failed_looks += 1
         if self._state.failures == 1:
             log.warning(
                 "%s: the %s cannot be used now, the served version goes on: %s", self.name, self._source.name, error

@@ -3,8 +3,9 @@
 import asyncio
 import logging
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from fastapi import Request as Http
@@ -32,12 +33,14 @@ class Route(NamedTuple):
 
 @dataclass
 class Following:
-    """What is told of a model that follows a source: how often it switched, looks that failed since the last good one,
-    and what was refused last."""
+    """What is told of a model that follows a source: how often it switched, looks that failed since the last good one
+    and in all, when that was, and what was refused last."""
 
     source: str
     switches: int = 0
     failures: int = 0
+    failed_looks: int = 0
+    good_look: float = field(default_factory=lambda: time.monotonic())
     refused: Mapping[str, str | None] | None = None
 
 
@@ -201,6 +204,10 @@ class Models:
     def card(self, name: str | None = None) -> dict[str, Any]:
         """A model as `GET /v1/models` lists it."""
         return self._card(self._named(name))
+
+    def followed(self) -> dict[str, Following]:
+        """What is told of the models that follow a source, by name."""
+        return {name: model.following for name, model in self._models.items() if model.following is not None}
 
     def cards(self) -> list[dict[str, Any]]:
         """What `GET /v1/models` lists."""

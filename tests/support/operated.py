@@ -16,7 +16,7 @@ from pipelines.serving.ops.logs import JsonLines
 from pipelines.serving.ops.metrics import Metrics, Readings, ServedModel
 from pipelines.serving.ops.settings import Settings, resolve
 
-MODEL = ServedModel("default", "d1ge57", "pictures", "CPU", 4, True)
+MODEL = ServedModel("default", "d1ge57", "pictures", "CPU", 4, True, (2, 30.0))
 
 
 class Lines(logging.Handler):

@@ -24,6 +24,8 @@ class ServedModel:
     provider: str
     switches: int
     refused: bool
+    source: tuple[int, float] | None = None
+    """Of one that follows a source: looks at it that failed, and seconds since the last one that did not."""
 
 
 @dataclass(frozen=True)
@@ -123,8 +125,15 @@ class _Now(Collector):
         refused = GaugeMetricFamily(
             "ddpm_model_refused", "1 while the newest version is refused and an older one goes on.", labels=("model",)
         )
+        failed = CounterMetricFamily("ddpm_source_failed_looks", "Looks at a source that failed.", labels=("model",))
+        age = GaugeMetricFamily(
+            "ddpm_source_look_age_seconds", "Time since the last look at a source that succeeded.", labels=("model",)
+        )
         for model in now.models():
             info.add_metric((model.name,), {"bundle": model.bundle, "kind": model.kind, "provider": model.provider})
             switches.add_metric((model.name,), model.switches)
             refused.add_metric((model.name,), float(model.refused))
-        yield from (info, switches, refused)
+            if model.source is not None:
+                failed.add_metric((model.name,), model.source[0])
+                age.add_metric((model.name,), model.source[1])
+        yield from (info, switches, refused, failed, age)

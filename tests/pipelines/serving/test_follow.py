@@ -12,7 +12,7 @@ from fastapi.testclient import TestClient
 from ddpm_core.bundle.format import BUNDLE_FILE, MODEL_FILE, read_bundle
 from ddpm_core.errors import DeviceError, IntegrityError
 from pipelines.sampling.bundle_sampler import Sampler
-from pipelines.serving.app import app_of
+from pipelines.serving.app import app_of, metrics_of
 from pipelines.serving.follow import Follower, Watcher
 from pipelines.serving.hosted import Models
 from pipelines.serving.sources import Cache
@@ -191,6 +191,34 @@ def test_a_folder_that_is_away_changes_nothing_but_a_warning_and_a_number(
     put(pair[1], folder)
     follower.look(models)
     assert told(models) == (digest(pair[1]), 1, 0, None)
+
+
+def test_metrics_tell_how_often_a_source_was_away_and_for_how_long(
+    followed: tuple[Models, Follower], folder: Path
+) -> None:
+    models, follower = followed
+    metrics = metrics_of(models)
+
+    def read() -> tuple[float, float]:
+        lines = [line.rpartition(" ") for line in metrics.text("")[0].decode().splitlines() if line[0] != "#"]
+        told = {name: float(value) for name, _, value in lines}
+        model = f'{{model="{models.default()}"}}'
+        return told[f"ddpm_source_failed_looks_total{model}"], told[f"ddpm_source_look_age_seconds{model}"]
+
+    follower.look(models)
+    away = folder.with_name("elsewhere")
+    folder.rename(away)
+    models.followed()[models.default()].good_look -= 100
+    for _ in range(3):
+        follower.look(models)
+    failed, age = read()
+    assert failed == 3
+    assert 100 <= age < 150
+    away.rename(folder)
+    follower.look(models)
+    failed, age = read()
+    assert failed == 3
+    assert age < 50
 
 
 def test_a_device_that_fails_is_tried_again(

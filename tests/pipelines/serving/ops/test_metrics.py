@@ -56,6 +56,8 @@ def test_what_is_now_is_read_at_each_scrape() -> None:
     assert value(metrics, "ddpm_step_duration_seconds_sum") == 0.25
     assert value(metrics, "ddpm_model_switches_total", model="default") == 4
     assert value(metrics, "ddpm_model_refused", model="default") == 1
+    assert value(metrics, "ddpm_source_failed_looks_total", model="default") == 2
+    assert value(metrics, "ddpm_source_look_age_seconds", model="default") == 30
 
 
 def test_names_and_units_are_prometheus_own() -> None:
