@@ -24,7 +24,7 @@ from pipelines.release.history import (
     note,
     rollback_of,
 )
-from pipelines.tracking.aliases import CHAMPION, PREVIOUS
+from pipelines.tracking.aliases import CHALLENGER, CHAMPION, PREVIOUS
 from pipelines.tracking.store_access import store_must_answer
 from pipelines.tracking.tracker import Tracker
 
@@ -77,6 +77,7 @@ def roll_back(
         if target.number == champion.number:
             if reinstated:
                 note(registry, target, Event.now(RESTORED, why))
+            _point_challenger(registry, target)
             _point_previous(registry, None)
             return Rollback("unchanged", registry.name, target.number, target.bundle)
         _check_files(registry, target, paths)
@@ -93,6 +94,7 @@ def roll_back(
                 f"{champion.number}); look at `ddpm history` and run the rollback again"
             )
         note(registry, target, Event.now(RESTORED, why, champion.number))
+        _point_challenger(registry, target)
         previous = _point_previous(registry, champion if reinstated else None)
     numbers = tuple(version.number for version in replaced)
     return Rollback("rolled back", registry.name, target.number, target.bundle, numbers, previous)
@@ -138,6 +140,13 @@ def _check_files(registry: "Registry", target: "Version", paths: Paths) -> None:
             f"version {target.number} of {registry.name} must hold the bundle {target.bundle[:12]} that it was "
             f"registered with, but it holds {bundle.digest[:12]}; roll back to another version"
         )
+
+
+def _point_challenger(registry: "Registry", champion: "Version") -> None:
+    """Move `challenger` from a version that is blocked to the champion, so that what follows the alias leaves it."""
+    challenger = registry.holder(CHALLENGER)
+    if challenger is not None and is_held_back(challenger):
+        registry.point(CHALLENGER, champion)
 
 
 def _point_previous(registry: "Registry", chosen: "Version | None") -> int | None:

@@ -58,6 +58,24 @@ def test_the_version_before_is_champion_again_and_no_run_undoes_it(project: Call
     assert promoted(project(2)).outcome == "unchanged"
 
 
+def test_no_alias_leads_to_a_version_that_was_rolled_back(project: Callable[[int], Paths]) -> None:
+    """A service that follows `challenger` leaves it too; without the alias it would go on with what it had."""
+    registry = registry_of(project(3))
+    assert (registry.aliases()["champion"], registry.aliases()["challenger"]) == (3, 3)  # since its promotion
+    rolled_back(project(3))
+    assert (registry.aliases()["champion"], registry.aliases()["challenger"]) == (2, 2)
+    registry.point("challenger", registry.versions()[2])  # as if the rollback had been cut off before this
+    assert rolled_back(project(3), 2).outcome == "unchanged"
+    assert registry.aliases()["challenger"] == 2
+
+
+def test_a_challenger_that_was_never_champion_stays_at_a_rollback(project: Callable[[int], Paths]) -> None:
+    registry = registry_of(project(3))
+    registry.point("challenger", registry.versions()[0])
+    rolled_back(project(3))
+    assert registry.aliases()["challenger"] == 1
+
+
 def test_it_is_kept_who_did_it_when_and_why(project: Callable[[int], Paths]) -> None:
     rolled_back(project(3))
     first, second, third = registry_of(project(3)).versions()
