@@ -182,8 +182,9 @@ def server(room: Room) -> subprocess.Popen[bytes]:
         words, cwd=room.project.root, env=room.environment(), stdout=log, stderr=log, start_new_session=True
     )
     until(lambda: ask(f"http://127.0.0.1:{room.port}/api/health"), 240)
+    deployment = ["--prefect-file", "infra/prefect.yaml", "--name", "nightly-ddpm-pipeline"]
     for some in (["work-pool", "create", "ddpm", "--type", "process", "--overwrite"],
-                 ["--no-prompt", "deploy", "--prefect-file", "infra/prefect.yaml", "--name", "nightly"]):  # fmt: skip
+                 ["--no-prompt", "deploy", *deployment]):  # fmt: skip
         subprocess.run(
             [*PREFECT, *some], cwd=room.project.root, env=room.environment(), check=True, capture_output=True
         )

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator, Mapping
@@ -47,10 +48,13 @@ class ProjectFiles:
         texts = {
             "dvc.yaml": project_graph(),
             ACCEPTED: NOTHING_ACCEPTED,
-            "prefect.yaml": _file("prefect.yaml").replace("NAME", quoted),
+            "prefect.yaml": _file("prefect.yaml").replace("NAME", quoted).replace("{{ project }}", _plain(name)),
             ".dvcignore": _DVCIGNORE,
             ".gitignore": GITIGNORE,
-            "README.md": _file("readme.jinja").replace("{{ name }}", name).replace("{{ about }}", about),
+            "README.md": _file("readme.jinja")
+            .replace("{{ name }}", name)
+            .replace("{{ about }}", about)
+            .replace("{{ project }}", _plain(name)),
         }
         plots = {f".dvc/plots/{file.name}": file.read_bytes() for file in sorted((_HERE / "plots").glob("*.json"))}
         made = {name: text.encode() for name, text in texts.items()}
@@ -138,6 +142,11 @@ def _start_git(folder: Path) -> bool:
 def _git(folder: Path, *words: str) -> "subprocess.CompletedProcess[str]":
     environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
     return subprocess.run(["git", *words], cwd=folder, env=environment, capture_output=True, text=True)
+
+
+def _plain(name: str) -> str:
+    """A project's name as part of a deployment's: letters, digits, `.`, `_` and `-`."""
+    return re.sub(r"[^\w.]+", "-", name).strip("-") or "project"
 
 
 def _file(name: str) -> str:

@@ -84,7 +84,7 @@ def test_its_deployment_runs_on_schedule(rings: tuple[Project, Path, Done], tmp_
     before = deployment.read_bytes()
     write_yaml(deployment, every_minute(read_yaml(deployment)))
     with prefect_server(project, tmp_path) as server:
-        server.call("--no-prompt", "deploy", "--name", "nightly")
+        server.call("--no-prompt", "deploy", "--name", "nightly-rings")
         run = server.first_run_to_end(600)
     deployment.write_bytes(before)
     assert (run["state_type"], run["auto_scheduled"]) == ("COMPLETED", True), server.worker_says()

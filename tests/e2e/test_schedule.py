@@ -18,7 +18,7 @@ def test_schedule_fires_and_the_run_completes(finished: Project, tmp_path: Path)
     project.set_params({"gate": {"max_energy": 5.0e8}})  # so that report and gate have something to do
     write_yaml(project.root / "infra" / "prefect.yaml", every_minute(read_yaml(ROOT / "infra" / "prefect.yaml")))
     with prefect_server(project, tmp_path) as server:
-        server.call("--no-prompt", "deploy", "--prefect-file", "infra/prefect.yaml", "--name", "nightly")
+        server.call("--no-prompt", "deploy", "--prefect-file", "infra/prefect.yaml", "--name", "nightly-ddpm-pipeline")
         (deployment,) = server.ask("deployments/filter", {})
         ((_, where),) = deployment["pull_steps"][0].items()
         assert Path(where["directory"]) == project.root  # before any worker runs there

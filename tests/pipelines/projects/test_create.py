@@ -88,6 +88,29 @@ def test_a_deployment_has_the_name_of_the_folder_whatever_it_is(name: str) -> No
     assert yaml.safe_load(text)["name"] == name
 
 
+@pytest.mark.parametrize(
+    ("name", "deployment"),
+    [
+        ("cats", "nightly-cats"),
+        ("cats: the best/2", "nightly-cats-the-best-2"),
+        ("2026", "nightly-2026"),
+        ("@home & <away> 100%", "nightly-home-away-100"),
+        ("猫 🐈", "nightly-猫"),
+        ("🐈", "nightly-project"),
+    ],
+)
+def test_projects_on_one_server_have_deployments_of_their_own_and_are_told_how_to_run_them(
+    name: str, deployment: str
+) -> None:
+    files = ProjectFiles.of(name, "pictures", "kind: pictures\n").files
+    text = files["prefect.yaml"].decode()
+    (only,) = yaml.safe_load(text)["deployments"]
+    assert only["name"] == deployment
+    assert f"prefect --no-prompt deploy --name {deployment}\n" in text
+    assert f"prefect deployment run ddpm-pipeline/{deployment}\n" in text
+    assert f"ddpm-pipeline/{deployment}`" in files["README.md"].decode()
+
+
 def test_below_a_working_tree_git_is_that_one_and_dvc_is_without_git_where_it_ignores_the_folder(
     tmp_path: Path,
 ) -> None:
