@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ddpm_core.bundle.format import BUNDLE_FILE, Bundle, read_bundle
-from ddpm_core.errors import ParamsError
+from ddpm_core.errors import DdpmError, ParamsError
 from pipelines.sampling.bundle_sampler import Sampler
 from pipelines.serving.follow import Follower, Watcher
 from pipelines.serving.hosted import Models, Version
@@ -47,7 +47,7 @@ def open_models(
         models.add(ONLY_MODEL, _pinned(bundle, opener(ONLY_MODEL)))
     followers = [Follower(name, source, hosting.cache / name, opener(name)) for name, source in followed.items()]
     for follower in followers:
-        models.add(follower.name, follower.first())
+        models.add(follower.name, _first(follower))
     return models, Watcher(followers, models, hosting.look_seconds)
 
 
@@ -63,6 +63,16 @@ def refuse_unless_student(models: Models) -> None:
         f"--fast: must be a student of a model that is served ({served or 'none'}), got {came}; serve its teacher too, "
         "or make a student with `ddpm distil`"
     )
+
+
+def _first(follower: Follower) -> Version:
+    try:
+        return follower.first()
+    except FileNotFoundError as error:
+        option = f"--{FAST}" if follower.name == FAST else f"--model {follower.name}"
+        raise DdpmError(
+            f"{option}: must be a folder with a bundle, but {error.filename} was not found; `ddpm export` writes one"
+        ) from error
 
 
 def _pinned(folder: Path, open_service: Callable[[Bundle], Service]) -> Version:

@@ -8,6 +8,7 @@ import hashlib
 import hmac
 import json
 import logging
+import math
 import os
 import re
 import secrets
@@ -47,7 +48,7 @@ class Key(Config):
     __checks__: ClassVar[Checks] = {
         "name": named,
         "sha256": (lambda v: _HEX_64.fullmatch(v) is not None, "64 hex digits"),
-        "rate": (lambda v: v is None or v > 0, "above 0, or null"),
+        "rate": (lambda v: v is None or 0 < v < math.inf, "above 0, or null"),
         "burst": at_least_1,
     }
 

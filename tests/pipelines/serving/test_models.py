@@ -12,7 +12,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from ddpm_core.bundle.format import read_bundle
-from ddpm_core.errors import IntegrityError
+from ddpm_core.errors import DdpmError, IntegrityError
 from pipelines.serving.app import app_of
 from pipelines.serving.hosted import Models, Version
 from pipelines.serving.service import Service
@@ -20,7 +20,7 @@ from pipelines.serving.sources import FolderSource
 from pipelines.serving.start import ONLY_MODEL, Hosting, open_models
 from tests.support.hosting import MANY, put, service_of, versions
 from tests.support.series_bundle import series_bundle, series_spec
-from tests.support.served import post
+from tests.support.served import post, served
 
 START = "2026-01-01T00:00"
 
@@ -214,3 +214,14 @@ def test_a_server_begins_with_a_pinned_bundle_and_models_that_follow(bundles: di
         assert shown["x-bundle"] == read_bundle(bundles["one"]).digest  # loaded again from the cache
         put(bundles["two"], tmp_path / "pinned")
         assert post(client).json()["error"]["code"] == "model_not_loaded"  # a pinned bundle is not another one
+
+
+@pytest.mark.parametrize("option", ["--model", "--fast"])
+def test_a_folder_that_is_not_there_is_one_message(
+    option: str, bundles: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    missing = tmp_path / "nothing"
+    words = (option, f"tiny={missing}" if option == "--model" else str(missing))
+    with pytest.raises(DdpmError, match=rf"^{option}[^:]*: .*{missing}.*not found") as told:
+        served(monkeypatch, "--bundle", str(bundles["one"]), "--cache", str(tmp_path / "cache"), *words)
+    assert told.value.exit_code == 1

@@ -112,6 +112,8 @@ def test_keys_are_listed_and_removed_by_name(file: Path, capsys: pytest.CaptureF
         ["add", "a b"],
         ["add", ""],
         ["add", "x", "--rate", "0"],
+        ["add", "x", "--rate", "inf"],
+        ["add", "x", "--rate", "nan"],
         ["add", "x", "--burst", "0"],
         ["remove", "bob"],
     ],
