@@ -46,13 +46,18 @@ def step_variance(schedule: Schedule, variance: Variance, s: Any, t: Any) -> Any
     raise ParamsError(f"variance: a step has a fixed variance only under one of {known}, got {variance!r}")
 
 
-def likelihood_log_variance(schedule: Schedule, variance: VarianceName) -> Floats:
-    """ln sigma^2 of p_theta(x_{t-1} | x_t) for t = 1..T (index 0 is unused and 0), as the bound uses it.
+def first_log_variance(schedule: Schedule) -> float:
+    """ln sigma^2 of p_theta(x_0 | x_1) under a fixed variance, small or large: finite, so that L_0 is.
 
-    At t = 1 both use the logarithm of beta_tilde_2, so that L_0 is finite (docs/maths.md: fixed_small, fixed_large).
+    Under VP that of beta_tilde_2 stands in for beta_tilde_1 = 0, as in Ho et al.'s code. Elsewhere it is beta_1 = g_1^2,
+    since beta_tilde_2 / g_1^2 falls to 0 as the levels of a VE schedule get closer (docs/maths.md: the first step).
     """
-    t = np.arange(1, schedule.T + 1)
-    sigma2 = np.concatenate([[1.0], step_variance(schedule, variance, t - 1, t)])
-    sigma2[1] = schedule.beta_tilde[2]
-    log_variance: Floats = np.log(sigma2)
-    return log_variance
+    large, small = schedule.log_variances_between(0, 1)
+    return small if schedule.process == "vp" else large
+
+
+def likelihood_log_variance(schedule: Schedule, variance: VarianceName) -> Floats:
+    """ln sigma^2 of p_theta(x_{t-1} | x_t) for t = 1..T (index 0 is unused and 0), as the bound uses it."""
+    t = np.arange(2, schedule.T + 1)
+    later: Floats = np.log(step_variance(schedule, variance, t - 1, t))
+    return np.concatenate([[0.0, first_log_variance(schedule)], later])

@@ -14,7 +14,7 @@ from torch import Tensor
 from ddpm_core.diffusion.arrays import Denoise
 from ddpm_core.diffusion.parameterisation import Parameterisation
 from ddpm_core.diffusion.schedule import Schedule
-from ddpm_core.diffusion.variance import OptimalVariance, Variance, is_learned, step_variance
+from ddpm_core.diffusion.variance import OptimalVariance, Variance, first_log_variance, is_learned, step_variance
 from ddpm_core.errors import ParamsError
 from ddpm_core.likelihood.terms import kl_normal, negative_log_bin, negative_log_normal
 
@@ -133,9 +133,8 @@ def _log_variance(schedule: Schedule, variance: Variance, v: Tensor, t: int, x0:
         large, small = schedule.log_variances_between(t - 1, t)
         f = (v + 1) * 0.5
         return f * large + (1 - f) * small
-    # At t = 1 ln beta_tilde_2 replaces ln beta_tilde_1 = -inf, for fixed_large too (as in Ho et al.'s code).
     if t == 1 and not isinstance(variance, OptimalVariance):
-        return _like(schedule.log_variances_between(0, 1)[1], x0)
+        return _like(first_log_variance(schedule), x0)
     return _like(math.log(float(step_variance(schedule, variance, t - 1, t))), x0)
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from ddpm_core.diffusion.oracle import GaussianOracle
+from ddpm_core.diffusion.schedules import noise_alone
 from ddpm_core.diffusion.variance import OptimalVariance, likelihood_log_variance, step_variance
 from ddpm_core.errors import ParamsError
 
@@ -31,6 +32,18 @@ def test_first_step_of_the_bound_takes_the_second_variance(schedule_of):
     for name in ("fixed_small", "fixed_large"):
         assert np.exp(likelihood_log_variance(s, name)[1]) == pytest.approx(5.4531876613e-05)
     assert np.exp(likelihood_log_variance(s, "fixed_large")[7]) == pytest.approx(s.beta[7])
+
+
+@pytest.mark.parametrize("variance", ["fixed_small", "fixed_large"])
+def test_first_step_of_the_bound_takes_beta_1_outside_vp(schedule_of, variance):
+    for name in ("geometric_ve", "edm", "rectified_flow"):
+        s = schedule_of(name)
+        assert np.exp(likelihood_log_variance(s, variance)[1]) == pytest.approx(s.g[1] ** 2, rel=1e-12)
+
+
+@pytest.mark.parametrize("variance", ["fixed_small", "fixed_large"])
+def test_one_level_alone_has_beta_1_as_there_is_no_second(variance):
+    assert likelihood_log_variance(noise_alone(), variance) == pytest.approx([0, 0])
 
 
 def test_errors_say_what_must_hold(schedule_of):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from ddpm_core.diffusion.parameterisation import Parameterisation
+from ddpm_core.diffusion.schedules import noise_alone
 from ddpm_core.diffusion.weighting import (
     P2,
     EdmWeight,
@@ -74,6 +75,13 @@ def test_weight_of_an_error_does_not_depend_on_the_target(schedule_of, kind):
     for target in ("eps", "v", "mu", "score", "flow"):
         p = Parameterisation(target, schedule)
         assert EXAMPLES[kind].table(p)[1:] / p.table()[1][1:] ** 2 == pytest.approx(of_x0[1:], rel=1e-9)
+
+
+@pytest.mark.parametrize("kind", EXAMPLES)
+def test_one_level_has_a_weight(kind):
+    table = EXAMPLES[kind].table(Parameterisation("x0", noise_alone()))
+    assert table.shape == (2,)
+    assert np.isfinite(table).all()
 
 
 def test_snr_is_the_simple_loss_of_the_noise(schedule_of):

@@ -153,6 +153,30 @@ def test_data_without_levels_have_a_density(schedule_of):
     assert entropy < float(result.bits_per_dim().mean()) == pytest.approx(entropy, abs=0.002)
 
 
+@pytest.mark.parametrize("variance", ["fixed_small", "fixed_large"])
+@pytest.mark.parametrize("T", [200, 1000])
+@pytest.mark.parametrize(("name", "target"), [("geometric_ve", "score"), ("edm", "edm"), ("rectified_flow", "flow")])
+def test_outside_vp_the_first_variance_is_beta_1_however_many_levels_there_are(schedule_of, name, target, T, variance):
+    """L_0 is then 1/2 (ln 2 pi g_1^2 + Var[x_0 | x_1] / g_1^2), and the whole bound stays near the entropy."""
+    schedule = schedule_of(name, T)
+    p = Parameterisation(target, schedule)
+    result = bound(p, variance, network(p), X0, lambda t: EPS, data_range=None, data_levels=None, levels=[1])
+    g2 = float(schedule.g[1]) ** 2
+    want = 0.5 * (math.log(2 * math.pi * g2) + float(ORACLE.x0_variance(schedule)[1]) / g2)
+    assert float(result.terms[0].mean()) == pytest.approx(want, rel=1e-6)
+
+
+@pytest.mark.parametrize(("name", "target"), [("geometric_ve", "score"), ("edm", "edm")])
+def test_more_levels_of_ve_bring_the_bound_nearer_to_the_entropy(schedule_of, name, target):
+    entropy = 0.5 * math.log2(2 * math.pi * math.e * 0.25)
+    above = []
+    for T in (100, 400):
+        p = Parameterisation(target, schedule_of(name, T))
+        result = bound(p, "fixed_large", network(p), X0, lambda t: EPS, data_range=None, data_levels=None)
+        above.append(float(result.bits_per_dim().mean()) - entropy)
+    assert 0 < above[1] < above[0] / 3
+
+
 def test_clip_is_applied_to_x0_hat(schedule_of):
     p = Parameterisation("x0", schedule_of("linear"))
     x0 = torch.zeros(1, 1, dtype=torch.float64)
