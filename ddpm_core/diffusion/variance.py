@@ -49,8 +49,8 @@ def step_variance(schedule: Schedule, variance: Variance, s: Any, t: Any) -> Any
 def first_log_variance(schedule: Schedule) -> float:
     """ln sigma^2 of p_theta(x_0 | x_1) under a fixed variance, small or large: finite, so that L_0 is.
 
-    Under VP that of beta_tilde_2 stands in for beta_tilde_1 = 0, as in Ho et al.'s code. Elsewhere it is beta_1 = g_1^2,
-    since beta_tilde_2 / g_1^2 falls to 0 as the levels of a VE schedule get closer (docs/maths.md: the first step).
+    Under VP that of beta_tilde_2 stands in for beta_tilde_1 = 0, as in Ho et al.'s code. Elsewhere it is that of
+    beta_1 = g_1^2: under VE beta_tilde_2 falls to 0 as levels come closer (docs/maths.md: the first step).
     """
     large, small = schedule.log_variances_between(0, 1)
     return small if schedule.process == "vp" else large

@@ -14,6 +14,7 @@ from torch import Tensor
 from ddpm_core.diffusion.arrays import Denoise
 from ddpm_core.diffusion.parameterisation import Parameterisation
 from ddpm_core.diffusion.schedule import Schedule
+from ddpm_core.diffusion.stratified import Drawn
 from ddpm_core.diffusion.variance import OptimalVariance, Variance, first_log_variance, is_learned, step_variance
 from ddpm_core.errors import ParamsError
 from ddpm_core.likelihood.terms import kl_normal, negative_log_bin, negative_log_normal
@@ -24,25 +25,24 @@ NoiseAt = Callable[[int], Tensor]
 
 @dataclass(frozen=True)
 class Bound:
-    """The terms of the bound for each datum; missing terms are estimated by those at `levels`."""
+    """The terms of the bound for each datum, at all levels, or at drawn ones that each stand for several."""
 
     prior: Tensor  # [B], L_T
     terms: Tensor  # [len(levels), B], L_{t-1}, or L_0 where t = 1
     levels: tuple[int, ...]
     T: int
+    stands_for: tuple[int, ...] | None = None  # the number of levels that each one counts for; None: itself alone
 
     def bits_per_dim(self) -> Tensor:
-        """[B]. L_0 counts once; the measured levels t >= 2 stand for all T - 1 of them."""
-        first = [i for i, t in enumerate(self.levels) if t == 1]
-        later = [i for i, t in enumerate(self.levels) if t > 1]
-        if not first or (not later and self.T > 1):
+        """[B]. L_T and the sum of the terms, each as often as its level stands for others."""
+        if self.stands_for is None and sorted(self.levels) != list(range(1, self.T + 1)):
             raise ParamsError(
-                f"bits a dimension: need level 1, as L_0 cannot be estimated from other terms, and one above it; got "
-                f"{self.levels[:5]}"
+                f"bits a dimension: the bound is a sum over all levels, but these are {len(self.levels)} of {self.T} "
+                "levels and nothing says for how many each stands; draw them with drawn_levels(T, count, rng), or take "
+                "levels=None"
             )
-        total = self.prior + self.terms[first].mean(0)
-        if later:
-            total = total + self.terms[later].mean(0) * (self.T - 1)
+        counts = self.terms.new_tensor(self.stands_for or (1,) * self.T)
+        total = self.prior + (counts[:, None] * self.terms).sum(0)
         return total / math.log(2)
 
 
@@ -55,20 +55,36 @@ def bound(
     *,
     data_range: tuple[float, float] | None,
     data_levels: int | None,
-    levels: Sequence[int] | None = None,
+    levels: Sequence[int] | Drawn | None = None,
     clip: Callable[[Tensor], Tensor] | None = None,
 ) -> Bound:
     """The bound of data x0 [B, C, ...] at `levels` (None: all of 1..T), with one draw of x_t per level.
 
-    For data without levels L_0 is a density. `clip` maps x0_hat as the sampler does.
+    Of `drawn_levels` the bits are an unbiased estimate; of any other subset there are terms alone. For data without
+    levels L_0 is a density. `clip` maps x0_hat as the sampler does.
     """
     schedule = parameterisation.schedule
-    chosen = tuple(range(1, schedule.T + 1)) if levels is None else tuple(sorted(levels))
-    if not chosen or chosen[0] < 1 or chosen[-1] > schedule.T:
-        raise ParamsError(f"levels of the bound: must lie in 1..{schedule.T}, at least one, got {list(chosen)[:5]}")
+    chosen, stands_for = _chosen(schedule.T, levels)
     _check(x0, data_range)
     terms = [_term(parameterisation, variance, denoise, x0, noise(t), t, data_range, data_levels, clip) for t in chosen]
-    return Bound(prior_term(schedule, x0), torch.stack(terms), chosen, schedule.T)
+    return Bound(prior_term(schedule, x0), torch.stack(terms), chosen, schedule.T, stands_for)
+
+
+def _chosen(T: int, levels: Sequence[int] | Drawn | None) -> tuple[tuple[int, ...], tuple[int, ...] | None]:
+    """The levels, rising, and for how many each stands where that is known."""
+    stands_for: tuple[int, ...] | None = None
+    if isinstance(levels, Drawn):
+        chosen, stands_for = tuple(levels.levels.tolist()), tuple(levels.stands_for.tolist())
+        if len(chosen) != len(stands_for) or sum(stands_for) != T:
+            raise ParamsError(
+                f"levels of the bound: those drawn must stand for the schedule's {T} together; "
+                f"got {len(chosen)} levels for {sum(stands_for)}"
+            )
+    else:
+        chosen = tuple(range(1, T + 1)) if levels is None else tuple(sorted(levels))
+    if not chosen or min(chosen) < 1 or max(chosen) > T:
+        raise ParamsError(f"levels of the bound: must lie in 1..{T}, at least one, got {list(chosen)[:5]}")
+    return chosen, stands_for
 
 
 def _check(x0: Tensor, data_range: tuple[float, float] | None) -> None:

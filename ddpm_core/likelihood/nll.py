@@ -109,7 +109,7 @@ def bound_table(
             _noise(part, seed),
             data_range=spec.range,
             data_levels=spec.levels,
-            levels=drawn.levels.tolist(),
+            levels=drawn,
             clip=clip,
         )
         terms = _bits(found.terms)

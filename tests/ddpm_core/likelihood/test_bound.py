@@ -8,6 +8,7 @@ import torch
 
 from ddpm_core.diffusion.oracle import GaussianOracle
 from ddpm_core.diffusion.parameterisation import Parameterisation
+from ddpm_core.diffusion.stratified import Drawn, drawn_levels, runs
 from ddpm_core.errors import ParamsError
 from ddpm_core.likelihood.bound import bound, estimate_x0_variance, prior_term
 from ddpm_core.likelihood.terms import negative_log_bin
@@ -130,9 +131,36 @@ def test_a_few_levels_stand_for_all(schedule_of):
     schedule = schedule_of("linear")
     p = Parameterisation("eps", schedule)
     whole = terms(schedule, "fixed_small").bits_per_dim().mean()
+    every_second = Drawn(np.array([1, *range(2, 1001, 2)]), np.array([1, *[2] * 499, 1]))
     some = bound(p, "fixed_small", network(p), X0, lambda t: EPS, data_range=(-1, 1), data_levels=256,
-                 levels=[1, *range(2, 1001, 2)])  # fmt: skip
+                 levels=every_second)  # fmt: skip
     assert float(some.bits_per_dim().mean()) == pytest.approx(float(whole), rel=0.08)
+
+
+def test_drawn_levels_estimate_the_sum_without_bias(schedule_of):
+    """Over every draw there is, level by level: the mean of bits_per_dim is that of all levels."""
+    schedule = schedule_of("cosine", 12)
+    p = Parameterisation("v", schedule)
+    whole = terms(schedule, "fixed_large", "v").bits_per_dim().numpy()
+    found, draw = [], np.random.default_rng(0)
+    for _ in range(400):
+        some = bound(p, "fixed_large", network(p), X0, lambda t: EPS, data_range=(-1, 1), data_levels=256,
+                     levels=drawn_levels(12, 4, draw))  # fmt: skip
+        found.append(some.bits_per_dim().numpy())
+    off = np.array(found) - whole
+    assert (abs(off.mean(0)) < 4 * off.std(0) / 20).all()
+    assert some.stands_for == tuple(np.diff(runs(12, 4)))
+
+
+def test_a_subset_without_what_its_levels_stand_for_has_no_bits(schedule_of):
+    """The terms can be looked at; their mean times T is no bound, as the terms grow steeply towards clean data."""
+    p = Parameterisation("v", schedule_of("cosine", 12))
+    some = bound(p, "fixed_large", network(p), X0, lambda t: EPS, data_range=(-1, 1), data_levels=256, levels=[1, 5])
+    with pytest.raises(ParamsError, match=r"2 of 12 levels.*drawn_levels"):
+        some.bits_per_dim()
+    for drawn in (Drawn(np.array([1, 5]), np.array([1, 5])), Drawn(np.array([1, 5]), np.array([12]))):
+        with pytest.raises(ParamsError, match=r"stand for the schedule's 12"):
+            bound(p, "fixed_large", network(p), X0, lambda t: EPS, data_range=None, data_levels=None, levels=drawn)
 
 
 def test_bits_per_dim_are_the_sum_of_all_terms(schedule_of):

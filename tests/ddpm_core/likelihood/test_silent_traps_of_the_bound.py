@@ -32,7 +32,7 @@ def bound_of(p, x0, noise=None, variance="fixed_small", denoise=None, levels=(1,
 
 
 def test_the_bound_takes_encoded_data_alone(v):
-    assert torch.isfinite(bound_of(v, torch.ones(SHAPE)).bits_per_dim()).all()
+    assert torch.isfinite(bound_of(v, torch.ones(SHAPE)).terms).all()
     for x0 in (
         torch.full(SHAPE, 255.0),
         torch.full(SHAPE, math.nan),
@@ -53,15 +53,14 @@ def test_the_bound_refuses_what_would_be_spread(v):
         bound_of(v, x0[:, :1], variance="learned")
 
 
-def test_bits_need_the_first_level_and_a_later_one_and_count_the_first_once():
-    terms = torch.tensor([[0.5], [1.0]])
-    whole = Bound(torch.tensor([0.25]), terms, (1, 3), 4)
+def test_bits_count_each_level_as_often_as_it_stands_for_others():
+    prior, terms = torch.tensor([0.25]), torch.tensor([[0.5], [1.0]])
+    whole = Bound(prior, terms, (1, 3), 4, (1, 3))
     assert whole.bits_per_dim().item() == pytest.approx((0.25 + 0.5 + 3 * 1.0) / math.log(2))
-    twice = Bound(torch.tensor([0.25]), torch.cat([terms[:1], terms]), (1, 1, 3), 4)
-    assert twice.bits_per_dim().item() == pytest.approx(whole.bits_per_dim().item())
-    for levels in ((2, 3), (1, 1)):
+    assert Bound(prior, terms, (1, 2), 2).bits_per_dim().item() == pytest.approx((0.25 + 0.5 + 1.0) / math.log(2))
+    for levels in ((1, 3), (2, 3), (1, 1)):
         with pytest.raises(ParamsError, match="bits"):
-            Bound(torch.tensor([0.25]), terms, levels, 4).bits_per_dim()
+            Bound(prior, terms, levels, 4).bits_per_dim()
 
 
 @pytest.mark.parametrize("levels", [[0, 5], [5, 51], [-1]])
