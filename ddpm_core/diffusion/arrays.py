@@ -1,9 +1,12 @@
 """The few operations that numpy and torch spell differently; torch is never imported here."""
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+
+from ddpm_core.errors import ParamsError
 
 Array = Any
 """A numpy array or a torch tensor, [B, ...]."""
@@ -24,6 +27,36 @@ def full(x: Array, value: Any) -> Array:
     if is_torch(x):
         return x.new_tensor(value) if np.ndim(value) else x.new_full((x.shape[0],), value)
     return np.full(x.shape[0], value, dtype=x.dtype)
+
+
+def times(x: Array, value: Any) -> Array:
+    """The same for the network's time: float32 where x is of fewer bits, as bfloat16 has no odd number above 256."""
+    if x.dtype.itemsize >= 4:
+        return full(x, value)
+    flat = x.reshape(x.shape[0], -1)[:, :1] if x.shape[0] else x
+    return full(flat.float() if is_torch(x) else flat.astype(np.float32), value)
+
+
+def no_wider(out: Array, x: Array) -> Array:
+    """`out` in x's type where x is of fewer bits than float32, so that no step makes a sample wider."""
+    if x.dtype.itemsize >= 4 or out.dtype == x.dtype:
+        return out
+    return out.to(x.dtype) if is_torch(out) else out.astype(x.dtype)
+
+
+def at_levels(table: Any, t: Any, x: Array) -> Any:
+    """A table's values at levels t, to multiply x by: a float for one level, [B, 1, ...] like x for a level each.
+
+    Both keep x's type and framework.
+    """
+    t = to_numpy(t)
+    if np.ndim(t) == 0:
+        return float(table[int(t)])
+    if np.ndim(x) == 0 or np.shape(t) != tuple(x.shape[:1]):
+        raise ParamsError(
+            f"levels: must be one, or one for each of {x.shape[0] if np.ndim(x) else 1} data, got shape {np.shape(t)}"
+        )
+    return per_item(full(x, np.asarray(table)[np.asarray(t)]), x)
 
 
 def zeros(x: Array, shape: tuple[int, ...]) -> Array:
@@ -51,16 +84,21 @@ def per_item(values: Array, x: Array) -> Array:
 
 def std_per_item(x: Array) -> Array:
     """The standard deviation within each item, [B, 1, ...]."""
-    flat = x.reshape(x.shape[0], -1)
+    flat = _flat(x)
     centred = flat - flat.mean(1)[:, None]
     return per_item((centred * centred).mean(1) ** 0.5, x)
 
 
 def quantile_of_magnitude(x: Array, quantile: float) -> Array:
     """The quantile of |x| within each item, [B], linear between the two nearest values."""
-    flat = abs(x.reshape(x.shape[0], -1))
+    flat = abs(_flat(x))
     ordered = flat.sort(1).values if is_torch(flat) else np.sort(flat, axis=1)
     place = quantile * (flat.shape[1] - 1)
     low = int(place)
     high = min(low + 1, flat.shape[1] - 1)
     return ordered[:, low] + (ordered[:, high] - ordered[:, low]) * (place - low)
+
+
+def _flat(x: Array) -> Array:
+    """[B, D]; -1 has no meaning for a batch of nothing."""
+    return x.reshape(x.shape[0], math.prod(x.shape[1:]))

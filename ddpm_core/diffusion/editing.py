@@ -5,17 +5,20 @@ from typing import Any
 
 import numpy as np
 
-from ddpm_core.diffusion.arrays import Array
+from ddpm_core.diffusion.arrays import Array, at_levels
 from ddpm_core.diffusion.generate import Noise, OnStep
 from ddpm_core.diffusion.plan import PlanBuilder, SamplingPlan, padded
 from ddpm_core.diffusion.schedule import Schedule
 from ddpm_core.errors import ParamsError
 
 
-def noised(schedule: Schedule, x0: Array, level: int, z: Array) -> Array:
-    """A sample of q(x_t | x_0), the start of a run that varies x_0; continue with a plan `over` the levels below it."""
+def noised(schedule: Schedule, x0: Array, level: Any, z: Array) -> Array:
+    """A sample of q(x_t | x_0) at one level, or at one for each datum [B]: the start of a run that varies x_0.
+
+    Continue with a plan `over` the levels below it.
+    """
     schedule.must_hold(level)
-    return float(schedule.a[level]) * x0 + float(schedule.g[level]) * z
+    return at_levels(schedule.a, level, x0) * x0 + at_levels(schedule.g, level, x0) * z
 
 
 def levels_from(levels: list[int], schedule: Schedule, strength: float) -> list[int]:

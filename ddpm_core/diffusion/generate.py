@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from ddpm_core.diffusion.arrays import Array, Denoise, exp, full, per_item
+from ddpm_core.diffusion.arrays import Array, Denoise, exp, full, no_wider, per_item, times
 from ddpm_core.diffusion.parameterisation import Parameterisation
 from ddpm_core.diffusion.plan import Row, SamplingPlan, padded
 from ddpm_core.errors import ParamsError
@@ -63,7 +63,7 @@ def step_once(
     row: Row, state: State, denoise: Denoise, noise: Noise, bound: Callable[[Array], Array] | None = None
 ) -> State:
     """One row including the network call, with all items of the batch at the same row."""
-    out = denoise(row.c_in * state.x, full(state.x, row.time)) if row.asks else None
+    out = no_wider(denoise(row.c_in * state.x, times(state.x, row.time)), state.x) if row.asks else None
     z = noise(row.noise_step) if row.learned or row.c_z != 0 else None
     _must_fit(state.x, out, z, bool(row.learned))
     return advance(row, state, out, z, bound)
@@ -126,7 +126,7 @@ def stack(rows: Sequence[Row], x: Array) -> Row:
         shaped[name] = tuple(column(values) for values in padded([getattr(row, name) for row in rows]).T)
     learned = [bool(row.learned) for row in rows]
     return Row(
-        time=full(x, [row.time for row in rows]),
+        time=times(x, [row.time for row in rows]),
         learned=column(learned) if any(learned) else False,
         asks=[bool(row.asks) for row in rows],
         noise_step=[row.noise_step for row in rows],

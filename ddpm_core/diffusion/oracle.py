@@ -10,11 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from ddpm_core.diffusion.arrays import Array, Denoise
+from ddpm_core.diffusion.arrays import Array, Denoise, at_levels, concat
 from ddpm_core.diffusion.generate import generate
 from ddpm_core.diffusion.parameterisation import Parameterisation
 from ddpm_core.diffusion.plan import SamplingPlan
 from ddpm_core.diffusion.schedule import Floats, Schedule
+from ddpm_core.errors import ParamsError
 
 
 @dataclass(frozen=True)
@@ -28,10 +29,11 @@ class GaussianOracle:
         """Mean and variance of x_t."""
         return schedule.a[t] * self.mean, schedule.a[t] ** 2 * self.variance + schedule.g[t] ** 2
 
-    def x0_hat(self, schedule: Schedule, x_t: Any, t: int) -> Any:
-        """E[x_0 | x_t] = m + s^2 a (x_t - a m) / (a^2 s^2 + g^2)."""
-        mean, variance = (float(moment) for moment in self.marginal(schedule, t))
-        return self.mean + self.variance * float(schedule.a[t]) / variance * (x_t - mean)
+    def x0_hat(self, schedule: Schedule, x_t: Any, t: Any) -> Any:
+        """E[x_0 | x_t] = m + s^2 a (x_t - a m) / (a^2 s^2 + g^2), at one level or at one for each datum [B]."""
+        mean, variance = self.marginal(schedule, slice(None))
+        share = self.variance * schedule.a / variance
+        return self.mean + at_levels(share, t, x_t) * (x_t - at_levels(mean, t, x_t))
 
     def x0_variance(self, schedule: Schedule) -> Floats:
         """Var[x_0 | x_t] at every level: what the optimal variance of a reverse step needs."""
@@ -48,15 +50,22 @@ class GaussianOracle:
         """The exact network for a target; `v` is a constant for the variance channels, None = no such channels."""
         schedule = parameterisation.schedule
         A, B, c_in = parameterisation.table()
-        level_of = {float(time): t for t, time in enumerate(schedule.time.tolist()) if t > 0}
+        level_of = {time: t for t, time in enumerate(schedule.time) if t > 0}
 
         def denoise(x_in: Array, time: Array) -> Array:
-            t = level_of[float(np.float32(float(time[0])))]
-            x = x_in / float(c_in[t])
-            out = (self.x0_hat(schedule, x, t) - float(A[t]) * x) / float(B[t])
+            unknown = [value for value in time.tolist() if np.float32(value) not in level_of]
+            if unknown:
+                raise ParamsError(
+                    f"time: must be one of the schedule's, of its levels 1..{schedule.T}, got {unknown[0]}"
+                )
+            levels = [level_of[np.float32(value)] for value in time.tolist()]
+            t = levels[0] if len(set(levels)) == 1 else np.array(levels, np.int64)
+            x = x_in / at_levels(c_in, t, x_in)
+            out = (self.x0_hat(schedule, x, t) - at_levels(A, t, x) * x) / at_levels(B, t, x)
             if v is None:
                 return out
-            return np.concatenate([out, np.full_like(out, v)], axis=1)
+            both = concat([out.swapaxes(0, 1), (out * 0 + v).swapaxes(0, 1)])
+            return both.swapaxes(0, 1)
 
         return denoise
 

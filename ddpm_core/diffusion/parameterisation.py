@@ -17,6 +17,7 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
+from ddpm_core.diffusion.arrays import at_levels
 from ddpm_core.diffusion.schedule import Floats, Schedule
 from ddpm_core.errors import ParamsError
 
@@ -91,12 +92,9 @@ class Parameterisation:
         return scale
 
     def target_of(self, x0: Any, x_t: Any, eps: Any, t: Any) -> Any:
-        """The network's training target at levels t (an int, or an int array of shape [B] for arrays [B, ...]).
-
-        For numpy arrays; tensors/process.py has the same for torch.
-        """
+        """The network's training target at levels t: one, or one for each datum [B]; in x0's framework and type."""
         self.schedule.must_hold(t, 1)
-        a, g = self._like(self.schedule.a, t, x0), self._like(self.schedule.g, t, x0)
+        a, g = at_levels(self.schedule.a, t, x0), at_levels(self.schedule.g, t, x0)
         if self.target == "eps":
             return eps
         if self.target == "x0":
@@ -108,26 +106,21 @@ class Parameterisation:
         if self.target == "flow":
             return eps - x0
         A, B, _ = self.table()
-        return (x0 - self._like(A, t, x0) * x_t) / self._like(B, t, x0)
+        return (x0 - at_levels(A, t, x0) * x_t) / at_levels(B, t, x0)
 
     def x0_of(self, out: Any, x_t: Any, t: Any) -> Any:
-        """x0_hat at levels t, before any clipping."""
+        """x0_hat at levels t, one or one for each datum [B], before any clipping."""
         self.schedule.must_hold(t)
         A, B, _ = self.table()
-        return self._like(A, t, x_t) * x_t + self._like(B, t, x_t) * out
-
-    @staticmethod
-    def _like(table: Floats, t: Any, x: Any) -> Any:
-        rows = table[np.asarray(t)]
-        return rows.reshape(rows.shape + (1,) * (np.ndim(x) - rows.ndim))
+        return at_levels(A, t, x_t) * x_t + at_levels(B, t, x_t) * out
 
 
-def eps_of(schedule: Schedule, x0_hat: Any, x_t: Any, t: int) -> Any:
-    """The noise that belongs to an x0_hat: (x_t - a x0_hat) / g."""
+def eps_of(schedule: Schedule, x0_hat: Any, x_t: Any, t: Any) -> Any:
+    """The noise that belongs to an x0_hat, (x_t - a x0_hat) / g, at one level or at one for each datum [B]."""
     schedule.must_hold(t, 1)
-    return (x_t - float(schedule.a[t]) * x0_hat) / float(schedule.g[t])
+    return (x_t - at_levels(schedule.a, t, x_t) * x0_hat) / at_levels(schedule.g, t, x_t)
 
 
-def score_of(schedule: Schedule, x0_hat: Any, x_t: Any, t: int) -> Any:
+def score_of(schedule: Schedule, x0_hat: Any, x_t: Any, t: Any) -> Any:
     """Song et al. 2021: the score of the marginal at level t, -eps_hat / g (under VP g = sqrt(1 - alpha_bar))."""
-    return -eps_of(schedule, x0_hat, x_t, t) / float(schedule.g[t])
+    return -eps_of(schedule, x0_hat, x_t, t) / at_levels(schedule.g, t, x_t)

@@ -6,7 +6,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from ddpm_core.diffusion.arrays import Array, concat, full, to_numpy, zeros
+from ddpm_core.diffusion.arrays import Array, concat, times, to_numpy, zeros
 from ddpm_core.diffusion.generate import Noise, OnStep, generate
 from ddpm_core.diffusion.guidance import Guide, Net, untold
 from ddpm_core.diffusion.parameterisation import Parameterisation
@@ -46,7 +46,7 @@ def sample(
         x = concat([x, x])
     state = _warmed_up(procedure, encode, cond, x)
     for i in range(x.shape[-1]):
-        state = encode(x, full(x, i), {STATE: state, **cond})
+        state = encode(x, times(x, i), {STATE: state, **cond})
         null = {STATE: state[n:]} if guides else {}
         own = guide._replace(null=null, weight=guide.weight if guides else 0.0)
         column = slice(i, i + 1)
@@ -69,7 +69,7 @@ def _warmed_up(procedure: Rollout, encode: Net, cond: Mapping[str, Array], x: Ar
     cond, x = {name: value[first] for name, value in cond.items()}, x[first]
     state = zeros(x, (len(x), procedure.state))
     for position in range(-procedure.warm_up, 0):
-        state = encode(x, full(x, position), {STATE: state, **cond})
+        state = encode(x, times(x, position), {STATE: state, **cond})
     return state[same]
 
 

@@ -7,6 +7,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from ddpm_core.diffusion.arrays import to_numpy
 from ddpm_core.errors import ParamsError
 
 Process = Literal["vp", "ve", "flow"]
@@ -114,7 +115,8 @@ class Schedule:
         return self.a[t] / self.a[s]
 
     def beta_between(self, s: Any, t: Any) -> Any:
-        """The variance of q(x_t | x_s), g_t^2 - alpha_{t|s} g_s^2."""
+        """The variance of q(x_t | x_s), g_t^2 - alpha_{t|s} g_s^2, for any s < t."""
+        self._must_rise(s, t)
         return self.g[t] ** 2 - (self.root_alpha_between(s, t) * self.g[s]) ** 2
 
     def beta_tilde_between(self, s: Any, t: Any) -> Any:
@@ -123,6 +125,7 @@ class Schedule:
 
     def posterior_mean_between(self, s: Any, t: Any) -> tuple[Any, Any]:
         """Ho et al. 2020, eq. 7, for any s < t: mu_tilde = first x_t + second x_0."""
+        self._must_rise(s, t)
         of_x_t = self.root_alpha_between(s, t) * (self.g[s] / self.g[t]) ** 2
         of_x_0 = self.a[s] * self.beta_between(s, t) / self.g[t] ** 2
         return of_x_t, of_x_0
@@ -147,11 +150,20 @@ class Schedule:
 
     def must_hold(self, t: Any, lowest: int = 0) -> None:
         """Refuse levels outside lowest..T: a negative one would silently count from the end."""
-        levels = np.asarray(t)
+        levels = np.asarray(to_numpy(t))
         if not np.issubdtype(levels.dtype, np.integer):
             raise ParamsError(f"levels: must be whole numbers from {lowest} to {self.T}, got {levels.dtype}")
         if levels.size and not (levels.min() >= lowest and levels.max() <= self.T):
             raise ParamsError(f"levels: must be from {lowest} to {self.T}, got {levels.min()} to {levels.max()}")
+
+    def _must_rise(self, s: Any, t: Any) -> None:
+        """Refuse a step that does not go from a level s to a noisier t: its variance would be negative or 0."""
+        if type(s) is type(t) is int and 0 <= s < t <= self.T:
+            return
+        self.must_hold(s)
+        self.must_hold(t, 1)
+        if not np.all(np.asarray(s) < np.asarray(t)):
+            raise ParamsError(f"levels: a step goes from s to a noisier t, s < t, got s = {s} and t = {t}")
 
     def to_dict(self) -> dict[str, Any]:
         """Plain numbers; `from_dict` gives back the very same bits, through JSON too."""

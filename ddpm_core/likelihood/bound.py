@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ddpm_core.diffusion.arrays import Denoise
+from ddpm_core.diffusion.arrays import Denoise, times
 from ddpm_core.diffusion.parameterisation import Parameterisation
 from ddpm_core.diffusion.schedule import Schedule
 from ddpm_core.diffusion.stratified import Drawn
@@ -136,8 +136,7 @@ def _term(
 def _ask(parameterisation: Parameterisation, denoise: Denoise, x_t: Tensor, t: int) -> tuple[Tensor, Tensor]:
     """x0_hat and the variance channels of the output (empty if there are none)."""
     A, B, c_in = (float(column[t]) for column in parameterisation.table())
-    time = x_t.new_full((x_t.shape[0],), float(parameterisation.schedule.time[t]))
-    out = denoise(c_in * x_t, time)
+    out = denoise(c_in * x_t, times(x_t, float(parameterisation.schedule.time[t])))
     channels = x_t.shape[1]
     if out.shape[1] not in (channels, 2 * channels) or (out.shape[0], *out.shape[2:]) != (len(x_t), *x_t.shape[2:]):
         raise ParamsError(f"denoise: must return the shape {tuple(x_t.shape)}, or 2 C channels, got {tuple(out.shape)}")

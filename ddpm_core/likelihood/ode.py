@@ -16,7 +16,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from ddpm_core.diffusion.arrays import Denoise
+from ddpm_core.diffusion.arrays import Denoise, times
 from ddpm_core.diffusion.parameterisation import Parameterisation
 from ddpm_core.errors import ParamsError
 
@@ -110,8 +110,7 @@ def _slope(
     with torch.enable_grad():
         at = y.detach().requires_grad_(True)
         x = scale * at
-        time = x.new_full((x.shape[0],), float(schedule.time[t]))
-        out = denoise(c_in * x, time)
+        out = denoise(c_in * x, times(x, float(schedule.time[t])))
         if not out.requires_grad:
             raise ParamsError(
                 "denoise: must be differentiable, as the change of volume needs gradients, but its output has none; "

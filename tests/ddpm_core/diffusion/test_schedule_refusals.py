@@ -75,3 +75,13 @@ def test_a_schedule_that_is_none_is_refused(a, g, time, process, message):
     """By one error, and no warning of numpy's before it."""
     with pytest.raises(ParamsError, match=message):
         Schedule(np.array(a, float), np.array(g, float), np.array(time, np.float32), process)
+
+
+@pytest.mark.parametrize(("s", "t"), [(500, 100), (7, 7), (-1, 1000), (3, 1001), (1.5, 3)])
+def test_a_step_goes_between_two_levels_s_below_t(schedule_of, s, t):
+    schedule = schedule_of("cosine")
+    for ask in (schedule.beta_between, schedule.beta_tilde_between, schedule.posterior_mean_between):
+        with pytest.raises(ParamsError, match="levels"):
+            ask(s, t)
+    with pytest.raises(ParamsError, match="levels"):
+        schedule.beta_between(np.array([1, s]), np.array([2, t]))
