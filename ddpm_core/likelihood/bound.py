@@ -97,6 +97,30 @@ def _check(x0: Tensor, data_range: tuple[float, float] | None) -> None:
         raise ParamsError(f"x0: must be finite and in the range {data_range}, got {low:g} to {high:g}; encode the data")
 
 
+def first_step(
+    parameterisation: Parameterisation,
+    variance: Variance,
+    denoise: Denoise,
+    x0: Tensor,
+    eps: Tensor,
+    *,
+    data_range: tuple[float, float] | None,
+    data_levels: int | None,
+    clip: Callable[[Tensor], Tensor] | None = None,
+) -> tuple[Tensor, Tensor]:
+    """A draw x_1 of q(x_1 | x_0), and ln p(x_0 | x_1) - ln q(x_1 | x_0) in nats per datum, [B].
+
+    ln p(x_1) plus this is in the mean over eps at most ln p(x_0): with the ODE's density of x_1, a bound of that of x_0
+    or of the probability of its level.
+    """
+    schedule = parameterisation.schedule
+    _check(x0, data_range)
+    dims = x0[0].numel()
+    nats = _term(parameterisation, variance, denoise, x0, eps, 1, data_range, data_levels, clip)
+    log_q = -0.5 * ((eps**2).reshape(len(x0), -1).sum(1) + dims * math.log(2 * math.pi * float(schedule.g[1]) ** 2))
+    return float(schedule.a[1]) * x0 + float(schedule.g[1]) * eps, -dims * nats - log_q
+
+
 def prior_term(schedule: Schedule, x0: Tensor) -> Tensor:
     """L_T = KL(q(x_T | x_0) || N(0, start^2)) per datum: constant in theta, not in x_0."""
     log_var = _like(2 * math.log(float(schedule.g[-1])), x0)

@@ -19,13 +19,12 @@ from ddpm_core.diffusion.bounds import operator
 from ddpm_core.diffusion.noise import Purpose, generator, step_noise
 from ddpm_core.diffusion.parameterisation import Parameterisation
 from ddpm_core.diffusion.schedule import Floats
-from ddpm_core.diffusion.spacing import spaced_levels
 from ddpm_core.diffusion.stratified import Drawn, drawn_levels
 from ddpm_core.diffusion.variance import Variance
 from ddpm_core.errors import ParamsError
 from ddpm_core.likelihood.bound import bound
 from ddpm_core.likelihood.nll_tables import BoundTable, OdeTable, Sums, Terms, estimate
-from ddpm_core.likelihood.ode import ode_log_likelihood
+from ddpm_core.likelihood.ode import ode_levels, ode_log_likelihood
 from ddpm_core.spec import DataSpec
 from ddpm_core.tensors.denoiser import bind
 
@@ -136,12 +135,12 @@ def ode_table(
 ) -> OdeTable:
     """-log2 p of the data by the probability-flow ODE in `steps` steps, with Hutchinson's estimate of the divergence.
 
-    Data with levels are dequantised uniformly, which makes the density a bound of the probability.
+    Data with levels are dequantised uniformly, which makes the density a bound of the probability. It is the density of
+    level 1, data blurred by g_1, at x_0: the step from 0 to 1 is left out (docs/maths.md: the first step).
     """
     if steps < 1 or probes < 1:
         raise ParamsError(f"steps and probes of the ODE: must be at least 1, got {steps} and {probes}")
-    schedule = parameterisation.schedule
-    chosen = spaced_levels("log_snr", schedule, min(steps + 1, schedule.T))
+    chosen = ode_levels(parameterisation.schedule, steps)
     data_std = float(data.x0.double().std(correction=0).clamp(min=1e-3))
     bits, errors, evaluations = [], [], 0
     for part in data.groups(None):

@@ -5,7 +5,9 @@ sigma = g / a. In y nothing grows or shrinks without bound at either end:
 
     dy / d ln(sigma) = (x / a - D) / S - y sigma^2 / S^2,    divergence = d - a tr(dD / dx) - d sigma^2 / S^2
 
-x_0 is used as the sample at the lowest level. Two network calls a step; discrete data must be dequantised first.
+What goes in is the sample at the lowest level, so the density is that of level 1, data blurred by g_1: x_0 in its
+place leaves the step from 0 to 1 out. `bound.first_step` draws x_1 and gives what that step adds. Two network calls a
+step; discrete data must be dequantised first, or come by `first_step`.
 """
 
 import math
@@ -13,21 +15,32 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from ddpm_core.diffusion.arrays import Denoise, times
 from ddpm_core.diffusion.parameterisation import Parameterisation
+from ddpm_core.diffusion.schedule import Schedule
+from ddpm_core.diffusion.spacing import respaced, spaced_levels
 from ddpm_core.errors import ParamsError
 
 
 @dataclass(frozen=True)
 class LogLikelihood:
-    """In nats per datum, [B], with the standard error of Hutchinson's estimate, 0 if the divergence is exact."""
+    """In nats per datum, [B], with the standard error of Hutchinson's estimate: 0 if exact, NaN of a single probe."""
 
     log_p: Tensor
     standard_error: Tensor
     evaluations: int
+
+
+def ode_levels(schedule: Schedule, steps: int) -> list[int]:
+    """`steps` steps, as far as there are levels: even in ln(a / g), from the last level with signal to 1, then 0."""
+    if steps < 1:
+        raise ParamsError(f"steps of the ODE: must be at least 1, got {steps}")
+    signal = respaced(schedule, np.flatnonzero(schedule.a > 0).tolist())
+    return spaced_levels("log_snr", signal, min(steps + 1, signal.T))
 
 
 def ode_log_likelihood(
@@ -39,7 +52,7 @@ def ode_log_likelihood(
     data_std: float,
     probes: Tensor | None,
 ) -> LogLikelihood:
-    """`levels` fall and have signal, e.g. `spaced_levels("log_snr", ...)`; a trailing 0 is ignored.
+    """`levels` fall, e.g. `ode_levels(schedule, 60)`; a trailing 0 and levels without signal are left out.
 
     `probes` [P, B, ...] of +-1 or unit noise estimates the divergence (Hutchinson); None computes it exactly, with one
     backward pass per dimension. `denoise` must be differentiable.
@@ -49,11 +62,9 @@ def ode_log_likelihood(
     wrong = [level for level in levels if not 0 <= level <= schedule.T]
     if wrong:
         raise ParamsError(f"levels of the ODE: must lie in 0..{schedule.T}, got {wrong[:5]}")
-    rising = sorted(level for level in levels if level > 0)
-    if len(rising) < 2 or schedule.a[rising[-1]] <= 0:
-        raise ParamsError(
-            f"levels of the ODE: needs two or more above 0, all with signal (a > 0), got {list(levels)[:5]}"
-        )
+    rising = sorted(level for level in levels if level > 0 and schedule.a[level] > 0)
+    if len(rising) < 2:
+        raise ParamsError(f"levels of the ODE: needs two or more above 0 with signal (a > 0), got {list(levels)[:5]}")
     dims = x0[0].numel()
     y = x0 / (float(schedule.a[rising[0]]) * _spread(parameterisation, rising[0], data_std))
     log_volume = x0.new_zeros((1 if probes is None else probes.shape[0], x0.shape[0]))
@@ -65,13 +76,16 @@ def ode_log_likelihood(
         log_volume = log_volume + h * 0.5 * (slope[1] + guess[1])
         slope = _slope(parameterisation, denoise, y, s, data_std, probes) if s != rising[-1] else guess
     x_T = y * float(schedule.a[rising[-1]]) * _spread(parameterisation, rising[-1], data_std)
-    scale = schedule.start_scale
+    scale = _prior_std(schedule, rising[-1])
     log_prior = -0.5 * (x_T.reshape(len(x_T), -1) ** 2).sum(1) / scale**2 - dims * math.log(
         scale * math.sqrt(2 * math.pi)
     )
     stretch = dims * _log_stretch(parameterisation, rising, data_std)
     each = log_prior + log_volume + stretch
-    error = each.std(0) / math.sqrt(len(each)) if len(each) > 1 else torch.zeros_like(log_prior)
+    if probes is None:
+        error = torch.zeros_like(log_prior)
+    else:
+        error = each.std(0) / math.sqrt(len(each)) if len(each) > 1 else torch.full_like(log_prior, math.nan)
     return LogLikelihood(each.mean(0), error, 2 * (len(rising) - 1))
 
 
@@ -84,6 +98,14 @@ def _check(x0: Tensor, data_std: float, probes: Tensor | None) -> None:
         raise ParamsError(f"data_std: must be finite and not negative, got {data_std}")
     if probes is not None and (not len(probes) or probes.shape[1:] != x0.shape):
         raise ParamsError(f"probes: must be one or more [P, *{tuple(x0.shape)}], got {tuple(probes.shape)}")
+
+
+def _prior_std(schedule: Schedule, highest: int) -> float:
+    """The deviation of the sample at the highest level, which sampling draws as x_T.
+
+    Where level T has no signal x_T = eps, and at the last level with signal x = a D + g x_T: g, as a D is nearly 0.
+    """
+    return float(schedule.g[highest]) if schedule.a[-1] == 0 else schedule.start_scale
 
 
 def _spread(parameterisation: Parameterisation, t: int, data_std: float) -> float:

@@ -10,7 +10,7 @@ from torch import nn
 from ddpm_core.diffusion.noise import Purpose, step_noise
 from ddpm_core.diffusion.oracle import GaussianOracle
 from ddpm_core.diffusion.parameterisation import Parameterisation
-from ddpm_core.diffusion.schedules import Cosine
+from ddpm_core.diffusion.schedules import Cosine, RectifiedFlow
 from ddpm_core.errors import ParamsError
 from ddpm_core.likelihood.bound import bound
 from ddpm_core.likelihood.nll import Data, bound_calls, bound_table, ode_calls, ode_table
@@ -106,6 +106,20 @@ def test_the_odes_probes_are_part_of_its_error_and_its_calls_are_counted():
     assert len(calls) == ode_calls(data, 5) == 20
     assert 0 <= found.hutchinson < found.bits.standard_error
     assert ode_table(Exact(), P, data, steps=5, probes=1, seed=0, on_call=lambda: None).hutchinson is None
+
+
+def test_the_ode_runs_where_the_last_level_holds_no_signal():
+    p = Parameterisation("flow", RectifiedFlow("rectified_flow", 200).build())
+
+    class Flow(nn.Module):
+        def forward(self, x, t):
+            return GaussianOracle(MEAN, VARIANCE).network(p)(x, t)
+
+    data, calls = series(100), []
+    found = ode_table(Flow(), p, data, steps=20, probes=2, seed=0, on_call=lambda: calls.append(1))
+    exact = ((data.x0.double() - MEAN) ** 2 / (2 * VARIANCE)).mean() + 0.5 * math.log(2 * math.pi * VARIANCE)
+    assert found.bits.mean == pytest.approx(float(exact) / math.log(2), abs=0.03)
+    assert len(calls) == ode_calls(data, 20)
 
 
 def test_bits_of_levels_are_density_times_the_width_of_a_bin():
