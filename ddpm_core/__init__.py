@@ -5,8 +5,8 @@ The numbers room (diffusion, samplers, metrics, gate, the format of a bundle) ne
 
     import ddpm_core as d
     schedule = d.Cosine(kind="cosine", T=1000, s=0.008, beta_max=0.999, zero_terminal_snr=False).build()
-    plan = d.named("dpmpp_2m", steps=20, base=None).plan(schedule, "fixed_small")
-    x = d.generate(plan, d.Parameterisation("v", schedule), denoise, plan.start_scale * d.initial(seeds, shape), noise)
+    plan, x_T = d.named("dpmpp_2m", steps=20, base=None).plan(schedule, "fixed_small"), d.initial(seeds, shape)
+    x = d.generate(plan, d.Parameterisation("v", schedule), denoise, x_T, noise, bound=d.clip_to((-1.0, 1.0)))
 
 The public names are the imports of `ddpm_core.api`, and nowhere else. An editor and a type checker follow them there;
 at run time that module is loaded when a name is first asked for, so that `import ddpm_core` does not even load numpy.

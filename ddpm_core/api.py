@@ -2,6 +2,7 @@
 
 from ddpm_core.diffusion.bounds import clip_to as clip_to
 from ddpm_core.diffusion.bounds import dynamic_threshold as dynamic_threshold
+from ddpm_core.diffusion.bounds import unclamped as unclamped
 from ddpm_core.diffusion.editing import known_region as known_region
 from ddpm_core.diffusion.editing import levels_from as levels_from
 from ddpm_core.diffusion.editing import noised as noised

@@ -11,12 +11,19 @@ DYNAMIC_QUANTILE = 0.995
 
 
 def operator(name: Bound, data_range: tuple[float, float] | None) -> Callable[[Array], Array] | None:
-    """The function that a plan's `bound` names; None for "none"."""
+    """The function that a plan's `bound` names; None for "none". Data without a range stay as they are."""
     if name not in BOUNDS:
         raise ParamsError(f"bound: must be one of {', '.join(BOUNDS)}, got {name!r}")
-    if name == "none" or data_range is None:
+    if name == "none":
         return None
+    if data_range is None:
+        return unclamped
     return clip_to(data_range) if name == "clip" else dynamic_threshold(data_range, DYNAMIC_QUANTILE)
+
+
+def unclamped(D: Array) -> Array:
+    """x0_hat as it is: for a plan that names a bound, where it is meant to run without one."""
+    return D
 
 
 def clip_to(data_range: tuple[float, float]) -> Callable[[Array], Array]:

@@ -93,12 +93,19 @@ def generate(
 ) -> Array:
     """Run a plan from x_T, [B, C, ...], which is `plan.start_scale` times unit noise.
 
-    `bound` maps x0_hat and must be given where the plan names one: `bounds.operator(plan.bound, spec.range)`.
+    `bound` maps x0_hat and must be given where the plan names one: `bounds.operator(plan.bound, spec.range)`, or
+    `unclamped` to run such a plan without.
     """
     if x_T.ndim < 2 or "float" not in str(x_T.dtype):
         raise ParamsError(f"x_T: must be floating point [B, C, ...], got {x_T.dtype} of shape {tuple(x_T.shape)}")
+    rows = plan.rows(parameterisation)
+    if plan.bound != "none" and bound is None:
+        raise ParamsError(
+            f"bound: this plan names {plan.bound}, so it needs the function; give bound=clip_to(range) or "
+            "bound=dynamic_threshold(range, 0.995), or bound=unclamped where nothing is to be clamped"
+        )
     state = begin(x_T, plan.memory)
-    for number, row in enumerate(plan.rows(parameterisation)):
+    for number, row in enumerate(rows):
         state = step_once(row, state, denoise, noise, bound)
         if on_step is not None:
             replaced = on_step(number, state.x, state.D)

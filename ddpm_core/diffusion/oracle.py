@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from ddpm_core.diffusion.arrays import Array, Denoise, at_levels, concat
+from ddpm_core.diffusion.bounds import unclamped
 from ddpm_core.diffusion.generate import generate
 from ddpm_core.diffusion.parameterisation import Parameterisation
 from ddpm_core.diffusion.plan import SamplingPlan
@@ -75,7 +76,8 @@ def moments(
 ) -> tuple[float, float]:
     """Mean and variance of a plan's samples from x_T ~ N(start) with an affine network, in float64, exact.
 
-    `start` is (mean, variance), by default the plan's own (0, start_scale^2).
+    `start` is (mean, variance), by default the plan's own (0, start_scale^2). Nothing is clamped, whatever the plan's
+    bound.
     """
     mean, variance = start or (0.0, plan.start_scale**2)
     sources = 2 + (len(plan) if plan.needs_noise else 0)
@@ -87,5 +89,5 @@ def moments(
         z[step + 1] = 1
         return z
 
-    x = generate(plan, parameterisation, denoise, x_T, noise)[:, 0]
+    x = generate(plan, parameterisation, denoise, x_T, noise, bound=unclamped)[:, 0]
     return float(x[0]), float(((x[1:] - x[0]) ** 2).sum())

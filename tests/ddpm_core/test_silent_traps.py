@@ -47,7 +47,8 @@ def replace_T(schedule: Schedule, T: int) -> Schedule:
 
 
 def run(p, denoise, x_T, noise, plan=None):
-    return generate(plan or named("ancestral", 3, None).plan(p.schedule, "fixed_small"), p, denoise, x_T, noise)
+    plan = plan or named("ancestral", 3, None).plan(p.schedule, "fixed_small")
+    return generate(plan, p, denoise, x_T, noise, bound=clip_to((-1.0, 1.0)))
 
 
 X_T = np.zeros(SHAPE, np.float32)

@@ -1,11 +1,16 @@
 """Classifier-free guidance, and what is done to x0_hat."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from ddpm_core.diffusion.bounds import clip_to, dynamic_threshold, operator
+from ddpm_core.diffusion.bounds import clip_to, dynamic_threshold, operator, unclamped
+from ddpm_core.diffusion.generate import generate
 from ddpm_core.diffusion.guidance import calls, combine, guided
+from ddpm_core.diffusion.parameterisation import Parameterisation
 from ddpm_core.errors import ParamsError
+from ddpm_core.samplers.config import named
 
 X = np.random.default_rng(0).standard_normal((3, 2, 4, 4)).astype(np.float32)
 TIME = np.array([10, 500, 900], np.float32)
@@ -138,11 +143,28 @@ def test_dynamic_threshold_of_another_range_and_in_torch():
 
 
 def test_data_without_a_range_have_no_bound():
-    assert operator("clip", None) is None
+    x = np.array([[5.0, -7.0]])
+    assert operator("clip", None)(x) is x
     assert operator("none", (-1, 1)) is None
     assert operator("clip", (-1, 1))(np.array([[5.0]])) == 1
     assert operator("dynamic", (-1, 1))(np.array([[5.0]])) == 1
     assert operator("dynamic", (-1, 1))(np.array([[4.0, 2.0]]))[0, 1] == pytest.approx(0.5, rel=0.01)
+
+
+@pytest.mark.parametrize("name", ["clip", "dynamic"])
+def test_a_plan_that_names_a_bound_does_not_run_without_it(schedule_of, name):
+    """An output of 0.1 under target eps would end at 18,262 where 1 is the most that there is."""
+    p = Parameterisation("eps", schedule_of("cosine"))
+    plan = replace(named("dpmpp_2m", 10, None), bound=name).plan(p.schedule, "fixed_small")
+    x_T = np.ones((1, 1))
+    with pytest.raises(ParamsError, match=rf"bound: this plan names {name}.*clip_to.*unclamped"):
+        generate(plan, p, lambda x, t: x * 0 + 0.1, x_T, lambda step: x_T)
+    bounded = generate(plan, p, lambda x, t: x * 0 + 0.1, x_T, lambda step: x_T, bound=operator(name, (-1.0, 1.0)))
+    assert abs(bounded).max() <= 1
+    free = generate(plan, p, lambda x, t: x * 0 + 0.1, x_T, lambda step: x_T, bound=unclamped)
+    assert free.max() > 10_000
+    none = replace(plan, bound="none")
+    assert (generate(none, p, lambda x, t: x * 0 + 0.1, x_T, lambda step: x_T) == free).all()
 
 
 def test_errors_say_what_must_hold():

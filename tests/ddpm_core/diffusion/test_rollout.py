@@ -1,6 +1,7 @@
 """A rollout is a loop of its own for each column, given the state that all columns before it make."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from ddpm_core.samplers.config import named
 
 K, H, L, S = 2, 3, 5, 4
 P = Parameterisation("v", Cosine("cosine", 50, 0.008, 0.999, False).build())
-PLAN = named("ancestral", 4, None).plan(P.schedule, "fixed_small")
+PLAN = replace(named("ancestral", 4, None), bound="none").plan(P.schedule, "fixed_small")
 PROCEDURE = Rollout(state=S, warm_up=2)
 SEEDS = [7, 1, 4, 2**64 - 1]
 HISTORY = np.random.default_rng(0).normal(size=(4, K, L)).astype(np.float32)

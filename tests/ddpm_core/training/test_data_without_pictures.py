@@ -81,7 +81,7 @@ def trained() -> Trainer:
 
 
 LABEL = torch.arange(200) % 2
-PLAN = named("ddim", 25, None).plan(SCHEDULE, "fixed_small")
+PLAN = replace(named("ddim", 25, None), bound="none").plan(SCHEDULE, "fixed_small")
 X_T = initial(range(200), SPEC.shape)
 
 
