@@ -161,6 +161,10 @@ class PlanBuilder:
         log_variances: tuple[float, float] | None = None,
     ) -> None:
         """A row from level t to level s; with `log_variances` (large, small) the network gives the variance."""
+        if not all(isinstance(level, int | np.integer) and not isinstance(level, bool) for level in (t, s)):
+            raise ParamsError(
+                f"a row's levels must be whole numbers, got {t!r} -> {s!r}; Parameterisation.at alone takes others"
+            )
         if not 0 < t <= self.schedule.T or not 0 <= s <= self.schedule.T:
             raise ParamsError(
                 f"a row's levels must lie in 1..{self.schedule.T} and 0..{self.schedule.T}, got {t} -> {s}"

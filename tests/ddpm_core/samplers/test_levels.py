@@ -1,5 +1,6 @@
 """Explicit levels: visited as they are, falling, within the schedule, and the same plan as the rule that gives them."""
 
+import numpy as np
 import pytest
 
 from ddpm_core.diffusion.plan import PlanBuilder
@@ -40,3 +41,12 @@ def test_a_rule_written_out_as_levels_is_the_same_plan(schedule_of, sampler_of):
     rule = sampler_of("unipc_2", 10, "quadratic")
     explicit = sampler_of("unipc_2", 10, spacing=tuple(rule.levels(schedule)))
     assert explicit.plan(schedule, "fixed_small").to_dict() == rule.plan(schedule, "fixed_small").to_dict()
+
+
+@pytest.mark.parametrize(("t", "s"), [(600.5, 500), (600, 0.5), (7.0, 3), ("7", 3), (True, 0)])
+def test_the_levels_of_a_row_are_whole_numbers(schedule_of, t, s):
+    rows = PlanBuilder(schedule_of("linear"), "own", "none")
+    with pytest.raises(ParamsError, match=r"whole numbers.*Parameterisation\.at"):
+        rows.add(t, s, c_D=1.0)
+    rows.add(np.int64(600), np.int32(500), c_D=1.0)
+    assert rows.finish().t.tolist() == [600]
