@@ -20,6 +20,14 @@ class OptimalVariance:
 
     x0_variance: Floats  # [T + 1]
 
+    def of(self, schedule: Schedule) -> Floats:
+        """The table, which must be one of this schedule's levels."""
+        if len(self.x0_variance) != schedule.T + 1:
+            raise ParamsError(
+                f"optimal variance: needs a value for each of the levels 0..{schedule.T}, got {len(self.x0_variance)}"
+            )
+        return self.x0_variance
+
 
 Variance = VarianceName | OptimalVariance
 
@@ -31,13 +39,8 @@ def is_learned(variance: Variance) -> bool:
 def step_variance(schedule: Schedule, variance: Variance, s: Any, t: Any) -> Any:
     """sigma^2 of a sampler's step from t to s; for `learned` see `log_variances_between`."""
     if isinstance(variance, OptimalVariance):
-        if len(variance.x0_variance) != schedule.T + 1:
-            raise ParamsError(
-                f"optimal variance: needs a value for each of the levels 0..{schedule.T}, "
-                f"got {len(variance.x0_variance)}"
-            )
         of_x_0 = schedule.posterior_mean_between(s, t)[1]
-        return schedule.beta_tilde_between(s, t) + of_x_0**2 * variance.x0_variance[t]
+        return schedule.beta_tilde_between(s, t) + of_x_0**2 * variance.of(schedule)[t]
     if variance == "fixed_large":
         return schedule.beta_between(s, t)
     if variance == "fixed_small":

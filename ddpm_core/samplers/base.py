@@ -10,7 +10,7 @@ from ddpm_core.checks import Checks, Config, at_least_1
 from ddpm_core.diffusion.plan import Bound, PlanBuilder, SamplingPlan
 from ddpm_core.diffusion.schedule import Schedule
 from ddpm_core.diffusion.spacing import Levels, Spacing, fault_of_levels, spaced_levels
-from ddpm_core.diffusion.variance import Variance, is_learned, step_variance
+from ddpm_core.diffusion.variance import OptimalVariance, Variance, is_learned, step_variance
 from ddpm_core.errors import ParamsError
 
 SHARED_CHECKS: Checks = {"steps": at_least_1}
@@ -80,11 +80,19 @@ def add_ancestral(rows: PlanBuilder, t: int, s: int, variance: Variance) -> None
         rows.add(t, s, c_x=float(c_x), c_D=float(c_D), c_z=sigma2**0.5)
 
 
-def add_ddim(rows: PlanBuilder, t: int, s: int, eta: float = 0.0) -> None:
-    """Song et al. 2021 (DDIM), eq. 12, for any levels s != t; rising levels (inversion) with eta = 0."""
+def add_ddim(rows: PlanBuilder, t: int, s: int, eta: float = 0.0, variance: Variance | None = None) -> None:
+    """Song et al. 2021 (DDIM), eq. 12, for any levels s != t; rising levels (inversion) with eta = 0.
+
+    eta sets the variance. An `OptimalVariance` adds to it what x0_hat leaves out of x_0 (Bao et al. 2022, theorem 1): with
+    eta = 1 it is the ancestral step with that variance. Where eta = 0 or s = 0 there is no noise.
+    """
     schedule = rows.schedule
     a_t, g_t, a_s, g_s = (float(v) for v in (schedule.a[t], schedule.g[t], schedule.a[s], schedule.g[s]))
     w = eta * float(schedule.beta_tilde_between(s, t)) ** 0.5 if eta > 0 else 0.0
     # x_s = a_s D + sqrt(g_s^2 - w^2) eps_hat + w z,  eps_hat = (x_t - a_t D) / g_t,  w = eta sqrt(beta_tilde)
     d = max(g_s**2 - w**2, 0.0) ** 0.5 / g_t
-    rows.add(t, s, c_x=d, c_D=a_s - d * a_t, c_z=w)
+    c_D, c_z = a_s - d * a_t, w
+    if eta > 0 and s > 0 and isinstance(variance, OptimalVariance):
+        # sigma^2 = w^2 + (a_s - d a_t)^2 Var[x_0 | x_t]                                        (Bao et al., theorem 1)
+        c_z = (w**2 + c_D**2 * float(variance.of(schedule)[t])) ** 0.5
+    rows.add(t, s, c_x=d, c_D=c_D, c_z=c_z)

@@ -15,6 +15,8 @@ from ddpm_core.samplers.base import SHARED_CHECKS, Sampler, add_ddim, steps_of
 class Ddim(Sampler):
     """For inverting data, interpolating seeds, and comparing with papers. Order 1, one evaluation a step.
 
+    eta sets the variance, whatever the model's own is; an `OptimalVariance` is added where eta > 0.
+
     >>> Ddim(steps=50, spacing="trailing", bound="clip", kind="ddim", eta=0.0).plan(schedule, "fixed_small")
     """
 
@@ -27,5 +29,5 @@ class Ddim(Sampler):
     def over(self, levels: Sequence[int], schedule: Schedule, variance: Variance) -> SamplingPlan:
         rows = PlanBuilder(schedule, self.kind, self.bound)
         for t, s in steps_of(levels):
-            add_ddim(rows, t, s, self.eta)
+            add_ddim(rows, t, s, self.eta, variance)
         return rows.finish()

@@ -9,9 +9,11 @@ import pytest
 
 from ddpm_core.checks import Checks
 from ddpm_core.diffusion.generate import begin, generate, step_once
+from ddpm_core.diffusion.oracle import GaussianOracle
 from ddpm_core.diffusion.parameterisation import Parameterisation
 from ddpm_core.diffusion.plan import PlanBuilder, SamplingPlan
 from ddpm_core.diffusion.schedule import Schedule
+from ddpm_core.diffusion.variance import OptimalVariance
 from ddpm_core.errors import ParamsError
 from ddpm_core.samplers.config import GuidanceConfig, SampleConfig, named, sampler_kinds
 
@@ -85,6 +87,21 @@ def test_ddim_of_eta_1_is_ancestral_row_by_row(schedule_of, sampler_of, name, sp
     ddim = sampler_of("ddim", steps, spacing, eta=1.0).plan(schedule, "fixed_large")
     ancestral = sampler_of("ancestral", steps, spacing).plan(schedule, "fixed_small")
     assert same_rows(ddim, ancestral, 1e-12 * max(1.0, schedule.start_scale))
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_ddim_of_eta_1_takes_the_optimal_variance_as_ancestral_does(schedule_of, sampler_of, name):
+    """Bao et al. 2022, theorem 1; without noise there is no variance to choose, and clean data get none."""
+    schedule = schedule_of(name, 100)
+    optimal = OptimalVariance(GaussianOracle(0.3, 0.25).x0_variance(schedule))
+    ddim, ancestral = (
+        sampler_of(kind, 9, **own).plan(schedule, optimal) for kind, own in (("ddim", {"eta": 1.0}), ("ancestral", {}))
+    )
+    assert same_rows(ddim, ancestral, 1e-12 * max(1.0, schedule.start_scale))
+    assert (ddim.c_z[:-1] > sampler_of("ddim", 9, eta=1.0).plan(schedule, "fixed_small").c_z[:-1]).all()
+    assert not sampler_of("ddim", 9).plan(schedule, optimal).needs_noise
+    with pytest.raises(ParamsError, match=r"levels 0\.\.100, got 3"):
+        sampler_of("ddim", 9, eta=0.5).plan(schedule, OptimalVariance(np.zeros(3)))
 
 
 @pytest.mark.parametrize("name", SCHEDULES)

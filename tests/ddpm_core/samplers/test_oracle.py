@@ -133,6 +133,17 @@ def test_ancestral_step_with_optimal_variance_preserves_marginal(schedule_of, sa
         assert got == pytest.approx(ORACLE.marginal(schedule, levels[-1]), rel=1e-12)
 
 
+@pytest.mark.parametrize("eta", [0.3, 1.0])
+@pytest.mark.parametrize("name", ALL_SCHEDULES)
+def test_a_ddim_step_with_optimal_variance_preserves_the_marginal(schedule_of, sampler_of, name, eta):
+    schedule = schedule_of(name, 100)
+    p, optimal = Parameterisation("x0", schedule), OptimalVariance(ORACLE.x0_variance(schedule))
+    levels = spaced_levels("trailing", schedule, 9)[:-1]
+    plan = sampler_of("ddim", 9, eta=eta).over(levels, schedule, optimal)
+    start = tuple(float(m) for m in ORACLE.marginal(schedule, levels[0]))
+    assert moments(plan, p, ORACLE.network(p), start) == pytest.approx(ORACLE.marginal(schedule, levels[-1]), rel=1e-9)
+
+
 @pytest.mark.parametrize("name", ALL_SCHEDULES)
 @pytest.mark.parametrize("kind", [kind for kind in sampler_kinds() if kind != "langevin"])
 def test_many_steps_give_the_data(schedule_of, sampler_of, kind, name):
