@@ -39,6 +39,32 @@ class Schedule:
         if wrong:
             raise ParamsError(f"a schedule cannot be used: {'; '.join(wrong)}")
 
+    @classmethod
+    def from_betas(cls, betas: Any) -> "Schedule":
+        """A VP schedule of beta_1..beta_T, as a paper or another program lists them; its times are 0..T.
+
+        >>> Schedule.from_betas(np.linspace(1e-4, 0.02, 1000))
+        """
+        beta = np.asarray(betas, np.float64)
+        if beta.ndim != 1 or not len(beta) or not ((beta > 0) & (beta <= 1)).all():
+            raise ParamsError(f"betas: must be [T], each above 0 and at most 1, of levels 1..T; {_seen(beta)}")
+        with np.errstate(divide="ignore"):
+            return variance_preserving(np.cumsum(np.log1p(-beta)), np.arange(len(beta) + 1))
+
+    @classmethod
+    def from_alpha_bar(cls, alpha_bar: Any) -> "Schedule":
+        """A VP schedule of alpha_bar_1..alpha_bar_T, which fall from below 1 to 0 or above; its times are 0..T.
+
+        >>> Schedule.from_alpha_bar(np.linspace(0.999, 0.0, 1000))
+        """
+        values = np.asarray(alpha_bar, np.float64)
+        if values.ndim != 1 or not len(values) or not ((values >= 0) & (values < 1)).all():
+            raise ParamsError(
+                f"alpha_bar: must be [T], each below 1 and not below 0, of levels 1..T without level 0; {_seen(values)}"
+            )
+        with np.errstate(divide="ignore"):
+            return variance_preserving(np.log(values), np.arange(len(values) + 1))
+
     def _laws(self) -> list[tuple[bool, str]]:
         a, g = self.a, self.g
         if not (a.ndim == 1 and a.shape == g.shape == self.time.shape and len(a) >= 2):
@@ -190,3 +216,16 @@ def _floats(values: Any) -> Floats:
     table = np.array(values, dtype=np.float64)
     table.flags.writeable = False
     return table
+
+
+def variance_preserving(log_alpha_bar: Floats, time: Any) -> Schedule:
+    """The VP schedule of ln alpha_bar_1..ln alpha_bar_T; -inf where no signal is left."""
+    log_alpha_bar = np.concatenate([[0.0], log_alpha_bar])
+    a, g = np.exp(0.5 * log_alpha_bar), np.sqrt(-np.expm1(log_alpha_bar))
+    return Schedule(a=a, g=g, time=time, process="vp")
+
+
+def _seen(values: Floats) -> str:
+    if values.ndim != 1 or not len(values):
+        return f"got shape {values.shape}"
+    return f"got {values.min():g} to {values.max():g}"

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from ddpm_core.checks import Checks, Config, not_negative, open_fraction, positive
-from ddpm_core.diffusion.schedule import Floats, Schedule
+from ddpm_core.diffusion.schedule import Floats, Schedule, variance_preserving
 from ddpm_core.errors import ParamsError
 
 _log = logging.getLogger(__name__)
@@ -252,13 +252,12 @@ def zero_terminal_snr(schedule: Schedule) -> Schedule:
 
 
 def _discrete(beta: Floats, to_zero: bool) -> Schedule:
-    return _variance_preserving(np.cumsum(np.log1p(-beta)), np.arange(len(beta) + 1), to_zero)
+    schedule = Schedule.from_betas(beta)
+    return zero_terminal_snr(schedule) if to_zero else _ended(schedule)
 
 
 def _variance_preserving(log_alpha_bar: Floats, time: Any, to_zero: bool) -> Schedule:
-    log_alpha_bar = np.concatenate([[0.0], log_alpha_bar])
-    a, g = np.exp(0.5 * log_alpha_bar), np.sqrt(-np.expm1(log_alpha_bar))
-    schedule = Schedule(a=a, g=g, time=time, process="vp")
+    schedule = variance_preserving(log_alpha_bar, time)
     return zero_terminal_snr(schedule) if to_zero else _ended(schedule)
 
 

@@ -17,6 +17,7 @@ from ddpm_core.diffusion.schedules import (
     Sigmoid,
     zero_terminal_snr,
 )
+from ddpm_core.errors import ParamsError
 
 ALL = (
     "linear",
@@ -237,3 +238,36 @@ def test_what_the_network_is_told_is_float32_and_a_copy():
     schedule = Schedule(np.array([1.0, 0.0]), np.array([0.0, 1.0]), given, "vp")
     assert schedule.time.dtype == np.float32
     assert given.flags.writeable
+
+
+# ---------------------------------------------------------------------------------------------- of a table of one's own
+
+
+def test_a_schedule_of_betas_or_alpha_bars_is_the_one_that_has_them(schedule_of):
+    for name in ("linear", "cosine", "cosine_zero_snr"):
+        schedule = schedule_of(name)
+        for own in (Schedule.from_betas(schedule.beta[1:]), Schedule.from_alpha_bar(schedule.alpha_bar[1:])):
+            assert own.a == pytest.approx(schedule.a, rel=1e-9, abs=1e-12)
+            assert own.g == pytest.approx(schedule.g, rel=1e-9)
+            assert own.time.tolist() == list(range(1001))
+            assert own.process == "vp"
+    betas = np.linspace(1e-4, 0.02, 1000)
+    assert (Schedule.from_betas(betas).a == schedule_of("linear").a).all()
+    assert Schedule.from_betas(list(betas)).alpha_bar[1:] == pytest.approx(np.cumprod(1 - betas))
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Schedule.from_betas([0.1, 1.2]), r"betas: must be \[T\], each above 0 and at most 1"),
+        (lambda: Schedule.from_betas([[0.1, 0.2]]), r"betas: must be \[T\].*got shape \(1, 2\)"),
+        (lambda: Schedule.from_betas([0.0, 0.1]), "each above 0"),
+        (lambda: Schedule.from_alpha_bar([1.0, 0.5]), "alpha_bar: .*below 1 .*without level 0"),
+        (lambda: Schedule.from_alpha_bar([0.5, 0.6]), "must rise from level to level"),
+        (lambda: Schedule.from_alpha_bar([0.5, -0.6]), "alpha_bar: "),
+        (lambda: Schedule.from_alpha_bar([]), "alpha_bar: "),
+    ],
+)
+def test_tables_that_are_no_schedule_are_refused(make, message):
+    with pytest.raises(ParamsError, match=message):
+        make()
