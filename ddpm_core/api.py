@@ -13,6 +13,7 @@ from ddpm_core.diffusion.generate import begin as begin
 from ddpm_core.diffusion.generate import generate as generate
 from ddpm_core.diffusion.generate import stack as stack
 from ddpm_core.diffusion.generate import step_once as step_once
+from ddpm_core.diffusion.guidance import combine as combine
 from ddpm_core.diffusion.guidance import guided as guided
 from ddpm_core.diffusion.noise import initial as initial
 from ddpm_core.diffusion.noise import step_noise as step_noise
@@ -20,6 +21,7 @@ from ddpm_core.diffusion.oracle import GaussianOracle as GaussianOracle
 from ddpm_core.diffusion.oracle import moments as moments
 from ddpm_core.diffusion.parameterisation import Parameterisation as Parameterisation
 from ddpm_core.diffusion.parameterisation import eps_of as eps_of
+from ddpm_core.diffusion.parameterisation import score_fn as score_fn
 from ddpm_core.diffusion.parameterisation import score_of as score_of
 from ddpm_core.diffusion.plan import PlanBuilder as PlanBuilder
 from ddpm_core.diffusion.plan import SamplingPlan as SamplingPlan
@@ -37,6 +39,8 @@ from ddpm_core.diffusion.schedules import VpContinuous as VpContinuous
 from ddpm_core.diffusion.schedules import zero_terminal_snr as zero_terminal_snr
 from ddpm_core.diffusion.spacing import respaced as respaced
 from ddpm_core.diffusion.spacing import spaced_levels as spaced_levels
+from ddpm_core.diffusion.stratified import Drawn as Drawn
+from ddpm_core.diffusion.stratified import drawn_levels as drawn_levels
 from ddpm_core.diffusion.time_law import LogNormal as LogNormal
 from ddpm_core.diffusion.time_law import SecondMoment as SecondMoment
 from ddpm_core.diffusion.time_law import TimeLaw as TimeLaw

@@ -11,13 +11,14 @@
 | edm    | Karras et al. 2022, eq. 7        | c_skip       | c_out    | VE               |
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal, get_args
 
 import numpy as np
 
-from ddpm_core.diffusion.arrays import at_levels
+from ddpm_core.diffusion.arrays import Denoise, at_levels, times, to_numpy
 from ddpm_core.diffusion.schedule import Floats, Schedule
 from ddpm_core.errors import ParamsError
 
@@ -124,3 +125,19 @@ def eps_of(schedule: Schedule, x0_hat: Any, x_t: Any, t: Any) -> Any:
 def score_of(schedule: Schedule, x0_hat: Any, x_t: Any, t: Any) -> Any:
     """Song et al. 2021: the score of the marginal at level t, -eps_hat / g (under VP g = sqrt(1 - alpha_bar))."""
     return -eps_of(schedule, x0_hat, x_t, t) / at_levels(schedule.g, t, x_t)
+
+
+def score_fn(parameterisation: Parameterisation, denoise: Denoise) -> Callable[[Any, Any], Any]:
+    """The score of the marginals by a network: `score(x, t)` of x [B, C, ...], t one level or one for each datum.
+
+    >>> score_fn(parameterisation, denoise)(x, 600)
+    """
+    schedule = parameterisation.schedule
+    c_in = parameterisation.table()[2]
+
+    def score(x: Any, t: Any) -> Any:
+        schedule.must_hold(t, 1)
+        out = denoise(at_levels(c_in, t, x) * x, times(x, schedule.time[np.asarray(to_numpy(t))].tolist()))
+        return score_of(schedule, parameterisation.x0_of(out[:, : x.shape[1]], x, t), x, t)
+
+    return score

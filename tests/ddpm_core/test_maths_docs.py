@@ -71,7 +71,7 @@ def test_every_block_runs_and_every_signature_is_the_codes():
         exec(compile(block, f"maths.md, block {number + 1}", "exec"), names)
     for dotted, written in SIGNATURES:
         first, *rest = dotted.split(".")
-        found = names["bound"].__globals__["Bound"] if first == "Bound" else names.get(first)
+        found = resolve("likelihood.bound.Bound") if first == "Bound" else names.get(first)
         found = found if found is not None else getattr(ddpm_core, first)
         for name in rest:
             found = getattr(found, name)

@@ -11,7 +11,17 @@ import ddpm_core
 def test_every_name_resolves():
     for name in ddpm_core.__all__:
         assert getattr(ddpm_core, name) is not None
-    assert dir(ddpm_core) == ddpm_core.__all__
+    assert set(dir(ddpm_core)) == {*ddpm_core.__all__, *ddpm_core.TORCH_NAMES}
+
+
+def test_names_that_need_torch_are_those_of_their_module_and_no_other():
+    pytest.importorskip("torch")
+    from ddpm_core import torch_api
+
+    assert sorted(name for name in vars(torch_api) if not name.startswith("_")) == sorted(ddpm_core.TORCH_NAMES)
+    for name in ddpm_core.TORCH_NAMES:
+        assert getattr(ddpm_core, name) is getattr(torch_api, name)
+    assert not {*ddpm_core.__all__} & {*ddpm_core.TORCH_NAMES}
 
 
 def test_unknown_name_says_what_there_is():
@@ -24,7 +34,7 @@ def test_numbers_room_imports_no_framework():
     code = (
         "import sys; before = set(sys.modules)\n"
         "import ddpm_core\n"
-        "[getattr(ddpm_core, name) for name in ddpm_core.__all__]\n"
+        "[getattr(ddpm_core, name) for name in ddpm_core.__all__], dir(ddpm_core), hasattr(ddpm_core, 'unknown')\n"
         "new = {m.split('.')[0] for m in set(sys.modules) - before}\n"
         "print(*(m for m in new - {'cython_runtime'} if m not in sys.stdlib_module_names and not m.startswith('_')))"
     )

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from ddpm_core.diffusion.oracle import GaussianOracle
-from ddpm_core.diffusion.parameterisation import Parameterisation, Target, eps_of, score_of
+from ddpm_core.diffusion.parameterisation import Parameterisation, Target, eps_of, score_fn, score_of
 from ddpm_core.errors import ParamsError
 
 SCHEDULES = ("linear", "cosine", "geometric_ve", "edm", "rectified_flow", "cosine_zero_snr")
@@ -123,3 +123,19 @@ def test_what_cannot_be_predicted_is_refused(schedule_of, target, name, message)
 def test_mu_between_levels_is_refused(schedule_of):
     with pytest.raises(ParamsError, match="between whole levels only"):
         Parameterisation("mu", schedule_of("linear")).at(0.5, 0.8)
+
+
+@pytest.mark.parametrize("framework", ["numpy", "torch"])
+def test_a_score_function_is_the_gradient_at_each_datums_level(schedule_of, framework):
+    """Of Gaussian data: (a m - x) / (a^2 s^2 + g^2); a network with variance channels is asked for its mean alone."""
+    make = pytest.importorskip("torch").from_numpy if framework == "torch" else np.asarray
+    oracle = GaussianOracle(0.3, 0.25)
+    for name, target in (("cosine", "eps"), ("edm", "edm"), ("rectified_flow", "flow"), ("cosine_zero_snr", "v")):
+        p = Parameterisation(target, schedule_of(name, 100))
+        score = score_fn(p, oracle.network(p, v=0.5))
+        x = make(np.random.default_rng(0).standard_normal((4, 2, 3)))
+        levels = np.array([1, 30, 99, 100])
+        mean, variance = (table[:, None, None] for table in oracle.marginal(p.schedule, levels))
+        exact = (mean - np.asarray(x)) / variance
+        assert np.asarray(score(x, levels)) == pytest.approx(exact, rel=1e-6, abs=1e-9)
+        assert np.asarray(score(x, 30)) == pytest.approx(np.asarray(score(x, [30] * 4)), rel=1e-9, abs=1e-12)
