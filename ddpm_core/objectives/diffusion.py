@@ -6,6 +6,7 @@ p_t is the probability of the drawn t. Only the mask normalises, over the whole 
 nor the importance weight 1 / (T p_t) cancels. Every random number is a function of (seed, purpose, step).
 """
 
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -30,6 +31,8 @@ from ddpm_core.tensors.process import Process, look_up, to_device
 
 if TYPE_CHECKING:
     from ddpm_core.objectives.diffusion_config import DiffusionConfig
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -183,8 +186,15 @@ def build_objective(config: "DiffusionConfig", spec: DataSpec, dropout: LabelDro
     process, schedule = Process(parameterisation), parameterisation.schedule
     weights = config.weighting.table(parameterisation)
     bound = None
+    alone = config.learned_variance and isinstance(config.weighting, Vlb)
+    if weights[-1] == 0 and not alone:
+        _log.warning(
+            "weighting %s: level %d, the last, has weight 0, as it holds no signal; the network is not trained where "
+            "sampling begins. Take simple, vlb or edm, or a schedule that keeps some signal",
+            config.weighting.kind,
+            schedule.T,
+        )
     if config.learned_variance:
-        alone = isinstance(config.weighting, Vlb)
         weights = np.zeros_like(weights) if alone else weights
         bound = Bound(1.0 if alone else config.vlb_weight, alone, spec.range, spec.levels)
     return DiffusionObjective(process, weights, config.time_law.build(schedule), dropout=dropout, bound=bound)

@@ -83,8 +83,8 @@ def add_ancestral(rows: PlanBuilder, t: int, s: int, variance: Variance) -> None
 def add_ddim(rows: PlanBuilder, t: int, s: int, eta: float = 0.0, variance: Variance | None = None) -> None:
     """Song et al. 2021 (DDIM), eq. 12, for any levels s != t; rising levels (inversion) with eta = 0.
 
-    eta sets the variance. An `OptimalVariance` adds to it what x0_hat leaves out of x_0 (Bao et al. 2022, theorem 1): with
-    eta = 1 it is the ancestral step with that variance. Where eta = 0 or s = 0 there is no noise.
+    eta sets the variance. An `OptimalVariance` adds to it what x0_hat leaves out of x_0 (Bao et al. 2022, theorem 1);
+    eta = 1 is then the ancestral step with that variance. Where eta = 0 or s = 0 there is no noise.
     """
     schedule = rows.schedule
     a_t, g_t, a_s, g_s = (float(v) for v in (schedule.a[t], schedule.g[t], schedule.a[s], schedule.g[s]))
