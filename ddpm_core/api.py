@@ -34,6 +34,7 @@ from ddpm_core.diffusion.schedules import Linear as Linear
 from ddpm_core.diffusion.schedules import Quadratic as Quadratic
 from ddpm_core.diffusion.schedules import RectifiedFlow as RectifiedFlow
 from ddpm_core.diffusion.schedules import ScheduleConfig as ScheduleConfig
+from ddpm_core.diffusion.schedules import ShiftedCosine as ShiftedCosine
 from ddpm_core.diffusion.schedules import Sigmoid as Sigmoid
 from ddpm_core.diffusion.schedules import VpContinuous as VpContinuous
 from ddpm_core.diffusion.schedules import zero_terminal_snr as zero_terminal_snr
@@ -41,6 +42,7 @@ from ddpm_core.diffusion.spacing import respaced as respaced
 from ddpm_core.diffusion.spacing import spaced_levels as spaced_levels
 from ddpm_core.diffusion.stratified import Drawn as Drawn
 from ddpm_core.diffusion.stratified import drawn_levels as drawn_levels
+from ddpm_core.diffusion.time_law import LogitNormal as LogitNormal
 from ddpm_core.diffusion.time_law import LogNormal as LogNormal
 from ddpm_core.diffusion.time_law import SecondMoment as SecondMoment
 from ddpm_core.diffusion.time_law import TimeLaw as TimeLaw

@@ -4,6 +4,7 @@
 state for the checkpoint. If all processes of a training observe the same (gathered) losses, they have equal laws.
 """
 
+import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
@@ -162,7 +163,9 @@ class LogNormal(Config):
     def build(self, schedule: Schedule) -> TimeLaw:
         ln_sigma = -schedule.lam[1:]
         if not np.isfinite(ln_sigma).all():
-            raise ParamsError("time_law log_normal: needs signal at every level; take uniform for zero terminal SNR")
+            raise ParamsError(
+                "time_law log_normal: needs signal at every level; take logit_normal or uniform for zero terminal SNR"
+            )
         width = np.gradient(ln_sigma)
         mass = np.exp(-0.5 * ((ln_sigma - self.mean) / self.std) ** 2) * width
         if mass.sum() < 1e-6:
@@ -174,4 +177,31 @@ class LogNormal(Config):
         return FixedLaw(mass / mass.sum() * (1 - 1e-6) + 1e-6 / schedule.T, self.stratified, self.corrected)
 
 
-TimeLawConfig = Uniform | SecondMoment | LogNormal
+@dataclass(frozen=True)
+class LogitNormal(Config):
+    """Esser et al. 2024 (Stable Diffusion 3), eq. 19: logit t ~ N(mean, std^2), with t = g / (a + g) in 0..1.
+
+    For rectified flow, whose middle is the hardest: mean 0 and std 1 in the paper. It takes levels without signal too.
+    logit t is ln sigma, so that where all levels hold signal it is `log_normal`. `corrected` as there.
+
+    >>> LogitNormal("logit_normal", stratified=True, mean=0.0, std=1.0, corrected=False).build(schedule)
+    """
+
+    kind: Literal["logit_normal"]
+    stratified: bool
+    mean: float
+    std: float
+    corrected: bool
+    __checks__: ClassVar[Checks] = {"std": positive}
+
+    def build(self, schedule: Schedule) -> TimeLaw:
+        t = schedule.g[1:] / (schedule.a[1:] + schedule.g[1:])
+        middles = 0.5 * (t[1:] + t[:-1])  # a level has the mass up to half-way to its neighbours
+        z = (np.log(middles / (1 - middles)) - self.mean) / self.std
+        below = np.array([0.5 * math.erfc(-value / math.sqrt(2)) for value in z.tolist()])
+        mass = np.diff(below, prepend=0.0, append=1.0)
+        # The same trace of the uniform law as in LogNormal.
+        return FixedLaw(mass * (1 - 1e-6) + 1e-6 / schedule.T, self.stratified, self.corrected)
+
+
+TimeLawConfig = Uniform | SecondMoment | LogNormal | LogitNormal

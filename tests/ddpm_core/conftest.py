@@ -14,6 +14,7 @@ SCHEDULES: dict[str, Callable[[int], Any]] = {
     "linear": lambda T: schedules.Linear("linear", T, 1e-4, 0.02, True, False),
     "quadratic": lambda T: schedules.Quadratic("quadratic", T, 1e-4, 0.02, True, False),
     "cosine": lambda T: schedules.Cosine("cosine", T, 0.008, 0.999, False),
+    "shifted_cosine": lambda T: schedules.ShiftedCosine("shifted_cosine", T, 128, 64, -15.0, 15.0, False),
     "sigmoid": lambda T: schedules.Sigmoid("sigmoid", T, -3.0, 3.0, 1.0, 1e-9, False),
     "vp_continuous": lambda T: schedules.VpContinuous("vp_continuous", T, 0.1, 20.0, False),
     "geometric_ve": lambda T: schedules.GeometricVE("geometric_ve", T, 0.01, 50.0, 0.5),

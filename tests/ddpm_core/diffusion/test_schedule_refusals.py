@@ -13,6 +13,7 @@ from ddpm_core.diffusion.schedules import (
     Linear,
     Quadratic,
     RectifiedFlow,
+    ShiftedCosine,
     Sigmoid,
     VpContinuous,
     zero_terminal_snr,
@@ -48,6 +49,15 @@ def test_a_little_signal_at_the_end_is_told(caplog):
         (lambda: VpContinuous("vp_continuous", 9, 0.1, 0.0, False), "beta_max: must be above 0"),
         (lambda: VpContinuous("vp_continuous", 9, 0.1, 0.2, False).build(), "must end in noise"),
         (lambda: GeometricVE("geometric_ve", 9, 5.0, 1.0, 0.5), "sigma_max must be above sigma_min"),
+        (
+            lambda: ShiftedCosine("shifted_cosine", 9, 0, 64, 1.0, 1.0, False),
+            "size: must be at least 1, got 0",
+        ),
+        (
+            lambda: ShiftedCosine("shifted_cosine", 9, 64, 64, 1.0, 1.0, False),
+            "logsnr_max must be above logsnr_min, got logsnr_min=1.0, logsnr_max=1.0",
+        ),
+        (lambda: ShiftedCosine("shifted_cosine", 9, 1, 64, -9.0, 9.0, False).build(), "must end in noise"),
         (lambda: Edm("edm", 9, 0.002, 0.1, 7.0, 0.5).build(), "must end in noise"),
         (lambda: zero_terminal_snr(RectifiedFlow("rectified_flow", 9).build()), "belongs to VP schedules, got a flow"),
     ],

@@ -14,6 +14,7 @@ from ddpm_core.diffusion.schedules import (
     Edm,
     RectifiedFlow,
     ScheduleConfig,
+    ShiftedCosine,
     Sigmoid,
     zero_terminal_snr,
 )
@@ -23,6 +24,7 @@ ALL = (
     "linear",
     "quadratic",
     "cosine",
+    "shifted_cosine",
     "sigmoid",
     "vp_continuous",
     "geometric_ve",
@@ -31,7 +33,16 @@ ALL = (
     "cosine_zero_snr",
     "linear_zero_snr",
 )
-VP = ("linear", "quadratic", "cosine", "sigmoid", "vp_continuous", "cosine_zero_snr", "linear_zero_snr")
+VP = (
+    "linear",
+    "quadratic",
+    "cosine",
+    "shifted_cosine",
+    "sigmoid",
+    "vp_continuous",
+    "cosine_zero_snr",
+    "linear_zero_snr",
+)
 
 
 @pytest.mark.parametrize(
@@ -70,6 +81,23 @@ def test_cosine_has_the_known_values(schedule_of, t, alpha_bar, beta_tilde):
 
 def test_cosine_caps_exactly_one_beta(schedule_of):
     assert (schedule_of("cosine").beta > 0.999 - 1e-12).sum() == 1
+
+
+def test_shifted_cosine_at_its_reference_is_the_plain_cosine():
+    """alpha = cos, sigma = sin of an angle in equal steps, between the two ends of the log-SNR."""
+    schedule = ShiftedCosine("shifted_cosine", 1000, 64, 64, -15.0, 15.0, False).build()
+    first, last = math.atan(math.exp(-7.5)), math.atan(math.exp(7.5))
+    angle = first + np.arange(1, 1001) / 1000 * (last - first)
+    assert schedule.a[1:] == pytest.approx(np.cos(angle), rel=1e-9)
+    assert schedule.g[1:] == pytest.approx(np.sin(angle), rel=1e-9)
+    assert np.log(schedule.snr[-1]) == pytest.approx(-15, rel=1e-9)
+
+
+@pytest.mark.parametrize("size", [8, 128, 512])
+def test_shifted_cosine_has_the_references_noise_after_averaging_to_its_size(size):
+    """The mean of (size / 64)^2 pixels has as much less noise: SNR (size / 64)^2 is that of 64 x 64."""
+    reference, shifted = (ShiftedCosine("shifted_cosine", 200, n, 64, -15.0, 15.0, False).build() for n in (64, size))
+    assert shifted.snr[1:] * (size / 64) ** 2 == pytest.approx(reference.snr[1:], rel=1e-9)
 
 
 def test_linear_betas_are_the_straight_line(schedule_of):

@@ -1,11 +1,12 @@
 """The law of t: what it draws, that the loss stays unbiased, and what a checkpoint keeps."""
 
 import json
+import math
 
 import numpy as np
 import pytest
 
-from ddpm_core.diffusion.time_law import LogNormal, SecondMoment, Uniform
+from ddpm_core.diffusion.time_law import LogitNormal, LogNormal, SecondMoment, Uniform
 from ddpm_core.errors import IntegrityError, ParamsError
 
 
@@ -44,6 +45,7 @@ def laws(schedule):
         Uniform("uniform", True).build(schedule),
         second,
         LogNormal("log_normal", False, -0.5, 1.0, True).build(schedule),
+        LogitNormal("logit_normal", False, 0.5, 0.8, True).build(schedule),
     ]
 
 
@@ -102,12 +104,44 @@ def test_log_normal_has_its_moments(schedule_of):
     assert (law.factors() == 1).all()
 
 
+@pytest.mark.parametrize(("mean", "std"), [(0.0, 1.0), (0.5, 0.6)])
+def test_logit_normal_of_rectified_flow_has_its_moments(schedule_of, mean, std):
+    """Esser et al. 2024, eq. 19: the logit of t is normal, and levels 1..T are t = i / T."""
+    law = LogitNormal("logit_normal", True, mean, std, False).build(schedule_of("rectified_flow", 1000))
+    t = law.draw(200_000, rng())[0] / 1000
+    logit = np.log(t[t < 1] / (1 - t[t < 1]))
+    assert logit.mean() == pytest.approx(mean, abs=0.01)
+    assert logit.std() == pytest.approx(std, abs=0.01)
+    assert np.median(t) == pytest.approx(1 / (1 + np.exp(-mean)), abs=2e-3)
+    assert law.probabilities().min() > 0
+    assert (law.factors() == 1).all()
+    density = np.exp(-0.5 * mean**2 / std**2) / (std * math.sqrt(2 * math.pi)) / 0.25
+    assert law.probabilities()[499] * 1000 == pytest.approx(density, rel=1e-3)
+
+
+def test_logit_normal_is_log_normal_where_every_level_holds_signal(schedule_of):
+    """logit t = ln(g / a) = ln sigma, with t = g / (a + g)."""
+    for name, mean in (("vp_continuous", -0.5), ("edm", -1.2)):
+        schedule = schedule_of(name)
+        logit = LogitNormal("logit_normal", False, mean, 1.0, False).build(schedule).probabilities()
+        log = LogNormal("log_normal", False, mean, 1.0, False).build(schedule).probabilities()
+        assert abs(logit - log).sum() / 2 < 0.01
+
+
+def test_logit_normal_draws_the_last_level_without_signal(schedule_of):
+    """Sampling begins there."""
+    for name in ("rectified_flow", "cosine_zero_snr"):
+        p = LogitNormal("logit_normal", False, 0.0, 1.0, True).build(schedule_of(name, 50)).probabilities()
+        assert p[-1] > 1e-8
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
         (lambda of: LogNormal("log_normal", False, 0.0, 1.0, False).build(of("cosine_zero_snr")), "zero terminal SNR"),
         (lambda of: LogNormal("log_normal", False, 90.0, 1.0, False).build(of("edm")), "mean 90.0 and std 1.0 lie out"),
         (lambda of: LogNormal("log_normal", False, 0.0, 0.0, False), "std: must be above 0"),
+        (lambda of: LogitNormal("logit_normal", False, 0.0, -1.0, False), "std: must be above 0"),
         (lambda of: SecondMoment("second_moment", False, 0, 1.5), "history: must be at least 1.*uniform_share"),
     ],
 )
