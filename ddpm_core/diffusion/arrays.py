@@ -49,8 +49,7 @@ def at_levels(table: Any, t: Any, x: Array) -> Any:
 
     Both keep x's type and framework.
     """
-    t = to_numpy(t)
-    if np.ndim(t) == 0:
+    if isinstance(t, int) or np.ndim(t := to_numpy(t)) == 0:
         return float(table[int(t)])
     if np.ndim(x) == 0 or np.shape(t) != tuple(x.shape[:1]):
         raise ParamsError(

@@ -32,9 +32,8 @@ class GaussianOracle:
 
     def x0_hat(self, schedule: Schedule, x_t: Any, t: Any) -> Any:
         """E[x_0 | x_t] = m + s^2 a (x_t - a m) / (a^2 s^2 + g^2), at one level or at one for each datum [B]."""
-        mean, variance = self.marginal(schedule, slice(None))
-        share = self.variance * schedule.a / variance
-        return self.mean + at_levels(share, t, x_t) * (x_t - at_levels(mean, t, x_t))
+        a, g = at_levels(schedule.a, t, x_t), at_levels(schedule.g, t, x_t)
+        return self.mean + self.variance * a / (a**2 * self.variance + g**2) * (x_t - a * self.mean)
 
     def x0_variance(self, schedule: Schedule) -> Floats:
         """Var[x_0 | x_t] at every level: what the optimal variance of a reverse step needs."""
@@ -54,13 +53,13 @@ class GaussianOracle:
         level_of = {time: t for t, time in enumerate(schedule.time) if t > 0}
 
         def denoise(x_in: Array, time: Array) -> Array:
-            unknown = [value for value in time.tolist() if np.float32(value) not in level_of]
+            one = len(time) > 0 and bool((time == time[0]).all())
+            told = time[:1].tolist() if one else time.tolist()
+            unknown = [value for value in told if np.float32(value) not in level_of]
             if unknown:
-                raise ParamsError(
-                    f"time: must be one of the schedule's, of its levels 1..{schedule.T}, got {unknown[0]}"
-                )
-            levels = [level_of[np.float32(value)] for value in time.tolist()]
-            t = levels[0] if len(set(levels)) == 1 else np.array(levels, np.int64)
+                raise ParamsError(f"time: must be that of a level of the schedule, 1..{schedule.T}, got {unknown[0]}")
+            levels = [level_of[np.float32(value)] for value in told]
+            t = levels[0] if one else np.array(levels, np.int64)
             x = x_in / at_levels(c_in, t, x_in)
             out = (self.x0_hat(schedule, x, t) - at_levels(A, t, x) * x) / at_levels(B, t, x)
             if v is None:

@@ -161,7 +161,7 @@ class PlanBuilder:
         log_variances: tuple[float, float] | None = None,
     ) -> None:
         """A row from level t to level s; with `log_variances` (large, small) the network gives the variance."""
-        if not all(isinstance(level, int | np.integer) and not isinstance(level, bool) for level in (t, s)):
+        if not (_whole(t) and _whole(s)):
             raise ParamsError(
                 f"a row's levels must be whole numbers, got {t!r} -> {s!r}; Parameterisation.at alone takes others"
             )
@@ -196,6 +196,10 @@ class PlanBuilder:
         columns |= {name: padded(columns[name]) for name in _PAST}
         start_scale = self.schedule.start_scale
         return SamplingPlan(bound=self.bound, start_scale=start_scale, kind=self.kind, **columns)
+
+
+def _whole(level: Any) -> bool:
+    return type(level) is int or isinstance(level, np.integer)
 
 
 def padded(rows: Sequence[Sequence[float]]) -> Floats:
