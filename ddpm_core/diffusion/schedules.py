@@ -113,9 +113,9 @@ class Cosine(ScheduleBase):
 
 @dataclass(frozen=True)
 class ShiftedCosine(ScheduleBase):
-    """Hoogeboom et al. 2023 (simple diffusion): ln SNR = -2 ln tan(angle) + 2 ln(reference_size / size).
+    """Hoogeboom et al. 2023 (simple diffusion): ln SNR = -2 ln tan(angle) + 2 ln(reference_side / side).
 
-    For larger pictures: `size` is their side, `reference_size` that for which the plain cosine is right, 64 in the
+    For larger pictures: `side` is theirs, `reference_side` that for which the plain cosine is right, 64 in the
     paper. Averaged down to the reference, a picture then has the same noise. The angle rises evenly between the ends
     of the log-SNR before the shift.
 
@@ -123,12 +123,12 @@ class ShiftedCosine(ScheduleBase):
     """
 
     kind: Literal["shifted_cosine"]
-    size: int
-    reference_size: int
+    side: int
+    reference_side: int
     logsnr_min: float
     logsnr_max: float
     zero_terminal_snr: bool
-    __checks__: ClassVar[Checks] = {**ScheduleBase.__checks__, "size": at_least_1, "reference_size": at_least_1}
+    __checks__: ClassVar[Checks] = {**ScheduleBase.__checks__, "side": at_least_1, "reference_side": at_least_1}
 
     def faults(self) -> list[str]:
         fault = f"logsnr_max must be above logsnr_min, got logsnr_min={self.logsnr_min}, logsnr_max={self.logsnr_max}"
@@ -137,7 +137,7 @@ class ShiftedCosine(ScheduleBase):
     def build(self) -> Schedule:
         first, last = (np.arctan(np.exp(-0.5 * end)) for end in (self.logsnr_max, self.logsnr_min))
         angle = first + np.arange(1, self.T + 1) / self.T * (last - first)
-        log_snr = -2 * np.log(np.tan(angle)) + 2 * np.log(self.reference_size / self.size)
+        log_snr = -2 * np.log(np.tan(angle)) + 2 * np.log(self.reference_side / self.side)
         return _variance_preserving(-np.logaddexp(0, -log_snr), np.arange(self.T + 1), self.zero_terminal_snr)
 
 

@@ -51,7 +51,7 @@ def test_a_little_signal_at_the_end_is_told(caplog):
         (lambda: GeometricVE("geometric_ve", 9, 5.0, 1.0, 0.5), "sigma_max must be above sigma_min"),
         (
             lambda: ShiftedCosine("shifted_cosine", 9, 0, 64, 1.0, 1.0, False),
-            "size: must be at least 1, got 0",
+            "side: must be at least 1, got 0",
         ),
         (
             lambda: ShiftedCosine("shifted_cosine", 9, 64, 64, 1.0, 1.0, False),

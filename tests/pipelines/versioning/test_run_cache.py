@@ -1,14 +1,17 @@
 """DVC puts an earlier run's outputs back if their key in its run cache is equal: so each parameter must change it."""
 
 from collections.abc import Iterator
+from dataclasses import is_dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_origin
 
 import pytest
 from dvc.stage.cache import _get_cache_hash
 
 from ddpm_core.errors import ParamsError
-from pipelines.params import UNSEEN_BY_DVC, load_params, read_yaml
+from pipelines.kinds import KINDS
+from pipelines.params import UNSEEN_BY_DVC, load_params, read_yaml, section_types
+from pipelines.parsing import hints_of
 from pipelines.projects.presets import presets
 from tests.support.imports import ROOT
 from tests.support.project import write_yaml
@@ -38,6 +41,23 @@ def test_every_parameter_changes_the_key(name: str) -> None:
     params = read_yaml(FILES[name])
     key = _key(params)
     assert [way for way, other in _each_changed(params) if _key(other) == key] == []
+
+
+def _names(kind: Any) -> Iterator[str]:
+    """Every key that a type of params.yaml has, at any depth."""
+    if is_dataclass(get_origin(kind) or kind):
+        for name, inner in hints_of(kind).items():
+            yield name
+            yield from _names(inner)
+    for inner in get_args(kind):
+        yield from _names(inner)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_section_has_a_key_that_dvc_leaves_out(kind: str) -> None:
+    names = {name for section in section_types(kind).values() for name in _names(section)}
+    assert names >= {"attention_levels", "steps", "T"}
+    assert not names & set(UNSEEN_BY_DVC)
 
 
 @pytest.mark.parametrize("name", UNSEEN_BY_DVC)
