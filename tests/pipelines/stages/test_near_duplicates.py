@@ -49,6 +49,16 @@ def test_near_duplicates_lie_on_one_side_and_no_other_picture_moves(tmp_path: Pa
     assert {name: found[name] for name in lone} == {name: sides(alone)[name] for name in lone}
 
 
+def test_a_group_lies_in_train_where_the_source_says_so_of_one_of_it(tmp_path: Path) -> None:
+    apart = {("train/" if "copy" in name else "test/") + name: data for name, data in {**GOOD, **COPIES}.items()}
+    made = project(tmp_path, apart)
+    made.source = replace(made.source, labels="split_folders")
+    found = sides(made.prepare())
+    pairs = [(f"train/{copy}", f"test/{copy.replace('copy ', '')}") for copy in COPIES]
+    assert {found[name] for pair in pairs for name in pair} == {"train"}
+    assert {side for name, side in found.items() if name not in sum(pairs, ())} == {"test"}
+
+
 def test_ignored_near_duplicates_are_not_looked_for(tmp_path: Path) -> None:
     manifest = project(tmp_path, {**GOOD, **COPIES}, "ignore").prepare()
     assert {row.group for row in manifest.rows} == {""}
