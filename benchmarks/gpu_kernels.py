@@ -48,7 +48,7 @@ def kind_of(kernel: str) -> str:
 
 
 def kernels(context: Context, record: Record) -> None:
-    """The table of each side; a side that fails or no longer fits is told, and no other is lost."""
+    """The table of each side; one that fails or no longer fits is noted, and the others go on."""
     if not context.compiling(record):
         return
     size = context.size(512, 4)
